@@ -1,0 +1,69 @@
+# Every target sets itself up: the machine needs Python 3.11 or newer, make and git, nothing else.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint types floors unit test-faults fmt bench clean
+
+# The first Python that is new enough; `make PYTHON=/path/to/python test` chooses another.
+PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14; do \
+	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
+BIN := .venv/bin
+
+help: ## Print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/.ready ## Digest this repository's spec/ with a simulated provider, kill a worker, go on; costs nothing
+	@$(BIN)/python examples/digest.py --prove
+
+test: lint types floors unit ## Lint, types, floors and all tests but the slow fault tests
+
+lint: .venv/.ready ## Lint and format, without changing anything
+	@echo "== lint"
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "The format differs: run \`make fmt\`."; exit 1; }
+
+types: .venv/.ready ## mypy --strict
+	@echo "== types"
+	@$(BIN)/mypy
+
+floors: .venv/.ready ## Imports go down the floors only
+	@echo "== floors"
+	@$(BIN)/lint-imports --no-cache
+
+unit: .venv/.ready ## All tests but the slow fault tests
+	@echo "== tests"
+	@$(BIN)/python -m pytest -m "not faults"
+
+test-faults: .venv/.ready ## The slow tests: kill processes, build the package
+	@echo "== fault tests"
+	@$(BIN)/python -m pytest -m faults
+
+fmt: .venv/.ready ## Format and mend what can be mended
+	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
+
+bench: .venv/.ready ## Measure throughput on a SQLite file of its own
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(BIN)/python -m benchmarks.throughput --url "sqlite:///$$dir/bench.db" --jobs 20000 --concurrency 100
+
+clean: ## Remove caches and build output; .venv stays
+	@rm -rf build dist aiq.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+.venv/.ready: pyproject.toml setup.py requirements/dev.txt
+	@echo "== setting up .venv"
+	@$(MAKE) --no-print-directory --silent .venv/bin/pip
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements/dev.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+# Debian splits venv off from Python. Root may install what is missing; anybody else is told what to ask for.
+.venv/bin/pip:
+	@[ -n "$(PYTHON)" ] || { echo "aiq needs Python 3.11 or newer, and there is none on the PATH." \
+		"Install one, or name it: make PYTHON=/path/to/python3.11"; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "aiq needs Python 3.11 or newer; PYTHON=$(PYTHON) is not."; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip' 2>/dev/null || { \
+		package=$$("$(PYTHON)" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])'); \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo "Installing $$package" && \
+		apt-get update -qq && apt-get install -y -qq "$$package" >/dev/null; } || { \
+		echo "$(PYTHON) cannot make virtual environments: as root, run \`apt-get install python3-venv\`."; exit 1; }
+	@"$(PYTHON)" -m venv .venv

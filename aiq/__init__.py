@@ -1,0 +1,1 @@
+"""A job queue for AI work, in pure asyncio."""

@@ -1,0 +1,1 @@
+"""Benchmarks, one file per question; run one as `python -m benchmarks.NAME`."""
