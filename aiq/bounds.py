@@ -1,0 +1,53 @@
+"""Every limit of the storage contract, by name, with the reason for its size.
+
+A list, batch, buffer or wait without a limit is a bug. Sizes are bytes, times are milliseconds. They are
+enforced twice: where a user calls, so that nothing too large travels, and in every store, so that no
+client can get round them. spec/09-storage.md publishes them.
+"""
+
+from typing import Final
+
+MAX_BATCH: Final = 256
+"""Jobs in one enqueue, settlements and claims in one exchange, leases in one renewal, chunks in one append."""
+MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
+"""Payload bytes in one enqueue: what a store may have to hold in memory inside one atomic step."""
+MAX_PAGE: Final = 256
+"""Rows that one `get`, `list`, `read` or `get_steps` answers with."""
+MAX_SWEEP: Final = 256
+"""Jobs that one sweep promotes, revokes or times out: the other sweeps and claims must get their turn."""
+MAX_FLIPS: Final = 256
+"""Edges that one terminal step flips; the rest goes through the outbox."""
+
+MAX_PAYLOAD_BYTES: Final = 256 * 1024
+MAX_RESULT_BYTES: Final = 1024 * 1024
+MAX_STEP_BYTES: Final = 1024 * 1024
+MAX_SIGNAL_BYTES: Final = 64 * 1024
+MAX_CHUNK_BYTES: Final = 64 * 1024
+MAX_STREAM_BYTES: Final = 16 * 1024 * 1024
+MAX_ERROR_BYTES: Final = 16 * 1024
+"""Longer error texts are cut, not refused: a failure must always be recordable."""
+MAX_ERRORS: Final = 8
+"""Errors kept with a job; older ones give way."""
+MAX_STEPS: Final = 10_000
+MAX_KEPT_SIGNALS: Final = 1_000
+"""Signals kept for waits that have not begun."""
+MAX_DEPENDENCIES: Final = 10_000
+"""Edges into one job; a wider fan-in is a tree."""
+
+MAX_NAME_CHARS: Final = 128
+MAX_OPAQUE_BYTES: Final = 256
+"""Tenants, keys, ids, step keys, signal ids: opaque text chosen by users."""
+
+MIN_LEASE_MS: Final = 10
+MAX_LEASE_MS: Final = 24 * 3_600_000
+MAX_DELAY_MS: Final = 366 * 24 * 3_600_000
+MAX_INSTANT_MS: Final = 2**52
+MAX_ATTEMPTS: Final = 1_000
+DEFAULT_LEASE_MS: Final = 30_000
+DEFAULT_ATTEMPTS: Final = 3
+DEFAULT_STALLS: Final = 3
+"""Lease expiries before a job is dead, so that a job that kills its workers cannot burn every attempt."""
+CANCEL_GRACE_MS: Final = 30_000
+"""How long a running job may take to heed a cancel before a sweep ends it."""
+CLAIM_KEPT_MS: Final = 24 * 3_600_000
+"""How long a worker's last claim is kept, for the worker that did not hear the answer."""

@@ -1,0 +1,254 @@
+"""Every exception that aiq raises, in one tree. Each says what happened and what to do next.
+
+AiqError
+├── InvalidInput (ValueError)     the caller passed something that can never work
+│   ├── InvalidName               a name outside the alphabet
+│   ├── TooLarge                  over a named bound of aiq.bounds
+│   ├── PayloadInvalid            arguments do not fit the task's annotations
+│   └── FlowInvalid               a cycle, or a node of another flow
+├── UnknownTask                   no task of this name here
+├── StorageError                  what a storage answers
+│   ├── Unavailable               try again; `outcome_unknown` says whether it may have happened
+│   ├── StorageFull               no room left to write
+│   ├── ReadOnly                  the storage cannot be written
+│   ├── Misconfigured             the storage is not fit to hold jobs as it is set up
+│   ├── StorageMismatch           the schema is not the one this version works with
+│   ├── Corrupt                   what was stored cannot be read back
+│   ├── NotFound                  no such job
+│   ├── Conflict                  it stands in a state, or with a content, that forbids this
+│   └── Gone                      it was there, and its time is over
+├── LeaseLost                     the caller no longer owns the job; nothing was changed
+├── JobFailed                     what a handle raises for a job that did not succeed
+│   ├── JobDead
+│   ├── JobCancelled
+│   ├── ResultTimeout (TimeoutError)
+│   └── ResultGone
+└── RunError                      what a handler may raise or meet inside a run
+    ├── Fatal                     do not try again
+    ├── ChildFailed               a job it waited for ended badly
+    ├── WaitTimeout (TimeoutError)
+    ├── DuplicateStep             one step name is in use twice at once
+    ├── StepChanged               a remembered step is called with other arguments
+    └── ResultInvalid             the return value does not fit its annotation
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+from enum import StrEnum
+
+
+class LostReason(StrEnum):
+    """Why a lease is no longer good."""
+
+    EXPIRED = "expired"
+    """Its time ran out, and nobody has taken the job: the run may still settle late, and nothing else."""
+    TAKEN = "taken"
+    """It was revoked, or given back by the run itself."""
+    CANCELLED = "cancelled"
+    TERMINAL = "terminal"
+
+
+class AiqError(Exception):
+    """Anything that aiq itself raises."""
+
+
+class InvalidInput(AiqError, ValueError):
+    """The caller passed a value that can never work; nothing was done."""
+
+
+class InvalidName(InvalidInput):
+    """A queue, task, signal or step was given a name outside the alphabet."""
+
+    def __init__(self, kind: str, name: str) -> None:
+        super().__init__(
+            f"{name!r} is not a name for a {kind}. Use 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter or digit."
+        )
+
+
+class TooLarge(InvalidInput):
+    """Something is over its named bound; nothing was stored."""
+
+    def __init__(self, what: str, size: int, bound: int, hint: str = "") -> None:
+        advice = hint or "Keep the bytes in a file or an object store, and pass their address."
+        super().__init__(f"The {what} is {size:,}, and at most {bound:,} is allowed. {advice}")
+        self.what, self.size, self.bound = what, size, bound
+
+
+class PayloadInvalid(InvalidInput):
+    """The arguments of a job do not fit the annotations of its task."""
+
+
+class FlowInvalid(InvalidInput):
+    """A flow has a cycle, or uses the output of a node that is not in it; nothing was stored."""
+
+
+class UnknownTask(AiqError):
+    """A task is not known here."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        meant = f' Did you mean "{close[0]}"?' if close else f" Known: {', '.join(names) or 'none'}."
+        super().__init__(f'No task named "{name}" is known to this worker.{meant} Pass it in Worker(tasks=[...]).')
+        self.name, self.known = name, names
+
+
+class StorageError(AiqError):
+    """A storage could not do what was asked."""
+
+
+class Unavailable(StorageError):
+    """The storage did not answer, or is busy beyond its deadline. Repeating the same call is always safe.
+
+    `outcome_unknown` is True when the step may have happened: repeat it with the same ids and the first
+    answer comes back.
+    """
+
+    def __init__(self, message: str, *, outcome_unknown: bool = False) -> None:
+        super().__init__(message)
+        self.outcome_unknown = outcome_unknown
+
+
+class StorageFull(StorageError):
+    """No room is left. Free some, then repeat the call; nothing was stored."""
+
+
+class ReadOnly(StorageError):
+    """The storage refuses writes. Check permissions, or connect to the primary."""
+
+
+class Misconfigured(StorageError):
+    """The storage's address or settings cannot hold jobs safely; the text says what to change."""
+
+
+class StorageMismatch(StorageError):
+    """The schema is newer or older than this version of aiq works with; the text names the command to run."""
+
+
+class Corrupt(StorageError):
+    """Stored bytes cannot be read back. Nothing was deleted: keep the file, and restore from a backup."""
+
+
+class NotFound(StorageError):
+    """No job of this id is stored here; it may have been purged."""
+
+    def __init__(self, job_id: str, message: str = "") -> None:
+        super().__init__(message or f"No job {job_id!r} is stored here. Check the id; it may have been purged.")
+        self.job_id = job_id
+
+
+class Conflict(StorageError):
+    """What is stored forbids this; nothing was changed. `reason` is a word that programs may compare."""
+
+    def __init__(self, message: str, *, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Gone(StorageError):
+    """What was asked for has been removed by retention. Go on from `earliest`."""
+
+    def __init__(self, message: str, *, earliest: int) -> None:
+        super().__init__(message)
+        self.earliest = earliest
+
+
+_LOST_BECAUSE = {
+    LostReason.EXPIRED: "its lease ran out; the run may settle late, and start nothing new",
+    LostReason.TAKEN: "it was given to another run, or back to the queue",
+    LostReason.CANCELLED: "it was cancelled",
+    LostReason.TERMINAL: "it has already ended",
+}
+
+
+class LeaseLost(AiqError):
+    """The caller does not own the job any more. Nothing it asked for had any effect; stop the run."""
+
+    def __init__(self, job_id: str, reason: LostReason) -> None:
+        super().__init__(f"Job {job_id} is not this run's any more: {_LOST_BECAUSE[reason]}.")
+        self.job_id, self.reason = job_id, reason
+
+
+class JobFailed(AiqError):
+    """A job has no result to give."""
+
+    def __init__(self, job_id: str, message: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+
+class JobDead(JobFailed):
+    """The job ran out of attempts, or met an error that no attempt can mend."""
+
+    def __init__(self, job_id: str, cause: str, error: str) -> None:
+        super().__init__(job_id, f"Job {job_id} is dead ({cause}): {error or 'no error was recorded'}")
+        self.cause, self.error = cause, error
+
+
+class JobCancelled(JobFailed):
+    """The job was cancelled before it could succeed."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, f"Job {job_id} was cancelled.")
+
+
+class ResultTimeout(JobFailed, TimeoutError):
+    """The job had not ended in time. It goes on; ask again with the same handle."""
+
+    def __init__(self, job_id: str, state: str) -> None:
+        super().__init__(job_id, f"Job {job_id} is still {state}. It goes on; ask again, or cancel it.")
+        self.state = state
+
+
+class ResultGone(JobFailed):
+    """The job is not stored any more, and its result with it."""
+
+    def __init__(self, job_id: str) -> None:
+        super().__init__(job_id, f"Job {job_id} is not stored any more. Check the id, or keep results longer.")
+
+
+class RunError(AiqError):
+    """Something that a handler raises, or meets while it runs."""
+
+
+class Fatal(RunError):
+    """Raise this in a handler when no further attempt can help; the job is dead at once."""
+
+
+class ChildFailed(RunError):
+    """A job that this run waited for ended badly. Uncaught, it kills the waiting job without a retry."""
+
+    def __init__(self, job_id: str, error: str) -> None:
+        super().__init__(f"Child {job_id} ended badly: {error}")
+        self.job_id, self.error = job_id, error
+
+
+class WaitTimeout(RunError, TimeoutError):
+    """No signal came in time."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f'No signal "{name}" came in time.')
+        self.name = name
+
+
+class DuplicateStep(RunError):
+    """One step name is in use twice at the same time; give each its own name."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f'Step "{key}" is already under way in this run. Give concurrent steps names of their own.')
+        self.key = key
+
+
+class StepChanged(RunError):
+    """A step is remembered under this name with other arguments, so its value would be a lie."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f'Step "{key}" is remembered with other arguments. Rename it when its meaning changes, '
+            "and keep its arguments the same from run to run."
+        )
+        self.key = key
+
+
+class ResultInvalid(RunError):
+    """A handler or step returned something that does not fit its annotation, or cannot be stored as JSON."""

@@ -1,0 +1,92 @@
+"""What the other operations answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiq.model.job import JobRecord, State
+
+
+@dataclass(frozen=True, slots=True)
+class Enqueued:
+    """One job that is stored. `existed` says that it was there already, with the same content."""
+
+    job_id: str
+    state: State
+    existed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A lease that was prolonged to `lease_ms` from the store's now. `cancel_requested` asks the run to stop."""
+
+    lease_ms: int
+    cancel_requested: bool
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAnswer:
+    """What a cancel found or made: CANCELLED, or RUNNING with a request that the holder will see, or the
+    terminal state it came too late for, or None where no such job is stored."""
+
+    job_id: str
+    state: State | None
+    requested: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a listing shows; None and the empty set mean all."""
+
+    queue: str | None = None
+    states: frozenset[State] = frozenset()
+    task: str | None = None
+    flow: str | None = None
+    parent_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a listing, in the order of enqueueing. `cursor` asks for the next part; None ends it."""
+
+    jobs: tuple[JobRecord, ...]
+    cursor: str | None
+
+
+Counts: TypeAlias = Mapping[str, Mapping[State, int]]
+"""Jobs by queue and state; what is not there is zero."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkept:
+    """What one call of upkeep did. `next_due_ms` as in `Exchanged`: 0 asks to be called again at once."""
+
+    promoted: int = 0
+    revoked: int = 0
+    timed_out: int = 0
+    cancelled: int = 0
+    outbox: int = 0
+    next_due_ms: int | None = None
+
+    @property
+    def total(self) -> int:
+        """How much was done."""
+        return self.promoted + self.revoked + self.timed_out + self.cancelled + self.outbox
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A signal that was accepted. `bound` says that a wait took it in the same step; else it is kept."""
+
+    bound: bool
+    existed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing in a storage that a clause forbids. `clause` is its number in spec/."""
+
+    clause: str
+    job_id: str
+    text: str

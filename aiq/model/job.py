@@ -1,0 +1,181 @@
+"""A job: its states, what a producer hands in, and what is stored."""
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Final, Literal
+
+from aiq import bounds
+
+
+class State(StrEnum):
+    """Where a job stands. Each job is in exactly one. Spec: chapter 1."""
+
+    SCHEDULED = "scheduled"
+    READY = "ready"
+    RUNNING = "running"
+    WAITING = "waiting"
+    SUSPENDED = "suspended"
+    HELD = "held"
+    SUCCEEDED = "succeeded"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+    @property
+    def terminal(self) -> bool:
+        """Whether the job has ended."""
+        return self in TERMINAL
+
+
+TERMINAL: Final = frozenset({State.SUCCEEDED, State.DEAD, State.CANCELLED})
+
+
+class Band(IntEnum):
+    """The four priority lanes; a lower number always goes first."""
+
+    INTERACTIVE = 0
+    HIGH = 1
+    NORMAL = 2
+    BATCH = 3
+
+
+class Lane(IntEnum):
+    """The two lines of a band: those that come back are served before those that arrive."""
+
+    RETURNED = 0
+    FRESH = 1
+
+
+class Cause(StrEnum):
+    """Why a job died or failed an attempt, in a word."""
+
+    HANDLER = "handler"
+    TIMEOUT = "timeout"
+    STALLED = "stalled"
+    UPSTREAM = "upstream"
+    CHILD = "child"
+    UNROUTABLE = "unroutable"
+    PAYLOAD = "payload"
+    RESULT = "result"
+
+
+class Capability(StrEnum):
+    """What a storage may or may not have; everything else is mandatory."""
+
+    DURABLE = "durable"
+    """An acknowledged write outlives the process."""
+    PUSH_WAKEUPS = "push_wakeups"
+    """`wait` answers at once, also for a change made by another process, without looking at intervals."""
+    TRANSACTIONAL_ENQUEUE = "transactional_enqueue"
+    """A job can be enqueued inside the caller's own transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to run one job. Both parts of the token, fence and lease_id, are compared at every write."""
+
+    job_id: str
+    fence: int
+    lease_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobError:
+    """One failure of a job. The store fills in `at_ms`, `fence` and `attempt` when it records it."""
+
+    type: str
+    message: str
+    traceback: str = ""
+    cause: Cause = Cause.HANDLER
+    at_ms: int = 0
+    fence: int = 0
+    attempt: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One piece of work, as a producer hands it to a storage.
+
+    `digest` is a digest of the plain content, options included, before any codec: the same id with the same
+    digest is the same job, with another one a conflict. `delay_ms` counts from the store's now; `at_ms` is
+    an instant, and wins. `depends_on` names jobs that must end first; `child_of` is the wait key, within
+    the parent whose lease comes with the enqueue, under which this job is counted.
+    """
+
+    id: str
+    task: str
+    queue: str = "default"
+    payload: bytes = b"[]"
+    digest: str = ""
+    band: Band = Band.NORMAL
+    delay_ms: int = 0
+    at_ms: int | None = None
+    lease_ms: int = bounds.DEFAULT_LEASE_MS
+    timeout_ms: int | None = None
+    max_attempts: int = bounds.DEFAULT_ATTEMPTS
+    max_stalls: int = bounds.DEFAULT_STALLS
+    flow: str | None = None
+    depends_on: tuple[str, ...] = ()
+    on_upstream: Literal["fail", "continue"] = "fail"
+    child_of: str | None = None
+    tenant: str = ""
+    key: str | None = None
+    unique: str | None = None
+    limits: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    estimate: bytes | None = None
+    budget: bytes | None = None
+    deadline_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobRecord(JobSpec):
+    """One stored job. Instants (`…_at_ms`, `due_ms`) are of the store's clock.
+
+    `failures` and `stalls` count within the generation; the attempt shown to users is failures + 1.
+    `fence` rises by one at every claim and is never reset. `wait_key` names the wait of a job that is
+    waiting, suspended or sleeping. `remembers` says that steps are stored, so that a run knows to fetch them.
+    """
+
+    state: State
+    generation: int = 1
+    fence: int = 0
+    failures: int = 0
+    stalls: int = 0
+    lane: Lane = Lane.FRESH
+    position: int = 0
+    due_ms: int | None = None
+    lease_id: str | None = None
+    owner: str | None = None
+    expires_at_ms: int | None = None
+    cancel_requested_at_ms: int | None = None
+    cause: Cause | None = None
+    wait_key: str | None = None
+    pending: int = 0
+    parent_id: str | None = None
+    remembers: bool = False
+    kept_signals: int = 0
+    chunks: int = 0
+    progress: bytes | None = None
+    result: bytes | None = None
+    errors: tuple[JobError, ...] = ()
+    late: bool = False
+    events: int = 0
+    created_at_ms: int = 0
+    started_at_ms: int | None = None
+    finished_at_ms: int | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The attempt as users count it: 1 for the first."""
+        return self.failures + 1
+
+    @property
+    def lease(self) -> Lease:
+        """The lease under which the job runs.
+
+        Raises:
+            ValueError: it is not running.
+        """
+        if self.lease_id is None:
+            raise ValueError(f"Job {self.id} is {self.state}: nobody holds a lease on it.")
+        return Lease(self.id, self.fence, self.lease_id)

@@ -1,0 +1,59 @@
+"""The numbered output of a job."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from aiq.model.job import State
+
+
+class ChunkKind(StrEnum):
+    """What an item of a stream is. The last four are written by the store alone."""
+
+    DATA = "data"
+    LOG = "log"
+    PROGRESS = "progress"
+    RESET = "reset"
+    """`data` is JSON {"void": [[first, last], …]}: data items with these numbers no longer count."""
+    END = "end"
+    ERROR = "error"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class NewChunk:
+    """One item to be appended. `seq` is 1, 2, 3 … within the run; `step` is the step under way, if any."""
+
+    seq: int
+    data: bytes
+    kind: ChunkKind = ChunkKind.DATA
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Appended:
+    """`last` is the number readers see on the job's newest item."""
+
+    last: int
+    cancel_requested: bool
+    late: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """One item of a job's stream. `number` is 1, 2, 3 … over all runs, and never used twice."""
+
+    number: int
+    kind: ChunkKind
+    data: bytes
+    fence: int
+    at_ms: int
+    step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """Items after a number, in order. `state` is the job's, read in the same step: when it is terminal and
+    there are no items left, nothing more will come in this generation."""
+
+    chunks: tuple[Chunk, ...]
+    state: State

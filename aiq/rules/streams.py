@@ -1,0 +1,53 @@
+"""Which items of a job's stream no longer count once a new run starts to write. Spec: chapter 8."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aiq.model import ChunkKind, State
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers first..last, in which one run emitted within one step (or outside any, step None).
+
+    `void` says that a reset has named it already.
+    """
+
+    first: int
+    last: int
+    fence: int
+    step: str | None
+    void: bool = False
+
+
+def newly_void(ranges: Iterable[Range], saved_by: Mapping[str, int], fence: int) -> list[Range]:
+    """Ranges that a reset before the first item of run `fence` must name, in order.
+
+    A range of an earlier run stays valid only if its step was saved by that same run: `saved_by` maps a
+    step key to the fence that saved it. Spec: STREAM-3.
+    """
+    return [
+        r
+        for r in sorted(ranges, key=lambda r: r.first)
+        if r.fence < fence and not r.void and (r.step is None or saved_by.get(r.step) != r.fence)
+    ]
+
+
+def reset_body(void: Iterable[Range]) -> bytes:
+    """The body of a `reset` item, neighbours joined: {"void": [[1, 40], [43, 50]]}."""
+    joined: list[list[int]] = []
+    for r in void:
+        if joined and joined[-1][1] + 1 == r.first:
+            joined[-1][1] = r.last
+        else:
+            joined.append([r.first, r.last])
+    return json.dumps({"void": joined}, separators=(",", ":")).encode()
+
+
+_MARKERS = {State.SUCCEEDED: ChunkKind.END, State.DEAD: ChunkKind.ERROR, State.CANCELLED: ChunkKind.CANCELLED}
+
+
+def marker(state: State) -> ChunkKind:
+    """The item that closes a stream when its job ends in `state`. Spec: STREAM-4."""
+    return _MARKERS[state]
