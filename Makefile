@@ -27,7 +27,7 @@ types: .venv/.ready ## mypy --strict
 
 floors: .venv/.ready ## Imports go down the floors only
 	@echo "== floors"
-	@$(BIN)/lint-imports --no-cache
+	@answer=$$($(BIN)/lint-imports --no-logo --no-cache) || { echo "$$answer"; exit 1; }
 
 unit: .venv/.ready ## All tests but the slow fault tests
 	@echo "== tests"
