@@ -64,7 +64,7 @@ class Jobs(Protocol):
             NotFound: a dependency is not stored.
             LeaseLost: the parent's run is over, or its lease has expired.
             InvalidInput: a bound, a name or a duration is out of range.
-        Spec: ENQ-1 to ENQ-7, FAN-5, LEASE-5
+        Spec: ENQ-1, ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, ENQ-7, ENQ-8, FLOW-8, FAN-5, LEASE-6
         """
         ...
 
@@ -76,7 +76,7 @@ class Jobs(Protocol):
         each), and leases for each wanted queue up to `count` ready jobs by (band, lane, position), queues
         in the order asked; a paused queue gives none. Nothing to do writes nothing.
 
-        Spec: CLAIM-1 to CLAIM-6, LEASE-1 to LEASE-5, STATE-2, RETRY-1 to RETRY-3, FAN-1 to FAN-4, SIG-2
+        Spec: STATE-6, STORE-5, LEASE-1, LEASE-5, chapters 1 to 3, 5 and 7
         """
         ...
 
@@ -88,7 +88,7 @@ class Jobs(Protocol):
         `lease_ms` asks for another length, once; shorter than the job's own only with `shrink`, which a
         shutdown uses (else the own length is kept). One lost lease leaves the others alone.
 
-        Spec: LEASE-3, LEASE-4, LEASE-7
+        Spec: LEASE-3, LEASE-4, LEASE-8, LEASE-10, LEASE-12
         """
         ...
 
@@ -97,7 +97,7 @@ class Jobs(Protocol):
 
         Asking twice changes nothing, and a terminal job keeps its state. Children go with their parent.
 
-        Spec: CANCEL-1 to CANCEL-4
+        Spec: CANCEL-1, CANCEL-2, CANCEL-6, CANCEL-7, CANCEL-8
         """
         ...
 
@@ -124,12 +124,12 @@ class Upkeep(Protocol):
         that did not heed a cancel within CANCEL_GRACE_MS (T16), and applies the outbox of wide fan-ins.
         Safe to run anywhere at the same time. A row that cannot be handled does not stop the others.
 
-        Spec: LIVE-2, FAN-2, CANCEL-3, SIG-5, TIME-4
+        Spec: TIME-4, LIVE-2, FAN-8, CANCEL-5, SIG-8
         """
         ...
 
     async def pause(self, queue: str) -> None:
-        """Give out no job of `queue` from now on. Running ones go on. Spec: CLAIM-5, STORE-4"""
+        """Give out no job of `queue` from now on. Running ones go on. Spec: CLAIM-7, STORE-4"""
         ...
 
     async def resume(self, queue: str) -> None:
@@ -154,7 +154,7 @@ class Steps(Protocol):
             LeaseLost: nothing was saved.
             Conflict("step"): the key is taken with another digest.
             TooLarge: over MAX_STEP_BYTES, or MAX_STEPS keys.
-        Spec: STEP-1 to STEP-4
+        Spec: STEP-1, STEP-2, STEP-4, LEASE-5
         """
         ...
 
@@ -178,7 +178,7 @@ class Signals(Protocol):
             Conflict("terminal"): the job has ended.
             Conflict("signal"): this id was sent with another name or payload.
             TooLarge: over MAX_SIGNAL_BYTES, or MAX_KEPT_SIGNALS are kept.
-        Spec: SIG-1 to SIG-5
+        Spec: SIG-1, SIG-2, SIG-4, SIG-5, SIG-11
         """
         ...
 
@@ -195,7 +195,7 @@ class Streams(Protocol):
             LeaseLost: nothing was added.
             Conflict("gap"): `seq` does not follow the run's last; Conflict("chunk"): it was used for other bytes.
             TooLarge: over MAX_CHUNK_BYTES, MAX_BATCH items, or MAX_STREAM_BYTES in all.
-        Spec: STREAM-1 to STREAM-3, STREAM-6
+        Spec: STREAM-1, STREAM-2, STREAM-3, STREAM-4, STREAM-10, STREAM-11, STREAM-12
         """
         ...
 
@@ -204,7 +204,7 @@ class Streams(Protocol):
 
         Raises:
             NotFound: no such job.
-        Spec: STREAM-4, STREAM-5
+        Spec: STREAM-8, STREAM-9
         """
         ...
 

@@ -44,7 +44,7 @@ def after(outcome: Outcome, record: JobRecord) -> Change:
     """Decide where a settlement takes a running job whose lease is the settler's.
 
     A cancel that was asked for ends every run but one that succeeded. For `Suspended` and `Waiting` the
-    answer is where the job goes if its wait is not over yet. Spec: CANCEL-2, RETRY-1, RETRY-3.
+    answer is where the job goes if its wait is not over yet. Spec: CANCEL-3, CANCEL-4, RETRY-1, RETRY-2, RETRY-5.
     """
     failures, stalls = record.failures, record.stalls
     if isinstance(outcome, Succeeded):
@@ -70,7 +70,7 @@ def after(outcome: Outcome, record: JobRecord) -> Change:
 
 
 def after_expiry(record: JobRecord) -> Change:
-    """Decide what becomes of a running job whose lease is revoked. Spec: LEASE-6, RETRY-1, CANCEL-2."""
+    """Decide what becomes of a running job whose lease is revoked. Spec: RETRY-7, RETRY-8, CANCEL-4."""
     failures, stalls = record.failures + 1, record.stalls + 1
     if record.cancel_requested_at_ms is not None:
         return Change("T9", State.CANCELLED, failures=failures, stalls=stalls)
@@ -80,7 +80,7 @@ def after_expiry(record: JobRecord) -> Change:
 
 
 def clamp(delay_ms: int) -> int:
-    """A delay within what a store takes. Spec: RETRY-2."""
+    """A delay within what a store takes. Spec: RETRY-4."""
     return max(0, min(delay_ms, MAX_DELAY_MS))
 
 

@@ -25,7 +25,7 @@ def newly_void(ranges: Iterable[Range], saved_by: Mapping[str, int], fence: int)
     """Ranges that a reset before the first item of run `fence` must name, in order.
 
     A range of an earlier run stays valid only if its step was saved by that same run: `saved_by` maps a
-    step key to the fence that saved it. Spec: STREAM-3.
+    step key to the fence that saved it. Spec: STREAM-4, STREAM-5, STREAM-7.
     """
     return [
         r
@@ -49,5 +49,5 @@ _MARKERS = {State.SUCCEEDED: ChunkKind.END, State.DEAD: ChunkKind.ERROR, State.C
 
 
 def marker(state: State) -> ChunkKind:
-    """The item that closes a stream when its job ends in `state`. Spec: STREAM-4."""
+    """The item that closes a stream when its job ends in `state`. Spec: STREAM-8."""
     return _MARKERS[state]

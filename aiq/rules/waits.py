@@ -9,7 +9,7 @@ def verdict(wait: Wait) -> StepKind | None:
     """How a wait is over, or None while it is not.
 
     With `need` set it is over when that many have succeeded, or as soon as they no longer can: more than
-    total - need have ended badly. Without, it is over when all have ended. Spec: FAN-3, FAN-6.
+    total - need have ended badly. Without, it is over when all have ended. Spec: FLOW-9.
     """
     if wait.need is not None:
         if wait.succeeded >= wait.need:
@@ -23,7 +23,7 @@ def remembered(wait: Wait, kind: StepKind, winners: Sequence[str], fence: int) -
     """The step under which a wait that is over is kept. `winners` are ids in the order they succeeded.
 
     All winners are named only where fewer than all were needed: otherwise the children are known, and a
-    wait on ten thousand must not write ten thousand names. Spec: FLOW-6.
+    wait on ten thousand must not write ten thousand names. Spec: FLOW-12.
     """
     if kind is StepKind.CHILD_FAILED:
         return Step(wait.key, kind, (wait.first_failed or "").encode(), fence=fence)
