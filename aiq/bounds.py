@@ -37,6 +37,10 @@ MAX_DEPENDENCIES: Final = 10_000
 MAX_NAME_CHARS: Final = 128
 MAX_OPAQUE_BYTES: Final = 256
 """Tenants, keys, ids, step keys, signal ids: opaque text chosen by users."""
+MAX_LIMITS: Final = 16
+"""Limits, and routes, that one job names: an admission looks at each of them in one step."""
+MAX_OPTION_BYTES: Final = 16 * 1024
+"""An estimate, and a budget, as stored with a job."""
 
 MIN_LEASE_MS: Final = 10
 MAX_LEASE_MS: Final = 24 * 3_600_000
