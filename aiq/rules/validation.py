@@ -69,7 +69,8 @@ def check_count(kind: str, count: int, bound: int) -> None:
 
 def check_limit(limit: int, bound: int = bounds.MAX_PAGE) -> None:
     """Refuse a page or sweep of no rows, or of more than `bound`."""
-    check_range("limit", limit, 1, limit)
+    if limit < 1:
+        raise InvalidInput(f"The limit is {limit:,}; ask for 1 to {bound:,}.")
     check_count("limit", limit, bound)
 
 

@@ -1,0 +1,75 @@
+"""From an address to a storage. A backend, and its driver, are imported only when an address asks for them."""
+
+from collections.abc import Awaitable, Callable
+from importlib.metadata import entry_points
+from typing import Final, TypeAlias, cast
+
+from aiq.backends.clock import Clock
+from aiq.errors import Misconfigured
+from aiq.storage import Storage
+
+Opener: TypeAlias = Callable[[str, Clock | None], Awaitable[Storage]]
+"""What an entry point of the group `aiq.backends`, named like its scheme, leads to: (url, clock) -> storage."""
+
+GROUP: Final = "aiq.backends"
+_OURS: Final = ("memory", "sqlite")
+_LATER: Final = ("redis", "rediss", "postgres", "postgresql")
+
+
+async def open_storage(url: str, *, clock: Clock | None = None) -> Storage:
+    """Open the storage at an address, and make it where that is the backend's custom.
+
+    `memory://` is a new, empty one; `memory://NAME` is the one of that name in this process, as long as
+    somebody holds it open. `sqlite:///relative.db` and `sqlite:////absolute.db` are files. Other schemes
+    come from distributions that name them in the entry-point group `aiq.backends`. `clock` gives
+    milliseconds; None is the store's own.
+
+    Raises:
+        Misconfigured: no such scheme is known here, or its address makes no sense.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator:
+        raise Misconfigured(
+            f"A storage is named by a URL such as sqlite:///jobs.db or memory://; {_told(url)} is none."
+        )
+    return await _opener(scheme.lower())(url, clock)
+
+
+def _opener(scheme: str) -> Opener:
+    if scheme == "memory":
+        from aiq.backends.memory.storage import open_memory
+
+        return open_memory
+    if scheme == "sqlite":
+        from aiq.backends.sqlite.storage import open_sqlite
+
+        return open_sqlite
+    return _foreign_opener(scheme)
+
+
+def _foreign_opener(scheme: str) -> Opener:
+    """The opener that another distribution offers for a scheme."""
+    offers = {point.name: point for point in entry_points(group=GROUP)}
+    if scheme not in offers:
+        raise Misconfigured(_unknown(scheme, [*_OURS, *offers]))
+    try:
+        return cast(Opener, offers[scheme].load())
+    except ImportError as error:
+        owner = offers[scheme].dist
+        name = owner.name if owner else offers[scheme].module
+        raise Misconfigured(f"The backend for {scheme}:// cannot be imported ({error}). Reinstall {name}.") from error
+
+
+def _unknown(scheme: str, known: list[str]) -> str:
+    schemes = ", ".join(f"{name}://" for name in sorted(known))
+    if scheme in _LATER:
+        return f"There is no backend for {_told(scheme)} yet. Known here: {schemes}."
+    return (
+        f"No backend for {_told(scheme)} is known. Known here: {schemes}. "
+        f"Another one comes with a distribution that offers it in the entry-point group {GROUP}; install that."
+    )
+
+
+def _told(text: str) -> str:
+    """A piece of an address, short enough for a message and without what may be a password."""
+    return repr(text) if len(text) <= 32 and "@" not in text else "what was given"

@@ -1,0 +1,1 @@
+"""What is particular to one store, and to what stores share."""
