@@ -5,6 +5,7 @@ enforced twice: where a user calls, so that nothing too large travels, and in ev
 client can get round them. spec/09-storage.md publishes them.
 """
 
+import re
 from typing import Final
 
 MAX_BATCH: Final = 256
@@ -35,6 +36,8 @@ MAX_DEPENDENCIES: Final = 10_000
 """Edges into one job; a wider fan-in is a tree."""
 
 MAX_NAME_CHARS: Final = 128
+NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_CHARS - 1}}}")
+"""Names of queues, tasks, signals and limits: an alphabet that is safe in keys, topics, files and shells."""
 MAX_OPAQUE_BYTES: Final = 256
 """Tenants, keys, ids, step keys, signal ids: opaque text chosen by users."""
 MAX_LIMITS: Final = 16

@@ -4,7 +4,6 @@ Each check raises `InvalidInput` or one of its kinds, and returns nothing. Types
 are ours. Spec: chapter 9.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -24,14 +23,13 @@ from aiq.model import (
     Waiting,
 )
 
-_NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{bounds.MAX_NAME_CHARS - 1}}}")
 _SHORTER: Final = "Use a shorter text, or a digest of it."
 _IN_PARTS: Final = "Send it in several parts."
 
 
 def check_name(kind: str, name: str) -> None:
     """Refuse a name outside the alphabet of queues, tasks, signals and limits. `kind` is for the message."""
-    if not _NAME.fullmatch(name):
+    if not bounds.NAME.fullmatch(name):
         raise InvalidName(kind, name)
 
 

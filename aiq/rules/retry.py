@@ -1,0 +1,72 @@
+"""What becomes of a run that raised. Spec: chapter 3."""
+
+import traceback
+from collections.abc import Iterator
+from random import Random
+
+from aiq.errors import ChildFailed, ResultInvalid, RunError
+from aiq.model import Cause, Died, JobError, Retried
+from aiq.policy import Retry
+
+
+def after_failure(
+    policy: Retry, attempt: int, exc: BaseException, rng: Random, cause: Cause | None = None
+) -> Retried | Died:
+    """Decide whether a failed attempt may be repeated, and after what delay.
+
+    `attempt` is 1 for the first. Attempts are not counted here: the store holds the job's own number, which
+    may differ from the policy's, and makes the job dead when none is left. A RunError is about the handler
+    itself and would only be met again. An exception group is repeated if all that it holds may be.
+    Spec: RETRY-1, RETRY-3, RETRY-4
+    """
+    error = job_error(exc, cause)
+    if not all(_repeatable(policy, leaf) for leaf in _leaves(exc)):
+        return Died(error)
+    return Retried(error, delay_ms=draw_delay_ms(policy, attempt, rng))
+
+
+def draw_delay_ms(policy: Retry, attempt: int, rng: Random) -> int:
+    """Draw the wait after a failed attempt: 0 up to the doubling ceiling, both included ("full jitter")."""
+    ceiling_ms = min(policy.max_delay_ms, policy.first_delay_ms << (attempt - 1))
+    return rng.randrange(ceiling_ms + 1)
+
+
+def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
+    """An exception as it is kept with its job: class, text and traceback, uncut. None takes the cause from it."""
+    return JobError(
+        type=_type_name(type(exc)),
+        message=_text_of(exc),
+        traceback="".join(traceback.format_exception(exc)),
+        cause=cause or _cause_of(exc),
+    )
+
+
+def _repeatable(policy: Retry, exc: BaseException) -> bool:
+    return isinstance(exc, policy.on) and not isinstance(exc, (*policy.never, RunError))
+
+
+def _leaves(exc: BaseException) -> Iterator[BaseException]:
+    """What a task group or a gather collected, however deep; an ordinary exception is its own leaf."""
+    if isinstance(exc, BaseExceptionGroup):
+        for inner in exc.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield exc
+
+
+def _text_of(exc: BaseException) -> str:
+    """What it says; a failure must be recordable even if it cannot say it."""
+    try:
+        return str(exc)
+    except Exception as second:  # noqa: BLE001  a user's __str__ may raise anything
+        return f"(its __str__ raised {type(second).__name__})"
+
+
+def _cause_of(exc: BaseException) -> Cause:
+    if isinstance(exc, ChildFailed):
+        return Cause.CHILD
+    return Cause.RESULT if isinstance(exc, ResultInvalid) else Cause.HANDLER
+
+
+def _type_name(kind: type[BaseException]) -> str:
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
