@@ -4,11 +4,12 @@ Times are integer milliseconds: durations when a caller sends them, instants of 
 when a record tells them. Payloads, results, steps and chunks are bytes that no store looks into.
 
 One room a noun: `job` (state, spec, record), `outcome` (what became of a run), `exchange` (settle and
-claim), `step`, `stream`, `answer` (the rest). Import the names from here.
+claim), `step`, `stream`, `failure`, `answer` (the rest). Import the names from here.
 """
 
 from aiq.model.answer import CancelAnswer, Counts, Enqueued, JobFilter, Page, Renewed, Sent, Upkept, Violation
 from aiq.model.exchange import ClaimRequest, Exchanged, Settled, Settlement, Want
+from aiq.model.failure import Failure
 from aiq.model.job import TERMINAL, Band, Capability, Cause, JobError, JobRecord, JobSpec, Lane, Lease, State
 from aiq.model.outcome import Cancelled, Died, Outcome, Released, Retried, Sleeping, Succeeded, Suspended, Waiting
 from aiq.model.step import Saved, Step, StepKind, Wait
@@ -29,6 +30,7 @@ __all__ = [
     "Died",
     "Enqueued",
     "Exchanged",
+    "Failure",
     "JobError",
     "JobFilter",
     "JobRecord",

@@ -1,0 +1,213 @@
+"""The arguments of a job: bound to a signature, stored as an envelope, and put together again for the handler.
+
+The envelope is plain JSON: {"v": 1, "a": [by position], "k": {by name}, "o": [[path, job id], …]}. `o` says
+which places are filled by the results of other jobs before the handler sees them; null stands there.
+"""
+
+import inspect
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from types import SimpleNamespace
+from typing import Any, Final
+
+import msgspec
+
+from aiq.errors import PayloadInvalid
+from aiq.model import Failure
+from aiq.rules.codec import Codec
+from aiq.rules.writing import Output, Path, Unfit, Written, canonical, show, write
+
+VERSION: Final = 1
+
+
+class Envelope(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """What a payload consists of."""
+
+    v: int
+    a: tuple[msgspec.Raw, ...]
+    k: dict[str, msgspec.Raw]
+    o: tuple[tuple[Path, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """Arguments that fit a signature, as JSON. `places` name outputs by their path from the envelope's top;
+    `canonical` is what a digest is made of."""
+
+    positional: tuple[bytes, ...]
+    named: Mapping[str, bytes]
+    places: tuple[tuple[Path, Output], ...]
+    canonical: bytes
+
+    def envelope(self, id_of: Callable[[Output], str]) -> bytes:
+        """The payload, with the id of the job that each output belongs to."""
+        return msgspec.json.encode(
+            Envelope(
+                v=VERSION,
+                a=tuple(map(msgspec.Raw, self.positional)),
+                k={name: msgspec.Raw(data) for name, data in self.named.items()},
+                o=tuple((path, id_of(output)) for path, output in self.places),
+            )
+        )
+
+
+class Parameters:
+    """What a task's function takes and returns. Annotations are looked up at first use, not at import."""
+
+    def __init__(self, task: str, function: Callable[..., object], *, takes_context: bool) -> None:
+        self._task, self._function, self._takes_context = task, function, takes_context
+        self._codecs: dict[str, Codec] = {}
+
+    def encode(self, args: Sequence[object], kwargs: Mapping[str, object]) -> Arguments:
+        """Check arguments against the signature and the annotations, and write them.
+
+        Raises:
+            PayloadInvalid: they do not fit, or cannot be written as JSON; the text says which and where.
+        """
+        bound = self._bind(args, kwargs)
+        positional = [self._write(self._at(index), value) for index, value in enumerate(bound.args)]
+        named = {name: self._write(self._named(name), value) for name, value in bound.kwargs.items()}
+        keyed: list[tuple[Path, Written]] = [
+            *((("a", index), written) for index, written in enumerate(positional)),
+            *((("k", name), written) for name, written in named.items()),
+        ]
+        return Arguments(
+            tuple(written.data for written in positional),
+            {name: written.data for name, written in named.items()},
+            tuple(((*start, *path), output) for start, written in keyed for path, output in written.places),
+            canonical([bound.args, bound.kwargs]),
+        )
+
+    def decode(
+        self, payload: bytes, outputs: Mapping[str, bytes | Failure]
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        """Read a payload as typed arguments. `outputs` has the result, or the Failure, of each id of `upstream`.
+
+        Raises:
+            PayloadInvalid: the payload does not fit this version of the function.
+        """
+        envelope = _filled(_open(payload), outputs)
+        self._bind(envelope.a, envelope.k)
+        args = tuple(self._read(self._at(index), raw) for index, raw in enumerate(envelope.a))
+        return args, {name: self._read(self._named(name), raw) for name, raw in envelope.k.items()}
+
+    def codec(self, name: str) -> Codec:
+        """The codec of a parameter, or of "return"; of plain JSON where there is no annotation.
+
+        Raises:
+            Unfit: the annotation cannot be looked up, or JSON has no form for it.
+        """
+        if name not in self._codecs:
+            self._codecs[name] = Codec(self._hints.get(name, Any))
+        return self._codecs[name]
+
+    @cached_property
+    def signature(self) -> inspect.Signature:
+        """What a job is given: the function's own, without the context."""
+        signature = inspect.signature(self._function)
+        return signature.replace(parameters=list(signature.parameters.values())[int(self._takes_context) :])
+
+    @cached_property
+    def _hints(self) -> dict[str, object]:
+        plain: Any = inspect.unwrap(self._function)  # Any: Callable has no __annotations__ and __globals__
+        # Only what is stored is looked up: the context is often imported for type checkers alone.
+        stored = {*self.signature.parameters, "return"}
+        shell = SimpleNamespace(__annotations__={n: h for n, h in plain.__annotations__.items() if n in stored})
+        try:
+            return typing.get_type_hints(shell, plain.__globals__, include_extras=True)
+        except (NameError, AttributeError) as error:
+            raise Unfit(
+                f"{error}; annotations are needed at run time, so import what they name at the top of the module, "
+                "outside `if TYPE_CHECKING`"
+            ) from error
+
+    def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> inspect.BoundArguments:
+        try:
+            return self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise PayloadInvalid(f'Task "{self._task}" takes {self.signature}: {error}.') from error
+
+    def _at(self, index: int) -> str:
+        """The parameter of the positional argument `index`; *args has all those beyond the others."""
+        names = [p.name for p in self.signature.parameters.values() if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
+        return names[min(index, len(names) - 1)]
+
+    def _named(self, name: str) -> str:
+        """The parameter of the argument `name`, which may be one of **kwargs."""
+        parameters = self.signature.parameters
+        return name if name in parameters else next(p.name for p in parameters.values() if p.kind is p.VAR_KEYWORD)
+
+    def _write(self, name: str, value: object) -> Written:
+        """Write one argument. With outputs in it, it can only be checked when they are there: in the run."""
+        try:
+            written = write(value)
+            if not written.places:
+                self.codec(name).decode(written.data)
+        except Unfit as error:
+            raise self._unfit(name, error) from error
+        return written
+
+    def _read(self, name: str, raw: msgspec.Raw) -> object:
+        try:
+            return self.codec(name).decode(bytes(raw))
+        except Unfit as error:
+            raise self._unfit(name, error) from error
+
+    def _unfit(self, name: str, error: Unfit) -> PayloadInvalid:
+        return PayloadInvalid(f'Task "{self._task}", argument {name}: {error}.')
+
+
+def upstream(payload: bytes) -> tuple[str, ...]:
+    """The jobs whose results a payload needs, each once, in the order of their places.
+
+    Raises:
+        PayloadInvalid: the bytes are no envelope.
+    """
+    return tuple(dict.fromkeys(job_id for _, job_id in _open(payload).o))
+
+
+_ENVELOPE: Final = msgspec.json.Decoder(Envelope)
+
+
+def _open(payload: bytes) -> Envelope:
+    try:
+        envelope = _ENVELOPE.decode(payload)
+    except msgspec.MsgspecError as error:
+        raise PayloadInvalid(f"The payload is not an envelope of arguments: {error}.") from error
+    if envelope.v != VERSION:
+        raise PayloadInvalid(
+            f"The payload has version {envelope.v}, and this aiq reads {VERSION}. Update aiq where the worker runs."
+        )
+    return envelope
+
+
+def _filled(envelope: Envelope, outputs: Mapping[str, bytes | Failure]) -> Envelope:
+    """The envelope with the outputs in their places. Their bytes are put there as they are, unread."""
+    if not envelope.o:
+        return envelope
+    args = [msgspec.json.decode(raw) for raw in envelope.a]
+    kwargs = {name: msgspec.json.decode(raw) for name, raw in envelope.k.items()}
+    for path, job_id in envelope.o:
+        _put({"a": args, "k": kwargs}, path, _as_json(outputs[job_id]))
+    return Envelope(
+        v=VERSION,
+        a=tuple(msgspec.Raw(msgspec.json.encode(arg)) for arg in args),
+        k={name: msgspec.Raw(msgspec.json.encode(arg)) for name, arg in kwargs.items()},
+    )
+
+
+def _as_json(output: bytes | Failure) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(output) if isinstance(output, Failure) else output)
+
+
+# Any: inside a JSON document every subscript is legal until it is tried.
+def _put(tree: Any, path: Path, value: msgspec.Raw) -> None:
+    *way, last = path
+    try:
+        for part in way:
+            tree = tree[part]
+        tree[last] = value
+    except (LookupError, TypeError) as error:
+        raise PayloadInvalid(f"The payload names a place for an output that is not in it: {show(path)}.") from error
