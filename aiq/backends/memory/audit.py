@@ -1,0 +1,125 @@
+"""Looking for anything that a clause forbids. Spec: STATE-3
+
+Every check reads the tables as they are and trusts no operation; a clean storage gives nothing.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain, islice
+
+from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables, ready_key
+from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
+from aiq.backends.memory.transition import Transaction
+from aiq.model import JobRecord, State, Violation, Wait
+from aiq.rules.streams import marker
+from aiq.rules.validation import check_limit
+from aiq.rules.waits import verdict
+
+
+def audit(tx: Transaction, limit: int) -> list[Violation]:
+    """Name at most `limit` violations."""
+    check_limit(limit)
+    tables = tx.tables
+    of_jobs = (_of_job(tables, record) for record in tables.jobs.values())
+    found = chain(chain.from_iterable(of_jobs), _of_waits(tables), _of_outbox(tables), _of_positions(tables))
+    return list(islice(found, limit))
+
+
+def _of_job(tables: Tables, record: JobRecord) -> Iterator[Violation]:
+    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals)
+    for check in checks:
+        for clause, text in check(tables, record):
+            yield Violation(clause, record.id, text)
+
+
+def _of_state(_: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
+    """Fields that belong to some states only."""
+    running = record.state is State.RUNNING
+    if any((field is not None) is not running for field in (record.lease_id, record.owner, record.expires_at_ms)):
+        yield "STATE-3", f"it is {record.state}, and its lease does not agree"
+    if record.state.terminal is not (record.finished_at_ms is not None):
+        yield "STATE-3", f"it is {record.state}, and its end does not agree"
+    if record.state is State.SCHEDULED and record.due_ms is None:
+        yield "STATE-3", "it is scheduled for no instant"
+    if record.state in (State.WAITING, State.SUSPENDED) and record.wait_key is None:
+        yield "STATE-3", f"it is {record.state} for nothing"
+
+
+def _of_indexes(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
+    """Each job is found where its state says."""
+    if any(key not in index for index, key in tables.indexes.places(record)):
+        yield "STATE-3", "it is missing in an index by instant"
+    if (record.state is State.READY) is not (ready_key(record) in tables.indexes.ready.get(record.queue, ())):
+        yield "STATE-3", f"it is {record.state}, and the queue does not agree"
+
+
+def _of_events(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
+    """Events tell the whole life, without a gap."""
+    events = tables.events.get(record.id, [])
+    if [event.number for event in events] != list(range(1, record.events + 1)):
+        yield "STATE-4", f"its {len(events)} events are not numbered 1 to {record.events}"
+    states = [event.target for event in events]
+    if [event.source for event in events] != [None, *states[:-1]] or states[-1:] != [record.state]:
+        yield "STATE-4", "its events do not lead from one state to the next, and to the one it is in"
+    if sum(event.row == "T3" for event in events) != record.fence:
+        yield "CLAIM-8", f"its fence {record.fence} is not the number of its claims"
+
+
+def _of_stream(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
+    chunks = tables.streams.get(record.id, Stream()).chunks
+    if [chunk.number for chunk in chunks] != list(range(1, record.chunks + 1)):
+        yield "STREAM-1", f"its {len(chunks)} items are not numbered 1 to {record.chunks}"
+    if chunks and record.state.terminal and chunks[-1].kind is not marker(record.state):
+        yield "STREAM-8", f"it is {record.state}, and its stream ends with {chunks[-1].kind}"
+
+
+def _of_signals(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
+    kept = sum(signal.kept for signal in tables.signals.get(record.id, {}).values())
+    if kept != record.kept_signals:
+        yield "SIG-11", f"it counts {record.kept_signals} kept signals, and {kept} are stored"
+
+
+def _of_waits(tables: Tables) -> Iterator[Violation]:
+    for (job_id, key), wait in tables.waits.items():
+        edges = tables.edges_in.get((job_id, key), {}).values()
+        missing = [edge.upstream_id for edge in edges if edge.upstream_id not in tables.jobs]
+        if missing or job_id not in tables.jobs:
+            yield Violation("FLOW-7", job_id, f"an edge leads from or to a job that is not stored: {missing or job_id}")
+            continue
+        done = Counter(tables.jobs[e.upstream_id].state is State.SUCCEEDED for e in edges if e.done_order is not None)
+        if (wait.total, wait.succeeded, wait.failed) != (len(edges), done[True], done[False]):
+            yield Violation("FAN-1", job_id, f"the counts of its wait {key!r} are not those of its edges")
+        late = [e.upstream_id for e in edges if e.done_order is None and tables.jobs[e.upstream_id].state.terminal]
+        if any(Outgoing(Kind.FLIP, upstream_id) not in tables.outbox for upstream_id in late):
+            yield Violation("FAN-6", job_id, f"its wait {key!r} was not told of an end")
+        yield from _of_waiting(tables, tables.jobs[job_id], wait)
+
+
+def _of_waiting(tables: Tables, record: JobRecord, wait: Wait) -> Iterator[Violation]:
+    """A job waits for what is not over."""
+    if record.state is not State.WAITING or record.wait_key != wait.key:
+        return
+    if record.pending != wait.pending:
+        yield Violation("STATE-3", record.id, f"it counts {record.pending} pending, and its wait {wait.pending}")
+    if wait.key != DEPENDENCIES:
+        over = verdict(wait) is not None
+    elif doomed(record, wait):
+        over = Outgoing(Kind.DIE, record.id) not in tables.outbox
+    else:
+        over = wait.pending == 0
+    if over:
+        yield Violation("FAN-6", record.id, f"it waits under {wait.key!r} for what is over")
+
+
+def _of_outbox(tables: Tables) -> Iterator[Violation]:
+    for row in tables.outbox:
+        if row.job_id not in tables.jobs:
+            yield Violation("STATE-3", row.job_id, f"the outbox is to {row.kind} for a job that is not stored")
+
+
+def _of_positions(tables: Tables) -> Iterator[Violation]:
+    ready = [record for record in tables.jobs.values() if record.state is State.READY]
+    seen = Counter(record.position for record in ready)
+    for record in ready:
+        if seen[record.position] > 1:
+            yield Violation("CLAIM-6", record.id, f"it shares position {record.position} with another ready job")

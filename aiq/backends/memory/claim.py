@@ -1,0 +1,72 @@
+"""Leasing the next jobs to a worker."""
+
+from dataclasses import replace
+
+from aiq.backends.memory.data import LastClaim
+from aiq.backends.memory.sweeps import promote, revoke
+from aiq.backends.memory.transition import Transaction, move
+from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
+from aiq.model import ClaimRequest, JobRecord, State, Want
+
+
+def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
+    """Lease up to `count` ready jobs of each wanted queue, after promoting and revoking what is due.
+
+    Spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10
+    """
+    last = _last_claim(tx, request.worker)
+    if last is not None and request.number <= last.number:
+        return _again(tx, request, last)
+    promote(tx, MAX_SWEEP)
+    revoke(tx, MAX_SWEEP)
+    leased: list[JobRecord] = []
+    for want in request.wants:
+        leased += [_lease(tx, record, request) for record in _next(tx, want, MAX_BATCH - len(leased))]
+    if leased:
+        _keep(tx, request, leased)
+    return tuple(leased)
+
+
+def _next(tx: Transaction, want: Want, room: int) -> list[JobRecord]:
+    """The jobs of a queue that are to be given out now, by (band, lane, position). Spec: CLAIM-6, CLAIM-7, LIVE-1"""
+    if want.queue in tx.tables.paused or want.queue not in tx.tables.indexes.ready:
+        return []
+    keys = tx.tables.indexes.ready[want.queue].first(min(want.count, room))
+    return [tx.tables.jobs[job_id] for *_, job_id in keys]
+
+
+def _lease(tx: Transaction, record: JobRecord, request: ClaimRequest) -> JobRecord:
+    """Start a run (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
+    leased = replace(
+        record,
+        state=State.RUNNING,
+        fence=record.fence + 1,
+        lease_id=request.lease_id,
+        owner=request.worker,
+        expires_at_ms=tx.now_ms + record.lease_ms,
+        started_at_ms=tx.now_ms if record.started_at_ms is None else record.started_at_ms,
+    )
+    return move(tx, "T3", record, leased)
+
+
+def _last_claim(tx: Transaction, worker: str) -> LastClaim | None:
+    last = tx.tables.claims.get(worker)
+    return last if last is not None and tx.now_ms < last.at_ms + CLAIM_KEPT_MS else None
+
+
+def _again(tx: Transaction, request: ClaimRequest, last: LastClaim) -> tuple[JobRecord, ...]:
+    """Answer a claim that was given before: its jobs that still run under it."""
+    if (request.number, request.lease_id) != (last.number, last.lease_id):
+        return ()
+    records = [tx.tables.jobs[job_id] for job_id in last.job_ids]
+    return tuple(record for record in records if record.lease_id == last.lease_id)
+
+
+def _keep(tx: Transaction, request: ClaimRequest, leased: list[JobRecord]) -> None:
+    """Keep a claim for the worker that does not hear the answer, and drop those that nobody asks for any more."""
+    claims = tx.tables.claims
+    claims.pop(request.worker, None)
+    job_ids = tuple(record.id for record in leased)
+    claims[request.worker] = LastClaim(request.number, request.lease_id, tx.now_ms, job_ids)
+    while tx.now_ms >= next(iter(claims.values())).at_ms + CLAIM_KEPT_MS:
+        del claims[next(iter(claims))]

@@ -1,0 +1,27 @@
+"""The step that ends a job: its stream is closed, and whoever waits for it is told. Spec: STATE-2, CANCEL-8."""
+
+from aiq.backends.memory.data import Kind, Outgoing
+from aiq.backends.memory.fan_in import flip_edges
+from aiq.backends.memory.items import close_stream
+from aiq.backends.memory.transition import Transaction, move
+from aiq.bounds import MAX_FLIPS
+from aiq.model import JobRecord, State
+
+
+def end(tx: Transaction, row: str, before: JobRecord, after: JobRecord) -> JobRecord:
+    """Move a job to a terminal state, with all that belongs to the same step.
+
+    What does not fit into it goes to the outbox: edges over MAX_FLIPS, and the cancelling of children.
+    """
+    ended = move(tx, row, before, close_stream(tx, before, after))
+    flip_edges(tx, ended, MAX_FLIPS)
+    if tx.tables.edges_out[ended.id]:
+        tx.tables.outbox.append(Outgoing(Kind.FLIP, ended.id))
+    if ended.state is not State.SUCCEEDED and _has_living_children(tx, ended):
+        tx.tables.outbox.append(Outgoing(Kind.CANCEL_CHILDREN, ended.id))
+    return ended
+
+
+def _has_living_children(tx: Transaction, ended: JobRecord) -> bool:
+    jobs = tx.tables.jobs
+    return any(not jobs[child].state.terminal for child in tx.tables.children.get(ended.id, ()))

@@ -1,0 +1,47 @@
+"""Items of a job's stream that the store itself writes: resets, and the marker at the end. Spec: chapter 8."""
+
+from dataclasses import replace
+
+from aiq.backends.memory.data import Stream
+from aiq.backends.memory.transition import Transaction
+from aiq.model import Chunk, ChunkKind, JobRecord, State
+from aiq.rules.streams import marker, newly_void, reset_body
+
+
+def add_item(tx: Transaction, record: JobRecord, kind: ChunkKind, data: bytes, step: str | None = None) -> JobRecord:
+    """Add one item under the job's next number. Spec: STREAM-1"""
+    number = record.chunks + 1
+    tx.tables.streams[record.id].chunks.append(Chunk(number, kind, data, record.fence, tx.now_ms, step))
+    return replace(record, chunks=number)
+
+
+def add_reset(tx: Transaction, record: JobRecord) -> JobRecord:
+    """Name the data that a new run makes void, if there is any; name nothing twice. Spec: STREAM-4, STREAM-7"""
+    stream = tx.tables.streams[record.id]
+    saved_by = {step.key: step.fence for step in tx.tables.steps[record.id].values()}
+    void = newly_void(stream.ranges, saved_by, record.fence)
+    if not void:
+        return record
+    stream.ranges = [replace(r, void=True) if r in void else r for r in stream.ranges]
+    return add_item(tx, record, ChunkKind.RESET, reset_body(void))
+
+
+def has_data(stream: Stream, fence: int) -> bool:
+    """Whether a run has appended data."""
+    return any(chunk.kind is ChunkKind.DATA for chunk in stream.runs[fence])
+
+
+def close_stream(tx: Transaction, before: JobRecord, after: JobRecord) -> JobRecord:
+    """Write the last item of a job that ends, if it has items at all. Spec: STREAM-6, STREAM-8"""
+    if not before.chunks:
+        return after
+    if before.state is State.RUNNING and not has_data(tx.tables.streams[before.id], before.fence):
+        after = add_reset(tx, after)
+    return add_item(tx, after, marker(after.state), _told(after))
+
+
+def _told(record: JobRecord) -> bytes:
+    """What the marker says: the last error of a job that is dead."""
+    if record.state is State.DEAD and record.errors:
+        return record.errors[-1].message.encode()
+    return b""

@@ -1,0 +1,69 @@
+"""Applying what did not fit into a step. Each application looks again, so that twice has the effect of once."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import assert_never
+
+from aiq.backends.memory.cancel import cancel_job
+from aiq.backends.memory.data import Kind, Outgoing
+from aiq.backends.memory.ending import end
+from aiq.backends.memory.fan_in import DEPENDENCIES, flip_edges
+from aiq.backends.memory.transition import Transaction
+from aiq.model import Cause, JobRecord, State
+from aiq.rules.failures import appended, upstream_failed
+
+
+def apply_outbox(tx: Transaction, limit: int) -> int:
+    """Apply rows, the oldest first, until `limit` is used up; say how much of it was.
+
+    A row costs what it does, and at least 1, so that rows with nothing left to do cannot make a call long.
+    What applying adds to the outbox comes behind, and still belongs to the same call. Spec: FAN-2, FAN-8
+    """
+    outbox, applied = tx.tables.outbox, 0
+    while outbox and applied < limit:
+        done, finished = _apply(tx, outbox[0], limit - applied)
+        applied += max(1, done)
+        if finished:
+            outbox.popleft()
+    return applied
+
+
+def _apply(tx: Transaction, row: Outgoing, room: int) -> tuple[int, bool]:
+    """Do at most `room` of a row: how many jobs or edges it was, and whether the row is finished."""
+    record = tx.tables.jobs[row.job_id]
+    match row.kind:
+        case Kind.FLIP:
+            done = flip_edges(tx, record, room)
+            return done, not tx.tables.edges_out[row.job_id]
+        case Kind.DIE:
+            return _die(tx, record), True
+        case Kind.CANCEL_REST:
+            return _cancel_some(tx, tx.tables.edges_in[row.job_id, row.key], room)
+        case Kind.CANCEL_CHILDREN:
+            return _cancel_some(tx, tx.tables.children[row.job_id], room)
+        case _:
+            assert_never(row.kind)
+
+
+def _die(tx: Transaction, record: JobRecord) -> int:
+    """End a job whose dependency ended badly, unless it has been ended since. Spec: FLOW-3, FLOW-4"""
+    if record.state is not State.WAITING:
+        return 0
+    first_failed = tx.tables.waits[record.id, DEPENDENCIES].first_failed or ""
+    errors = appended(record, upstream_failed(tx.tables.jobs[first_failed]), tx.now_ms)
+    end(tx, "T12", record, replace(record, state=State.DEAD, cause=Cause.UPSTREAM, errors=errors))
+    return 1
+
+
+def _cancel_some(tx: Transaction, children: Iterable[str], room: int) -> tuple[int, bool]:
+    """Cancel children that have not ended, by id, and ask those that run; who was asked is left alone."""
+    left = [child for child in sorted(children) if _to_be_asked(tx.tables.jobs[child])]
+    for child in left[:room]:
+        # Read again: the end of one child may have moved another.
+        cancel_job(tx, tx.tables.jobs[child])
+    return min(len(left), room), len(left) <= room
+
+
+def _to_be_asked(record: JobRecord) -> bool:
+    asked = record.state is State.RUNNING and record.cancel_requested_at_ms is not None
+    return not (asked or record.state.terminal)

@@ -1,0 +1,123 @@
+"""Recording what became of one run. What is decided from the record alone is in rules.settling."""
+
+from dataclasses import replace
+
+from aiq.backends.memory.data import LastSettlement
+from aiq.backends.memory.ending import end
+from aiq.backends.memory.fan_in import end_wait
+from aiq.backends.memory.holder import held
+from aiq.backends.memory.transition import Transaction, move, readied, remember
+from aiq.errors import LeaseLost, TooLarge
+from aiq.model import (
+    Died,
+    JobRecord,
+    Lane,
+    Outcome,
+    Retried,
+    Settled,
+    Settlement,
+    Sleeping,
+    State,
+    Step,
+    StepKind,
+    Succeeded,
+    Suspended,
+    Wait,
+    Waiting,
+)
+from aiq.rules.failures import appended
+from aiq.rules.leases import expired
+from aiq.rules.settling import Change, after
+from aiq.rules.validation import check_result
+from aiq.rules.waits import verdict
+
+
+def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | TooLarge:
+    """Record one outcome, if the run still owns the job; a repeat gets the first answer.
+
+    Spec: STATE-6, LEASE-1, LEASE-2, LEASE-5, RETRY-11
+    """
+    lease, outcome = settlement.lease, settlement.outcome
+    last = tx.tables.settlements.get(lease.job_id)
+    if last is not None and (last.fence, last.lease_id, last.id) == (lease.fence, lease.lease_id, settlement.id):
+        return last.answer
+    record = held(tx, lease)
+    if isinstance(record, LeaseLost):
+        return record
+    try:
+        check_result(outcome.result if isinstance(outcome, Succeeded) else b"")
+    except TooLarge as refusal:
+        return refusal
+    answer = _take_effect(tx, replace(record, late=expired(record, tx.now_ms)), outcome)
+    tx.tables.settlements[record.id] = LastSettlement(lease.fence, lease.lease_id, settlement.id, answer)
+    return answer
+
+
+def _take_effect(tx: Transaction, record: JobRecord, outcome: Outcome) -> Settled:
+    change = after(outcome, record)
+    changed = _changed(tx, record, outcome, change)
+    if change.state.terminal:
+        return Settled(end(tx, change.number, record, changed).state, record.late)
+    if isinstance(outcome, Suspended):
+        return _suspend(tx, record, changed, outcome)
+    if isinstance(outcome, Waiting):
+        return Settled(_wait(tx, record, changed, outcome).state, record.late)
+    if isinstance(outcome, Sleeping):
+        # It cannot be claimed before it is due, so the sleep may be remembered as over already. Spec: TIME-6
+        changed = remember(tx, changed, Step(outcome.key, StepKind.TIMER, b"", fence=record.fence))
+    return Settled(move(tx, change.number, record, changed).state, record.late)
+
+
+def _changed(tx: Transaction, record: JobRecord, outcome: Outcome, change: Change) -> JobRecord:
+    """The record with what was decided, and with what the run left: its result, or its error. Spec: RETRY-10"""
+    comes_back = change.state in (State.READY, State.SCHEDULED)
+    return replace(
+        record,
+        state=change.state,
+        lane=change.lane if comes_back else record.lane,
+        due_ms=None if change.delay_ms is None else tx.now_ms + change.delay_ms,
+        wait_key=change.wait_key,
+        failures=change.failures,
+        stalls=change.stalls,
+        cause=change.cause,
+        errors=appended(record, outcome.error, tx.now_ms) if isinstance(outcome, Retried | Died) else record.errors,
+        result=outcome.result if isinstance(outcome, Succeeded) else None,
+    )
+
+
+def _suspend(tx: Transaction, record: JobRecord, suspended: JobRecord, outcome: Suspended) -> Settled:
+    """Wait for a signal, unless what the wait is for is there already; then the run goes on.
+
+    A late run may not go on, so its job is ready again with the signal bound. Spec: SIG-2, SIG-6, SIG-9
+    """
+    step = tx.tables.step(record.id, outcome.key)
+    if step is None:
+        step, record = _take_signal(tx, record, outcome)
+    if step is None:
+        tx.tables.awaited[record.id] = outcome.signal
+        return Settled(move(tx, "T11", record, suspended).state, record.late)
+    onward = readied(record, Lane.RETURNED) if record.late else record
+    return Settled(move(tx, "T11", record, onward).state, record.late, step)
+
+
+def _take_signal(tx: Transaction, record: JobRecord, outcome: Suspended) -> tuple[Step | None, JobRecord]:
+    """Bind the oldest kept signal of a name to a wait, if there is one. Spec: SIG-3"""
+    for signal in tx.tables.signals.get(record.id, {}).values():
+        if signal.kept and signal.name == outcome.signal:
+            signal.kept = False
+            step = Step(outcome.key, StepKind.SIGNAL, signal.payload, fence=record.fence)
+            return step, replace(remember(tx, record, step), kept_signals=record.kept_signals - 1)
+    return None, record
+
+
+def _wait(tx: Transaction, record: JobRecord, waiting: JobRecord, outcome: Waiting) -> JobRecord:
+    """Wait for children, unless the wait is over already. Spec: FLOW-9, FLOW-10"""
+    if tx.tables.step(record.id, outcome.key) is not None:
+        return move(tx, "T10", record, readied(record, Lane.RETURNED))
+    place = (record.id, outcome.key)
+    spawned = tx.tables.waits.get(place, Wait(outcome.key, 0))
+    wait = tx.tables.waits[place] = replace(spawned, need=outcome.need, rest=outcome.rest)
+    kind = verdict(wait)
+    if kind is not None:
+        return end_wait(tx, "T10", record, wait, kind)
+    return move(tx, "T10", record, replace(waiting, pending=wait.pending))
