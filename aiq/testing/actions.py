@@ -1,0 +1,165 @@
+"""Short sentences for tests of a storage: enqueue one, claim one, settle it, look at everything."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from itertools import count
+from typing import Any
+
+from aiq.model import (
+    Chunk,
+    ChunkKind,
+    ClaimRequest,
+    Counts,
+    JobError,
+    JobFilter,
+    JobRecord,
+    JobSpec,
+    NewChunk,
+    Outcome,
+    Retried,
+    Settled,
+    State,
+    Step,
+    StepKind,
+    Want,
+)
+from aiq.storage import Storage, claim, settle
+
+_numbers = count(1)
+
+
+def job(job_id: str = "job", **options: Any) -> JobSpec:
+    """A job to enqueue. The options are those of JobSpec, whose own types are as wide as Any here."""
+    return JobSpec(id=job_id, task="work", **options)
+
+
+def wish(number_of_jobs: int = 1, *queues: str, worker: str = "worker", number: int | None = None) -> ClaimRequest:
+    """A claim with a number and a lease id that no other claim of this process has, unless a number is given."""
+    unique = next(_numbers) if number is None else number
+    wants = tuple(Want(queue, number_of_jobs) for queue in queues or ("default",))
+    return ClaimRequest(worker, unique, f"lease {worker} {unique}", wants)
+
+
+def failed(delay_ms: int = 0, message: str = "no") -> Retried:
+    """A run that failed and may be tried again."""
+    return Retried(JobError(type="ValueError", message=message), delay_ms)
+
+
+def value(key: str, data: bytes = b"1", digest: str = "") -> Step:
+    """A sub-result to save."""
+    return Step(key, StepKind.VALUE, data, digest)
+
+
+def chunks(*texts: str, first: int = 1, step: str | None = None, kind: ChunkKind = ChunkKind.DATA) -> list[NewChunk]:
+    """Items to append, numbered from `first`."""
+    return [NewChunk(seq, text.encode(), kind, step) for seq, text in enumerate(texts, first)]
+
+
+async def enqueue_one(storage: Storage, job_id: str = "job", **options: Any) -> str:
+    """Store one job and return its id. For the options see `job`."""
+    (answer,) = await storage.enqueue([job(job_id, **options)])
+    return answer.job_id
+
+
+async def claim_some(storage: Storage, number_of_jobs: int, *queues: str, worker: str = "worker") -> list[JobRecord]:
+    """Claim up to so many jobs from each queue."""
+    return list(await claim(storage, wish(number_of_jobs, *queues, worker=worker)))
+
+
+async def claim_one(storage: Storage, queue: str = "default", worker: str = "worker") -> JobRecord:
+    """Claim the next job; there must be one."""
+    (run,) = await claim_some(storage, 1, queue, worker=worker)
+    return run
+
+
+async def start(storage: Storage, job_id: str = "job", **options: Any) -> JobRecord:
+    """Store a job and claim it; nothing may stand before it. For the options see `job`."""
+    await enqueue_one(storage, job_id, **options)
+    run = await claim_one(storage, options.get("queue", "default"))
+    assert run.id == job_id
+    return run
+
+
+async def spawn(storage: Storage, parent: JobRecord, *job_ids: str, key: str = "children", **options: Any) -> None:
+    """Store children of a running job, counted under `key`. For the options see `job`."""
+    await storage.enqueue([job(name, child_of=key, **options) for name in job_ids], parent=parent.lease)
+
+
+async def end(storage: Storage, run: JobRecord, outcome: Outcome) -> Settled:
+    """Settle a run, with an id that no other settlement of this process has."""
+    return await settle(storage, run.lease, outcome, settlement_id=f"settlement {next(_numbers)}")
+
+
+async def end_one(storage: Storage, outcome: Outcome, queue: str = "default") -> JobRecord:
+    """Claim the next job and settle it; the record is that of the run."""
+    run = await claim_one(storage, queue)
+    await end(storage, run, outcome)
+    return run
+
+
+async def get_one(storage: Storage, job_id: str = "job") -> JobRecord:
+    """Read a job that must be there."""
+    (record,) = await storage.get([job_id])
+    assert record is not None, f"{job_id} is not stored"
+    return record
+
+
+async def states(storage: Storage, *job_ids: str) -> list[State | None]:
+    """The states of jobs, None for one that is not there."""
+    return [None if record is None else record.state for record in await storage.get(job_ids)]
+
+
+async def keep_up(storage: Storage) -> None:
+    """Call upkeep until it finds nothing to do."""
+    while (await storage.upkeep()).total:
+        pass
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """Everything that can be seen of a storage."""
+
+    jobs: Mapping[str, JobRecord]
+    steps: Mapping[str, list[Step]]
+    chunks: Mapping[str, list[Chunk]]
+    counts: Counts
+
+
+async def look(storage: Storage) -> Sight:
+    """Read everything, in the order of enqueueing."""
+    jobs: dict[str, JobRecord] = {}
+    cursor: str | None = None
+    while True:
+        page = await storage.list(JobFilter(), cursor=cursor)
+        jobs |= {record.id: record for record in page.jobs}
+        cursor = page.cursor
+        if cursor is None:
+            break
+    steps = {name: await storage.get_steps(name) for name in jobs}
+    streams = {name: list((await storage.read(name)).chunks) for name in jobs}
+    return Sight(jobs, steps, streams, await storage.count())
+
+
+def changes(before: Sight, after: Sight) -> dict[str, dict[str, Any]]:
+    """The fields of jobs that differ, with their new values; steps and chunks count as fields of their job.
+
+    A value is whatever the field holds, hence Any.
+    """
+    told: dict[str, dict[str, Any]] = {}
+    for name, record in after.jobs.items():
+        was = before.jobs.get(name)
+        new = {f.name: getattr(record, f.name) for f in fields(record) if was is None or _differs(was, record, f.name)}
+        for what, old_rows, rows in (
+            ("steps", before.steps, after.steps),
+            ("stream", before.chunks, after.chunks),
+        ):
+            if rows.get(name) != old_rows.get(name):
+                new[what] = rows.get(name)
+        if new:
+            told[name] = new
+    assert before.jobs.keys() <= after.jobs.keys(), "a job has vanished"
+    return told
+
+
+def _differs(was: JobRecord, record: JobRecord, field: str) -> bool:
+    return bool(getattr(was, field) != getattr(record, field))

@@ -1,0 +1,238 @@
+"""A storage that fails on demand: it holds a working one, and a list of what goes wrong.
+
+Faults are data, each for one call, named by the operation. So a test says what breaks and when, and the same
+fault works for every backend and for a whole worker.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection, Coroutine, Generator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Self, TypeAlias, TypeVar, assert_never, cast
+
+from aiq.bounds import MAX_PAGE, MAX_SWEEP
+from aiq.errors import LeaseLost, Unavailable
+from aiq.model import (
+    Appended,
+    CancelAnswer,
+    Capability,
+    ClaimRequest,
+    Counts,
+    Enqueued,
+    Exchanged,
+    JobFilter,
+    JobRecord,
+    JobSpec,
+    Lease,
+    NewChunk,
+    Page,
+    Renewed,
+    Saved,
+    Sent,
+    Settlement,
+    Step,
+    StreamPage,
+    Upkept,
+    Violation,
+)
+from aiq.storage import Storage
+
+_T = TypeVar("_T")
+_List: TypeAlias = list  # inside the class `list` is the operation
+
+
+@dataclass(frozen=True, slots=True)
+class LoseReply:
+    """The operation happens, and its caller hears `Unavailable(outcome_unknown=True)`."""
+
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The operation does not happen, and its caller hears `Unavailable`."""
+
+    operation: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delay:
+    """The operation waits for `until` before it begins; a test opens the gate when it likes."""
+
+    operation: str
+    until: asyncio.Event
+
+
+@dataclass(frozen=True, slots=True)
+class CancelAt:
+    """The operation is cancelled where it suspends for the `suspension`-th time (1 is the first).
+
+    One that suspends less often is not touched, so that a test can count up until nothing is cancelled any more.
+    """
+
+    operation: str
+    suspension: int
+
+
+Fault: TypeAlias = LoseReply | Refuse | Delay | CancelAt
+
+
+class Faulty:
+    """A Storage in front of another. Each fault strikes the next call of its operation, once, in the order given."""
+
+    def __init__(self, storage: Storage, *faults: Fault) -> None:
+        self._storage = storage
+        self._faults = list(faults)
+
+    def plan(self, *faults: Fault) -> None:
+        """Add faults behind those that have not struck yet."""
+        self._faults.extend(faults)
+
+    @property
+    def planned(self) -> tuple[Fault, ...]:
+        """The faults that have not struck yet."""
+        return tuple(self._faults)
+
+    async def _call(self, operation: str, make: Callable[[], Coroutine[Any, Any, _T]]) -> _T:
+        fault = next((fault for fault in self._faults if fault.operation == operation), None)
+        if fault is None:
+            return await make()
+        self._faults.remove(fault)
+        match fault:
+            case LoseReply():
+                await make()
+                raise Unavailable(f"The reply of {operation} was lost.", outcome_unknown=True)
+            case Refuse():
+                raise Unavailable(f"{operation} was refused.")
+            case Delay(until=gate):
+                await gate.wait()
+                return await make()
+            case CancelAt(suspension=suspension):
+                return await asyncio.create_task(_cancelled_at(suspension, make()))
+            case _:
+                assert_never(fault)
+
+    @property
+    def url(self) -> str:
+        """The address of the storage behind it."""
+        return self._storage.url
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Those of the storage behind it."""
+        return self._storage.capabilities
+
+    async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
+        """As the contract says, or as planned."""
+        return await self._call("enqueue", lambda: self._storage.enqueue(batch, parent))
+
+    async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        """As the contract says, or as planned."""
+        return await self._call("exchange", lambda: self._storage.exchange(settlements, claim))
+
+    async def renew(
+        self, leases: Sequence[Lease], *, lease_ms: int | None = None, shrink: bool = False
+    ) -> list[Renewed | LeaseLost]:
+        """As the contract says, or as planned."""
+        return await self._call("renew", lambda: self._storage.renew(leases, lease_ms=lease_ms, shrink=shrink))
+
+    async def cancel(self, job_ids: Sequence[str], *, force: bool = False) -> list[CancelAnswer]:
+        """As the contract says, or as planned."""
+        return await self._call("cancel", lambda: self._storage.cancel(job_ids, force=force))
+
+    async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """As the contract says, or as planned."""
+        return await self._call("get", lambda: self._storage.get(job_ids))
+
+    async def list(self, query: JobFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
+        """As the contract says, or as planned."""
+        return await self._call("list", lambda: self._storage.list(query, cursor=cursor, limit=limit))
+
+    async def count(self, queue: str | None = None) -> Counts:
+        """As the contract says, or as planned."""
+        return await self._call("count", lambda: self._storage.count(queue))
+
+    async def upkeep(self, limit: int = MAX_SWEEP) -> Upkept:
+        """As the contract says, or as planned."""
+        return await self._call("upkeep", lambda: self._storage.upkeep(limit))
+
+    async def pause(self, queue: str) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("pause", lambda: self._storage.pause(queue))
+
+    async def resume(self, queue: str) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("resume", lambda: self._storage.resume(queue))
+
+    async def audit(self, limit: int = MAX_PAGE) -> _List[Violation]:
+        """As the contract says, or as planned."""
+        return await self._call("audit", lambda: self._storage.audit(limit))
+
+    async def save_step(self, lease: Lease, step: Step) -> Saved:
+        """As the contract says, or as planned."""
+        return await self._call("save_step", lambda: self._storage.save_step(lease, step))
+
+    async def get_steps(self, job_id: str, *, after: str = "", limit: int = MAX_PAGE) -> _List[Step]:
+        """As the contract says, or as planned."""
+        return await self._call("get_steps", lambda: self._storage.get_steps(job_id, after=after, limit=limit))
+
+    async def send(self, job_id: str, name: str, signal_id: str, payload: bytes) -> Sent:
+        """As the contract says, or as planned."""
+        return await self._call("send", lambda: self._storage.send(job_id, name, signal_id, payload))
+
+    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+        """As the contract says, or as planned."""
+        return await self._call("append", lambda: self._storage.append(lease, chunks))
+
+    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+        """As the contract says, or as planned."""
+        return await self._call("read", lambda: self._storage.read(job_id, after=after, limit=limit))
+
+    async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+        """As the contract says, or as planned."""
+        return await self._call("wait", lambda: self._storage.wait(topics, after=after, timeout_ms=timeout_ms))
+
+    async def sibling(self) -> Self:
+        """A sibling of the storage behind it, with no faults planned."""
+        return type(self)(await self._storage.sibling())
+
+    async def close(self) -> None:
+        """As the contract says."""
+        await self._storage.close()
+
+
+def _conforms(faulty: Faulty) -> Storage:
+    return faulty
+
+
+async def _cancelled_at(suspension: int, operation: Coroutine[Any, Any, _T]) -> _T:
+    return await _Counted(suspension, operation)
+
+
+class _Counted(Generic[_T]):
+    """Runs an operation, and cancels the task it runs in just before it suspends for the n-th time.
+
+    `Task.cancel` reaches the future that the operation is about to wait for, as if somebody else had called it
+    at that moment. Throwing CancelledError in by hand would leave that future alive, and prove less.
+    """
+
+    def __init__(self, suspension: int, operation: Coroutine[Any, Any, _T]) -> None:
+        self._suspension, self._operation = suspension, operation
+
+    def __await__(self) -> Generator[Any, Any, _T]:
+        turns, suspended = self._operation.__await__(), 0
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            awaited = next(turns)
+            while True:
+                suspended += 1
+                if suspended == self._suspension:
+                    task.cancel()
+                try:
+                    yield awaited
+                except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - it is the operation's to handle
+                    awaited = turns.throw(error)
+                else:
+                    awaited = next(turns)
+        except StopIteration as done:
+            return cast(_T, done.value)

@@ -1,0 +1,474 @@
+"""Chapter 8: the numbered output of a job."""
+
+import json
+
+import pytest
+
+from aiq import bounds
+from aiq.errors import Conflict, InvalidInput, LeaseLost, NotFound, TooLarge
+from aiq.model import (
+    Appended,
+    Cancelled,
+    Chunk,
+    ChunkKind,
+    Died,
+    JobError,
+    JobRecord,
+    NewChunk,
+    Outcome,
+    Released,
+    State,
+    Succeeded,
+)
+from aiq.storage import Storage
+from aiq.testing.actions import (
+    chunks,
+    claim_one,
+    end,
+    enqueue_one,
+    failed,
+    get_one,
+    keep_up,
+    look,
+    start,
+    states,
+    value,
+)
+from aiq.testing.clock import Clock
+from aiq.testing.marks import clause
+
+S, K = State, ChunkKind
+
+
+async def run_again(storage: Storage, run: JobRecord) -> JobRecord:
+    await end(storage, run, Released())
+    return await claim_one(storage)
+
+
+async def the_items(storage: Storage, after: int = 0) -> list[tuple[int, ChunkKind, bytes]]:
+    return [(chunk.number, chunk.kind, chunk.data) for chunk in (await storage.read("job", after=after)).chunks]
+
+
+async def the_resets(storage: Storage) -> list[list[list[int]]]:
+    return [json.loads(data)["void"] for _, kind, data in await the_items(storage) if kind is K.RESET]
+
+
+@clause("STREAM-1")
+async def test_items_of_every_kind_and_run_share_one_sequence_of_numbers(storage: Storage, clock: Clock) -> None:
+    run = await start(storage)
+    assert await storage.append(run.lease, chunks("a", "b")) == Appended(2, cancel_requested=False)
+    clock.advance_ms(1)
+    await storage.append(run.lease, chunks("note", first=3, kind=K.LOG))
+    run = await run_again(storage, run)
+    await storage.append(run.lease, chunks("c", step="plan"))
+
+    page = await storage.read("job")
+
+    assert page.state is S.RUNNING
+    assert list(page.chunks) == [
+        Chunk(1, K.DATA, b"a", fence=1, at_ms=clock() - 1),
+        Chunk(2, K.DATA, b"b", fence=1, at_ms=clock() - 1),
+        Chunk(3, K.LOG, b"note", fence=1, at_ms=clock()),
+        Chunk(4, K.RESET, b'{"void":[[1,2]]}', fence=2, at_ms=clock()),
+        Chunk(5, K.DATA, b"c", fence=2, at_ms=clock(), step="plan"),
+    ]
+    assert (await get_one(storage)).chunks == 5
+
+
+@clause("STREAM-2")
+async def test_an_append_sent_again_changes_nothing(storage: Storage, clock: Clock) -> None:
+    run = await start(storage)
+    first = await storage.append(run.lease, chunks("a", "b"))
+    before = await look(storage)
+    clock.advance_ms(1)
+
+    assert await storage.append(run.lease, chunks("a", "b")) == first
+    assert await storage.append(run.lease, chunks("b", first=2)) == first
+    assert await look(storage) == before
+
+
+@clause("STREAM-2")
+async def test_an_append_that_is_partly_known_adds_the_rest(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("a", "b"))
+
+    assert (await storage.append(run.lease, chunks("b", "c", first=2))).last == 3
+
+    assert [data for *_, data in await the_items(storage)] == [b"a", b"b", b"c"]
+
+
+@clause("STREAM-2")
+async def test_each_run_counts_from_one(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("a", kind=K.LOG))
+    run = await run_again(storage, run)
+
+    assert (await storage.append(run.lease, chunks("b", kind=K.LOG))).last == 2
+    assert [data for *_, data in await the_items(storage)] == [b"a", b"b"]
+
+
+@clause("STREAM-2")
+async def test_appending_nothing_changes_nothing(storage: Storage) -> None:
+    run = await start(storage)
+    assert (await storage.append(run.lease, [])).last == 0
+    await storage.append(run.lease, chunks("a"))
+    before = await look(storage)
+
+    assert (await storage.append(run.lease, [])).last == 1
+    assert await look(storage) == before
+
+
+CONFLICTS = {
+    "another text": (chunks("x"), "chunk"),
+    "another kind": (chunks("a", kind=K.LOG), "chunk"),
+    "another step": (chunks("a", step="s"), "chunk"),
+    "a gap": (chunks("d", first=4), "gap"),
+    "a gap behind what is known": ([*chunks("b", first=2), *chunks("d", first=4)], "gap"),
+    "backwards": ([*chunks("c", first=3), *chunks("b", first=2), *chunks("x", first=1)], "chunk"),
+}
+
+
+@clause("STREAM-3")
+@pytest.mark.parametrize("case", CONFLICTS)
+async def test_a_number_with_other_content_or_a_gap_is_a_conflict_and_nothing_is_stored(
+    storage: Storage, case: str
+) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("a", "b"))
+    before = await look(storage)
+    items, reason = CONFLICTS[case]
+
+    with pytest.raises(Conflict) as conflict:
+        await storage.append(run.lease, items)
+
+    assert conflict.value.reason == reason
+    assert await look(storage) == before
+
+
+@clause("STREAM-3")
+async def test_a_run_begins_at_one(storage: Storage) -> None:
+    run = await start(storage)
+
+    with pytest.raises(Conflict) as conflict:
+        await storage.append(run.lease, chunks("b", first=2))
+
+    assert conflict.value.reason == "gap"
+
+
+@clause("STREAM-4")
+async def test_a_new_run_voids_what_was_emitted_outside_of_a_saved_step(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1", "2"))
+    await storage.append(run.lease, chunks("3", "4", first=3, step="unsaved"))
+    run = await run_again(storage, run)
+
+    await storage.append(run.lease, chunks("6"))
+
+    assert await the_items(storage, after=4) == [(5, K.RESET, b'{"void":[[1,4]]}'), (6, K.DATA, b"6")]
+
+
+@clause("STREAM-4")
+async def test_a_run_resets_once_and_before_its_first_data_only(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1"))
+    run = await run_again(storage, run)
+
+    await storage.append(run.lease, chunks("log", kind=K.LOG))
+    await storage.append(run.lease, [*chunks("50", first=2, kind=K.PROGRESS), *chunks("data", "more", first=3)])
+    await storage.append(run.lease, chunks("end", first=5))
+
+    assert [kind for _, kind, _ in await the_items(storage)] == [
+        K.DATA,
+        K.LOG,
+        K.PROGRESS,
+        K.RESET,
+        K.DATA,
+        K.DATA,
+        K.DATA,
+    ]
+
+
+@clause("STREAM-4")
+async def test_a_first_run_and_a_run_after_silent_ones_write_no_reset(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("log", kind=K.LOG))
+    run = await run_again(storage, run)
+    run = await run_again(storage, run)
+
+    await storage.append(run.lease, chunks("a"))
+
+    assert await the_resets(storage) == []
+
+
+@clause("STREAM-5")
+async def test_what_was_emitted_in_a_step_that_its_run_saved_is_never_voided(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1"))
+    await storage.append(run.lease, chunks("2", "3", first=2, step="write"))
+    await storage.save_step(run.lease, value("write"))
+    await storage.append(run.lease, chunks("4", first=4))
+    run = await run_again(storage, run)
+
+    await storage.append(run.lease, chunks("again"))
+
+    assert await the_resets(storage) == [[[1, 1], [4, 4]]]
+
+
+@clause("STREAM-4", "STREAM-5")
+async def test_what_one_run_emitted_in_a_step_that_another_saved_is_void(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1", step="write"))
+    run = await run_again(storage, run)
+    await storage.append(run.lease, chunks("3", step="write"))
+    await storage.save_step(run.lease, value("write"))
+    run = await run_again(storage, run)
+
+    await storage.append(run.lease, chunks("4"))
+
+    assert await the_resets(storage) == [[[1, 1]]]
+
+
+@clause("STREAM-4")
+async def test_a_log_line_between_them_does_not_save_data_from_being_void(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1"))
+    await storage.append(run.lease, chunks("2", first=2, kind=K.LOG))
+    await storage.append(run.lease, chunks("3", first=3))
+    run = await run_again(storage, run)
+
+    await storage.append(run.lease, chunks("again"))
+
+    (void,) = await the_resets(storage)
+    named = {number for first, last in void for number in range(first, last + 1)}
+    assert {1, 3} <= named
+
+
+@clause("STREAM-6")
+@pytest.mark.parametrize(
+    ("outcome", "marker"),
+    [
+        (Succeeded(b""), K.END),
+        (Died(JobError(type="E", message="bad")), K.ERROR),
+        (Cancelled(), K.CANCELLED),
+    ],
+)
+async def test_a_terminal_step_of_a_run_without_data_writes_the_reset(
+    storage: Storage, outcome: Outcome, marker: ChunkKind
+) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1", "2"))
+    run = await run_again(storage, run)
+    await storage.append(run.lease, chunks("log", kind=K.LOG))
+
+    await end(storage, run, outcome)
+
+    assert [(number, kind) for number, kind, _ in await the_items(storage, after=3)] == [(4, K.RESET), (5, marker)]
+    assert await the_resets(storage) == [[[1, 2]]]
+
+
+@clause("STREAM-6")
+async def test_a_run_that_appended_data_resets_no_more_when_it_ends(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1"))
+    run = await run_again(storage, run)
+    await storage.append(run.lease, chunks("3"))
+
+    await end(storage, run, Succeeded(b""))
+
+    assert [kind for _, kind, _ in await the_items(storage)] == [K.DATA, K.RESET, K.DATA, K.END]
+
+
+@clause("STREAM-7")
+async def test_no_item_is_voided_twice(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1", "2"))
+    for _ in range(2):
+        run = await run_again(storage, run)
+        await storage.append(run.lease, chunks("again"))
+    run = await run_again(storage, run)
+    await end(storage, run, Succeeded(b""))
+
+    assert await the_resets(storage) == [[[1, 2]], [[4, 4]], [[6, 6]]]
+
+
+@clause("STREAM-8")
+@pytest.mark.parametrize(
+    ("outcome", "kind", "data"),
+    [
+        (Succeeded(b"r"), K.END, b""),
+        (Died(JobError(type="E", message="bäd")), K.ERROR, "bäd".encode()),
+        (Cancelled(), K.CANCELLED, b""),
+    ],
+)
+async def test_the_terminal_step_closes_the_stream(
+    storage: Storage, outcome: Outcome, kind: ChunkKind, data: bytes
+) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("a"))
+    await end(storage, run, outcome)
+
+    page = await storage.read("job")
+
+    assert [(chunk.number, chunk.kind, chunk.data, chunk.fence) for chunk in page.chunks[1:]] == [(2, kind, data, 1)]
+    assert page.state.terminal
+
+
+@clause("STREAM-8")
+async def test_a_job_that_fails_and_may_try_again_leaves_its_stream_open(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("a"))
+
+    await end(storage, run, failed())
+
+    assert [kind for _, kind, _ in await the_items(storage)] == [K.DATA]
+
+
+@clause("STREAM-8")
+@pytest.mark.parametrize("how", ["cancelled at once", "cancelled by force", "stalled", "upstream"])
+async def test_a_stream_is_closed_whoever_ends_the_job(storage: Storage, clock: Clock, how: str) -> None:
+    run = await start(storage, max_attempts=1)
+    await storage.append(run.lease, chunks("a"))
+    if how == "cancelled at once":
+        await end(storage, run, Released())
+        await storage.cancel(["job"])
+    elif how == "cancelled by force":
+        await storage.cancel(["job"], force=True)
+    else:
+        clock.advance_ms(run.lease_ms)
+        await keep_up(storage)
+
+    dead = how in ("stalled", "upstream")
+    assert (await the_items(storage))[-1][1] is (K.ERROR if dead else K.CANCELLED)
+
+
+@clause("STREAM-8")
+async def test_a_job_without_items_ends_by_its_state_alone(storage: Storage) -> None:
+    await end(storage, await start(storage), Succeeded(b""))
+
+    page = await storage.read("job")
+
+    assert (page.chunks, page.state) == ((), S.SUCCEEDED)
+    assert (await get_one(storage)).chunks == 0
+
+
+@clause("STREAM-8", "LEASE-1")
+async def test_nothing_follows_the_last_item(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("a"))
+    await end(storage, run, Succeeded(b""))
+
+    with pytest.raises(LeaseLost):
+        await storage.append(run.lease, chunks("b", first=2))
+    assert len(await the_items(storage)) == 2
+
+
+@clause("STREAM-9")
+async def test_a_stream_is_read_from_any_number_a_page_at_a_time(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks(*(str(n) for n in range(1, 8))))
+
+    seen: list[int] = []
+    while page := (await storage.read("job", after=seen[-1] if seen else 0, limit=3)).chunks:
+        assert len(page) <= 3
+        seen += [chunk.number for chunk in page]
+
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+    assert await the_items(storage, after=5) == [(6, K.DATA, b"6"), (7, K.DATA, b"7")]
+    assert await the_items(storage, after=99) == []
+
+
+@clause("STREAM-9")
+async def test_the_stream_of_a_job_that_is_not_stored_is_not_found(storage: Storage) -> None:
+    with pytest.raises(NotFound):
+        await storage.read("ghost")
+    await enqueue_one(storage, delay_ms=1)
+    assert (await storage.read("job")).state is S.SCHEDULED
+
+
+@clause("STREAM-9", "STORE-9")
+@pytest.mark.parametrize(("limit", "error"), [(0, InvalidInput), (bounds.MAX_PAGE + 1, TooLarge)])
+async def test_a_page_of_a_stream_has_bounds(storage: Storage, limit: int, error: type[Exception]) -> None:
+    await enqueue_one(storage)
+
+    with pytest.raises(error):
+        await storage.read("job", limit=limit)
+
+
+@clause("STREAM-10", "STORE-9")
+async def test_a_chunk_that_is_too_large_is_refused_with_its_batch(storage: Storage) -> None:
+    run = await start(storage)
+    exact, over = "x" * bounds.MAX_CHUNK_BYTES, "x" * (bounds.MAX_CHUNK_BYTES + 1)
+
+    for items in (chunks("a", over), chunks(*("a" for _ in range(bounds.MAX_BATCH + 1)))):
+        with pytest.raises(TooLarge):
+            await storage.append(run.lease, items)
+
+    assert await the_items(storage) == []
+    await storage.append(run.lease, chunks(exact))
+
+
+@clause("STREAM-10")
+async def test_a_full_stream_takes_no_more_and_the_job_can_still_succeed(storage: Storage) -> None:
+    run = await start(storage)
+    full = "x" * bounds.MAX_CHUNK_BYTES
+    fitting = bounds.MAX_STREAM_BYTES // bounds.MAX_CHUNK_BYTES
+    assert fitting <= bounds.MAX_BATCH
+    await storage.append(run.lease, chunks(*(full for _ in range(fitting))))
+    before = await get_one(storage)
+
+    with pytest.raises(TooLarge):
+        await storage.append(run.lease, chunks("x", first=fitting + 1))
+
+    assert await get_one(storage) == before
+    await end(storage, run, Succeeded(b""))
+    assert await states(storage, "job") == [S.SUCCEEDED]
+    assert [kind for _, kind, _ in await the_items(storage, after=fitting)] == [K.END]
+
+
+@clause("STREAM-11")
+async def test_an_append_tells_of_a_cancel(storage: Storage) -> None:
+    run = await start(storage)
+    assert not (await storage.append(run.lease, chunks("a"))).cancel_requested
+    await storage.cancel(["job"])
+
+    assert (await storage.append(run.lease, chunks("b", first=2))).cancel_requested
+    assert (await storage.append(run.lease, [])).cancel_requested
+
+
+@clause("STREAM-12")
+async def test_the_newest_progress_is_the_jobs(storage: Storage) -> None:
+    run = await start(storage)
+    assert run.progress is None
+    await storage.append(run.lease, [*chunks("1", "2", kind=K.PROGRESS), *chunks("text", first=3)])
+    assert (await get_one(storage)).progress == b"2"
+    await storage.append(run.lease, chunks("3", first=4, kind=K.PROGRESS))
+    await end(storage, run, Succeeded(b""))
+
+    assert (await get_one(storage)).progress == b"3"
+
+
+@clause("STREAM-4", "STREAM-8")
+@pytest.mark.parametrize("kind", [K.RESET, K.END, K.ERROR, K.CANCELLED])
+async def test_a_run_cannot_write_what_the_storage_writes(storage: Storage, kind: ChunkKind) -> None:
+    run = await start(storage)
+
+    with pytest.raises(InvalidInput):
+        await storage.append(run.lease, [NewChunk(1, b"", kind)])
+
+    assert await the_items(storage) == []
+
+
+@clause("STREAM-4", "LEASE-1")
+async def test_readers_never_see_an_old_run_after_a_new_one(storage: Storage, clock: Clock) -> None:
+    old = await start(storage)
+    await storage.append(old.lease, chunks("old"))
+    clock.advance_ms(old.lease_ms)
+    new = await claim_one(storage, worker="other")
+    await storage.append(new.lease, chunks("new"))
+
+    for items in (chunks("old"), chunks("zombie", first=2)):
+        with pytest.raises(LeaseLost):
+            await storage.append(old.lease, items)
+
+    fences = [chunk.fence for chunk in (await storage.read("job")).chunks]
+    assert fences == sorted(fences) == [1, 2, 2]
