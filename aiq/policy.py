@@ -108,6 +108,16 @@ def duration_ms(kind: str, value: Duration, *, low_ms: int = 0, high_ms: int = b
     return ms
 
 
+def lease_ms_of(value: Duration) -> int:
+    """A lease in milliseconds: 10 ms to 24 h."""
+    return duration_ms("lease", value, low_ms=bounds.MIN_LEASE_MS, high_ms=bounds.MAX_LEASE_MS)
+
+
+def timeout_ms_of(value: Duration) -> int:
+    """A time-out of one run in milliseconds, above nothing."""
+    return duration_ms("timeout", value, low_ms=1)
+
+
 def instant_ms(kind: str, value: datetime) -> int:
     """An aware datetime as whole milliseconds since 1970 UTC.
 

@@ -1,0 +1,193 @@
+"""A task with its arguments, on the way to a storage."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypedDict, TypeVar
+
+import msgspec
+
+from aiq.errors import InvalidInput
+from aiq.model import Band, JobRecord, JobSpec
+from aiq.policy import BandName, Duration, band_of, duration_ms, instant_ms, lease_ms_of, timeout_ms_of
+from aiq.rules.arguments import Arguments
+from aiq.rules.validation import check_name, check_opaque
+from aiq.rules.writing import Output, digest
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from aiq.task import Task
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+
+class JobOptions(TypedDict, total=False):
+    """What can be said of one job, apart from its arguments. Durations are seconds, or timedeltas."""
+
+    id: str
+    """Enqueueing the same id and content again finds the same job; other content is a Conflict."""
+    queue: str
+    band: BandName | Band
+    delay: Duration
+    """The job can be claimed no earlier than this after it was enqueued."""
+    at: datetime
+    """The job can be claimed no earlier than this; instead of `delay`."""
+    tenant: str
+    lease: Duration
+    """How long a worker may be silent before the job is given to another; renewed while it runs."""
+    timeout: Duration
+    """How long one run may take before it counts as failed."""
+    attempts: int
+    """Runs in all, the first included; the waits between them stay those of the task."""
+    max_stalls: int
+    """Leases that may expire before the job is dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Options of one job, checked and in the storage's units. None is not chosen."""
+
+    id: str | None = None
+    queue: str | None = None
+    band: Band | None = None
+    delay_ms: int | None = None
+    at_ms: int | None = None
+    tenant: str | None = None
+    lease_ms: int | None = None
+    timeout_ms: int | None = None
+    max_attempts: int | None = None
+    max_stalls: int | None = None
+
+
+def _refuse_output(output: Output) -> NoReturn:
+    output.refuse()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where a job stands in a flow. `id_of` tells the id of the job that an output belongs to."""
+
+    flow: str | None = None
+    depends_on: tuple[str, ...] = ()
+    on_upstream: Literal["fail", "continue"] = "fail"
+    id_of: Callable[[Output], str] = _refuse_output
+
+
+ALONE: Final = Place()
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob(Generic[R_co]):
+    """A task with arguments, not stored yet. Made by `Task.job`; a value, which can be kept and used twice.
+
+    job = summarize.job(document, style="terse")                 # checked here, against the annotations
+    later = job.using(delay=30, band="batch")                    # another value; `job` is as it was
+    once = job.using(id=f"summary-{document.id}")                # enqueued twice, it is one job
+    handle = await queue.enqueue(once)
+    parts = await ctx.gather("parts", [summarize.job(d) for d in documents])   # in a handler
+    """
+
+    task: "Task[..., R_co]"
+    arguments: Arguments
+    chosen: Chosen = Chosen()
+
+    def using(self, **options: "Unpack[JobOptions]") -> "NewJob[R_co]":
+        """The same job with other options; those not named stay. `delay` and `at` replace each other.
+
+        Raises:
+            InvalidInput: an option that does not exist, or a value out of its range.
+        """
+        return replace(self, chosen=_merged(self.chosen, options))
+
+    def spec(
+        self,
+        *,
+        job_id: str,
+        queue_default: str = "default",
+        parent: JobRecord | None = None,
+        child_of: str | None = None,
+        place: Place = ALONE,
+    ) -> JobSpec:
+        """What a storage is handed. `job_id` counts unless `using(id=…)` chose one.
+
+        A child inherits its parent's tenant, band and flow; what `using` says of it wins, and its task's own
+        band does not, so that an urgent parent never waits for work that nobody hurries.
+
+        Raises:
+            FlowInvalid: it uses the output of a node, and has no place in a flow.
+        """
+        chosen, task = self.chosen, self.task
+        spec = JobSpec(
+            id=_first(chosen.id, job_id),
+            task=task.name,
+            queue=_first(chosen.queue, task.queue, queue_default),
+            payload=self.arguments.envelope(place.id_of),
+            band=_first(chosen.band, parent.band if parent else None, task.band, Band.NORMAL),
+            delay_ms=_first(chosen.delay_ms, 0),
+            at_ms=chosen.at_ms,
+            lease_ms=_first(chosen.lease_ms, task.lease_ms),
+            timeout_ms=chosen.timeout_ms or task.timeout_ms,
+            max_attempts=_first(chosen.max_attempts, task.retry.attempts),
+            max_stalls=_first(chosen.max_stalls, task.max_stalls),
+            flow=place.flow or (parent.flow if parent else None),
+            depends_on=place.depends_on,
+            on_upstream=place.on_upstream,
+            child_of=child_of,
+            tenant=_first(chosen.tenant, parent.tenant if parent else None, ""),
+        )
+        return replace(spec, digest=_digest_of(spec, self.arguments, place))
+
+
+def _first(*values: T | None) -> T:
+    return next(value for value in values if value is not None)
+
+
+def _digest_of(spec: JobSpec, arguments: Arguments, place: Place) -> str:
+    """A digest of all that makes the job what it is. Options at their default are left out, so that a release
+    which adds one does not make a conflict of every repeat."""
+    options = {
+        field.name: getattr(spec, field.name)
+        for field in fields(spec)
+        if field.name not in ("id", "digest", "payload") and getattr(spec, field.name) != field.default
+    }
+    outputs = [(path, place.id_of(output)) for path, output in arguments.places]
+    return digest([options, msgspec.Raw(arguments.canonical), outputs])
+
+
+def _checked(check: Callable[[str, str], None], kind: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        check(kind, text)
+        return text
+
+    return read
+
+
+# Any: each option has a type of its own, which JobOptions declares.
+_READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "id": ("id", _checked(check_opaque, "job id")),
+    "queue": ("queue", _checked(check_name, "queue")),
+    "band": ("band", band_of),
+    "delay": ("delay_ms", lambda value: duration_ms("delay", value)),
+    "at": ("at_ms", lambda value: instant_ms("at", value)),
+    "tenant": ("tenant", _checked(check_opaque, "tenant")),
+    "lease": ("lease_ms", lease_ms_of),
+    "timeout": ("timeout_ms", timeout_ms_of),
+    "attempts": ("max_attempts", int),
+    "max_stalls": ("max_stalls", int),
+}
+
+
+def _merged(chosen: Chosen, options: JobOptions) -> Chosen:
+    unknown = sorted(options.keys() - _READ.keys())
+    if unknown:
+        raise InvalidInput(f"There is no option {unknown[0]!r} of a job. There are: {', '.join(_READ)}.")
+    if "delay" in options and "at" in options:
+        raise InvalidInput("Pass `delay`, counted from the enqueue, or `at`, an instant; not both.")
+    new: dict[str, Any] = {_READ[name][0]: _READ[name][1](value) for name, value in options.items()}
+    if "delay_ms" in new:
+        new["at_ms"] = None
+    if "at_ms" in new and new["at_ms"] is not None:
+        new["delay_ms"] = None
+    return replace(chosen, **new)

@@ -1,0 +1,283 @@
+"""Tasks: functions with a policy, known by a name.
+
+A task stays a plain function: calling it runs it, here and now, and no queue is touched. `task.job(…)` makes
+the piece of work that a queue takes.
+"""
+
+import inspect
+from collections.abc import Callable, Coroutine, Mapping
+from functools import cached_property, update_wrapper
+from types import SimpleNamespace
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Final,
+    Generic,
+    Literal,
+    ParamSpec,
+    TypeAlias,
+    TypedDict,
+    TypeVar,
+    cast,
+    get_type_hints,
+    overload,
+)
+
+from aiq.bounds import DEFAULT_LEASE_MS, DEFAULT_STALLS, MAX_ATTEMPTS
+from aiq.errors import InvalidInput, ResultInvalid
+from aiq.model import Band, Failure
+from aiq.newjob import NewJob
+from aiq.policy import BandName, Duration, Retry, band_of, lease_ms_of, timeout_ms_of
+from aiq.rules.arguments import Parameters
+from aiq.rules.validation import check_name, check_range
+from aiq.rules.writing import Unfit
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from aiq.context import Context
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+Kind: TypeAlias = Literal["async", "thread", "process"]
+"""Where a handler runs: on the event loop, in a thread of the worker's own pool, or in a process of its own."""
+
+_DEFAULT_RETRY: Final = Retry()
+
+
+class TaskOptions(TypedDict, total=False):
+    """The policy of a task. Durations are seconds, or timedeltas; what `using` says of a job wins."""
+
+    name: str
+    """The function's own name if not given. It is stored with every job, so renaming needs care."""
+    queue: str
+    retry: Retry
+    lease: Duration
+    timeout: Duration
+    kind: Kind
+    max_stalls: int
+    band: BandName | Band
+
+
+class Task(Generic[P, R_co]):
+    """A function and its policy. Made by the decorator `aiq.task`; P are its arguments without the context.
+
+    @aiq.task(queue="research", retry=aiq.Retry(attempts=5), lease=180)
+    async def research(ctx: aiq.Context, topic: str) -> Report: ...
+
+    job = await queue.enqueue(research.job("solid-state batteries"))
+    report = await research(ctx, "solid-state batteries")        # runs it, as any function
+    """
+
+    name: Final[str]
+    queue: Final[str | None]
+    band: Final[Band | None]
+    retry: Final[Retry]
+    lease_ms: Final[int]
+    timeout_ms: Final[int | None]
+    max_stalls: Final[int]
+    kind: Final[Kind]
+    takes_context: Final[bool]
+    function: Final[Callable[..., object]]
+    """The function itself: context first if it takes one."""
+
+    def __init__(self, function: Callable[..., object], options: TaskOptions) -> None:
+        self.function = function
+        self.kind = _kind_of(function, options.get("kind"))
+        self.takes_context = _takes_context(function)
+        self.name = options.get("name", function.__name__)
+        self.queue = options.get("queue")
+        self.retry = options.get("retry", _DEFAULT_RETRY)
+        self.max_stalls = options.get("max_stalls", DEFAULT_STALLS)
+        lease, timeout, band = options.get("lease"), options.get("timeout"), options.get("band")
+        self.band = None if band is None else band_of(band)
+        self.timeout_ms = None if timeout is None else timeout_ms_of(timeout)
+        self.lease_ms = DEFAULT_LEASE_MS if lease is None else lease_ms_of(lease)
+        self._check()
+        update_wrapper(cast(Callable[..., object], self), function)
+
+    def job(self, *args: P.args, **kwargs: P.kwargs) -> NewJob[R_co]:
+        """This task with arguments, ready to be enqueued.
+
+        Raises:
+            PayloadInvalid: they do not fit the signature or the annotations, or cannot be written as JSON.
+        """
+        return NewJob(self, self._parameters.encode(args, kwargs))
+
+    def decode(
+        self, payload: bytes, outputs: Mapping[str, bytes | Failure] | None = None
+    ) -> tuple[tuple[object, ...], dict[str, object]]:
+        """The typed arguments of a stored job, for a call of `function`.
+
+        `outputs` has the result of each job that `rules.arguments.upstream(payload)` names.
+
+        Raises:
+            PayloadInvalid: they do not fit this version of the function.
+        """
+        return self._parameters.decode(payload, outputs or {})
+
+    def encode_result(self, value: object) -> bytes:
+        """What the function returned, as it is stored.
+
+        Raises:
+            ResultInvalid: it does not fit the return annotation, or cannot be written as JSON.
+        """
+        try:
+            return self._parameters.codec("return").encode(value)
+        except Unfit as error:
+            raise ResultInvalid(f'Task "{self.name}" returned what cannot be its result. {error}.') from error
+
+    def decode_result(self, data: bytes) -> R_co:
+        """A stored result.
+
+        Raises:
+            ResultInvalid: it was stored by another version of the task, with another return annotation.
+        """
+        try:
+            return cast(R_co, self._parameters.codec("return").decode(data))
+        except Unfit as error:
+            raise ResultInvalid(
+                f'The stored result does not fit the return annotation of task "{self.name}" as it is here. {error}.'
+            ) from error
+
+    def __repr__(self) -> str:
+        return f"<task {self.name}>"
+
+    @cached_property
+    def _parameters(self) -> Parameters:
+        return Parameters(self.name, self.function, takes_context=self.takes_context)
+
+    def _check(self) -> None:
+        check_name("task", self.name)
+        if self.queue is not None:
+            check_name("queue", self.queue)
+        check_range("max_stalls", self.max_stalls, 1, MAX_ATTEMPTS)
+        if self.takes_context and self.kind != "async":
+            raise InvalidInput(
+                f'Task "{self.name}" is a `def` and takes a Context, which belongs to the event loop. '
+                "Make it `async def`, or take only its arguments."
+            )
+
+
+class ContextTask(Task[P, R_co]):
+    """A task made of `async def f(ctx: aiq.Context, …)`."""
+
+    # Any: how a coroutine is driven is asyncio's business, and every `async def` is typed so.
+    def __call__(self, ctx: "Context", /, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Run the function."""
+        return cast(Coroutine[Any, Any, R_co], self.function(ctx, *args, **kwargs))
+
+
+class AsyncTask(Task[P, R_co]):
+    """A task made of an `async def` without a context."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> Coroutine[Any, Any, R_co]:
+        """Run the function."""
+        return cast(Coroutine[Any, Any, R_co], self.function(*args, **kwargs))
+
+
+class SyncTask(Task[P, R_co]):
+    """A task made of a `def`."""
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co:
+        """Run the function, in the caller's thread."""
+        return cast(R_co, self.function(*args, **kwargs))
+
+
+class TaskDecorator:
+    """Makes tasks of functions; bare, or with options, which make a decorator of their own.
+
+        @aiq.task
+        async def summarize(text: str) -> str: ...
+
+        slow = aiq.task(queue="slow", lease=600, retry=aiq.Retry(attempts=5))
+
+        @slow(name="reports.render", kind="process")
+        def render(report: Report) -> bytes: ...
+
+    Nothing is registered: a worker runs the tasks that it is given.
+
+    Raises:
+        InvalidInput: the function cannot be a task, or an option is out of range or does not exist.
+    """
+
+    def __init__(self, options: TaskOptions) -> None:
+        self._options: Final = options
+
+    # mypy calls these unsafe because an `async def` is also a function that returns something, its coroutine.
+    # The first overload that fits is the one that counts, and they stand from the narrowest to the widest.
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: "Callable[Concatenate[Context, P], Coroutine[Any, Any, R]]", /
+    ) -> ContextTask[P, R]: ...
+    @overload
+    def __call__(  # type: ignore[overload-overlap]
+        self, function: Callable[P, Coroutine[Any, Any, R]], /
+    ) -> AsyncTask[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
+    @overload
+    def __call__(self, /, **options: "Unpack[TaskOptions]") -> "TaskDecorator": ...
+    # Any: the overloads say what it answers.
+    def __call__(self, function: Callable[..., object] | None = None, /, **options: Any) -> Any:
+        """Make a task of `function`, or a decorator with these options as well."""
+        merged = cast(TaskOptions, {**self._options, **options})
+        if function is None:
+            return _with_known_options(merged)
+        if not inspect.isfunction(inspect.unwrap(function)):
+            raise InvalidInput(f"{function!r} cannot be a task; decorate a function, made by `def` or `async def`.")
+        if _takes_context(function):
+            return ContextTask(function, merged)
+        return (AsyncTask if _is_async(function) else SyncTask)(function, merged)
+
+
+task: Final = TaskDecorator({})
+"""The decorator that makes a task of a function."""
+
+
+def _with_known_options(options: TaskOptions) -> TaskDecorator:
+    unknown = sorted(options.keys() - TaskOptions.__annotations__.keys())
+    if unknown:
+        known = ", ".join(TaskOptions.__annotations__)
+        raise InvalidInput(f"There is no option {unknown[0]!r} of a task. There are: {known}.")
+    return TaskDecorator(options)
+
+
+def _is_async(function: Callable[..., object]) -> bool:
+    """Whether it, or the function that a decorator wrapped in it, is an `async def`."""
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inspect.unwrap(function))
+
+
+def _kind_of(function: Callable[..., object], wanted: Kind | None) -> Kind:
+    plain = inspect.unwrap(function)
+    if inspect.isasyncgenfunction(plain) or inspect.isgeneratorfunction(plain):
+        raise InvalidInput(f"{function!r} yields. A task returns its result; parts on the way go through ctx.emit.")
+    if _is_async(function):
+        if wanted not in (None, "async"):
+            raise InvalidInput(f'{function!r} is an `async def` and runs on the loop; kind="{wanted}" needs a `def`.')
+        return "async"
+    if wanted == "async":
+        raise InvalidInput(f'{function!r} is a `def`; kind="async" needs an `async def`. Leave `kind` out.')
+    if wanted == "process" and "<locals>" in plain.__qualname__:
+        raise InvalidInput(f"{function!r} is inside another function, where a process cannot find it. Move it out.")
+    return wanted or "thread"
+
+
+def _takes_context(function: Callable[..., object]) -> bool:
+    """Whether the first parameter is annotated as a Context, also where only type checkers know the name."""
+    parameter = next(iter(inspect.signature(function).parameters.values()), None)
+    if parameter is None or parameter.annotation is parameter.empty:
+        return False
+    annotation: object = parameter.annotation
+    if isinstance(annotation, str):
+        shell, plain = SimpleNamespace(__annotations__={"first": annotation}), inspect.unwrap(function)
+        try:
+            annotation = get_type_hints(shell, plain.__globals__)["first"]
+        except (NameError, AttributeError):
+            return annotation.rpartition(".")[2] == "Context"
+    from aiq.context import Context  # the neighbour needs this module first
+
+    return isinstance(annotation, type) and issubclass(annotation, Context)
