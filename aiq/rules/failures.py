@@ -37,6 +37,6 @@ def upstream_failed(upstream: JobRecord) -> JobError:
     """The error of a job that never ran, because one it depends on ended badly."""
     return JobError(
         type="UpstreamFailed",
-        message=f"Job {upstream.id}, on which this one depends, is {upstream.state}.",
+        message=f"The dependency {upstream.id} is {upstream.state}, so this job never runs.",
         cause=Cause.UPSTREAM,
     )

@@ -1,0 +1,184 @@
+"""Every bound is tried at its edge: the last value that passes, and the first that does not."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from aiq import bounds
+from aiq.errors import FlowInvalid, InvalidInput, InvalidName, TooLarge
+from aiq.model import (
+    ChunkKind,
+    ClaimRequest,
+    JobSpec,
+    Lease,
+    NewChunk,
+    Settlement,
+    Sleeping,
+    Step,
+    StepKind,
+    Succeeded,
+    Suspended,
+    Waiting,
+    Want,
+)
+from aiq.rules import validation as v
+
+SPEC = JobSpec(id="a", task="t")
+LEASE = Lease("parent", 1, "l")
+OPAQUE = "é" * (bounds.MAX_OPAQUE_BYTES // 2)
+
+
+@pytest.mark.parametrize("name", ["a", "0", "A-b_c.d", "x" * 128])
+def test_a_name_of_the_alphabet_passes(name: str) -> None:
+    v.check_name("queue", name)
+
+
+@pytest.mark.parametrize("name", ["", "-a", ".a", "_a", "a b", "a\n", "a:b", "é", "{a}", "x" * 129, "a\0"])
+def test_any_other_name_is_refused(name: str) -> None:
+    with pytest.raises(InvalidName, match="queue"):
+        v.check_name("queue", name)
+
+
+@pytest.mark.parametrize("text", ["a", " ", "{}:*\n", OPAQUE])
+def test_an_opaque_text_is_any_text_of_256_bytes(text: str) -> None:
+    v.check_opaque("key", text)
+
+
+@pytest.mark.parametrize(("text", "error"), [("", InvalidInput), ("\0", InvalidInput), ("\ud800", InvalidInput)])
+def test_an_opaque_text_that_some_store_could_not_keep_is_refused(text: str, error: type[Exception]) -> None:
+    with pytest.raises(error, match="key"):
+        v.check_opaque("key", text)
+
+
+def test_an_opaque_text_is_measured_in_bytes() -> None:
+    with pytest.raises(TooLarge):
+        v.check_opaque("key", OPAQUE + "x")
+
+
+SMALL_AND_LARGE: list[tuple[str, Any, Any]] = [
+    ("band", 0, -1),
+    ("band", 3, 4),
+    ("delay_ms", 0, -1),
+    ("delay_ms", bounds.MAX_DELAY_MS, bounds.MAX_DELAY_MS + 1),
+    ("at_ms", 0, -1),
+    ("at_ms", bounds.MAX_INSTANT_MS, bounds.MAX_INSTANT_MS + 1),
+    ("deadline_ms", bounds.MAX_INSTANT_MS, bounds.MAX_INSTANT_MS + 1),
+    ("lease_ms", bounds.MIN_LEASE_MS, bounds.MIN_LEASE_MS - 1),
+    ("lease_ms", bounds.MAX_LEASE_MS, bounds.MAX_LEASE_MS + 1),
+    ("timeout_ms", 1, 0),
+    ("max_attempts", 1, 0),
+    ("max_attempts", bounds.MAX_ATTEMPTS, bounds.MAX_ATTEMPTS + 1),
+    ("max_stalls", 1, 0),
+    ("payload", b"x" * bounds.MAX_PAYLOAD_BYTES, b"x" * (bounds.MAX_PAYLOAD_BYTES + 1)),
+    ("estimate", b"x" * bounds.MAX_OPTION_BYTES, b"x" * (bounds.MAX_OPTION_BYTES + 1)),
+    ("budget", b"x" * bounds.MAX_OPTION_BYTES, b"x" * (bounds.MAX_OPTION_BYTES + 1)),
+    ("limits", ("l",) * bounds.MAX_LIMITS, ("l",) * (bounds.MAX_LIMITS + 1)),
+    ("routes", ("r",), ("no route",)),
+    ("depends_on", ("d",) * bounds.MAX_DEPENDENCIES, ("d",) * (bounds.MAX_DEPENDENCIES + 1)),
+    ("depends_on", ("b",), ("",)),
+    ("id", OPAQUE, ""),
+    ("task", "t", "no task"),
+    ("queue", "q", ""),
+    ("flow", "f", ""),
+    ("key", "k", ""),
+    ("unique", "u", OPAQUE + "x"),
+    ("tenant", "", OPAQUE + "x"),
+    ("digest", "", OPAQUE + "x"),
+]
+
+
+@pytest.mark.parametrize(("field", "passes", "fails"), SMALL_AND_LARGE)
+def test_a_field_of_a_job_passes_up_to_its_bound_and_no_further(field: str, passes: Any, fails: Any) -> None:
+    v.check_spec(replace(SPEC, **{field: passes}))
+    with pytest.raises(InvalidInput):
+        v.check_spec(replace(SPEC, **{field: fails}))
+
+
+def test_a_job_that_depends_on_itself_is_refused() -> None:
+    with pytest.raises(FlowInvalid, match="itself"):
+        v.check_spec(replace(SPEC, depends_on=("a",)))
+
+
+def test_a_batch_is_bounded_in_jobs_and_in_bytes() -> None:
+    heavy = replace(SPEC, payload=b"x" * bounds.MAX_PAYLOAD_BYTES)
+    fitting = bounds.MAX_BATCH_BYTES // bounds.MAX_PAYLOAD_BYTES
+    v.check_batch([SPEC] * bounds.MAX_BATCH)
+    v.check_batch([heavy] * fitting)
+
+    with pytest.raises(TooLarge):
+        v.check_batch([SPEC] * (bounds.MAX_BATCH + 1))
+    with pytest.raises(TooLarge):
+        v.check_batch([heavy] * fitting + [SPEC])
+
+
+def test_a_child_and_its_parents_lease_go_together() -> None:
+    child = replace(SPEC, child_of="wait")
+    v.check_batch([child], LEASE)
+
+    with pytest.raises(InvalidInput, match="child_of"):
+        v.check_batch([child])
+    with pytest.raises(InvalidInput, match="child_of"):
+        v.check_batch([SPEC], LEASE)
+
+
+def test_a_child_that_would_wait_for_its_parent_is_refused() -> None:
+    with pytest.raises(FlowInvalid):
+        v.check_batch([replace(SPEC, child_of="wait", depends_on=("parent",))], LEASE)
+
+
+REFUSED: list[tuple[str, Callable[[], None], type[InvalidInput]]] = [
+    ("settlement without an id", lambda: v.check_settlements([Settlement(LEASE, "", Succeeded(b""))]), InvalidInput),
+    ("too many settlements", lambda: v.check_settlements([Settlement(LEASE, "1", Succeeded(b""))] * 257), TooLarge),
+    ("wait without a key", lambda: v.check_settlements([Settlement(LEASE, "1", Waiting("", None))]), InvalidInput),
+    ("sleep without a key", lambda: v.check_settlements([Settlement(LEASE, "1", Sleeping("", 1))]), InvalidInput),
+    ("need below zero", lambda: v.check_settlements([Settlement(LEASE, "1", Waiting("k", -1))]), InvalidInput),
+    ("signal without a name", lambda: v.check_settlements([Settlement(LEASE, "1", Suspended("k", ""))]), InvalidName),
+    ("result", lambda: v.check_result(b"x" * (bounds.MAX_RESULT_BYTES + 1)), TooLarge),
+    ("worker", lambda: v.check_claim(ClaimRequest("", 1, "l", ())), InvalidInput),
+    ("lease id", lambda: v.check_claim(ClaimRequest("w", 1, "", ())), InvalidInput),
+    ("claim number", lambda: v.check_claim(ClaimRequest("w", -1, "l", ())), InvalidInput),
+    ("queue of a claim", lambda: v.check_claim(ClaimRequest("w", 1, "l", (Want("", 1),))), InvalidName),
+    ("wanted count", lambda: v.check_claim(ClaimRequest("w", 1, "l", (Want("q", -1),))), InvalidInput),
+    ("too many queues", lambda: v.check_claim(ClaimRequest("w", 1, "l", (Want("q", 1),) * 257)), TooLarge),
+    ("chunk", lambda: v.check_chunks([NewChunk(1, b"x" * (bounds.MAX_CHUNK_BYTES + 1))]), TooLarge),
+    ("too many chunks", lambda: v.check_chunks([NewChunk(1, b"")] * 257), TooLarge),
+    ("chunk before the first", lambda: v.check_chunks([NewChunk(0, b"")]), InvalidInput),
+    ("marker by a run", lambda: v.check_chunks([NewChunk(1, b"", ChunkKind.END)]), InvalidInput),
+    ("step of a chunk", lambda: v.check_chunks([NewChunk(1, b"", step="")]), InvalidInput),
+    ("step key", lambda: v.check_step(Step("", StepKind.VALUE, b"")), InvalidInput),
+    ("step's value", lambda: v.check_step(Step("k", StepKind.VALUE, b"x" * (bounds.MAX_STEP_BYTES + 1))), TooLarge),
+    ("wait by a run", lambda: v.check_step(Step("k", StepKind.TIMER, b"")), InvalidInput),
+    ("signal's name", lambda: v.check_signal("", "1", b""), InvalidName),
+    ("signal's id", lambda: v.check_signal("s", "", b""), InvalidInput),
+    ("signal", lambda: v.check_signal("s", "1", b"x" * (bounds.MAX_SIGNAL_BYTES + 1)), TooLarge),
+    ("no limit", lambda: v.check_limit(0), InvalidInput),
+    ("page", lambda: v.check_limit(bounds.MAX_PAGE + 1), TooLarge),
+]
+
+
+@pytest.mark.parametrize(("check", "error"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_what_no_store_takes_is_refused(check: Callable[[], None], error: type[InvalidInput]) -> None:
+    with pytest.raises(error):
+        check()
+
+
+def test_what_is_at_its_bound_passes() -> None:
+    v.check_settlements([Settlement(LEASE, "1", Suspended("k", "s", 0)), Settlement(LEASE, "2", Waiting("k", 0))])
+    v.check_result(b"x" * bounds.MAX_RESULT_BYTES)
+    v.check_claim(ClaimRequest("w", 0, "l", (Want("q", 0), Want("q", 10_000))))
+    v.check_chunks([NewChunk(1, b"x" * bounds.MAX_CHUNK_BYTES, ChunkKind.LOG, "step")])
+    v.check_step(Step("k", StepKind.VALUE, b"x" * bounds.MAX_STEP_BYTES))
+    v.check_signal("s", "1", b"x" * bounds.MAX_SIGNAL_BYTES)
+    v.check_limit(1)
+    v.check_limit(bounds.MAX_PAGE)
+
+
+def test_a_long_error_text_is_cut_between_characters() -> None:
+    assert v.cut("é" * bounds.MAX_ERROR_BYTES) == "é" * (bounds.MAX_ERROR_BYTES // 2)
+    assert v.cut("x" + "é" * bounds.MAX_ERROR_BYTES) == "x" + "é" * (bounds.MAX_ERROR_BYTES // 2 - 1)
+
+
+def test_an_error_text_that_no_store_could_keep_is_escaped() -> None:
+    assert v.cut("a\0b\ud800c") == "a\\0b\\ud800c"
