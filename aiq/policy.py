@@ -104,7 +104,8 @@ def duration_ms(kind: str, value: Duration, *, low_ms: int = 0, high_ms: int = b
     if seconds > 0:
         ms = max(ms, 1)
     if not low_ms <= ms <= high_ms:
-        raise InvalidInput(f"{kind} is {seconds:g} s; it must be from {low_ms / 1000:g} s to {high_ms / 1000:g} s.")
+        low, high = low_ms / 1000, high_ms / 1000
+        raise InvalidInput(f"{kind} is {seconds:,.12g} s; it must be from {low:g} s to {high:,.12g} s.")
     return ms
 
 

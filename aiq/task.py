@@ -272,12 +272,12 @@ def _takes_context(function: Callable[..., object]) -> bool:
     if parameter is None or parameter.annotation is parameter.empty:
         return False
     annotation: object = parameter.annotation
-    if isinstance(annotation, str):
+    if isinstance(parameter.annotation, str):
         shell, plain = SimpleNamespace(__annotations__={"first": annotation}), inspect.unwrap(function)
         try:
             annotation = get_type_hints(shell, plain.__globals__)["first"]
         except (NameError, AttributeError):
-            return annotation.rpartition(".")[2] == "Context"
+            return parameter.annotation.rpartition(".")[2] == "Context"
     from aiq.context import Context  # the neighbour needs this module first
 
     return isinstance(annotation, type) and issubclass(annotation, Context)
