@@ -48,7 +48,8 @@ def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | Too
         check_result(outcome.result if isinstance(outcome, Succeeded) else b"")
     except TooLarge as refusal:
         return refusal
-    answer = _take_effect(tx, replace(record, late=expired(record, tx.now_ms)), outcome)
+    late = expired(record, tx.now_ms)
+    answer = _take_effect(tx, record if record.late is late else replace(record, late=late), outcome)
     tx.tables.settlements[record.id] = LastSettlement(lease.fence, lease.lease_id, settlement.id, answer)
     return answer
 

@@ -29,7 +29,7 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     """
     source = before.state if before else None
     check(row, source, after.state)
-    moved = _fitted(tx, replace(after, events=after.events + 1))
+    moved = _moved(tx, after)
     tx.tables.events[moved.id].append(Event(moved.events, tx.now_ms, row, source, moved.state, moved.fence))
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
@@ -51,16 +51,16 @@ def remember(tx: Transaction, record: JobRecord, step: Step) -> JobRecord:
     return replace(record, remembers=True)
 
 
-def _fitted(tx: Transaction, record: JobRecord) -> JobRecord:
+def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
     """What a state does not use is cleared in one place, so that no row can leave it behind."""
     state = record.state
-    if state is State.RUNNING:
-        return replace(record, due_ms=None, wait_key=None, pending=0)
+    running = state is State.RUNNING
     return replace(
         record,
-        lease_id=None,
-        owner=None,
-        expires_at_ms=None,
+        events=record.events + 1,
+        lease_id=record.lease_id if running else None,
+        owner=record.owner if running else None,
+        expires_at_ms=record.expires_at_ms if running else None,
         position=_next_position(tx.tables) if state is State.READY else record.position,
         due_ms=record.due_ms if state in _TIMED else None,
         wait_key=record.wait_key if state in _PARKED else None,
