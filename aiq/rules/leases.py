@@ -10,7 +10,10 @@ def expired(record: JobRecord, now_ms: int) -> bool:
 
 
 def lost(record: JobRecord | None, lease: Lease) -> LeaseLost | None:
-    """Why `lease` does not own the job, or None when it does. Expiry alone takes nothing. Spec: LEASE-1, LEASE-2, LEASE-11."""
+    """Why `lease` does not own the job, or None when it does. Expiry alone takes nothing.
+
+    Spec: LEASE-1, LEASE-2, LEASE-11
+    """
     if record is None:
         return LeaseLost(lease.job_id, LostReason.TERMINAL)
     if record.state is State.RUNNING and (record.fence, record.lease_id) == (lease.fence, lease.lease_id):

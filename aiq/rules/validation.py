@@ -73,7 +73,7 @@ def check_limit(limit: int, bound: int = bounds.MAX_PAGE) -> None:
 
 
 def check_spec(spec: JobSpec) -> None:
-    """Refuse a job whose names, sizes or durations are out of range. E5 of the edges: leases too."""
+    """Refuse a job whose names, sizes or durations are out of range. Spec: ENQ-8, STORE-9."""
     _check_texts(spec)
     _check_numbers(spec)
     check_size("payload", spec.payload, bounds.MAX_PAYLOAD_BYTES)

@@ -8,6 +8,7 @@ import pytest
 
 from aiq import backends
 from aiq.backends import open_storage
+from aiq.backends.clock import Clock
 from aiq.backends.memory.storage import MemoryStorage, open_memory
 from aiq.errors import Misconfigured
 
@@ -64,5 +65,5 @@ def test_a_backend_is_imported_only_when_it_is_asked_for() -> None:
     assert told.stdout.split() == []
 
 
-async def open_mine(url: str, clock: backends.Clock | None) -> MemoryStorage:
+async def open_mine(url: str, clock: Clock | None) -> MemoryStorage:
     return await open_memory("memory://", clock)
