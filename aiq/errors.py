@@ -16,7 +16,8 @@ AiqError
 │   ├── Corrupt                   what was stored cannot be read back
 │   ├── NotFound                  no such job
 │   ├── Conflict                  it stands in a state, or with a content, that forbids this
-│   └── Gone                      it was there, and its time is over
+│   ├── Gone                      it was there, and its time is over
+│   └── PartlyEnqueued            enqueue_many stored some batches and failed at one
 ├── LeaseLost                     the caller no longer owns the job; nothing was changed
 ├── JobFailed                     what a handle raises for a job that did not succeed
 │   ├── JobDead
@@ -32,7 +33,7 @@ AiqError
     └── ResultInvalid             the return value does not fit its annotation
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
 
@@ -151,6 +152,22 @@ class Gone(StorageError):
     def __init__(self, message: str, *, earliest: int) -> None:
         super().__init__(message)
         self.earliest = earliest
+
+
+class PartlyEnqueued(StorageError):
+    """`enqueue_many` failed at a batch; those before it are stored, those after it are not.
+
+    `stored` has the ids of the jobs that are, in order: the first ones. `rest` has the ids that were chosen for
+    the others. Whether the failed batch is stored can be unknown: to go on safely, enqueue `jobs[len(stored):]`
+    again, each with `using(id=…)` of its id in `rest`.
+    """
+
+    def __init__(self, cause: StorageError, stored: Sequence[str], rest: Sequence[str]) -> None:
+        super().__init__(
+            f"{len(stored)} of {len(stored) + len(rest)} jobs are stored, then: {cause} "
+            "Enqueue the rest again, with `using(id=…)` of the ids in `rest`, so that none is stored twice."
+        )
+        self.stored, self.rest = tuple(stored), tuple(rest)
 
 
 _LOST_BECAUSE = {

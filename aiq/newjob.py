@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypedDict, TypeVar, Unpack
 
 import msgspec
 
@@ -15,8 +15,6 @@ from aiq.rules.validation import check_name, check_opaque
 from aiq.rules.writing import Output, digest
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from aiq.task import Task
 
 R_co = TypeVar("R_co", covariant=True)
@@ -67,12 +65,15 @@ def _refuse_output(output: Output) -> NoReturn:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where a job stands in a flow. `id_of` tells the id of the job that an output belongs to."""
+    """Where a job stands in a flow. `id_of` tells the id of the job that an output belongs to; `tenant` and
+    `band` are the flow's, for jobs that say nothing themselves."""
 
     flow: str | None = None
     depends_on: tuple[str, ...] = ()
     on_upstream: Literal["fail", "continue"] = "fail"
     id_of: Callable[[Output], str] = _refuse_output
+    tenant: str | None = None
+    band: Band | None = None
 
 
 ALONE: Final = Place()
@@ -93,7 +94,7 @@ class NewJob(Generic[R_co]):
     arguments: Arguments
     chosen: Chosen = Chosen()
 
-    def using(self, **options: "Unpack[JobOptions]") -> "NewJob[R_co]":
+    def using(self, **options: Unpack[JobOptions]) -> "NewJob[R_co]":
         """The same job with other options; those not named stay. `delay` and `at` replace each other.
 
         Raises:
@@ -124,7 +125,7 @@ class NewJob(Generic[R_co]):
             task=task.name,
             queue=_first(chosen.queue, task.queue, queue_default),
             payload=self.arguments.envelope(place.id_of),
-            band=_first(chosen.band, parent.band if parent else None, task.band, Band.NORMAL),
+            band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
             delay_ms=_first(chosen.delay_ms, 0),
             at_ms=chosen.at_ms,
             lease_ms=_first(chosen.lease_ms, task.lease_ms),
@@ -135,7 +136,7 @@ class NewJob(Generic[R_co]):
             depends_on=place.depends_on,
             on_upstream=place.on_upstream,
             child_of=child_of,
-            tenant=_first(chosen.tenant, parent.tenant if parent else None, ""),
+            tenant=_first(chosen.tenant, parent.tenant if parent else None, place.tenant, ""),
         )
         return replace(spec, digest=_digest_of(spec, self.arguments, place))
 

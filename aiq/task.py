@@ -19,6 +19,7 @@ from typing import (
     TypeAlias,
     TypedDict,
     TypeVar,
+    Unpack,
     cast,
     get_type_hints,
     overload,
@@ -34,8 +35,6 @@ from aiq.rules.validation import check_name, check_range
 from aiq.rules.writing import Unfit
 
 if TYPE_CHECKING:
-    from typing import Unpack
-
     from aiq.context import Context
 
 P = ParamSpec("P")
@@ -220,7 +219,7 @@ class TaskDecorator:
     @overload
     def __call__(self, function: Callable[P, R], /) -> SyncTask[P, R]: ...
     @overload
-    def __call__(self, /, **options: "Unpack[TaskOptions]") -> "TaskDecorator": ...
+    def __call__(self, /, **options: Unpack[TaskOptions]) -> "TaskDecorator": ...
     # Any: the overloads say what it answers.
     def __call__(self, function: Callable[..., object] | None = None, /, **options: Any) -> Any:
         """Make a task of `function`, or a decorator with these options as well."""

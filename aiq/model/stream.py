@@ -1,5 +1,6 @@
 """The numbered output of a job."""
 
+import json
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +49,18 @@ class Chunk:
     fence: int
     at_ms: int
     step: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The bytes as text; what is not UTF-8 shows as a replacement sign."""
+        return self.data.decode(errors="replace")
+
+    @property
+    def void(self) -> tuple[tuple[int, int], ...]:
+        """Of a RESET: ranges of numbers, both ends included, whose items no longer count. Else nothing."""
+        if self.kind is not ChunkKind.RESET:
+            return ()
+        return tuple((first, last) for first, last in json.loads(self.data)["void"])
 
 
 @dataclass(frozen=True, slots=True)

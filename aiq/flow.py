@@ -1,0 +1,171 @@
+"""Flows: jobs that are stored together, each waiting for those whose output it uses."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Generic, Literal, TypeVar, cast
+
+from aiq.bounds import MAX_BATCH
+from aiq.errors import FlowInvalid
+from aiq.job import Job
+from aiq.model import Band, JobSpec
+from aiq.newjob import NewJob, Place
+from aiq.rules.ids import node_id
+from aiq.rules.validation import check_name
+from aiq.rules.writing import Output
+from aiq.storage import Storage
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class Node(Generic[R_co]):
+    """The place of one job in a flow. Made by `Flow.add`.
+
+    part = flow.add(summarize.job(document))             # Node[str]
+    whole = flow.add(merge.job([part.output]))           # an edge from part to whole follows from this
+    run = await queue.run(flow)
+    text = await run[whole].result()
+    """
+
+    __slots__ = ("_flow", "after", "index", "job", "on_upstream")
+
+    def __init__(
+        self,
+        flow: "Flow",
+        index: int,
+        job: NewJob[R_co],
+        after: tuple["Node[object]", ...],
+        on_upstream: Literal["fail", "continue"],
+    ) -> None:
+        self._flow, self.index, self.job, self.after, self.on_upstream = flow, index, job, after, on_upstream
+
+    @property
+    def output(self) -> R_co:
+        """What the job will return. Only a place: pass it to other jobs of the flow, whole or inside a list,
+        dict or dataclass. Anything else done with it raises FlowInvalid."""
+        return cast(R_co, Output(self))
+
+    def __repr__(self) -> str:
+        return f'node {self.index} ({self.job.task.name}) of flow "{self._flow.name}"'
+
+
+class Flow:
+    """A graph of jobs, made at once. Running it twice makes two sets of jobs.
+
+        flow = aiq.Flow("digest")
+        parts = [flow.add(summarize.job(d)) for d in documents]
+        digest = flow.add(merge.job([p.output for p in parts]))
+        run = await queue.run(flow)
+        text = await run[digest].result()
+
+    An output can only be used once its node is there, so a flow has no cycles.
+
+    Raises:
+        InvalidName: the name is outside the alphabet.
+    """
+
+    def __init__(self, name: str) -> None:
+        check_name("flow", name)
+        self.name = name
+        self._nodes: list[Node[object]] = []
+
+    @property
+    def nodes(self) -> tuple[Node[object], ...]:
+        """The nodes, in the order in which they were added."""
+        return tuple(self._nodes)
+
+    def add(
+        self,
+        job: NewJob[R],
+        *,
+        after: Iterable[Node[object]] = (),
+        on_upstream: Literal["fail", "continue"] = "fail",
+    ) -> Node[R]:
+        """Give a job a place. It starts when all nodes have ended whose outputs it uses, or that `after` names.
+
+        When one of them ends badly this job dies too, without running. With `on_upstream="continue"` it runs, and
+        finds a Failure where the output would be: say so in the annotation, `parts: list[str | aiq.Failure]`.
+
+        Raises:
+            FlowInvalid: it names a node of another flow.
+        """
+        upstream = [output.node for _, output in job.arguments.places]
+        wanted = [cast(Node[object], node) for node in (*upstream, *after)]
+        for other in wanted:
+            self._check_own(other)
+        node = Node(self, len(self._nodes), job, tuple(dict.fromkeys(wanted)), on_upstream)
+        self._nodes.append(node)
+        return node
+
+    def specs(
+        self, flow_id: str, *, queue_default: str, tenant: str | None = None, band: Band | None = None
+    ) -> list[JobSpec]:
+        """What a storage is handed: each job after those it waits for, under ids that follow from `flow_id`.
+
+        Raises:
+            FlowInvalid: it is empty, or has more than MAX_BATCH jobs, which cannot be stored in one step.
+        """
+        if not self._nodes:
+            raise FlowInvalid(f'Flow "{self.name}" has no jobs; add one.')
+        if len(self._nodes) > MAX_BATCH:
+            raise FlowInvalid(
+                f'Flow "{self.name}" has {len(self._nodes)} jobs, and at most {MAX_BATCH} are stored in one step. '
+                "Let a task fan out with ctx.gather, which takes any number."
+            )
+        ids = {node.index: self._id_of(node, flow_id) for node in self._nodes}
+        return [self._spec(node, flow_id, ids, queue_default, tenant, band) for node in self._nodes]
+
+    def _spec(
+        self,
+        node: Node[object],
+        flow_id: str,
+        ids: Mapping[int, str],
+        queue_default: str,
+        tenant: str | None,
+        band: Band | None,
+    ) -> JobSpec:
+        place = Place(
+            flow=flow_id,
+            depends_on=tuple(ids[other.index] for other in node.after),
+            on_upstream=node.on_upstream,
+            id_of=lambda output: ids[cast(Node[object], output.node).index],
+            tenant=tenant,
+            band=band,
+        )
+        return node.job.spec(job_id=ids[node.index], queue_default=queue_default, place=place)
+
+    def _id_of(self, node: Node[object], flow_id: str) -> str:
+        chosen = node.job.chosen.id
+        return node_id(flow_id, node.index) if chosen is None else chosen
+
+    def _check_own(self, node: Node[object]) -> None:
+        if node not in self._nodes:
+            raise FlowInvalid(f'{node!r} is not in flow "{self.name}". Add its job here too, or make one flow of both.')
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRun:
+    """A flow that is stored. `id` finds its jobs again: `queue.list(JobFilter(flow=run.id))`.
+
+    run = await queue.run(flow)
+    async for text in run[digest].text(): ...
+    text = await run[digest].result()
+    await queue.cancel(run.job_ids)
+    """
+
+    id: str
+    flow: Flow
+    job_ids: tuple[str, ...]
+    existed: bool
+    """It was there already: `run` had been called with this id before."""
+    _storage: Storage
+
+    def __getitem__(self, node: Node[R]) -> Job[R]:
+        """The job at a node.
+
+        Raises:
+            FlowInvalid: the node is of another flow.
+        """
+        if node not in self.flow.nodes or node.index >= len(self.job_ids):
+            raise FlowInvalid(f"{node!r} was not in this run.")
+        return Job(self._storage, self.job_ids[node.index], node.job.task.decode_result, existed=self.existed)

@@ -1,0 +1,208 @@
+"""The handle of a stored job: its result, its stream, and what can be said to it from outside."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from typing import Final, Generic, TypeVar
+
+from aiq.bounds import MAX_PAGE
+from aiq.errors import JobCancelled, JobDead, NotFound, PayloadInvalid, ResultGone, ResultTimeout, Unavailable
+from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State
+from aiq.policy import Duration, Signal, duration_ms
+from aiq.rules.codec import Codec
+from aiq.rules.ids import new_id
+from aiq.rules.writing import Unfit
+from aiq.storage import Storage
+
+R_co = TypeVar("R_co", covariant=True)
+T = TypeVar("T")
+
+POLL_MS: Final = 1_000
+"""A lost wake-up costs a waiting handle at most this long."""
+PAUSES_S: Final = (0.05, 0.25)
+"""Before the second and the third try of a call whose outcome is unknown."""
+
+OUTPUT: Final = frozenset({ChunkKind.DATA, ChunkKind.RESET})
+"""What makes up the text of a job: what was emitted, and what of it no longer counts."""
+
+
+class Job(Generic[R_co]):
+    """One stored job. Made by a Queue; it holds no connection of its own and can be made again from the id.
+
+        job = await queue.enqueue(summarize.job(document))
+        async for text in job.text():                        # while it comes
+            print(text, end="")
+        summary = await job.result(timeout=60)                # typed; JobDead, JobCancelled, ResultTimeout
+        same = queue.job(job.id, summarize)                   # elsewhere, later
+
+    `existed` says that the enqueue found the job there already, with the same content.
+    """
+
+    __slots__ = ("_read", "_storage", "existed", "id")
+
+    def __init__(self, storage: Storage, job_id: str, read: Callable[[bytes], R_co], *, existed: bool = False) -> None:
+        self.id, self.existed = job_id, existed
+        self._storage, self._read = storage, read
+
+    async def result(self, timeout: Duration | None = None) -> R_co:
+        """Wait for the job to end, and return what it returned. None waits for ever, 0 only looks.
+
+        Giving up waiting does not stop the job, and the result can be asked for as often as it is needed.
+
+        Raises:
+            JobDead: it failed for good; the text has the last error.
+            JobCancelled: it was cancelled.
+            ResultTimeout: it has not ended in time.
+            ResultGone: it is not stored, or not any more.
+            ResultInvalid: the stored result does not fit the task's annotation any more.
+        """
+        until = None if timeout is None else _now_ms() + duration_ms("timeout", timeout)
+        mark = await self._mark()
+        while not (record := await self._stored()).state.terminal:
+            left_ms = POLL_MS if until is None else min(POLL_MS, until - _now_ms())
+            if left_ms <= 0:
+                raise ResultTimeout(self.id, record.state)
+            mark = await self._storage.wait({self._topic}, after=mark, timeout_ms=left_ms)
+        _raise_unless_succeeded(record)
+        return self._read(record.result or b"null")
+
+    async def stream(self, after: int = 0, *, kinds: Collection[ChunkKind] = OUTPUT) -> AsyncIterator[Chunk]:
+        """Follow what the job emits, from the item after number `after`, until it ends.
+
+        `chunk.number` is where to go on after a broken connection. A chunk of kind RESET means that a run was
+        lost: the items numbered in its `void` no longer count, and a reader cuts them from what it shows.
+        `kinds` may ask for log lines, progress and end markers too. Not reading does not stop the job.
+
+        Raises:
+            JobDead, JobCancelled: after the last item, if the job did not succeed.
+            NotFound: no such job.
+        """
+        mark = await self._mark()
+        while True:
+            page = await self._storage.read(self.id, after=after, limit=MAX_PAGE)
+            for chunk in page.chunks:
+                after = chunk.number
+                if chunk.kind in kinds:
+                    yield chunk
+            if len(page.chunks) == MAX_PAGE:
+                continue
+            # The state was read in the same step as the items, so nothing can follow a terminal one.
+            if page.state.terminal:
+                break
+            mark = await self._storage.wait({self._topic}, after=mark, timeout_ms=POLL_MS)
+        _raise_unless_succeeded(await self._stored())
+
+    async def text(self, after: int = 0) -> AsyncIterator[str]:
+        """Follow the text that the job emits. Resets are passed over: after a lost run, text may come twice.
+
+        Raises: as `stream`.
+        """
+        async for chunk in self.stream(after):
+            if chunk.kind is ChunkKind.DATA:
+                yield chunk.text
+
+    async def cancel(self, *, force: bool = False) -> CancelAnswer:
+        """Ask the job to stop; one that does not run stops at once. `force` takes it from its worker, now.
+
+        A job that has ended keeps its state, and a running one may still succeed before it heeds.
+
+        Raises:
+            NotFound: no such job.
+        """
+        answer = (await self._storage.cancel([self.id], force=force))[0]
+        if answer.state is None:
+            raise NotFound(self.id)
+        return answer
+
+    async def send(self, signal: Signal[T], value: T, *, id: str | None = None) -> Sent:
+        """Hand a message to the job's wait for `signal`; one that comes early is kept for it.
+
+        With an `id` of your own, sending twice is sending once, also from two processes.
+
+        Raises:
+            PayloadInvalid: the value is not of the signal's type.
+            Conflict("terminal"): the job has ended.
+            NotFound: no such job.
+        """
+        try:
+            payload = Codec(signal.type).encode(value)
+        except Unfit as error:
+            raise PayloadInvalid(f'Signal "{signal.name}" does not carry this value. {error}.') from error
+        signal_id = fresh_id() if id is None else id
+        return await until_known(lambda: self._storage.send(self.id, signal.name, signal_id, payload))
+
+    async def state(self) -> State:
+        """Where the job stands now.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return (await self.record()).state
+
+    async def record(self) -> JobRecord:
+        """Everything that is stored of the job but its stream and steps.
+
+        Raises:
+            NotFound: no such job.
+        """
+        record = (await self._storage.get([self.id]))[0]
+        if record is None:
+            raise NotFound(self.id)
+        return record
+
+    def __repr__(self) -> str:
+        return f"<job {self.id}>"
+
+    @property
+    def _topic(self) -> str:
+        return f"job:{self.id}"
+
+    async def _mark(self) -> str:
+        """Taken before the first look, so that no change falls between a look and a wait."""
+        return await self._storage.wait({self._topic}, after=None, timeout_ms=0)
+
+    async def _stored(self) -> JobRecord:
+        try:
+            return await self.record()
+        except NotFound:
+            raise ResultGone(self.id) from None
+
+
+async def until_known(call: Callable[[], Awaitable[T]]) -> T:
+    """Make a call that can be repeated, again while nobody knows whether it happened: three times in all.
+
+    What was unknown once stays unknown until there is an answer, even if a later try surely did nothing.
+
+    Raises:
+        Unavailable: as the last try of unknown outcome did.
+    """
+    unknown: Unavailable | None = None
+    for pause_s in (*PAUSES_S, None):
+        try:
+            return await call()
+        except Unavailable as error:
+            unknown = error if error.outcome_unknown else unknown
+            if unknown is None:
+                raise
+        if pause_s is not None:
+            await asyncio.sleep(pause_s)
+    assert unknown is not None
+    raise unknown
+
+
+def fresh_id() -> str:
+    """An id that nothing has yet. The host's clock only puts ids in order; no decision rests on it."""
+    return new_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
+
+
+def _now_ms() -> int:
+    return round(asyncio.get_running_loop().time() * 1000)
+
+
+def _raise_unless_succeeded(record: JobRecord) -> None:
+    if record.state is State.CANCELLED:
+        raise JobCancelled(record.id)
+    if record.state is State.DEAD:
+        last = record.errors[-1] if record.errors else None
+        raise JobDead(record.id, record.cause or "unknown", f"{last.type}: {last.message}" if last else "")
