@@ -1,0 +1,1 @@
+"""Jobs in one SQLite file: for development and single machines, with nothing to install and nothing to run."""

@@ -1,0 +1,150 @@
+"""How an operation becomes one atomic step on the file, in the thread of a connection. Spec: STORE-1, STORE-3
+
+Every write begins with BEGIN IMMEDIATE. One that began by reading could find, when it comes to write, that
+another process wrote in between, and would be refused at once, however long it is willing to wait.
+"""
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from aiq.backends.clock import Clock
+from aiq.backends.sqlite.address import Address
+from aiq.backends.sqlite.errors import is_busy, ours
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.watch import News
+from aiq.errors import Misconfigured, Unavailable
+
+T = TypeVar("T")
+
+PATIENCE_MS: Final = 5_000
+"""How long a step waits for other processes to let go of the file."""
+_FIRST_PAUSE_MS: Final = 0.5
+_LONGEST_PAUSE_MS: Final = 20.0
+
+
+@dataclass(eq=False, slots=True)
+class Home:
+    """What siblings share: which file it is, and what this process knows of it."""
+
+    address: Address
+    clock: Clock
+    patience_ms: int = PATIENCE_MS
+    news: News = field(default_factory=News)
+    pid: int = field(default_factory=os.getpid)
+    inode: tuple[int, int] | None = None
+    """Device and number of the file, once it is open."""
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return str(self.address.path)
+
+    def check_process(self) -> None:
+        """Refuse to go on in a child of the process that opened the file: SQLite's locks do not survive a fork."""
+        if os.getpid() != self.pid:
+            raise Misconfigured(
+                f"{self.address.url} was opened in process {self.pid}, of which this one is a fork. "
+                "Open the storage after the fork, in each process by itself."
+            )
+
+    def check_file(self) -> None:
+        """Refuse to write into a file that nobody can find any more."""
+        try:
+            status = os.stat(self.path)
+        except OSError as error:
+            raise Unavailable(f"{self.path} was moved or deleted while it was open ({error}).") from error
+        found = (status.st_dev, status.st_ino)
+        if self.inode is None:
+            self.inode = found
+        elif found != self.inode:
+            raise Unavailable(f"{self.path} was replaced by another file while it was open. Open the storage again.")
+
+
+def write(
+    home: Home,
+    connection: sqlite3.Connection,
+    unwanted: Callable[[], bool],
+    operation: Callable[[Transaction], T],
+    look: Callable[[Transaction], T | None] | None = None,
+) -> T:
+    """Make an operation one step, and tell of it once it is committed.
+
+    `look` may answer without writing; then the write lock is not taken. Whatever is raised leaves nothing behind.
+
+    Raises:
+        Unavailable: other processes kept the file locked for longer than our patience.
+    """
+
+    def attempt() -> T:
+        home.check_file()
+        answer = _looked(home, connection, look) if look is not None else None
+        return _written(home, connection, operation) if answer is None else answer
+
+    return patiently(home, attempt, unwanted)
+
+
+def read(
+    home: Home, connection: sqlite3.Connection, unwanted: Callable[[], bool], operation: Callable[[Transaction], T]
+) -> T:
+    """Look at one state of the file, however many statements that takes."""
+
+    def attempt() -> T:
+        home.check_file()
+        return _looked(home, connection, operation)
+
+    return patiently(home, attempt, unwanted)
+
+
+def patiently(home: Home, attempt: Callable[[], T], unwanted: Callable[[], bool]) -> T:
+    """Try until no other process is in the way; an attempt that failed must have left nothing behind.
+
+    The pauses are random, so that processes which wait for the same lock get it in no order rather than in the
+    same one each time; SQLite's own waiting starves whoever came first.
+    """
+    give_up_at = time.monotonic() + home.patience_ms / 1_000
+    pause_ms = _FIRST_PAUSE_MS
+    with ours(home.path):
+        while True:
+            try:
+                return attempt()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                if unwanted() or time.monotonic() >= give_up_at:
+                    text = f"{home.path} was locked by other processes for {home.patience_ms:,} ms. Try again."
+                    raise Unavailable(text) from error
+            time.sleep(random.uniform(0, pause_ms) / 1_000)  # noqa: S311 - nothing here is a secret
+            pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+
+
+def _looked(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:
+    connection.execute("BEGIN")
+    try:
+        return operation(Transaction(connection, home.clock()))
+    finally:
+        _end(connection, "COMMIT")
+
+
+def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
+        tx = Transaction(connection, home.clock())
+        answer = operation(tx)
+        tx.finish()
+        connection.execute("COMMIT")
+    finally:
+        _end(connection, "ROLLBACK")
+    home.news.publish(tx.topics, tx.changes)
+    return answer
+
+
+def _end(connection: sqlite3.Connection, how: str) -> None:
+    # After some errors SQLite has rolled back by itself.
+    if connection.in_transaction:
+        connection.execute(how)

@@ -1,0 +1,71 @@
+"""Looking for anything that a clause forbids. Spec: STATE-3
+
+Every check reads the tables as they are and trusts no operation; a clean storage gives nothing.
+"""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from aiq.backends.sqlite.fan_in import DEPENDENCIES, doomed
+from aiq.backends.sqlite.rows import Row
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import Violation, Wait
+from aiq.rules.waits import verdict
+
+SQL: Final = load("audit")
+
+CHECKS: Final = {
+    "lease": ("STATE-3", "its state and its lease do not agree"),
+    "finished": ("STATE-3", "its state and its end do not agree"),
+    "scheduled": ("STATE-3", "it is scheduled for no instant"),
+    "parked": ("STATE-3", "it waits for nothing"),
+    "result": ("STATE-2", "its state and its result do not agree"),
+    "payload": ("STORE-10", "its payload is not stored"),
+    "event_numbers": ("STATE-4", "its events are not numbered 1, 2, 3 …"),
+    "event_chain": ("STATE-4", "its events do not lead from one state to the next, and to the one it is in"),
+    "fence": ("CLAIM-8", "its fence is not the number of its claims"),
+    "chunk_numbers": ("STREAM-1", "its items are not numbered 1, 2, 3 …"),
+    "stream_end": ("STREAM-8", "its state and the last item of its stream do not agree"),
+    "kept_signals": ("SIG-11", "its count of kept signals is not what is stored"),
+    "steps": ("STEP-7", "its count of steps is not what is stored"),
+    "edges": ("FLOW-7", "an edge leads from or to a job that is not stored"),
+    "wait_counts": ("FAN-1", "the counts of a wait are not those of its edges"),
+    "untold": ("FAN-6", "a wait was not told of an end"),
+    "outbox": ("STATE-3", "the outbox names a job that is not stored"),
+    "positions": ("CLAIM-6", "it shares its position with another ready job"),
+}
+"""What each statement finds, by its name: the clause that is broken, and how."""
+
+
+def audit(tx: Transaction, limit: int) -> list[Violation]:
+    """Name at most `limit` violations."""
+    return list(islice(_violations(tx, limit), limit))
+
+
+def _violations(tx: Transaction, limit: int) -> Iterator[Violation]:
+    for name, (clause, text) in CHECKS.items():
+        for (job_id,) in tx.rows(SQL[name], {"limit": limit}):
+            yield Violation(clause, str(job_id), text)
+    for row in tx.rows(SQL["waiting"]):
+        yield from _of_waiting(row)
+    for (text,) in tx.rows(SQL["file"]):
+        if text != "ok":
+            yield Violation("STATE-3", "", f"the file is damaged: {text}")
+
+
+def _of_waiting(row: Row) -> Iterator[Violation]:
+    """A job waits for what is not over."""
+    job_id, pending, on_upstream, about_to_die, *counts = row
+    wait = Wait(*counts)
+    if pending != wait.pending:
+        yield Violation("STATE-3", job_id, f"it counts {pending} pending, and its wait {wait.pending}")
+    if wait.key != DEPENDENCIES:
+        over = verdict(wait) is not None
+    elif doomed(on_upstream, wait):
+        over = not about_to_die
+    else:
+        over = wait.pending == 0
+    if over:
+        yield Violation("FAN-6", job_id, f"it waits under {wait.key!r} for what is over")

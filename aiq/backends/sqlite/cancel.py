@@ -1,0 +1,49 @@
+"""Ending jobs from outside: T14, T15 and, with force, T16."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aiq.backends.sqlite.ending import end
+from aiq.backends.sqlite.moves import add_event, unchanged
+from aiq.backends.sqlite.rows import Job
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import CancelAnswer, State
+from aiq.rules.states import check
+
+SQL: Final = load("cancel")
+
+
+def cancel(tx: Transaction, job_ids: Sequence[str], *, force: bool) -> list[CancelAnswer]:
+    """Cancel each job by itself. Spec: CANCEL-1, CANCEL-2, CANCEL-6, CANCEL-7"""
+    tx.fetch(job_ids)
+    return [_cancel(tx, job_id, force=force) for job_id in job_ids]
+
+
+def cancel_job(tx: Transaction, job: Job, *, force: bool = False) -> State:
+    """Cancel one job, or ask its run to stop; what is asked or ended already stays as it is. Says where it stands."""
+    record = job.record
+    if record.state.terminal:
+        return record.state
+    if record.state is State.RUNNING and not force:
+        if record.cancel_requested_at_ms is None:
+            _request(tx, job)
+        return State.RUNNING
+    number = "T16" if record.state is State.RUNNING else "T14"
+    end(tx, job, unchanged(record, number, State.CANCELLED))
+    return State.CANCELLED
+
+
+def _cancel(tx: Transaction, job_id: str, *, force: bool) -> CancelAnswer:
+    job = tx.job(job_id)
+    if job is None:
+        return CancelAnswer(job_id, None)
+    state = cancel_job(tx, job, force=force)
+    return CancelAnswer(job_id, state, requested=state is State.RUNNING)
+
+
+def _request(tx: Transaction, job: Job) -> None:
+    check("T15", job.record.state, State.RUNNING)
+    tx.run(SQL["request"], {"n": job.n, "now_ms": tx.now_ms})
+    add_event(tx, job.n, job.record, "T15", State.RUNNING)
+    tx.forget(job)

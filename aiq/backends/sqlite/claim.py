@@ -1,0 +1,98 @@
+"""Leasing the next jobs to a worker."""
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from aiq.backends.sqlite.rows import Row, whole_records
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.sweeps import promote, revoke
+from aiq.backends.sqlite.transaction import SQL as COMMON
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.wakeups import job_topic
+from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
+from aiq.model import ClaimRequest, JobRecord, State, Want
+from aiq.rules.states import check
+
+SQL: Final = load("claim")
+
+
+def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
+    """Lease up to `count` ready jobs of each wanted queue, after promoting and revoking what is due.
+
+    Spec: CLAIM-2, CLAIM-9, CLAIM-10
+    """
+    again = claimed_before(tx, request)
+    if again is not None:
+        return again
+    promote(tx, MAX_SWEEP)
+    revoke(tx, MAX_SWEEP)
+    ns: list[int] = []
+    for want in request.wants:
+        ns += _lease(tx, request, want, MAX_BATCH - len(ns))
+    if not ns:
+        return ()
+    _keep(tx, request, ns)
+    tx.flush()
+    return tuple(whole_records(tx.connection, ns))
+
+
+def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...] | None:
+    """The answer to a claim that was given before: its jobs that still run under it. None for a new claim.
+
+    Spec: CLAIM-3, CLAIM-4, CLAIM-5
+    """
+    last = tx.row(SQL["last"], {"worker": request.worker, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS})
+    if last is None or request.number > last[0]:
+        return None
+    if (request.number, request.lease_id) != last[:2]:
+        return ()
+    rows = tx.rows(SQL["still_running"], {"ns": last[2], "lease_id": request.lease_id})
+    return tuple(whole_records(tx.connection, [row[0] for row in rows]))
+
+
+def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
+    """Whether a claim would be given something that is ready now."""
+    queues = [want.queue for want in wants if want.count]
+    return tx.row(SQL["any_ready"], {"queues": json.dumps(queues)}) is not None
+
+
+def _lease(tx: Transaction, request: ClaimRequest, want: Want, room: int) -> list[int]:
+    """Start runs (T3) of the jobs of a queue that come first. Spec: CLAIM-1, CLAIM-6, CLAIM-7, CLAIM-8, LEASE-3"""
+    rows = tx.rows(
+        SQL["lease"],
+        {
+            "queue": want.queue,
+            "count": min(want.count, room),
+            "worker": request.worker,
+            "lease_id": request.lease_id,
+            "now_ms": tx.now_ms,
+        },
+    )
+    check("T3", State.READY, State.RUNNING)
+    rows.sort()
+    for row in rows:
+        _add_event(tx, row)
+    return [row[3] for row in rows]
+
+
+def _add_event(tx: Transaction, row: Row) -> None:
+    _, _, _, n, job_id, number, fence = row
+    event = {"change": tx.next_change(), "n": n, "number": number, "at_ms": tx.now_ms, "transition": "T3"}
+    tx.later(COMMON["event"], {**event, "source": "ready", "target": "running", "fence": fence})
+    tx.topics.add(job_topic(job_id))
+
+
+def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:
+    """Keep a claim for the worker that does not hear the answer, and drop those that nobody asks for any more."""
+    tx.run(SQL["drop"], {"forgotten_ms": tx.now_ms - CLAIM_KEPT_MS})
+    tx.run(
+        SQL["keep"],
+        {
+            "worker": request.worker,
+            "number": request.number,
+            "lease_id": request.lease_id,
+            "jobs": json.dumps(ns),
+            "now_ms": tx.now_ms,
+        },
+    )

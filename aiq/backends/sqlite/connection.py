@@ -1,0 +1,102 @@
+"""One SQLite connection and its thread, to which whole functions are sent.
+
+aiosqlite sends statement by statement, and a caller that is cancelled between two of them leaves a transaction
+open. Here a function goes to the thread, begins and ends its transaction there, and no await lies in between:
+a cancellation finds the function before its first line or after its last.
+"""
+
+import asyncio
+import atexit
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable
+from functools import partial
+from typing import Final, Generic, TypeAlias, TypeVar
+
+import aiosqlite
+
+T = TypeVar("T")
+
+Work: TypeAlias = Callable[[sqlite3.Connection, Callable[[], bool]], T]
+"""What is done in the thread. The second argument tells whether anybody still waits for it."""
+
+_CACHED_STATEMENTS: Final = 256
+_EXIT_PATIENCE_S: Final = 2.0
+
+
+class WorkConnection(aiosqlite.Connection):
+    """A connection that runs functions in its own thread, one after the other."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(lambda: _connect(path), iter_chunk_size=1)
+        # A program that forgets to close must end all the same; `_finish_at_exit` lets the last function finish.
+        self._thread.daemon = True
+        _ALIVE.add(self)
+
+    async def perform(self, work: Work[T]) -> T:
+        """Run `work` in the thread and answer what it returns or raises.
+
+        Cancelled before the thread has begun, it never happens. Cancelled later, it is finished first, its
+        answer is dropped, and the cancellation goes on: either way nothing happens after this has returned.
+        """
+        errand = _Errand(partial(work, self._conn))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((future, errand))
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            if errand.withdraw():
+                future.cancel()
+            else:
+                await _finished(future)
+            raise
+
+    def drain(self, patience_s: float) -> None:
+        """Wait, in any thread, until what was sent so far is done."""
+        done = threading.Event()
+        self._tx.put_nowait((None, done.set))
+        done.wait(patience_s)
+
+
+class _Errand(Generic[T]):
+    """A function on its way to the thread, which can be called back until it has begun."""
+
+    def __init__(self, work: Callable[[Callable[[], bool]], T]) -> None:
+        self._work = work
+        self._begins = threading.Lock()
+        self._unwanted = False
+
+    def __call__(self) -> T | None:
+        if not self._begins.acquire(blocking=False):
+            return None
+        return self._work(lambda: self._unwanted)
+
+    def withdraw(self) -> bool:
+        """Call it back; False when it has begun, and then it is told that nobody waits."""
+        self._unwanted = True
+        return self._begins.acquire(blocking=False)
+
+
+async def _finished(future: asyncio.Future[T]) -> None:
+    """Wait until it is done, however often we are cancelled meanwhile: the caller will raise the first of these."""
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            continue
+    future.exception()
+
+
+def _connect(path: str) -> sqlite3.Connection:
+    # Transactions are begun and ended by name, and SQLite's own waiting is off: it is neither fair nor bounded by us.
+    return sqlite3.connect(path, isolation_level=None, timeout=0, cached_statements=_CACHED_STATEMENTS)
+
+
+_ALIVE: Final[weakref.WeakSet[WorkConnection]] = weakref.WeakSet()
+
+
+@atexit.register
+def _finish_at_exit() -> None:
+    for connection in list(_ALIVE):
+        connection.drain(_EXIT_PATIENCE_S)

@@ -1,0 +1,31 @@
+"""The step that ends a job: its stream is closed, and whoever waits for it is told. Spec: STATE-2, CANCEL-8."""
+
+from aiq.backends.sqlite.fan_in import SQL, Kind, flip_edges, send_out
+from aiq.backends.sqlite.items import close_stream
+from aiq.backends.sqlite.moves import move
+from aiq.backends.sqlite.rows import Job
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.bounds import MAX_FLIPS
+from aiq.model import State
+from aiq.rules.settling import Change
+
+
+def end(
+    tx: Transaction, job: Job, change: Change, *, told: str = "", late: bool | None = None, settled: str | None = None
+) -> None:
+    """Move a job to a terminal state, with all that belongs to the same step. `told` is its last error.
+
+    What does not fit into it goes to the outbox: edges over MAX_FLIPS, and the cancelling of children.
+    """
+    close_stream(tx, job, change.state, told)
+    move(tx, job, change, late=late, settled=settled)
+    if job.dependents:
+        _, left = flip_edges(tx, job, change.state, MAX_FLIPS)
+        if left:
+            send_out(tx, Kind.FLIP, job.n)
+    if change.state is not State.SUCCEEDED and _has_living_children(tx, job):
+        send_out(tx, Kind.CANCEL_CHILDREN, job.n)
+
+
+def _has_living_children(tx: Transaction, job: Job) -> bool:
+    return bool(job.children) and tx.row(SQL["living_child"], {"parent_id": job.record.id}) is not None

@@ -1,0 +1,35 @@
+"""Settling what is done and claiming what is next, in one step."""
+
+from collections.abc import Sequence
+
+from aiq.backends.sqlite.claim import any_ready, claim, claimed_before
+from aiq.backends.sqlite.settle import settle
+from aiq.backends.sqlite.sweeps import next_due_ms
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import ClaimRequest, Exchanged, Settlement
+
+
+def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None) -> Exchanged:
+    """Record outcomes in their order, then lease jobs. A refused settlement is a value in its place.
+
+    Spec: LEASE-1, STATE-6, STORE-11, TIME-7
+    """
+    tx.fetch({settlement.lease.job_id for settlement in settlements})
+    settled = tuple([settle(tx, settlement) for settlement in settlements])
+    claimed = claim(tx, request) if request is not None else ()
+    return Exchanged(settled, claimed, next_due_ms(tx))
+
+
+def nothing_to_exchange(
+    tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None
+) -> Exchanged | None:
+    """Look whether an exchange would write, and answer it if not: an idle worker takes no lock. Spec: STORE-5"""
+    if settlements:
+        return None
+    next_ms = next_due_ms(tx)
+    if request is None:
+        return Exchanged((), (), next_ms)
+    again = claimed_before(tx, request)
+    if again is None and (next_ms == 0 or any_ready(tx, request.wants)):
+        return None
+    return Exchanged((), again or (), next_ms)

@@ -1,0 +1,75 @@
+"""Opening a file: its settings, its schema, and whether it can hold jobs at all."""
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Final
+
+from aiq.backends.sqlite.atomic import Home, patiently
+from aiq.backends.sqlite.connection import WorkConnection
+from aiq.backends.sqlite.errors import ours
+from aiq.backends.sqlite.migrate import check_library, check_version, migrate
+from aiq.errors import Misconfigured
+
+_SYNCHRONOUS: Final = {
+    "full": "PRAGMA synchronous = FULL",
+    "normal": "PRAGMA synchronous = NORMAL",
+    "extra": "PRAGMA synchronous = EXTRA",
+}
+_SETTINGS: Final = (
+    # After a long reader has let go, the log shrinks again to this.
+    "PRAGMA journal_size_limit = 67108864",
+    "PRAGMA cache_size = -16384",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+async def open_connections(home: Home) -> tuple[WorkConnection, WorkConnection]:
+    """Open a writer and a reader; both or none. The file is made, and its schema brought up to date.
+
+    Raises:
+        Misconfigured: the file cannot be opened, or its file system cannot hold a database that is shared.
+        StorageMismatch: a later version of aiq has made it.
+        Corrupt: it is no database, or damaged.
+        ReadOnly: it cannot be written.
+    """
+    check_library()
+    async with AsyncExitStack() as opened:
+        writer = await _open(home, opened, partial(_prepare_writer, home))
+        reader = await _open(home, opened, _prepare_reader)
+        opened.pop_all()
+    return writer, reader
+
+
+async def _open(home: Home, opened: AsyncExitStack, prepare: Callable[[sqlite3.Connection], None]) -> WorkConnection:
+    connection = WorkConnection(home.path)
+    with ours(home.path):
+        await connection
+    opened.push_async_callback(connection.close)
+    await connection.perform(lambda raw, unwanted: patiently(home, lambda: prepare(raw), unwanted))
+    return connection
+
+
+def _prepare_writer(home: Home, connection: sqlite3.Connection) -> None:
+    # Looked at before anything is set: a file that is not for us is left as it is.
+    check_version(connection, home.path)
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise Misconfigured(
+            f"{home.path} is in journal mode {mode}, because its file system cannot share memory between processes. "
+            "Put it on a local disk."
+        )
+    for setting in (_SYNCHRONOUS[home.address.synchronous], *_SETTINGS):
+        connection.execute(setting)
+    migrate(connection, home.path, home.clock())
+    # A file that can only be read is found out here, and not by the first job.
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("ROLLBACK")
+    home.check_file()
+
+
+def _prepare_reader(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA query_only = ON")
+    for setting in _SETTINGS:
+        connection.execute(setting)

@@ -1,0 +1,31 @@
+"""Reading a job's stream."""
+
+from typing import Final
+
+from aiq.backends.sqlite.rows import ids
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.errors import NotFound
+from aiq.model import Chunk, ChunkKind, State, StreamPage
+
+SQL: Final = load("read")
+
+
+def read(tx: Transaction, job_id: str, after: int, limit: int) -> StreamPage:
+    """Read the items behind a number, and the job's state of the same moment. Spec: STREAM-9, STORE-1"""
+    n, state = number_of(tx, job_id)
+    rows = tx.rows(SQL["chunks"], {"n": n, "after": after, "limit": limit})
+    chunks = (Chunk(number, ChunkKind(kind), *rest) for number, kind, *rest in rows)
+    return StreamPage(tuple(chunks), state)
+
+
+def number_of(tx: Transaction, job_id: str) -> tuple[int, State]:
+    """Where the rows of a job are, and where it stands.
+
+    Raises:
+        NotFound: no such job.
+    """
+    row = tx.row(SQL["number"], {"ids": ids([job_id])})
+    if row is None:
+        raise NotFound(job_id)
+    return row[0], State(row[1])

@@ -1,0 +1,12 @@
+-- append: what a run has appended before, and how far it has come.
+-- spec: STREAM-2, STREAM-3, STREAM-10, STREAM-12
+
+-- name: known
+-- No item has a number below its seq, so that the search begins there.
+SELECT seq, kind, data, step_key FROM aiq_chunks
+WHERE n = :n AND number >= :first AND fence = :fence AND seq BETWEEN :first AND :last;
+
+-- name: count
+UPDATE aiq_jobs SET
+    run_seq = :run_seq, stream_bytes = :stream_bytes, progress_number = coalesce(:progress_number, progress_number)
+WHERE n = :n;

@@ -1,0 +1,5 @@
+-- cancel: ask a run to stop.
+-- spec: CANCEL-2
+
+-- name: request
+UPDATE aiq_jobs SET cancel_requested_at_ms = :now_ms, events = events + 1 WHERE n = :n;

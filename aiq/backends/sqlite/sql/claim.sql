@@ -1,0 +1,44 @@
+-- claim: lease ready jobs to a worker, by band, lane and position.
+-- Differs from a store with many writers: here is one at a time, so nobody else can hold these rows.
+-- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, LEASE-3
+
+-- name: last
+SELECT number, lease_id, jobs FROM aiq_claims WHERE worker = :worker AND at_ms > :forgotten_ms;
+
+-- name: still_running
+SELECT j.n
+FROM json_each(:ns) AS claimed
+CROSS JOIN aiq_jobs AS j ON j.n = claimed.value
+WHERE j.lease_id = :lease_id
+ORDER BY claimed.key;
+
+-- name: any_ready
+-- Whether some of these queues has a job to give.
+SELECT 1
+FROM json_each(:queues) AS wanted
+WHERE EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = wanted.value AND j.state = 'ready')
+    AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = wanted.value AND q.paused = 1)
+LIMIT 1;
+
+-- name: lease
+-- The order of the answer is made by the caller: RETURNING has none.
+UPDATE aiq_jobs SET
+    state = 'running', fence = fence + 1, lease_id = :lease_id, owner = :worker,
+    expires_at_ms = :now_ms + lease_ms, started_at_ms = coalesce(started_at_ms, :now_ms),
+    run_seq = 0, events = events + 1
+WHERE n IN (
+    SELECT j.n FROM aiq_jobs AS j
+    WHERE j.queue = :queue AND j.state = 'ready'
+        AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
+    ORDER BY j.band, j.lane, j.position
+    LIMIT :count
+)
+RETURNING band, lane, position, n, id, events, fence;
+
+-- name: keep
+INSERT INTO aiq_claims (worker, number, lease_id, jobs, at_ms) VALUES (:worker, :number, :lease_id, :jobs, :now_ms)
+ON CONFLICT (worker) DO UPDATE SET
+    number = excluded.number, lease_id = excluded.lease_id, jobs = excluded.jobs, at_ms = excluded.at_ms;
+
+-- name: drop
+DELETE FROM aiq_claims WHERE at_ms <= :forgotten_ms;

@@ -1,0 +1,12 @@
+-- send: keep a signal, or note which one a wait took.
+-- spec: SIG-1, SIG-2, SIG-4, SIG-11
+
+-- name: first
+SELECT name, payload, bound FROM aiq_signals WHERE n = :n AND signal_id = :signal_id;
+
+-- name: add
+INSERT INTO aiq_signals (n, signal_id, name, payload, kept, bound)
+VALUES (:n, :signal_id, :name, :payload, :kept, :bound);
+
+-- name: count
+UPDATE aiq_jobs SET kept_signals = kept_signals + 1 WHERE n = :n;

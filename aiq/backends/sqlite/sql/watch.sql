@@ -1,0 +1,17 @@
+-- watch: what has changed since a number, for those who wait in another process.
+-- spec: STORE-6, LIVE-3
+
+-- name: last
+SELECT changes FROM aiq_counters;
+
+-- name: jobs
+-- Jobs that moved or were added to, and the queues of those that became ready. One row a number.
+SELECT j.id, CASE WHEN e.target = 'ready' OR e.source IS NULL THEN j.queue END
+FROM aiq_events AS e
+JOIN aiq_jobs AS j ON j.n = e.n
+WHERE e.change > :seen AND e.change <= :last
+UNION ALL
+SELECT j.id, NULL
+FROM aiq_chunks AS c
+JOIN aiq_jobs AS j ON j.n = c.n
+WHERE c.change > :seen AND c.change <= :last;

@@ -1,0 +1,43 @@
+"""Remembered steps: what a run saved, and what the store keeps of a wait that is over."""
+
+from typing import Final
+
+from aiq.backends.sqlite.rows import Job, Row
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import Step, StepKind
+
+SQL: Final = load("steps")
+
+
+def find_step(tx: Transaction, job: Job, key: str) -> Step | None:
+    """What stands under a key."""
+    if not job.steps:
+        return None
+    row = tx.row(SQL["find"], {"n": job.n, "key": key})
+    return step_from_row(row) if row else None
+
+
+def step_from_row(row: Row) -> Step:
+    """Read a row of `find` or `page`."""
+    key, kind, value, digest, fence = row
+    return Step(key, StepKind(kind), value, digest, fence)
+
+
+def remember(tx: Transaction, job: Job, step: Step) -> None:
+    """Keep a step, unless one stands under its key: the first one stands. Spec: STEP-1, STEP-6, STEP-7."""
+    if find_step(tx, job, step.key) is None:
+        tx.run(
+            SQL["add"],
+            {
+                "n": job.n,
+                "key": step.key,
+                "kind": step.kind.value,
+                "value": step.value,
+                "digest": step.digest,
+                "fence": step.fence,
+            },
+        )
+        tx.run(SQL["count"], {"n": job.n})
+        tx.forget(job)
+        job.steps += 1
