@@ -3,13 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import count
-from typing import Any
+from typing import Any, Final, Literal
 
 from aiq.model import (
     Chunk,
     ChunkKind,
     ClaimRequest,
     Counts,
+    Died,
     JobError,
     JobFilter,
     JobRecord,
@@ -21,9 +22,14 @@ from aiq.model import (
     State,
     Step,
     StepKind,
+    Succeeded,
+    Waiting,
     Want,
 )
 from aiq.storage import Storage, claim, settle
+
+GOOD: Final = Succeeded(b"")
+BAD: Final = Died(JobError(type="E", message="m"))
 
 _numbers = count(1)
 
@@ -95,6 +101,21 @@ async def end_one(storage: Storage, outcome: Outcome, queue: str = "default") ->
     run = await claim_one(storage, queue)
     await end(storage, run, outcome)
     return run
+
+
+async def fan_out(
+    storage: Storage, *children: str, need: int | None = None, rest: Literal["cancel", "leave"] = "cancel"
+) -> None:
+    """Let a job "parent" wait for children, which stand ready in a queue "children"."""
+    parent = await start(storage, "parent")
+    await spawn(storage, parent, *children, queue="children")
+    await end(storage, parent, Waiting("children", need, rest))
+
+
+async def the_wait(storage: Storage) -> tuple[StepKind, list[str]]:
+    """How the wait of `fan_out` ended, and the names in it."""
+    (step,) = await storage.get_steps("parent")
+    return step.kind, step.value.decode().split()
 
 
 async def get_one(storage: Storage, job_id: str = "job") -> JobRecord:

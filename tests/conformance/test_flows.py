@@ -2,62 +2,43 @@
 
 import pytest
 
-from aiq import bounds
 from aiq.errors import LeaseLost
 from aiq.model import (
     Cause,
-    Died,
-    JobError,
     Lane,
     Outcome,
     Released,
     Settled,
     State,
     StepKind,
-    Succeeded,
     Waiting,
 )
-from aiq.storage import Storage, settle
+from aiq.storage import Storage
 from aiq.testing.actions import (
-    changes,
+    BAD,
+    GOOD,
     claim_one,
     claim_some,
     end,
     end_one,
     enqueue_one,
-    failed,
+    fan_out,
     get_one,
     job,
     keep_up,
-    look,
     spawn,
     start,
     states,
+    the_wait,
 )
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
 
 S = State
-DIED = Died(JobError(type="E", message="m"))
-GOOD = Succeeded(b"")
-
-
-async def fan_out(storage: Storage, *children: str, need: int | None = None, rest: str = "cancel") -> None:
-    """A parent that waits for children of the queue "children"."""
-    parent = await start(storage, "parent")
-    await spawn(storage, parent, *children, queue="children")
-    await end(storage, parent, Waiting("children", need, rest))
 
 
 async def end_child(storage: Storage, outcome: Outcome = GOOD) -> None:
     await end_one(storage, outcome, "children")
-
-
-async def the_wait(storage: Storage) -> tuple[StepKind, list[str]]:
-    """How the parent's wait ended, and the names in it."""
-    (step,) = await storage.get_steps("parent")
-    assert step.key == "children"
-    return step.kind, step.value.decode().split()
 
 
 @clause("FLOW-1", "FAN-4")
@@ -100,7 +81,7 @@ async def test_a_job_whose_instant_is_still_ahead_is_scheduled_when_its_dependen
 async def test_a_job_whose_dependency_ended_badly_dies_and_is_never_ready(storage: Storage, bad_end: str) -> None:
     await storage.enqueue([job("a"), job("b"), job("last", depends_on=("a", "b"))])
     if bad_end == "dead":
-        await end_one(storage, DIED)
+        await end_one(storage, BAD)
     else:
         await storage.cancel(["a"])
     await end_one(storage, GOOD)
@@ -118,8 +99,8 @@ async def test_a_job_whose_dependency_ended_badly_dies_and_is_never_ready(storag
 @clause("FLOW-3", "FAN-3")
 async def test_two_dependencies_that_fail_kill_a_job_once(storage: Storage) -> None:
     await storage.enqueue([job("a"), job("b"), job("last", depends_on=("a", "b"))])
-    await end_one(storage, DIED)
-    await end_one(storage, DIED)
+    await end_one(storage, BAD)
+    await end_one(storage, BAD)
     await keep_up(storage)
 
     record = await get_one(storage, "last")
@@ -130,7 +111,7 @@ async def test_two_dependencies_that_fail_kill_a_job_once(storage: Storage) -> N
 async def test_a_death_upstream_goes_down_the_whole_chain(storage: Storage) -> None:
     chain = [job("0"), *(job(str(n), depends_on=(str(n - 1),)) for n in range(1, 6))]
     await storage.enqueue(chain)
-    await end_one(storage, DIED)
+    await end_one(storage, BAD)
 
     await keep_up(storage)
 
@@ -142,7 +123,7 @@ async def test_a_death_upstream_goes_down_the_whole_chain(storage: Storage) -> N
 async def test_a_job_that_continues_runs_when_all_have_ended_however_they_did(storage: Storage) -> None:
     await storage.enqueue([job("a"), job("b"), job("c")])
     await enqueue_one(storage, "last", depends_on=("a", "b", "c"), on_upstream="continue")
-    await end_one(storage, DIED)
+    await end_one(storage, BAD)
     await storage.cancel(["b"])
     await end_one(storage, GOOD)
     await keep_up(storage)
@@ -154,7 +135,7 @@ async def test_a_job_that_continues_runs_when_all_have_ended_however_they_did(st
 async def test_what_ended_before_counts_at_once(storage: Storage) -> None:
     await storage.enqueue([job("good"), job("bad")])
     await end_one(storage, GOOD)
-    await end_one(storage, DIED)
+    await end_one(storage, BAD)
 
     answers = await storage.enqueue(
         [
@@ -206,7 +187,7 @@ async def test_a_parent_that_waits_for_all_is_ready_when_the_last_has_ended(stor
     await fan_out(storage, "a", "b", "c")
     await enqueue_one(storage, "other")
     await end_child(storage)
-    await end_child(storage, DIED)
+    await end_child(storage, BAD)
     assert await states(storage, "parent") == [S.WAITING]
     assert (await get_one(storage, "parent")).pending == 1
 
@@ -228,7 +209,7 @@ async def test_a_wait_for_all_to_succeed_is_hopeless_at_the_first_bad_end(storag
     await fan_out(storage, "a", "b", "c", need=3)
     await end_child(storage)
 
-    await end_child(storage, DIED)
+    await end_child(storage, BAD)
 
     assert await states(storage, "parent") == [S.READY]
     assert await the_wait(storage) == (StepKind.CHILD_FAILED, ["b"])
@@ -241,7 +222,7 @@ async def test_a_wait_for_some_is_over_when_they_have_succeeded_and_names_them(s
     await fan_out(storage, "a", "b", "c", "d", need=2)
     a, b, c, d = await claim_some(storage, 4, "children")
     await end(storage, c, GOOD)
-    await end(storage, a, DIED)
+    await end(storage, a, BAD)
     assert await states(storage, "parent") == [S.WAITING]
 
     await end(storage, b, GOOD)
@@ -254,10 +235,10 @@ async def test_a_wait_for_some_is_over_when_they_have_succeeded_and_names_them(s
 @clause("FLOW-9", "FLOW-12")
 async def test_a_wait_for_some_is_hopeless_when_too_few_are_left(storage: Storage) -> None:
     await fan_out(storage, "a", "b", "c", need=2)
-    await end_child(storage, DIED)
+    await end_child(storage, BAD)
     assert await states(storage, "parent") == [S.WAITING]
 
-    await end_child(storage, DIED)
+    await end_child(storage, BAD)
 
     assert await the_wait(storage) == (StepKind.CHILD_FAILED, ["a"])
 
@@ -294,7 +275,7 @@ async def test_a_parent_whose_children_ended_before_it_waited_is_ready_at_once(
     parent = await start(storage, "parent")
     await spawn(storage, parent, "a", "b", queue="children")
     await end_child(storage)
-    await end_child(storage, DIED)
+    await end_child(storage, BAD)
 
     assert (await end(storage, parent, Waiting("children", need))).state is S.READY
     assert (await the_wait(storage))[0] is kind
@@ -324,7 +305,7 @@ async def test_the_wait_bears_the_fence_of_the_run_that_waited(storage: Storage)
 
 
 @clause("FLOW-14")
-@pytest.mark.parametrize("child_ends", [GOOD, DIED])
+@pytest.mark.parametrize("child_ends", [GOOD, BAD])
 async def test_an_ended_parent_is_not_changed_by_a_child_that_ends_later(storage: Storage, child_ends: Outcome) -> None:
     parent = await start(storage, "parent")
     await spawn(storage, parent, "child", queue="children")
@@ -335,156 +316,6 @@ async def test_an_ended_parent_is_not_changed_by_a_child_that_ends_later(storage
     await keep_up(storage)
 
     assert await get_one(storage, "parent") == before
-
-
-@clause("FAN-1", "STATE-6")
-async def test_a_child_that_is_settled_twice_counts_once(storage: Storage) -> None:
-    await fan_out(storage, "a", "b")
-    run = await claim_one(storage, "children")
-
-    for _ in range(3):
-        await settle(storage, run.lease, GOOD, settlement_id="1")
-
-    assert (await get_one(storage, "parent")).pending == 1
-    assert await states(storage, "parent") == [S.WAITING]
-
-
-@clause("FAN-2", "FAN-8")
-async def test_the_end_of_a_job_flips_a_sweep_of_edges_and_upkeep_the_rest(storage: Storage) -> None:
-    total = bounds.MAX_FLIPS + 10
-    await enqueue_one(storage, "root")
-    specs = [job(f"leaf {n:03}", depends_on=("root",)) for n in range(total)]
-    for part in (specs[: bounds.MAX_BATCH], specs[bounds.MAX_BATCH :]):
-        await storage.enqueue(list(reversed(part)))
-
-    await end_one(storage, GOOD)
-
-    assert (await storage.count())["default"] == {S.SUCCEEDED: 1, S.READY: bounds.MAX_FLIPS, S.WAITING: 10}
-    assert await states(storage, "leaf 255", "leaf 256") == [S.READY, S.WAITING]
-    assert (await storage.exchange(())).next_due_ms == 0
-    await keep_up(storage)
-    assert (await storage.count())["default"] == {S.SUCCEEDED: 1, S.READY: total}
-
-
-@clause("FAN-2", "FLOW-3")
-async def test_deaths_of_a_wide_fan_are_applied_a_limit_at_a_time(storage: Storage) -> None:
-    await storage.enqueue([job("root"), *(job(f"leaf {n}", depends_on=("root",)) for n in range(5))])
-    await end_one(storage, DIED)
-
-    done = [(await storage.upkeep(2)).outbox for _ in range(4)]
-
-    assert done == [2, 2, 1, 0]
-    assert (await storage.count())["default"] == {S.DEAD: 6}
-
-
-@clause("FAN-3")
-async def test_a_parent_runs_once_for_each_of_its_waits(storage: Storage) -> None:
-    parent = await start(storage, "parent")
-    for key in ("first", "second"):
-        await spawn(storage, parent, f"{key} a", f"{key} b", key=key, queue="children")
-        await end(storage, parent, Waiting(key, 1, "leave"))
-        await end_child(storage)
-        parent = await claim_one(storage)
-        await end_child(storage)
-        assert await claim_some(storage, 5) == []
-
-    assert parent.fence == 3
-    assert [step.key for step in await storage.get_steps("parent")] == ["first", "second"]
-
-
-@clause("FAN-4", "FLOW-9")
-async def test_a_child_of_another_key_does_not_end_a_wait(storage: Storage) -> None:
-    parent = await start(storage, "parent")
-    await spawn(storage, parent, "mine", key="mine", queue="mine")
-    await spawn(storage, parent, "other", key="other", queue="other")
-    await end(storage, parent, Waiting("mine", None))
-
-    await end_one(storage, GOOD, "other")
-
-    assert await states(storage, "parent") == [S.WAITING]
-    await end_one(storage, GOOD, "mine")
-    assert await states(storage, "parent") == [S.READY]
-
-
-@clause("FAN-5", "ENQ-2")
-async def test_a_run_that_spawns_again_finds_the_same_children(storage: Storage) -> None:
-    parent = await start(storage, "parent")
-    await spawn(storage, parent, "a", "b", queue="children", digest="d")
-    await end(storage, parent, failed())
-    parent = await claim_one(storage)
-    before = await look(storage)
-    await spawn(storage, parent, "a", "b", queue="children", digest="d")
-    assert await look(storage) == before
-
-    answers = await storage.enqueue(
-        [job(name, child_of="children", queue="children", digest="d") for name in ("a", "b", "c")], parent.lease
-    )
-
-    assert [answer.existed for answer in answers] == [True, True, False]
-    assert changes(before, await look(storage)).keys() == {"parent", "c"}
-    await end(storage, parent, Waiting("children", None))
-    assert (await get_one(storage, "parent")).pending == 3
-
-
-BAD_ENDS = ["dead", "cancelled", "expired", "upstream"]
-
-
-@clause("FAN-6")
-@pytest.mark.parametrize("how", BAD_ENDS)
-async def test_a_parent_moves_when_its_last_child_ends_however_it_does(
-    storage: Storage, clock: Clock, how: str
-) -> None:
-    await enqueue_one(storage, "upstream", queue="upstream")
-    parent = await start(storage, "parent")
-    needs = ("upstream",) if how == "upstream" else ()
-    await spawn(storage, parent, "child", queue="children", max_attempts=1, depends_on=needs)
-    await end(storage, parent, Waiting("children", 1))
-    if how == "dead":
-        await end_child(storage, DIED)
-    elif how == "cancelled":
-        await storage.cancel(["child"])
-    elif how == "expired":
-        run = await claim_one(storage, "children")
-        clock.advance_ms(run.lease_ms)
-    else:
-        await storage.cancel(["upstream"])
-
-    await keep_up(storage)
-
-    assert await states(storage, "parent") == [S.READY]
-    assert await the_wait(storage) == (StepKind.CHILD_FAILED, ["child"])
-
-
-@clause("FAN-7", "FAN-2")
-async def test_a_wide_fan_in_counts_each_child_once(storage: Storage) -> None:
-    parent = await start(storage, "parent")
-    width = 2 * bounds.MAX_BATCH
-    for n in range(0, width, bounds.MAX_BATCH):
-        await spawn(storage, parent, *(f"child {n + m}" for m in range(bounds.MAX_BATCH)), queue="children")
-    await end(storage, parent, Waiting("children", width))
-
-    for left in range(width, 0, -bounds.MAX_BATCH):
-        assert (await get_one(storage, "parent")).pending == left
-        await end_all(storage, await claim_some(storage, bounds.MAX_BATCH, "children"))
-
-    assert await states(storage, "parent") == [S.READY]
-    assert await the_wait(storage) == (StepKind.CHILDREN, [])
-
-
-async def end_all(storage: Storage, runs: list) -> None:
-    for run in runs:
-        await end(storage, run, GOOD)
-
-
-@clause("FAN-8")
-async def test_upkeep_repeated_after_a_fan_in_changes_nothing(storage: Storage) -> None:
-    await storage.enqueue([job("root"), *(job(f"leaf {n}", depends_on=("root",)) for n in range(3))])
-    await end_one(storage, DIED)
-    await keep_up(storage)
-    before = await look(storage)
-
-    assert (await storage.upkeep()).total == 0
-    assert await look(storage) == before
 
 
 @clause("LEASE-6", "FLOW-8")

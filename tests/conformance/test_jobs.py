@@ -6,9 +6,11 @@ import pytest
 
 from aiq import bounds
 from aiq.errors import Conflict, FlowInvalid, InvalidInput, InvalidName, LeaseLost, LostReason, NotFound, TooLarge
-from aiq.model import Band, Died, Enqueued, JobError, JobSpec, Lane, Released, State, Succeeded
+from aiq.model import Band, Enqueued, JobSpec, Lane, Released, State, Succeeded
 from aiq.storage import Storage, settle
 from aiq.testing.actions import (
+    BAD,
+    GOOD,
     changes,
     chunks,
     claim_one,
@@ -37,7 +39,7 @@ async def test_a_job_that_succeeded_cannot_be_settled_again(storage: Storage) ->
     await end(storage, run, Succeeded(b"first"))
     before = await look(storage)
 
-    for outcome in (Succeeded(b"second"), failed(), Died(JobError(type="E", message="m")), Released()):
+    for outcome in (Succeeded(b"second"), failed(), BAD, Released()):
         with pytest.raises(LeaseLost) as lost:
             await end(storage, run, outcome)
         assert lost.value.reason is LostReason.TERMINAL
@@ -48,7 +50,7 @@ async def test_a_job_that_succeeded_cannot_be_settled_again(storage: Storage) ->
 @clause("STATE-2")
 async def test_a_job_that_died_cannot_succeed(storage: Storage) -> None:
     run = await start(storage)
-    await end(storage, run, Died(JobError(type="E", message="m")))
+    await end(storage, run, BAD)
     before = await look(storage)
 
     with pytest.raises(LeaseLost):
@@ -61,7 +63,7 @@ async def test_a_job_that_died_cannot_succeed(storage: Storage) -> None:
 async def test_counts_by_state_add_up_to_the_number_of_jobs(storage: Storage) -> None:
     await storage.enqueue([job(f"ready {n}") for n in range(3)])
     await storage.enqueue([job("later", delay_ms=5), job("waits", depends_on=("ready 0",)), job("other", queue="q2")])
-    await end_one(storage, Succeeded(b""))
+    await end_one(storage, GOOD)
     await claim_one(storage)
 
     assert await storage.count() == {
@@ -84,7 +86,7 @@ async def test_every_transition_is_one_event_and_what_is_no_transition_is_none(s
     await end(storage, run, failed())
     again = await claim_one(storage)
     await storage.cancel(["job"])
-    await end(storage, again, Succeeded(b""))
+    await end(storage, again, GOOD)
 
     assert (await get_one(storage)).events == 6
 
@@ -116,7 +118,7 @@ async def test_another_settlement_of_a_settled_run_is_no_repeat(storage: Storage
     await settle(storage, run.lease, failed(), settlement_id="1")
 
     with pytest.raises(LeaseLost):
-        await settle(storage, run.lease, Succeeded(b""), settlement_id="2")
+        await settle(storage, run.lease, GOOD, settlement_id="2")
 
 
 @clause("STATE-6", "LEASE-2")

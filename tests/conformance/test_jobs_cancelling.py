@@ -7,8 +7,6 @@ from aiq.errors import LeaseLost, LostReason
 from aiq.model import (
     CancelAnswer,
     Cancelled,
-    Died,
-    JobError,
     Outcome,
     Released,
     Sleeping,
@@ -19,6 +17,8 @@ from aiq.model import (
 )
 from aiq.storage import Storage
 from aiq.testing.actions import (
+    BAD,
+    GOOD,
     chunks,
     claim_one,
     claim_some,
@@ -85,7 +85,7 @@ async def test_a_run_that_succeeds_before_the_cancel_is_final_has_succeeded(stor
 OTHER_ENDS = [
     failed(),
     failed(50),
-    Died(JobError(type="E", message="m")),
+    BAD,
     Cancelled(),
     Released(),
     Released(50),
@@ -132,7 +132,7 @@ async def test_a_sweep_ends_a_run_that_did_not_heed_a_cancel_within_the_grace(st
 
     assert await states(storage, "job") == [S.CANCELLED]
     with pytest.raises(LeaseLost) as lost:
-        await end(storage, run, Succeeded(b""))
+        await end(storage, run, GOOD)
     assert lost.value.reason is LostReason.CANCELLED
 
 
@@ -147,7 +147,7 @@ async def test_a_forced_cancel_takes_a_running_job_from_its_holder(storage: Stor
     assert isinstance(lost, LeaseLost)
     assert lost.reason is LostReason.CANCELLED
     with pytest.raises(LeaseLost):
-        await end(storage, run, Succeeded(b""))
+        await end(storage, run, GOOD)
     assert await look(storage) == before
 
 
@@ -176,8 +176,8 @@ async def test_cancelling_twice_changes_nothing(storage: Storage, clock: Clock) 
 @clause("CANCEL-7")
 @pytest.mark.parametrize("force", [False, True])
 async def test_cancelling_an_ended_job_reports_its_state(storage: Storage, force: bool) -> None:
-    await end(storage, await start(storage, "good"), Succeeded(b""))
-    await end(storage, await start(storage, "bad"), Died(JobError(type="E", message="m")))
+    await end(storage, await start(storage, "good"), GOOD)
+    await end(storage, await start(storage, "bad"), BAD)
     before = await look(storage)
 
     assert await storage.cancel(["bad", "good", "ghost"], force=force) == [
@@ -196,11 +196,11 @@ async def test_children_go_with_their_parent(storage: Storage, end_of_parent: st
     runs = await claim_one(storage, "children")
     await spawn(storage, parent, "stands", queue="children")
     await spawn(storage, parent, "done", queue="done")
-    await end(storage, await claim_one(storage, "done"), Succeeded(b""))
+    await end(storage, await claim_one(storage, "done"), GOOD)
     if end_of_parent == "cancelled":
         await storage.cancel(["parent"], force=True)
     else:
-        await end(storage, parent, Died(JobError(type="E", message="m")))
+        await end(storage, parent, BAD)
 
     await keep_up(storage)
 
@@ -227,7 +227,7 @@ async def test_grandchildren_go_with_their_grandparent(storage: Storage) -> None
 async def test_the_children_of_a_parent_that_succeeds_are_left_alone(storage: Storage) -> None:
     parent = await start(storage, "parent")
     await spawn(storage, parent, "child")
-    await end(storage, parent, Succeeded(b""))
+    await end(storage, parent, GOOD)
     await keep_up(storage)
 
     assert await states(storage, "child") == [S.READY]

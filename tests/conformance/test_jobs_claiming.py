@@ -4,9 +4,10 @@ import pytest
 
 from aiq import bounds
 from aiq.errors import InvalidInput, InvalidName
-from aiq.model import Band, ClaimRequest, Lane, Released, State, Succeeded, Want
+from aiq.model import Band, ClaimRequest, Lane, Released, State, Want
 from aiq.storage import Storage, claim
 from aiq.testing.actions import (
+    GOOD,
     changes,
     claim_one,
     claim_some,
@@ -111,7 +112,7 @@ async def test_a_claim_sent_again_omits_the_jobs_that_do_not_run_under_it_any_mo
     await storage.enqueue([job("a"), job("b", lease_ms=10), job("c"), job("d")])
     request = wish(4)
     runs = await claim(storage, request)
-    await end(storage, runs[0], Succeeded(b""))
+    await end(storage, runs[0], GOOD)
     await end(storage, runs[2], Released())
     clock.advance_ms(10)
     await claim_some(storage, 2, worker="other")
@@ -225,7 +226,7 @@ async def test_limits_and_tenants_do_not_change_the_order_of_a_queue(storage: St
 
 @clause("CLAIM-7")
 async def test_a_claim_gives_no_job_that_is_not_due_paused_cancelled_or_ended(storage: Storage) -> None:
-    await end(storage, await start(storage, "ended"), Succeeded(b""))
+    await end(storage, await start(storage, "ended"), GOOD)
     await storage.enqueue([job("later", delay_ms=1), job("paused", queue="paused"), job("cancelled")])
     await storage.enqueue([job("waits", depends_on=("later",))])
     await storage.pause("paused")

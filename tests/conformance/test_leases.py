@@ -24,6 +24,7 @@ from aiq.model import (
 )
 from aiq.storage import Storage
 from aiq.testing.actions import (
+    GOOD,
     chunks,
     claim_one,
     claim_some,
@@ -253,7 +254,7 @@ async def test_a_run_that_settles_in_its_last_millisecond_is_not_late(storage: S
     run = await start(storage)
     clock.advance_ms(run.lease_ms - 1)
 
-    assert not (await end(storage, run, Succeeded(b""))).late
+    assert not (await end(storage, run, GOOD)).late
     assert not (await get_one(storage)).late
 
 
@@ -303,7 +304,7 @@ async def test_a_lease_that_is_renewed_lasts_for_ever(storage: Storage, clock: C
         await storage.renew([run.lease])
         assert (await storage.upkeep()).total == 0
 
-    assert not (await end(storage, run, Succeeded(b""))).late
+    assert not (await end(storage, run, GOOD)).late
 
 
 @clause("LEASE-9")
@@ -320,7 +321,7 @@ async def test_the_worker_of_a_run_may_claim_again_under_its_own_name(storage: S
 async def test_a_lost_lease_leaves_the_others_of_its_batch_alone(storage: Storage, clock: Clock) -> None:
     await storage.enqueue([job("a"), job("b", lease_ms=10), job("c"), job("d")])
     a, b, c, d = await claim_some(storage, 4)
-    await end(storage, c, Succeeded(b""))
+    await end(storage, c, GOOD)
     clock.advance_ms(10)
 
     answers = await storage.renew([c.lease, a.lease, b.lease, d.lease])

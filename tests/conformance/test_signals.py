@@ -6,8 +6,6 @@ from aiq import bounds
 from aiq.errors import Conflict, InvalidName, NotFound, TooLarge
 from aiq.model import (
     Cancelled,
-    Died,
-    JobError,
     JobRecord,
     Lane,
     Outcome,
@@ -17,11 +15,12 @@ from aiq.model import (
     State,
     Step,
     StepKind,
-    Succeeded,
     Suspended,
 )
 from aiq.storage import Storage, settle
 from aiq.testing.actions import (
+    BAD,
+    GOOD,
     claim_one,
     claim_some,
     end,
@@ -75,7 +74,7 @@ async def test_a_signal_that_comes_first_is_kept_and_the_run_goes_on_with_it(sto
     record = await get_one(storage)
     assert (record.state, record.lease, record.expires_at_ms) == (S.RUNNING, run.lease, run.expires_at_ms)
     assert (record.kept_signals, record.remembers, record.events) == (0, True, events + 1)
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
 
 @clause("SIG-2", "STATE-6")
@@ -182,7 +181,7 @@ async def test_signal_ids_belong_to_their_job(storage: Storage) -> None:
 
 
 @clause("SIG-5")
-@pytest.mark.parametrize("outcome", [Succeeded(b""), Died(JobError(type="E", message="m")), Cancelled()])
+@pytest.mark.parametrize("outcome", [GOOD, BAD, Cancelled()])
 async def test_a_signal_to_an_ended_job_is_a_conflict(storage: Storage, outcome: Outcome) -> None:
     await end(storage, await start(storage), outcome)
     before = await look(storage)

@@ -4,9 +4,9 @@ import pytest
 
 from aiq import bounds
 from aiq.errors import Conflict, InvalidInput, NotFound, TooLarge
-from aiq.model import Released, Saved, Sleeping, Step, StepKind, Succeeded
+from aiq.model import Released, Saved, Sleeping, Step, StepKind
 from aiq.storage import Storage
-from aiq.testing.actions import claim_one, end, enqueue_one, failed, get_one, keep_up, look, start, value
+from aiq.testing.actions import GOOD, claim_one, end, enqueue_one, failed, get_one, keep_up, look, start, value
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
 
@@ -52,7 +52,7 @@ async def test_a_later_run_reads_what_an_earlier_one_saved(storage: Storage) -> 
 async def test_steps_are_still_read_when_the_job_has_ended(storage: Storage) -> None:
     run = await start(storage)
     await storage.save_step(run.lease, value("plan"))
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
     assert [step.key for step in await storage.get_steps("job")] == ["plan"]
 
@@ -65,7 +65,7 @@ async def test_a_step_that_is_too_large_is_refused_and_the_job_goes_on(storage: 
         await storage.save_step(run.lease, value("plan", b"x" * (bounds.MAX_STEP_BYTES + 1)))
 
     await storage.save_step(run.lease, value("plan", b"x" * bounds.MAX_STEP_BYTES))
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
 
 @clause("STEP-4")
@@ -78,7 +78,7 @@ async def test_a_key_over_the_bound_of_keys_is_refused_and_the_job_goes_on(stora
         await storage.save_step(run.lease, value("one more"))
 
     assert (await storage.save_step(run.lease, value("00000"))).existed
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
 
 @clause("STEP-4")

@@ -10,8 +10,6 @@ from aiq.errors import InvalidInput, TooLarge
 from aiq.model import (
     Capability,
     ChunkKind,
-    Died,
-    JobError,
     JobFilter,
     Lease,
     NewChunk,
@@ -23,6 +21,8 @@ from aiq.model import (
 )
 from aiq.storage import Storage
 from aiq.testing.actions import (
+    BAD,
+    GOOD,
     chunks,
     claim_one,
     claim_some,
@@ -63,7 +63,7 @@ async def test_an_exchange_settles_in_order_and_then_claims_what_that_made_ready
 async def test_a_refused_settlement_is_a_value_in_its_place_and_hides_no_other(storage: Storage) -> None:
     await storage.enqueue([job("a"), job("b"), job("c"), job("next")])
     a, b, c = await claim_some(storage, 3)
-    await end(storage, a, Succeeded(b""))
+    await end(storage, a, GOOD)
     too_large = Succeeded(b"x" * (bounds.MAX_RESULT_BYTES + 1))
 
     answer = await storage.exchange(
@@ -71,7 +71,7 @@ async def test_a_refused_settlement_is_a_value_in_its_place_and_hides_no_other(s
             Settlement(a.lease, "1", failed()),
             Settlement(Lease("ghost", 1, "l"), "1", failed()),
             Settlement(b.lease, "1", too_large),
-            Settlement(c.lease, "1", Succeeded(b"")),
+            Settlement(c.lease, "1", GOOD),
         ],
         wish(1),
     )
@@ -101,7 +101,7 @@ async def test_a_paused_queue_gives_no_job_and_what_runs_goes_on(storage: Storag
     await enqueue_one(storage, "later")
 
     assert await claim_some(storage, 5) == []
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
     await storage.resume("default")
 
     assert [again.id for again in await claim_some(storage, 5)] == ["next", "later"]
@@ -130,7 +130,7 @@ async def test_an_exchange_of_nothing_changes_nothing(storage: Storage) -> None:
 
 CHANGES: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "enqueue": lambda storage: enqueue_one(storage, "new", queue="watched"),
-    "settle": lambda storage: end_one(storage, Succeeded(b""), "queue"),
+    "settle": lambda storage: end_one(storage, GOOD, "queue"),
 }
 
 
@@ -200,7 +200,7 @@ async def test_a_queue_is_told_of_jobs_that_become_ready_by_themselves(storage: 
     assert await changed(storage, mark, "queue:default")
 
     mark = await storage.wait(["queue:second"], after=None, timeout_ms=LONG_MS)
-    await end_one(storage, Succeeded(b""), "first")
+    await end_one(storage, GOOD, "first")
     assert await changed(storage, mark, "queue:second")
 
 
@@ -262,7 +262,7 @@ async def test_a_sibling_works_in_another_thread_with_a_loop_of_its_own(storage:
 async def test_a_listing_goes_by_the_order_of_enqueueing_while_jobs_come_and_go(storage: Storage) -> None:
     await storage.enqueue([job(f"job {n}", queue=f"q{n % 2}") for n in (5, 3, 1, 4, 2)])
     first = await storage.list(JobFilter(), limit=2)
-    await end_one(storage, Succeeded(b""), "q1")
+    await end_one(storage, GOOD, "q1")
     await enqueue_one(storage, "job 0")
 
     second = await storage.list(JobFilter(), cursor=first.cursor, limit=2)
@@ -309,7 +309,7 @@ async def test_lists_over_their_bounds_are_refused_and_nothing_is_done(storage: 
         storage.get(names),
         storage.cancel(names),
         storage.renew(leases),
-        storage.exchange([Settlement(lease, str(n), Succeeded(b"")) for n, lease in enumerate(leases)]),
+        storage.exchange([Settlement(lease, str(n), GOOD) for n, lease in enumerate(leases)]),
         storage.list(JobFilter(), limit=bounds.MAX_PAGE + 1),
         storage.audit(bounds.MAX_PAGE + 1),
     ):
@@ -356,7 +356,7 @@ async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
 async def test_empty_bytes_are_not_nothing(storage: Storage) -> None:
     run = await start(storage, payload=b"", estimate=b"")
     await storage.append(run.lease, [NewChunk(1, b"", ChunkKind.PROGRESS)])
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
     record = await get_one(storage)
     assert (record.payload, record.estimate, record.budget) == (b"", b"", None)
@@ -390,7 +390,7 @@ async def test_an_error_leaves_a_storage_at_work(storage: Storage) -> None:
         with pytest.raises(InvalidInput):
             await enqueue_one(storage, lease_ms=0)
 
-    await end(storage, await start(storage), Succeeded(b""))
+    await end(storage, await start(storage), GOOD)
     assert await states(storage, "job") == [S.SUCCEEDED]
 
 
@@ -401,7 +401,7 @@ async def test_a_busy_storage_passes_its_audit(storage: Storage, clock: Clock) -
     await storage.append(parent.lease, chunks("x", "y"))
     await storage.save_step(parent.lease, value("plan"))
     await end(storage, parent, Waiting("children", 3))
-    await end_one(storage, Died(JobError(type="E", message="m")), "children")
+    await end_one(storage, BAD, "children")
     await storage.enqueue([job("later", delay_ms=5), job("stands"), job("waits", depends_on=("later", "b"))])
     await end(storage, await start(storage, "asks", queue="asks"), Suspended("wait", "go", 10))
     await storage.send("asks", "other", "1", b"")

@@ -22,6 +22,7 @@ from aiq.model import (
 )
 from aiq.storage import Storage
 from aiq.testing.actions import (
+    GOOD,
     chunks,
     claim_one,
     end,
@@ -247,7 +248,7 @@ async def test_a_log_line_between_them_does_not_save_data_from_being_void(storag
 @pytest.mark.parametrize(
     ("outcome", "marker"),
     [
-        (Succeeded(b""), K.END),
+        (GOOD, K.END),
         (Died(JobError(type="E", message="bad")), K.ERROR),
         (Cancelled(), K.CANCELLED),
     ],
@@ -273,7 +274,7 @@ async def test_a_run_that_appended_data_resets_no_more_when_it_ends(storage: Sto
     run = await run_again(storage, run)
     await storage.append(run.lease, chunks("3"))
 
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
     assert [kind for _, kind, _ in await the_items(storage)] == [K.DATA, K.RESET, K.DATA, K.END]
 
@@ -286,7 +287,7 @@ async def test_no_item_is_voided_twice(storage: Storage) -> None:
         run = await run_again(storage, run)
         await storage.append(run.lease, chunks("again"))
     run = await run_again(storage, run)
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
     assert await the_resets(storage) == [[[1, 2]], [[4, 4]], [[6, 6]]]
 
@@ -343,7 +344,7 @@ async def test_a_stream_is_closed_whoever_ends_the_job(storage: Storage, clock: 
 
 @clause("STREAM-8")
 async def test_a_job_without_items_ends_by_its_state_alone(storage: Storage) -> None:
-    await end(storage, await start(storage), Succeeded(b""))
+    await end(storage, await start(storage), GOOD)
 
     page = await storage.read("job")
 
@@ -355,7 +356,7 @@ async def test_a_job_without_items_ends_by_its_state_alone(storage: Storage) -> 
 async def test_nothing_follows_the_last_item(storage: Storage) -> None:
     run = await start(storage)
     await storage.append(run.lease, chunks("a"))
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
     with pytest.raises(LeaseLost):
         await storage.append(run.lease, chunks("b", first=2))
@@ -420,7 +421,7 @@ async def test_a_full_stream_takes_no_more_and_the_job_can_still_succeed(storage
         await storage.append(run.lease, chunks("x", first=fitting + 1))
 
     assert await get_one(storage) == before
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
     assert await states(storage, "job") == [S.SUCCEEDED]
     assert [kind for _, kind, _ in await the_items(storage, after=fitting)] == [K.END]
 
@@ -442,7 +443,7 @@ async def test_the_newest_progress_is_the_jobs(storage: Storage) -> None:
     await storage.append(run.lease, [*chunks("1", "2", kind=K.PROGRESS), *chunks("text", first=3)])
     assert (await get_one(storage)).progress == b"2"
     await storage.append(run.lease, chunks("3", first=4, kind=K.PROGRESS))
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
 
     assert (await get_one(storage)).progress == b"3"
 

@@ -4,9 +4,10 @@ import pytest
 
 from aiq import bounds
 from aiq.errors import InvalidInput, TooLarge
-from aiq.model import Lane, Released, Renewed, Sleeping, State, StepKind, Succeeded, Suspended, Upkept
+from aiq.model import Lane, Released, Renewed, Sleeping, State, StepKind, Suspended, Upkept
 from aiq.storage import Storage
 from aiq.testing.actions import (
+    GOOD,
     claim_one,
     claim_some,
     end,
@@ -63,7 +64,7 @@ async def test_a_clock_that_leaps_ahead_expires_leases_and_fences_their_runs(sto
     clock.advance_ms(-HOUR_MS)
 
     assert not isinstance((await storage.renew([run.lease]))[0], Renewed)
-    await end(storage, again, Succeeded(b""))
+    await end(storage, again, GOOD)
 
 
 @clause("TIME-3")
@@ -170,7 +171,7 @@ async def test_an_empty_storage_has_nothing_to_do(storage: Storage) -> None:
 
 @clause("TIME-7")
 async def test_ready_and_ended_jobs_give_the_storage_nothing_to_do(storage: Storage) -> None:
-    await end(storage, await start(storage, "ended"), Succeeded(b""))
+    await end(storage, await start(storage, "ended"), GOOD)
     await enqueue_one(storage)
 
     assert (await storage.exchange(())).next_due_ms is None
@@ -195,7 +196,7 @@ async def test_the_nearest_of_what_is_due_is_told(storage: Storage, clock: Clock
     assert await next_due_ms() == 6_000
     await storage.cancel(["scheduled", "suspended"])
     assert await next_due_ms() == bounds.CANCEL_GRACE_MS - 4_000
-    await end(storage, run, Succeeded(b""))
+    await end(storage, run, GOOD)
     assert await next_due_ms() is None
 
 
@@ -216,7 +217,7 @@ async def test_everything_that_is_due_is_given_out_in_the_end(storage: Storage, 
     while ended < 30:
         clock.advance_ms(1)
         for run in await claim_some(storage, 7):
-            outcome = (failed(2), Released(1), Succeeded(b""))[min(run.fence, 3) - 1]
+            outcome = (failed(2), Released(1), GOOD)[min(run.fence, 3) - 1]
             ended += (await end(storage, run, outcome)).state is S.SUCCEEDED
 
     assert (await storage.count())["default"] == {S.SUCCEEDED: 30}
@@ -264,7 +265,7 @@ async def test_every_instant_of_a_record_is_of_the_clock_of_the_storage(storage:
     clock.set_ms(5_050)
     await end(storage, run, failed(10))
     clock.set_ms(5_060)
-    await end(storage, await claim_one(storage), Succeeded(b""))
+    await end(storage, await claim_one(storage), GOOD)
 
     record = await get_one(storage)
 
