@@ -87,12 +87,14 @@ class Flow:
         finds a Failure where the output would be: say so in the annotation, `parts: list[str | aiq.Failure]`.
 
         Raises:
-            FlowInvalid: it names a node of another flow.
+            FlowInvalid: it names a node of another flow, or is to continue without a place for a Failure.
         """
         upstream = [output.node for _, output in job.arguments.places]
         wanted = [cast(Node[object], node) for node in (*upstream, *after)]
         for other in wanted:
             self._check_own(other)
+        if on_upstream == "continue":
+            _check_open_to_failure(job)
         node = Node(self, len(self._nodes), job, tuple(dict.fromkeys(wanted)), on_upstream)
         self._nodes.append(node)
         return node
@@ -141,6 +143,16 @@ class Flow:
     def _check_own(self, node: Node[object]) -> None:
         if node not in self._nodes:
             raise FlowInvalid(f'{node!r} is not in flow "{self.name}". Add its job here too, or make one flow of both.')
+
+
+def _check_open_to_failure(job: NewJob[object]) -> None:
+    """Refuse a Failure that would be read as something else, a dataclass whose fields all have defaults above all."""
+    name = job.task.closed_to_failure(job.arguments)
+    if name is not None:
+        raise FlowInvalid(
+            f'With on_upstream="continue", argument {name} of task "{job.task.name}" may be given a Failure. '
+            "Say so in its annotation, for instance list[str | aiq.Failure]."
+        )
 
 
 @dataclass(frozen=True, slots=True)

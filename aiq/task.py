@@ -30,7 +30,7 @@ from aiq.errors import InvalidInput, ResultInvalid
 from aiq.model import Band, Failure
 from aiq.newjob import NewJob
 from aiq.policy import BandName, Duration, Retry, band_of, lease_ms_of, timeout_ms_of
-from aiq.rules.arguments import Parameters
+from aiq.rules.arguments import Arguments, Parameters
 from aiq.rules.validation import check_name, check_range
 from aiq.rules.writing import Unfit
 
@@ -117,6 +117,10 @@ class Task(Generic[P, R_co]):
             PayloadInvalid: they do not fit this version of the function.
         """
         return self._parameters.decode(payload, outputs or {})
+
+    def closed_to_failure(self, arguments: Arguments) -> str | None:
+        """The parameter, if any, that is given an output and is not annotated to take a Failure in its place."""
+        return self._parameters.closed_to_failure(arguments)
 
     def encode_result(self, value: object) -> bytes:
         """What the function returned, as it is stored.

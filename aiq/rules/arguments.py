@@ -93,6 +93,14 @@ class Parameters:
         args = tuple(self._read(self._at(index), raw) for index, raw in enumerate(envelope.a))
         return args, {name: self._read(self._named(name), raw) for name, raw in envelope.k.items()}
 
+    def closed_to_failure(self, arguments: Arguments) -> str | None:
+        """The first parameter that is given an output and whose annotation does not say that it takes a Failure."""
+        for path, _ in arguments.places:
+            name = self._at(path[1]) if isinstance(path[1], int) else self._named(path[1])
+            if not _mentions_failure(self._hints.get(name, Any)):
+                return name
+        return None
+
     def codec(self, name: str) -> Codec:
         """The codec of a parameter, or of "return"; of plain JSON where there is no annotation.
 
@@ -157,6 +165,11 @@ class Parameters:
 
     def _unfit(self, name: str, error: Unfit) -> PayloadInvalid:
         return PayloadInvalid(f'Task "{self._task}", argument {name}: {error}.')
+
+
+def _mentions_failure(annotation: object) -> bool:
+    open_to_all = annotation in (Any, object, Failure)
+    return open_to_all or any(_mentions_failure(inner) for inner in typing.get_args(annotation))
 
 
 def upstream(payload: bytes) -> tuple[str, ...]:
