@@ -115,7 +115,7 @@ async def fan_out(
 async def the_wait(storage: Storage) -> tuple[StepKind, list[str]]:
     """How the wait of `fan_out` ended, and the names in it."""
     (step,) = await storage.get_steps("parent")
-    return step.kind, step.value.decode().split()
+    return step.kind, step.value.decode().splitlines()
 
 
 async def get_one(storage: Storage, job_id: str = "job") -> JobRecord:

@@ -1,0 +1,202 @@
+"""Every write, when its reply is lost, when it is refused, and when it is cancelled wherever it waits.
+
+A scene is played in a storage of its own up to one write. What can be seen afterwards is compared with what the
+same scene shows when the write simply succeeds.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+
+import pytest
+
+from aiq.errors import Unavailable
+from aiq.model import (
+    ClaimRequest,
+    Enqueued,
+    Exchanged,
+    JobFilter,
+    Lease,
+    Saved,
+    Sent,
+    Settlement,
+    Suspended,
+    Waiting,
+    Want,
+)
+from aiq.storage import Storage, claim
+from aiq.testing.actions import BAD, GOOD, Sight, chunks, failed, job, look, value
+from aiq.testing.clock import Clock
+from aiq.testing.faulty import CancelAt, Faulty, LoseReply
+from aiq.testing.marks import clause
+from aiq.testing.plugin import Backend
+
+# These tests open storages of their own, several one after another, in the loop of this fixture.
+pytestmark = pytest.mark.usefixtures("runner")
+
+Call = Callable[[Storage], Awaitable[object]]
+
+
+def lease(job_id: str, fence: int = 1) -> Lease:
+    return Lease(job_id, fence, f"lease of {job_id}")
+
+
+def claiming(job_id: str, queue: str, number: int = 1) -> ClaimRequest:
+    return ClaimRequest(f"worker of {job_id}", number, f"lease of {job_id}", (Want(queue, 1),))
+
+
+async def play(storage: Storage) -> None:
+    """The scene: a bit of everything, with names instead of chance."""
+    for name in ("runs", "parent", "asks"):
+        await storage.enqueue([job(name, queue=name, lease_ms=60_000)])
+        await claim(storage, claiming(name, name))
+    await storage.append(lease("runs"), chunks("a"))
+    await storage.enqueue([job(f"child {n}", child_of="k", queue="children") for n in (1, 2)], lease("parent"))
+    await storage.exchange([Settlement(lease("parent"), "1", Waiting("k", 1))])
+    await storage.exchange([Settlement(lease("asks"), "1", Suspended("until", "go", 60_000))])
+    await claim(storage, claiming("child 1", "children"))
+    await storage.enqueue([job("leaf", depends_on=("runs",)), job("due", delay_ms=5), job("next")])
+    await storage.enqueue([job("expired", queue="expired", lease_ms=10)])
+    await claim(storage, claiming("expired", "expired"))
+    await storage.pause("paused")
+
+
+WRITES: dict[str, tuple[str, Call]] = {
+    "enqueue": ("enqueue", lambda s: s.enqueue([job("new"), job("newer", depends_on=("new", "next"))])),
+    "spawn": ("enqueue", lambda s: s.enqueue([job("child", child_of="more")], lease("runs"))),
+    "succeed": ("exchange", lambda s: s.exchange([Settlement(lease("runs"), "2", GOOD)])),
+    "die": ("exchange", lambda s: s.exchange([Settlement(lease("runs"), "2", BAD)])),
+    "retry": ("exchange", lambda s: s.exchange([Settlement(lease("runs"), "2", failed(5))])),
+    "suspend": ("exchange", lambda s: s.exchange([Settlement(lease("runs"), "2", Suspended("w", "go", 5))])),
+    "end a child": ("exchange", lambda s: s.exchange([Settlement(lease("child 1"), "2", GOOD)])),
+    "claim": ("exchange", lambda s: s.exchange((), claiming("next", "default"))),
+    "settle and claim": (
+        "exchange",
+        lambda s: s.exchange([Settlement(lease("runs"), "2", GOOD)], claiming("leaf", "default")),
+    ),
+    "renew": ("renew", lambda s: s.renew([lease("runs"), lease("child 1")], lease_ms=90_000)),
+    "cancel": ("cancel", lambda s: s.cancel(["runs", "next", "leaf"])),
+    "cancel by force": ("cancel", lambda s: s.cancel(["runs", "next"], force=True)),
+    "upkeep": ("upkeep", lambda s: s.upkeep()),
+    "pause": ("pause", lambda s: s.pause("default")),
+    "resume": ("resume", lambda s: s.resume("paused")),
+    "save a step": ("save_step", lambda s: s.save_step(lease("runs"), value("plan"))),
+    "send": ("send", lambda s: s.send("asks", "go", "1", b"yes")),
+    "send early": ("send", lambda s: s.send("runs", "go", "1", b"yes")),
+    "append": ("append", lambda s: s.append(lease("runs"), chunks("b", "c", first=2))),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What could be seen before and after a write that simply succeeded, and its answer."""
+
+    before: Sight
+    after: Sight
+    answer: object
+
+
+@asynccontextmanager
+async def scene(backend: Backend) -> AsyncIterator[Storage]:
+    clock = Clock()
+    async with backend(clock) as storage:
+        await play(storage)
+        clock.advance_ms(10)
+        yield storage
+        assert await storage.audit() == []
+
+
+async def simple_course(backend: Backend, write: Call) -> Course:
+    async with scene(backend) as storage:
+        before = await look(storage)
+        answer = await write(storage)
+        return Course(before, await look(storage), answer)
+
+
+def without_existed(answer: object) -> object:
+    """A repeat tells that it is one, and is equal otherwise. What upkeep found to do is no part of that."""
+    if isinstance(answer, Enqueued | Saved | Sent):
+        return replace(answer, existed=False)
+    if isinstance(answer, Exchanged):
+        return answer.settled, answer.claimed
+    return [without_existed(one) for one in answer] if isinstance(answer, list) else answer
+
+
+def same(answer: object, write: str, course: Course) -> bool:
+    return write == "upkeep" or without_existed(answer) == without_existed(course.answer)
+
+
+@clause("STORE-2", "STATE-6", "CLAIM-3", "ENQ-2")
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_write_whose_reply_was_lost_is_sent_again_and_has_happened_once(
+    aiq_backend: Backend, write: str
+) -> None:
+    operation, call = WRITES[write]
+    course = await simple_course(aiq_backend, call)
+    assert write in ("pause", "resume") or course.before != course.after
+
+    async with scene(aiq_backend) as storage:
+        faulty = Faulty(storage, LoseReply(operation), LoseReply(operation))
+        for _ in range(2):
+            with pytest.raises(Unavailable) as lost:
+                await call(faulty)
+            assert lost.value.outcome_unknown
+        answer = await call(faulty)
+
+        assert same(answer, write, course)
+        assert await look(storage) == course.after
+
+
+@clause("STORE-1", "STORE-3")
+@pytest.mark.parametrize("write", WRITES)
+async def test_a_write_that_is_cancelled_wherever_it_waits_has_happened_wholly_or_not_at_all(
+    aiq_backend: Backend, write: str
+) -> None:
+    operation, call = WRITES[write]
+    course = await simple_course(aiq_backend, call)
+
+    for suspension in count(1):
+        async with scene(aiq_backend) as storage:
+            if not await cancelled_at(suspension, operation, call, storage):
+                break
+            # This write stands behind whatever the cancelled one has left under way.
+            await storage.resume("nothing")
+            assert await look(storage) in (course.before, course.after)
+            answer = await call(storage)
+
+            assert same(answer, write, course)
+            assert await look(storage) == course.after
+
+
+READS: dict[str, Call] = {
+    "get": lambda s: s.get(["runs"]),
+    "list": lambda s: s.list(JobFilter()),
+    "count": lambda s: s.count(),
+    "audit": lambda s: s.audit(),
+    "get_steps": lambda s: s.get_steps("runs"),
+    "read": lambda s: s.read("runs"),
+}
+
+
+@clause("STORE-3")
+@pytest.mark.parametrize("read", READS)
+async def test_a_read_that_is_cancelled_wherever_it_waits_leaves_the_storage_at_work(
+    aiq_backend: Backend, read: str
+) -> None:
+    async with scene(aiq_backend) as storage:
+        expected = await READS[read](storage)
+        for suspension in count(1):
+            if not await cancelled_at(suspension, read, READS[read], storage):
+                break
+            assert await READS[read](storage) == expected
+
+
+async def cancelled_at(suspension: int, operation: str, call: Call, storage: Storage) -> bool:
+    """Whether a call waits that often; if so, it was cancelled there."""
+    try:
+        await call(Faulty(storage, CancelAt(operation, suspension)))
+    except asyncio.CancelledError:
+        return True
+    return False
