@@ -4,10 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from aiq.backends.sqlite.rows import Row, whole_records
+from aiq.backends.sqlite.rows import whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.sweeps import promote, revoke
-from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.wakeups import job_topic
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
@@ -32,8 +31,10 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
         ns += _lease(tx, request, want, MAX_BATCH - len(ns))
     if not ns:
         return ()
+    check("T3", State.READY, State.RUNNING)
+    changes = tx.next_changes(len(ns))
+    tx.run(SQL["events"], {"ns": json.dumps(ns), "first_change": changes.start, "now_ms": tx.now_ms})
     _keep(tx, request, ns)
-    tx.flush()
     return tuple(whole_records(tx.connection, ns))
 
 
@@ -69,18 +70,9 @@ def _lease(tx: Transaction, request: ClaimRequest, want: Want, room: int) -> lis
             "now_ms": tx.now_ms,
         },
     )
-    check("T3", State.READY, State.RUNNING)
     rows.sort()
-    for row in rows:
-        _add_event(tx, row)
+    tx.topics.update([job_topic(row[4]) for row in rows])
     return [row[3] for row in rows]
-
-
-def _add_event(tx: Transaction, row: Row) -> None:
-    _, _, _, n, job_id, number, fence = row
-    event = {"change": tx.next_change(), "n": n, "number": number, "at_ms": tx.now_ms, "transition": "T3"}
-    tx.later(COMMON["event"], {**event, "source": "ready", "target": "running", "fence": fence})
-    tx.topics.add(job_topic(job_id))
 
 
 def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:

@@ -14,17 +14,23 @@ Row: TypeAlias = tuple[Any, ...]
 
 SQL: Final = load("jobs")
 
-FIELDS: Final = (
+HOT: Final = (
+    *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
+    *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
+    *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
+)
+"""The fields of a record that decisions look at, in the order of the columns of `hot`."""
+
+WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
     *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "limits", "routes"),
     *("deadline_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
-    *("finished_at_ms",),
+    *("finished_at_ms", "payload", "depends_on", "estimate", "budget", "result", "progress"),
 )
-"""The fields of a record, in the order of the columns of `jobs.sql`."""
+"""All fields but the errors, in the order of the columns of `whole`."""
 
-_COLD: Final = ("payload", "depends_on", "estimate", "budget", "result", "progress")
 _STATES: Final = {state.value: state for state in State}
 _CAUSES: Final[Mapping[str | None, Cause | None]] = {None: None, **{cause.value: cause for cause in Cause}}
 _LANES: Final = tuple(Lane)
@@ -33,7 +39,7 @@ _BANDS: Final = tuple(Band)
 
 @dataclass(slots=True)
 class Job:
-    """A job as a step sees it: the record without what is long, and what only this store knows of it.
+    """A job as a step sees it: of its record the fields of HOT, and what only this store knows of it.
 
     It is true until the step writes the job; then it is read again.
     """
@@ -55,16 +61,16 @@ class Job:
 
 def job_from_row(row: Row) -> Job:
     """Read a row of `hot`."""
-    size = len(FIELDS)
-    return Job(JobRecord(**_values(row[:size])), *row[size:])
+    size = len(HOT)
+    return Job(JobRecord(**_decided(dict(zip(HOT, row[:size], strict=True)))), *row[size:])
 
 
 def whole_records(connection: sqlite3.Connection, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
     rows = connection.execute(SQL["whole"], {"ns": json.dumps(ns)}).fetchall()
-    failed = [row[-2] for row in rows if row[-1]]
+    failed = [n for *_, n, errors in rows if errors]
     errors = _errors(connection, failed) if failed else {}
-    return [_whole(row, errors.get(row[-2], ())) for row in rows]
+    return [_whole(fields, errors.get(n, ())) for *fields, n, _ in rows]
 
 
 def spec_columns(spec: JobSpec) -> dict[str, object]:
@@ -103,23 +109,22 @@ def ids(names: Iterable[str]) -> str:
     return json.dumps(list(names))
 
 
-def _values(row: Row) -> dict[str, Any]:
-    values: dict[str, Any] = dict(zip(FIELDS, row, strict=True))
+def _decided(values: dict[str, Any]) -> dict[str, Any]:
+    """Fields of HOT as the types that they are in a record."""
     values["state"] = _STATES[values["state"]]
-    values["band"] = _BANDS[values["band"]]
     values["lane"] = _LANES[values["lane"]]
     values["cause"] = _CAUSES[values["cause"]]
     values["late"] = bool(values["late"])
-    values["remembers"] = bool(values["remembers"])
-    values["limits"] = _names(values["limits"])
-    values["routes"] = _names(values["routes"])
     return values
 
 
-def _whole(row: Row, errors: tuple[JobError, ...]) -> JobRecord:
-    values = _values(row[: len(FIELDS)])
-    values.update(zip(_COLD, row[len(FIELDS) :], strict=False))
-    values["depends_on"] = tuple(json.loads(values["depends_on"] or "[]"))
+def _whole(fields: Sequence[Any], errors: tuple[JobError, ...]) -> JobRecord:
+    values = _decided(dict(zip(WHOLE, fields, strict=True)))
+    values["band"] = _BANDS[values["band"]]
+    values["remembers"] = bool(values["remembers"])
+    values["limits"] = _names(values["limits"])
+    values["routes"] = _names(values["routes"])
+    values["depends_on"] = tuple(json.loads(values["depends_on"])) if values["depends_on"] else ()
     return JobRecord(**values, errors=errors)
 
 

@@ -68,7 +68,9 @@ class Transaction:
 
     def fetch(self, job_ids: Iterable[str]) -> None:
         """Read jobs that will be asked for, all at once."""
-        self._read([job_id for job_id in job_ids if job_id not in self._jobs])
+        unknown = [job_id for job_id in job_ids if job_id not in self._jobs]
+        if unknown:
+            self._read(unknown)
 
     def job(self, job_id: str) -> Job | None:
         """The job as it stands now, with what this step has done to it."""
@@ -96,6 +98,12 @@ class Transaction:
     def next_change(self) -> int:
         """The number of an event or chunk, or of anything else that others should look at."""
         return self._next(2)
+
+    def next_changes(self, count: int) -> range:
+        """As `next_change`, several at once."""
+        first = self._next(2)
+        self._counters[2] += count - 1
+        return range(first, first + count)
 
     @property
     def changes(self) -> range:

@@ -33,7 +33,14 @@ WHERE n IN (
     ORDER BY j.band, j.lane, j.position
     LIMIT :count
 )
-RETURNING band, lane, position, n, id, events, fence;
+RETURNING band, lane, position, n, id;
+
+-- name: events
+-- Of all jobs that were leased, in the order in which they were given.
+INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+SELECT :first_change + leased.key, j.n, j.events, :now_ms, 'T3', 'ready', 'running', j.fence
+FROM json_each(:ns) AS leased
+CROSS JOIN aiq_jobs AS j ON j.n = leased.value;
 
 -- name: keep
 INSERT INTO aiq_claims (worker, number, lease_id, jobs, at_ms) VALUES (:worker, :number, :lease_id, :jobs, :now_ms)
