@@ -42,6 +42,7 @@ from aiq.policy import Retry, Signal
 from aiq.queue import Queue
 from aiq.storage import Storage
 from aiq.task import Task, task
+from aiq.worker import Statistics, Worker
 
 __all__ = [
     "AiqError",
@@ -83,6 +84,7 @@ __all__ = [
     "RunError",
     "Signal",
     "State",
+    "Statistics",
     "StepChanged",
     "Storage",
     "StorageError",
@@ -93,5 +95,6 @@ __all__ = [
     "Unavailable",
     "UnknownTask",
     "WaitTimeout",
+    "Worker",
     "task",
 ]

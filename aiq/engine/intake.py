@@ -1,0 +1,196 @@
+"""The one loop between a worker and its storage: settle what is done, claim what is next.
+
+What finishes while an exchange is under way goes with the next one, so batches form by themselves under load, and
+an idle worker answers at once. There is no timer to tune and no batch size.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from random import Random
+from typing import Protocol
+
+from aiq.bounds import MAX_BATCH
+from aiq.engine.exchanger import Exchanger
+from aiq.engine.leases import Held, Leases
+from aiq.engine.outbox import Answer, Entry, Outbox
+from aiq.engine.rest import Rest
+from aiq.engine.run import Run
+from aiq.engine.slots import Slots
+from aiq.engine.statistics import Count, Tally
+from aiq.errors import LeaseLost, LostReason, TooLarge
+from aiq.model import Cause, ClaimRequest, Died, JobError, JobRecord, Outcome, Released, Retried, Settled, State
+
+_log = logging.getLogger("aiq.worker")
+
+
+class Crew(Protocol):
+    """Who does what the intake only hands on."""
+
+    def begin(self, record: JobRecord, sent_ms: int) -> Run:
+        """Make a run of a job that was claimed by an exchange sent at `sent_ms`."""
+        ...
+
+    def start_run(self, run: Run) -> None:
+        """Start its handler."""
+        ...
+
+    def hold(self, batch: Iterable[Held]) -> None:
+        """Renew these leases from now on."""
+        ...
+
+    def due_in(self, ms: int | None) -> None:
+        """The storage says when it has something to do."""
+        ...
+
+
+class Intake:
+    """Gives jobs to runs and outcomes to the storage."""
+
+    def __init__(
+        self,
+        crew: Crew,
+        exchanger: Exchanger,
+        rest: Rest,
+        slots: Slots,
+        leases: Leases,
+        *,
+        worker: str,
+        tally: Tally,
+        rng: Random,
+    ) -> None:
+        self._crew, self._exchanger, self._rest = crew, exchanger, rest
+        self._slots, self._leases = slots, leases
+        self._tally, self._rng = tally, rng
+        self._outbox = Outbox()
+        # Claims are numbered from 1 for each worker, so no two may ever share a name.
+        self._worker = f"{worker}:{rng.getrandbits(64):016x}"
+        self._number = 0
+        self._due_ms: int | None = None
+        self.claiming = True
+        self._ending = False
+
+    async def run(self, *, idle: Callable[[], Awaitable[bool]] | None = None) -> None:
+        """Exchange after exchange, until `end` was called and all is settled.
+
+        With `idle` also when nothing runs, nothing was to be claimed, and `idle` answers that nothing is due.
+        """
+        while self._outbox or not self._ending:
+            if self._outbox or self._may_claim():
+                await self._turn()
+            elif idle is not None and not self._slots.runs and await idle():
+                return
+            elif self.claiming and self._slots.any_free():
+                await self._rest.sleep_and_listen(self._due_ms)
+            else:
+                await self._rest.sleep()
+
+    def settle(self, run: Run, outcome: Outcome) -> "asyncio.Future[Answer]":
+        """Send an outcome with the next exchange; the run goes on, or not, by its answer."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        if self._ending:
+            answer.set_result(LeaseLost(run.lease.job_id, LostReason.TAKEN))
+            return answer
+        self._outbox.put(run, outcome, answer)
+        self._rest.wake()
+        return answer
+
+    def finish(self, run: Run, outcome: Outcome | None) -> None:
+        """The last word of a run; None when there is nothing to settle, or nobody to settle with."""
+        if outcome is None:
+            self._leases.drop((run.lease,))
+        else:
+            self._outbox.put(run, outcome)
+            self._rest.wake()
+
+    def vacate(self, run: Run) -> None:
+        """The handler of a run is really over: its slot is free."""
+        self._slots.give_back(run)
+        self.look()
+
+    def look(self) -> None:
+        """Look for jobs now."""
+        self._rest.look = True
+        self._rest.wake()
+
+    def stop_claiming(self) -> None:
+        """Claim nothing from now on; what a claim under way brings is given back."""
+        self.claiming = False
+        self._rest.wake()
+
+    def end(self) -> None:
+        """End `run` once everything is settled."""
+        self._ending = True
+        self._rest.wake()
+
+    def _may_claim(self) -> bool:
+        return self.claiming and self._rest.look and self._slots.any_free()
+
+    async def _turn(self) -> None:
+        entries = self._outbox.take()
+        claim = self._claim()
+        wanted = min(sum(want.count for want in claim.wants), MAX_BATCH) if claim else 0
+        # Before the exchange, not after: a wake-up that comes meanwhile is about what this claim may have missed.
+        self._rest.look = False
+        sent_ms, answer = await self._exchanger.send([entry.settlement for entry in entries], claim)
+        self._tally.add("exchanges")
+        self._take_answers(entries, answer.settled)
+        self._start(answer.claimed, sent_ms)
+        self._due_ms = answer.next_due_ms
+        self._crew.due_in(answer.next_due_ms)
+        if wanted == 0 or len(answer.claimed) >= wanted:
+            self._rest.look = True
+
+    def _claim(self) -> ClaimRequest | None:
+        if not self.claiming or not self._slots.any_free():
+            return None
+        self._number += 1
+        return ClaimRequest(self._worker, self._number, f"{self._rng.getrandbits(128):032x}", self._slots.wants())
+
+    def _start(self, claimed: Iterable[JobRecord], sent_ms: int) -> None:
+        runs = [self._crew.begin(record, sent_ms) for record in claimed]
+        if not runs:
+            return
+        self._tally.add("claimed", len(runs))
+        self._crew.hold(run.held for run in runs)
+        for run in runs:
+            if self.claiming:
+                self._slots.take(run)
+                self._crew.start_run(run)
+            else:
+                self._outbox.put(run, Released())
+
+    def _take_answers(self, entries: Iterable[Entry], answers: Iterable[Answer]) -> None:
+        gone = [entry.run.lease for entry, answer in zip(entries, answers, strict=True) if self._is_over(entry, answer)]
+        self._leases.drop(gone)
+
+    def _is_over(self, entry: Entry, answer: Answer) -> bool:
+        """Hand one answer to whom it concerns. Whether the lease is gone with it."""
+        if entry.answer is not None:
+            entry.run.answered(answer)
+            entry.answer.set_result(answer)
+        if isinstance(answer, Settled):
+            if answer.state is State.RUNNING:
+                return False
+            self._tally.add(_count(entry.settlement.outcome, answer.state))
+        elif isinstance(answer, TooLarge):
+            self._outbox.put(entry.run, Died(JobError(type="TooLarge", message=str(answer), cause=Cause.RESULT)))
+            return False
+        elif entry.answer is None:
+            self._refused(entry.run, answer)
+        return True
+
+    def _refused(self, run: Run, lost: LeaseLost) -> None:
+        # A run that parked and then was told to stop settles twice, and the second time it owns nothing.
+        if not run.parked and run.lost_because is None:
+            self._tally.add("lost")
+            _log.warning("An outcome was refused: %s", lost, extra=run.extra)
+
+
+def _count(outcome: Outcome, state: State) -> Count:
+    if state.terminal:
+        ends: dict[State, Count] = {State.SUCCEEDED: "succeeded", State.DEAD: "died", State.CANCELLED: "cancelled"}
+        return ends[state]
+    if isinstance(outcome, Retried):
+        return "failed"
+    return "released" if isinstance(outcome, Released) else "parked"

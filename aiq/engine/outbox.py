@@ -1,0 +1,49 @@
+"""Settlements that wait for the next exchange."""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES
+from aiq.engine.run import Run
+from aiq.errors import LeaseLost, TooLarge
+from aiq.model import Outcome, Settled, Settlement, Succeeded
+
+Answer: TypeAlias = Settled | LeaseLost | TooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One settlement. `answer` is set where a run waits for it in place; None is the last word of a run."""
+
+    run: Run
+    settlement: Settlement
+    answer: "asyncio.Future[Answer] | None"
+
+
+class Outbox:
+    """First in, first out; bounded by the runs of a worker, each of which has at most a few settlements under way."""
+
+    def __init__(self) -> None:
+        self._entries: deque[Entry] = deque()
+
+    def put(self, run: Run, outcome: Outcome, answer: "asyncio.Future[Answer] | None" = None) -> None:
+        """Add an outcome of a run."""
+        self._entries.append(Entry(run, run.settlement(outcome), answer))
+
+    def take(self) -> list[Entry]:
+        """Remove what fits into one exchange, by count and by the bytes of the results."""
+        batch: list[Entry] = []
+        size = 0
+        while self._entries and len(batch) < MAX_BATCH:
+            outcome = self._entries[0].settlement.outcome
+            if isinstance(outcome, Succeeded):
+                size += len(outcome.result)
+                if batch and size > MAX_BATCH_BYTES:
+                    break
+            batch.append(self._entries.popleft())
+        return batch
+
+    def __len__(self) -> int:
+        return len(self._entries)

@@ -1,0 +1,271 @@
+"""One run of one job: what the engine knows of it, and what its Context asks of the engine."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from random import Random
+from typing import TypeVar
+
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAGE
+from aiq.context import Parked
+from aiq.engine.leases import Held
+from aiq.engine.streams import Emitter
+from aiq.engine.tasks import Tasks
+from aiq.engine.timing import BootClock, patiently
+from aiq.errors import LeaseLost, LostReason, TooLarge
+from aiq.model import (
+    ChunkKind,
+    JobRecord,
+    JobSpec,
+    Outcome,
+    Saved,
+    Settled,
+    Settlement,
+    State,
+    Step,
+)
+from aiq.storage import Storage
+
+_T = TypeVar("_T")
+
+
+class Stop(StrEnum):
+    """Why a run was told to stop before its handler was done."""
+
+    CANCEL = "cancel"
+    TIMEOUT = "timeout"
+    SHUTDOWN = "shutdown"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every run of a worker needs: the storage, a way to settle, and time and chance as they were injected.
+
+    `settle` sends an outcome with the next exchange and answers when that has come back; `stopping` is told of each
+    run whose handler was asked to end.
+    """
+
+    storage: Storage
+    settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
+    stopping: "Callable[[Run], None]"
+    tasks: Tasks
+    clock: BootClock
+    rng: Random
+
+
+class Run:
+    """A run, from its claim to the end of its handler. It satisfies `context.Run`, and `leases.Owner`.
+
+    Nothing here decides what becomes of the job; that is the runner's.
+    """
+
+    __slots__ = (
+        "_emitter",
+        "_parking",
+        "_settlements",
+        "desk",
+        "finishing",
+        "held",
+        "lease",
+        "lost_because",
+        "over",
+        "parked",
+        "record",
+        "started",
+        "steps",
+        "task",
+        "thread",
+        "why",
+    )
+
+    def __init__(self, record: JobRecord, sent_ms: int, desk: Desk) -> None:
+        self.record = record
+        self.lease = record.lease
+        self.held = Held(self.lease, record.lease_ms, sent_ms, self)
+        self.desk = desk
+        self.steps: dict[str, Step] = {}
+        self.task: asyncio.Task[None] | None = None
+        self.thread: asyncio.Future[object] | None = None
+        """The call in a thread, which goes on though its run is over; the slot is free when it is done."""
+        self.why: Stop | None = None
+        self.lost_because: LostReason | None = None
+        self.started = False
+        self.finishing = False
+        """The handler has returned; what follows is ours, and short."""
+        self.parked = False
+        self.over = False
+        self._emitter: Emitter | None = None
+        self._parking = 0
+        self._settlements = 0
+
+    @property
+    def extra(self) -> dict[str, object]:
+        """What a log record says of the run; never what it works on."""
+        return {"job_id": self.record.id, "attempt": self.record.attempt, "task": self.record.task}
+
+    # What the keeper and the worker tell it.
+
+    def stop(self, why: Stop) -> None:
+        """Ask the handler to end, by cancelling it once. A lost lease outranks any other reason."""
+        first = self.why is None
+        if first or why is Stop.LOST:
+            self.why = why
+        if self.over or not first:
+            return
+        if self.started and not self.finishing and self.task is not None:
+            self.task.cancel()
+        self.desk.stopping(self)
+
+    def cancel_requested(self) -> None:
+        """Somebody asked the job to stop."""
+        self.stop(Stop.CANCEL)
+
+    def lost(self, reason: LostReason) -> None:
+        """The storage says why the lease is no longer good. After its mere expiry the run may still settle."""
+        if reason is LostReason.EXPIRED:
+            self.held.expired = True
+            return
+        self.lost_because = reason
+        if self._emitter is not None:
+            self._emitter.close()
+        # A renewal may learn that the run has parked before the answer to its own settlement has come; that answer
+        # says what to do.
+        if not self.parked and not self._parking:
+            self.stop(Stop.LOST)
+
+    def refused(self, lost: LeaseLost) -> None:
+        """An item of the stream was refused."""
+        self.lost(lost.reason)
+
+    # What its Context asks.
+
+    def require_owned(self) -> None:
+        """Raise LeaseLost when this run can write nothing any more."""
+        if self.lost_because is not None:
+            raise LeaseLost(self.lease.job_id, self.lost_because)
+        if self.over or self.parked:
+            raise LeaseLost(self.lease.job_id, LostReason.TAKEN)
+
+    def require_live(self) -> None:
+        """Raise LeaseLost when this run may start nothing new, though it may still settle."""
+        self.require_owned()
+        if not self.held.live(self.desk.clock()):
+            raise LeaseLost(self.lease.job_id, LostReason.EXPIRED)
+
+    async def load_steps(self) -> None:
+        """Read what earlier runs remembered, a page at a time."""
+        storage, after = self.desk.storage, ""
+        while True:
+            page = await self._patiently(partial(storage.get_steps, self.lease.job_id, after=after))
+            self.steps.update((step.key, step) for step in page)
+            if len(page) < MAX_PAGE:
+                return
+            after = page[-1].key
+
+    async def save_step(self, step: Step) -> Step:
+        """Remember a step, its items first; what stands under the key is the answer. Done even when cancelled."""
+        self.require_owned()
+        saved = await self._guarded(self.desk.tasks.outlast(self._save(step)))
+        self.steps[step.key] = saved.step
+        if saved.cancel_requested:
+            self.cancel_requested()
+        return saved.step
+
+    async def park(self, outcome: Outcome) -> Step:
+        """Settle a wait. Its step if it is over already, and the run goes on; else Parked unwinds the handler."""
+        self.require_owned()
+        await self.flush()
+        self._parking += 1
+        try:
+            answer = self.desk.settle(self, outcome)
+            await asyncio.wait({answer})
+        finally:
+            self._parking -= 1
+        return self._parked_or_over(answer.result())
+
+    def _parked_or_over(self, answer: Settled | LeaseLost | TooLarge) -> Step:
+        if isinstance(answer, Settled) and answer.step is not None and not self.parked:
+            self.require_owned()
+            self.steps[answer.step.key] = answer.step
+            return answer.step
+        if isinstance(answer, LeaseLost) and not self.parked:
+            raise answer
+        raise Parked
+
+    def answered(self, answer: Settled | LeaseLost | TooLarge) -> None:
+        """The storage has answered a wait, whether or not its asker is still there to hear it."""
+        if isinstance(answer, Settled) and answer.state is not State.RUNNING:
+            self.parked = True
+        elif isinstance(answer, LeaseLost) and not self.parked:
+            self.lost(answer.reason)
+
+    async def spawn(self, specs: Sequence[JobSpec]) -> None:
+        """Store children of this run, in batches; a repeat stores none twice."""
+        for batch in batches(specs):
+            self.require_live()
+            await self._guarded(self._patiently(partial(self.desk.storage.enqueue, batch, self.lease)))
+
+    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """Read jobs, a page at a time, in the order asked."""
+        found: list[JobRecord | None] = []
+        for start in range(0, len(job_ids), MAX_PAGE):
+            found += await self._patiently(partial(self.desk.storage.get, job_ids[start : start + MAX_PAGE]))
+        return found
+
+    async def emit(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
+        """Add an item to the job's stream, soon; waits only when too much is under way."""
+        self.require_owned()
+        if self._emitter is None:
+            desk = self.desk
+            self._emitter = Emitter(desk.storage, self.lease, self, rng=desk.rng)
+        await self._emitter.put(kind, data, step)
+
+    # What the runner needs.
+
+    async def flush(self) -> None:
+        """Wait until everything emitted so far is stored."""
+        if self._emitter is not None:
+            await self._emitter.flush()
+
+    def settlement(self, outcome: Outcome) -> Settlement:
+        """An outcome with an id of its own, by which a repeat is recognised."""
+        self._settlements += 1
+        return Settlement(self.lease, str(self._settlements), outcome)
+
+    def close(self) -> None:
+        """The handler is over; whatever it left running can do nothing more."""
+        self.over = True
+        if self._emitter is not None:
+            self._emitter.close()
+
+    async def _save(self, step: Step) -> Saved:
+        await self.flush()
+        return await self._patiently(partial(self.desk.storage.save_step, self.lease, step))
+
+    async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
+        return await patiently(call, rng=self.desk.rng)
+
+    async def _guarded(self, answer: Awaitable[_T]) -> _T:
+        try:
+            return await answer
+        except LeaseLost as lost:
+            if lost.job_id == self.lease.job_id:
+                self.lost(lost.reason)
+            raise
+
+
+def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
+    """Cut a list of jobs into what one enqueue takes, by count and by bytes."""
+    batch: list[JobSpec] = []
+    size = 0
+    for spec in specs:
+        if batch and (len(batch) == MAX_BATCH or size + len(spec.payload) > MAX_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(spec)
+        size += len(spec.payload)
+    if batch:
+        yield batch

@@ -1,0 +1,187 @@
+"""Runs one job: from its payload to the outcome that is settled."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
+from typing import Any, assert_never
+
+import msgspec
+
+from aiq.context import Context, Parked
+from aiq.engine.child import Request, outcome_of
+from aiq.engine.outcomes import failed, leaves, succeeded, timed_out, unreadable
+from aiq.engine.pools import Processes, Threads
+from aiq.engine.run import Run, Stop
+from aiq.engine.unroutable import Unroutable
+from aiq.errors import LeaseLost, PayloadInvalid, ResultGone, TooLarge
+from aiq.model import Cancelled, Cause, Died, Failure, Outcome, Released, State, Succeeded
+from aiq.rules.arguments import upstream
+from aiq.rules.retry import job_error
+from aiq.task import Task
+
+_log = logging.getLogger("aiq.worker")
+
+
+class Runner:
+    """Runs jobs of the tasks it knows. `finish` takes the last word of a run, `vacate` frees its slot."""
+
+    # Any: a worker runs tasks of all signatures.
+    def __init__(
+        self,
+        tasks: Mapping[str, Task[Any, object]],
+        threads: Threads,
+        processes: Processes,
+        unroutable: Unroutable,
+        *,
+        finish: Callable[[Run, Outcome | None], None],
+        vacate: Callable[[Run], None],
+        rng: Random,
+    ) -> None:
+        self._tasks, self._unroutable = tasks, unroutable
+        self._threads, self._processes = threads, processes
+        self._finish, self._vacate, self._rng = finish, vacate, rng
+
+    async def run(self, run: Run) -> None:
+        """Run a job to its end, whatever happens in it. Nothing is raised but what ends the program."""
+        run.started = True
+        try:
+            outcome = await self._outcome(run)
+            outcome = await self._flushed(run, outcome)
+            run.close()
+            # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
+            self._finish(run, None if run.parked or run.lost_because else outcome)
+        finally:
+            run.close()
+            if run.thread is None or run.thread.done():
+                self._vacate(run)
+            else:
+                run.thread.add_done_callback(lambda _: self._vacate(run))
+
+    async def _outcome(self, run: Run) -> Outcome | None:
+        if run.why is not None:
+            return self._stopped(run, run.why)
+        try:
+            return await self._perform(run)
+        except (GeneratorExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its job's outcome
+            return self._raised(run, error)
+        finally:
+            run.finishing = True
+
+    async def _perform(self, run: Run) -> Outcome | None:
+        record = run.record
+        task = self._tasks.get(record.task)
+        if task is None:
+            _log.warning("No task of this name is known to this worker.", extra=run.extra)
+            return self._unroutable.outcome(record, self._tasks)
+        if not run.held.live(run.desk.clock()):
+            # The claim was answered so late that others may have the job any moment.
+            return Released()
+        if record.remembers:
+            await run.load_steps()
+        timer = self._timer(run)
+        try:
+            outputs = await self._outputs(run) if record.depends_on else {}
+            return await self._call(task, run, outputs)
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _call(self, task: Task[Any, object], run: Run, outputs: Mapping[str, bytes | Failure]) -> Outcome:
+        if task.kind == "process":
+            return await self._in_process(task, run, outputs)
+        try:
+            args, kwargs = task.decode(run.record.payload, outputs)
+        except PayloadInvalid as error:
+            return unreadable(error)
+        if task.kind == "thread":
+            return succeeded(task, await self._in_thread(run, partial(task.function, *args, **kwargs)))
+        if task.takes_context:
+            args = (Context(run), *args)
+        # Any: `function` is one of all signatures; that it is a coroutine function was checked when it became a task.
+        handler: Any = task.function
+        return succeeded(task, await handler(*args, **kwargs))
+
+    async def _in_thread(self, run: Run, call: Callable[[], object]) -> object:
+        run.thread = answer = self._threads.submit(call)
+        await asyncio.wait({answer})
+        return answer.result()
+
+    async def _in_process(self, task: Task[Any, object], run: Run, outputs: Mapping[str, bytes | Failure]) -> Outcome:
+        record = run.record
+        request = Request(task.function.__module__, task.name, record.payload, dict(outputs), record.attempt)
+        return outcome_of(await self._processes.call(msgspec.msgpack.encode(request)))
+
+    async def _outputs(self, run: Run) -> dict[str, bytes | Failure]:
+        """The results of the jobs whose outputs are among the arguments."""
+        try:
+            ids = upstream(run.record.payload)
+        except PayloadInvalid:
+            return {}  # reading the arguments meets it again, and says so
+        outputs: dict[str, bytes | Failure] = {}
+        for job_id, record in zip(ids, await run.jobs(ids), strict=True):
+            if record is None:
+                raise ResultGone(job_id)
+            error = record.errors[-1] if record.errors else None
+            outputs[job_id] = (
+                record.result or b"null"
+                if record.state is State.SUCCEEDED
+                else Failure(job_id, record.state, error.type if error else "", error.message if error else "")
+            )
+        return outputs
+
+    def _timer(self, run: Run) -> asyncio.TimerHandle | None:
+        # Not asyncio.timeout: a time-out ends a run by the same way as a cancel, a lost lease and a shutdown, and a
+        # handler that does not heed it is found in the same way.
+        timeout_ms = run.record.timeout_ms
+        if timeout_ms is None:
+            return None
+        return asyncio.get_running_loop().call_later(timeout_ms / 1000, run.stop, Stop.TIMEOUT)
+
+    def _raised(self, run: Run, error: BaseException) -> Outcome | None:
+        held = list(leaves(error))
+        if run.parked or any(isinstance(leaf, Parked) for leaf in held):
+            return None
+        lost = next((leaf for leaf in held if isinstance(leaf, LeaseLost) and leaf.job_id == run.lease.job_id), None)
+        if lost is not None or run.lost_because is not None:
+            _log.warning("The run is given up: %s", lost or run.lost_because, extra=run.extra)
+            return None
+        if run.why is not None:
+            return self._stopped(run, run.why)
+        # The text of an exception may hold what the job works on; it is stored with the job, not logged.
+        _log.info("The run failed: %s", type(error).__name__, extra=run.extra)
+        return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
+
+    def _stopped(self, run: Run, why: Stop) -> Outcome | None:
+        match why:
+            case Stop.CANCEL:
+                return Cancelled()
+            case Stop.SHUTDOWN:
+                return Released()
+            case Stop.TIMEOUT:
+                task, record = self._tasks[run.record.task], run.record
+                return timed_out(task, record.attempt, record.timeout_ms or 0, self._rng)
+            case Stop.LOST:
+                return None
+            case _:
+                assert_never(why)
+
+    async def _flushed(self, run: Run, outcome: Outcome | None) -> Outcome | None:
+        """The outcome, once all that the run emitted is stored; a success that cannot show its stream is none."""
+        if outcome is None:
+            return None
+        try:
+            try:
+                await run.flush()
+            except asyncio.CancelledError:
+                # A cancel that was on its way when the handler returned; it comes once.
+                await run.flush()
+        except TooLarge as error:
+            return Died(job_error(error, Cause.RESULT)) if isinstance(outcome, Succeeded) else outcome
+        except Exception as error:  # noqa: BLE001 - the stream could not be stored, for whatever reason
+            if isinstance(outcome, Succeeded):
+                return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
+        return outcome

@@ -1,0 +1,47 @@
+"""How many jobs of each queue a worker runs at once."""
+
+import asyncio
+from collections.abc import Mapping
+
+from aiq.engine.run import Run
+from aiq.model import Want
+
+
+class Slots:
+    """Places for runs, per queue. A run holds its place until its handler is really over, heeded cancel or not."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._free = dict(sizes)
+        self._order = list(sizes)
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self.runs: set[Run] = set()
+        """Runs whose handlers are not over."""
+
+    def take(self, run: Run) -> None:
+        """Give a run its place."""
+        self.runs.add(run)
+        self._free[run.record.queue] -= 1
+        self._empty.clear()
+
+    def give_back(self, run: Run) -> None:
+        """Free the place of a run; a second time changes nothing."""
+        if run not in self.runs:
+            return
+        self.runs.remove(run)
+        self._free[run.record.queue] += 1
+        if not self.runs:
+            self._empty.set()
+
+    async def empty(self) -> None:
+        """Wait until no handler runs."""
+        await self._empty.wait()
+
+    def any_free(self) -> bool:
+        """Whether another job could run."""
+        return any(count > 0 for count in self._free.values())
+
+    def wants(self) -> tuple[Want, ...]:
+        """What to ask a storage for. Each time another queue is first, since a claim gives only so many in all."""
+        self._order.append(self._order.pop(0))
+        return tuple(Want(queue, self._free[queue]) for queue in self._order if self._free[queue] > 0)

@@ -1,0 +1,146 @@
+"""What a run emits, on its way to the storage.
+
+While one append is under way, what is emitted meanwhile gathers and goes with the next: a token costs no round trip
+of its own, and no timer decides how long it waits.
+"""
+
+import asyncio
+from collections import deque
+from functools import partial
+from random import Random
+from typing import Final, Protocol
+
+from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
+from aiq.engine.timing import patiently
+from aiq.errors import LeaseLost, TooLarge
+from aiq.model import ChunkKind, Lease, NewChunk
+from aiq.storage import Streams
+
+BUFFER_ITEMS: Final = 2 * MAX_BATCH
+BUFFER_BYTES: Final = 4 * MAX_CHUNK_BYTES
+"""What a run may be ahead of the storage; beyond it, `emit` waits."""
+APPEND_BYTES: Final = 4 * MAX_CHUNK_BYTES
+"""Bytes in one append, so that one talkative run does not hold up the others' steps."""
+
+
+class Listener(Protocol):
+    """Who hears what the storage says while it takes the items."""
+
+    def cancel_requested(self) -> None:
+        """The job was asked to stop."""
+        ...
+
+    def refused(self, lost: LeaseLost) -> None:
+        """The run does not own the job any more."""
+        ...
+
+
+class Emitter:
+    """The items of one run, in order. After an error nothing more is taken, and whoever comes next hears it."""
+
+    def __init__(self, storage: Streams, lease: Lease, listener: Listener, *, rng: Random) -> None:
+        self._storage, self._lease, self._listener = storage, lease, listener
+        self._rng = rng
+        self._waiting: deque[NewChunk] = deque()
+        self._bytes = 0
+        self._taken = 0
+        self._stored = 0
+        self._pumping = False
+        self._pump: asyncio.Task[None] | None = None
+        self._turn: asyncio.Future[None] | None = None
+        self._error: Exception | None = None
+        self._told = False
+
+    async def put(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
+        """Take one item; it is stored soon. Waits while the storage is BUFFER_BYTES or BUFFER_ITEMS behind.
+
+        Raises:
+            TooLarge: this item is over MAX_CHUNK_BYTES, or an earlier one took the stream over its bound.
+            LeaseLost: an earlier item was refused.
+        """
+        if len(data) > MAX_CHUNK_BYTES:
+            raise TooLarge("chunk", len(data), MAX_CHUNK_BYTES, "Emit it in several parts.")
+        self._raise_error()
+        while self._bytes >= BUFFER_BYTES or len(self._waiting) >= BUFFER_ITEMS:
+            await self._append_done()
+            self._raise_error()
+        self._taken += 1
+        self._waiting.append(NewChunk(self._taken, data, kind, step))
+        self._bytes += len(data)
+        if not self._pumping:
+            # Set before the task is made: an eager one runs at once, and may be over before it has a name.
+            self._pumping = True
+            self._pump = asyncio.create_task(self._append_all())
+
+    async def flush(self) -> None:
+        """Wait until all that was taken so far is stored.
+
+        Raises:
+            TooLarge, StorageError: it could not be. An error that was raised once is not raised again here, so that
+                a job whose handler lives with a full stream can still complete.
+        """
+        last = self._taken
+        while self._pumping and self._stored < last:
+            await self._append_done()
+        if not self._told:
+            self._raise_error()
+
+    def close(self) -> None:
+        """Give up what is not stored yet: the run is over."""
+        self._forget_waiting()
+        if self._pump is not None:
+            self._pump.cancel()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            self._told = True
+            raise self._error
+
+    async def _append_done(self) -> None:
+        # `wait`, not `await`: whoever is cancelled here must not cancel what others wait for too.
+        if self._pumping and self._turn is not None:
+            await asyncio.wait({self._turn})
+
+    async def _append_all(self) -> None:
+        try:
+            while self._waiting:
+                self._turn = turn = asyncio.get_running_loop().create_future()
+                try:
+                    await self._append(self._next_batch())
+                finally:
+                    turn.set_result(None)
+        finally:
+            self._pumping = False
+
+    async def _append(self, batch: list[NewChunk]) -> None:
+        try:
+            answer = await patiently(partial(self._storage.append, self._lease, batch), rng=self._rng)
+        except Exception as error:  # noqa: BLE001 - kept for whoever emits or flushes next
+            self._broke(error)
+            return
+        self._stored = batch[-1].seq
+        if answer.cancel_requested:
+            self._listener.cancel_requested()
+
+    def _next_batch(self) -> list[NewChunk]:
+        batch: list[NewChunk] = []
+        size = 0
+        while self._waiting and len(batch) < MAX_BATCH:
+            size += len(self._waiting[0].data)
+            if batch and size > APPEND_BYTES:
+                break
+            batch.append(self._waiting.popleft())
+        self._bytes -= sum(len(chunk.data) for chunk in batch)
+        return batch
+
+    def _broke(self, error: Exception) -> None:
+        self._error = error
+        self._forget_waiting()
+        if isinstance(error, LeaseLost):
+            # The listener ends the run, and says why; a settlement need not fail for it.
+            self._told = True
+            self._listener.refused(error)
+
+    def _forget_waiting(self) -> None:
+        self._waiting.clear()
+        self._bytes = 0

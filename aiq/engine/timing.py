@@ -1,0 +1,64 @@
+"""The worker's own clock, and how long it leaves a storage alone that does not answer.
+
+A worker compares durations only, never its clock with the storage's. Both can be injected, so that a test turns
+the clock by hand.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Final, TypeAlias, TypeVar
+
+from aiq.errors import Unavailable
+
+_T = TypeVar("_T")
+
+BootClock: TypeAlias = Callable[[], int]
+"""Milliseconds that never step back, from an arbitrary start."""
+
+FIRST_BACKOFF_MS: Final = 50
+MAX_BACKOFF_MS: Final = 5_000
+"""A storage that comes back is found within this time, without a restart (LIVE-4)."""
+
+
+def boot_ms() -> int:
+    """Milliseconds since the machine booted.
+
+    CLOCK_BOOTTIME goes on while a laptop sleeps, and so do leases in a storage elsewhere; the usual monotonic clock
+    stands still, and would let a run believe in a lease that was given away hours ago.
+    """
+    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+    return time.clock_gettime_ns(clock) // 1_000_000
+
+
+class Backoff:
+    """Growing pauses between tries: doubling to MAX_BACKOFF_MS, each between half and all of that, at random, so
+    that the workers that lost one storage do not come back to it in one crowd."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+        self._ceiling_ms = FIRST_BACKOFF_MS
+
+    def next_ms(self) -> int:
+        """The next pause; the one after it may be twice as long."""
+        ceiling_ms = self._ceiling_ms
+        self._ceiling_ms = min(ceiling_ms * 2, MAX_BACKOFF_MS)
+        return self._rng.randint(ceiling_ms // 2, ceiling_ms)
+
+    def reset(self) -> None:
+        """Begin again with the shortest pause."""
+        self._ceiling_ms = FIRST_BACKOFF_MS
+
+
+async def patiently(call: Callable[[], Awaitable[_T]], *, rng: Random) -> _T:
+    """Make a call that may be repeated, again and again while the storage is unavailable.
+
+    It has no end of its own: what bounds it is the run it serves, which the keeper cancels after a lease of silence.
+    """
+    backoff = Backoff(rng)
+    while True:
+        try:
+            return await call()
+        except Unavailable:
+            await asyncio.sleep(backoff.next_ms() / 1000)

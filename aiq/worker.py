@@ -1,0 +1,235 @@
+"""The worker: the process part that claims jobs and runs them."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import TracebackType
+from typing import Any, Final, Self
+
+from aiq.engine.engine import Engine
+from aiq.engine.settings import Settings
+from aiq.engine.statistics import Statistics, Tally
+from aiq.errors import InvalidInput
+from aiq.policy import Duration, duration_ms
+from aiq.queue import Queue
+from aiq.rules.validation import check_name, check_range
+from aiq.storage import Storage
+from aiq.task import Task
+
+__all__ = ["Statistics", "Worker"]
+
+_log = logging.getLogger("aiq.worker")
+
+DEFAULT_SLOTS: Final = 64
+MAX_SLOTS: Final = 10_000
+MAX_THREADS: Final = 64
+"""The default number of threads for `def` tasks: as many as there are slots, at most this."""
+CLOSING_S: Final = 15.0
+"""How long a cancelled `run` still waits for its jobs to be given back."""
+
+
+class Worker:
+    """Claims jobs from a storage and runs them, as many at a time as it has slots.
+
+        await aiq.Worker(queue, tasks=[research, search], slots={"research": 8, "default": 64}).run()
+
+        async with aiq.Worker("sqlite:///jobs.db", tasks=[research]):   # inside another program
+            ...
+
+        await aiq.Worker(queue, tasks=[research]).run_until_idle()      # in a test
+
+    `slots` says how many jobs of which queues run at once; a number is meant for each queue that a task names, and
+    the worker serves those queues and no others. `def` tasks run in at most `threads` threads of their own, tasks
+    of kind "process" in at most `processes` processes.
+
+    When it stops, it claims no more, lets handlers finish for `grace` (30 s), then cancels them and gives their
+    jobs back without counting an attempt. A handler that does not end within `cancel_grace` (10 s) after it was
+    cancelled is reported as stuck, and its job is left to other workers. A job whose task is not known here is
+    given back for others; after `unknown_grace` (300 s) it is dead. Durations are seconds, or timedeltas.
+
+    Raises:
+        InvalidInput: no tasks, two of one name, or a number out of range.
+    """
+
+    # Any: a worker runs tasks of all signatures.
+    def __init__(
+        self,
+        queue: Queue | str | Storage,
+        tasks: Iterable[Task[Any, object]],
+        *,
+        slots: int | Mapping[str, int] = DEFAULT_SLOTS,
+        grace: Duration = 30,
+        cancel_grace: Duration = 10,
+        unknown_grace: Duration = 300,
+        threads: int | None = None,
+        processes: int | None = None,
+        name: str | None = None,
+    ) -> None:
+        self._queue = queue if isinstance(queue, Queue) else Queue(queue)
+        known = _by_name(tasks)
+        sizes = _sizes(slots, known, self._queue.name)
+        self._settings = Settings(
+            tasks=known,
+            slots=sizes,
+            name=f"{name or socket.gethostname()}:{os.getpid()}",
+            grace_ms=duration_ms("grace", grace),
+            cancel_grace_ms=duration_ms("cancel_grace", cancel_grace),
+            unknown_grace_ms=duration_ms("unknown_grace", unknown_grace),
+            threads=_count("threads", threads, min(sum(sizes.values()), MAX_THREADS)),
+            processes=_count("processes", processes, os.cpu_count() or 1),
+        )
+        self._tally = Tally()
+        self._engine: Engine | None = None
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def statistics(self) -> Statistics:
+        """What it has done so far, over all its runs."""
+        return self._engine.statistics if self._engine is not None else self._tally.snapshot()
+
+    async def run(self, *, handle_signals: bool = True) -> None:
+        """Work until `stop`, SIGTERM or SIGINT; a second signal cuts the grace short. Can be run again.
+
+        Signals are only handled in the main thread, where Python delivers them. Cancelling this stops without
+        grace, and is raised again when the jobs have been given back.
+
+        Raises:
+            Misconfigured, Unavailable: the storage could not be opened.
+            StorageError: later, when the storage is beyond repair. An outage is waited for instead.
+        """
+        await self._begin(until_idle=False)
+        with self._signals(wanted=handle_signals):
+            await self._until_over()
+
+    async def run_until_idle(self) -> Statistics:
+        """Work until nothing is running, ready or due in the queues served. For tests and scripts.
+
+        Jobs that wait for a signal, or for a time that has not come, stay as they are.
+        """
+        await self._begin(until_idle=True)
+        await self._until_over()
+        return self.statistics
+
+    async def __aenter__(self) -> Self:
+        await self._begin(until_idle=False)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def stop(self) -> None:
+        """Claim no more, wait for running jobs within the grace, give the rest back, and return when all is done.
+
+        Raises:
+            StorageError: what ended the worker before, if it did not end well.
+        """
+        if self._engine is not None:
+            self._engine.stop()
+            await self._until_over()
+
+    async def _begin(self, *, until_idle: bool) -> None:
+        if self._serving is not None and not self._serving.done():
+            raise InvalidInput("This worker is running already. Stop it first, or make another one.")
+        started = asyncio.Event()
+        self._serving = asyncio.create_task(self._serve(started, until_idle=until_idle))
+        waiting = asyncio.create_task(started.wait())
+        try:
+            await asyncio.wait({waiting, self._serving}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await self._end_now()
+            raise
+        finally:
+            waiting.cancel()
+        if self._serving.done():
+            self._serving.result()
+
+    async def _serve(self, started: asyncio.Event, *, until_idle: bool) -> None:
+        async with self._queue as queue:
+            self._engine = engine = Engine(queue.storage, self._settings, self._tally)
+            try:
+                await engine.start()
+                started.set()
+                await engine.run(until_idle=until_idle)
+            finally:
+                self._engine = None
+
+    async def _until_over(self) -> None:
+        if self._serving is None:
+            return
+        try:
+            await asyncio.wait({self._serving})
+        except asyncio.CancelledError:
+            await self._end_now()
+            raise
+        self._serving.result()
+
+    async def _end_now(self) -> None:
+        """The caller is cancelled: what is claimed is given back first."""
+        if self._engine is not None:
+            self._engine.hurry()
+        if self._serving is not None:
+            await asyncio.wait({self._serving}, timeout=CLOSING_S)
+            self._serving.cancel()
+
+    @contextmanager
+    def _signals(self, *, wanted: bool) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        handled: list[int] = []
+        if wanted and threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                # Where the loop cannot do it (Windows), Ctrl-C cancels `run` as it cancels any program.
+                with suppress(NotImplementedError):
+                    loop.add_signal_handler(number, self._signalled, number)
+                    handled.append(number)
+        try:
+            yield
+        finally:
+            for one in handled:
+                loop.remove_signal_handler(one)
+
+    def _signalled(self, number: int) -> None:
+        if self._engine is None:
+            return
+        if self._engine.stopping:
+            _log.warning("%s again: giving back at once what still runs.", signal.Signals(number).name)
+            self._engine.hurry()
+        else:
+            _log.info("%s: finishing what runs, and claiming no more.", signal.Signals(number).name)
+            self._engine.stop()
+
+
+# Any: as above.
+def _by_name(tasks: Iterable[Task[Any, object]]) -> dict[str, Task[Any, object]]:
+    known: dict[str, Task[Any, object]] = {}
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise InvalidInput(f"{task!r} is not a task; decorate the function with @aiq.task.")
+        if known.setdefault(task.name, task) is not task:
+            raise InvalidInput(f'Two tasks are named "{task.name}". Give one of them another: @aiq.task(name="…").')
+    if not known:
+        raise InvalidInput("A worker needs at least one task: Worker(queue, tasks=[...]).")
+    return known
+
+
+# Any: as above.
+def _sizes(slots: int | Mapping[str, int], tasks: Mapping[str, Task[Any, object]], default: str) -> dict[str, int]:
+    sizes = dict(slots) if isinstance(slots, Mapping) else {task.queue or default: slots for task in tasks.values()}
+    for queue, size in sizes.items():
+        check_name("queue", queue)
+        check_range(f"number of slots of {queue}", size, 1, MAX_SLOTS)
+    if not sizes:
+        raise InvalidInput('A worker needs slots for at least one queue: slots={"default": 64}.')
+    return sizes
+
+
+def _count(kind: str, wanted: int | None, default: int) -> int:
+    count = default if wanted is None else wanted
+    check_range(f"number of {kind}", count, 1, MAX_SLOTS)
+    return count
