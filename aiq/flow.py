@@ -27,7 +27,7 @@ class Node(Generic[R_co]):
     text = await run[whole].result()
     """
 
-    __slots__ = ("_flow", "after", "index", "job", "on_upstream")
+    __slots__ = ("after", "flow", "index", "job", "on_upstream")
 
     def __init__(
         self,
@@ -37,7 +37,7 @@ class Node(Generic[R_co]):
         after: tuple["Node[object]", ...],
         on_upstream: Literal["fail", "continue"],
     ) -> None:
-        self._flow, self.index, self.job, self.after, self.on_upstream = flow, index, job, after, on_upstream
+        self.flow, self.index, self.job, self.after, self.on_upstream = flow, index, job, after, on_upstream
 
     @property
     def output(self) -> R_co:
@@ -46,7 +46,7 @@ class Node(Generic[R_co]):
         return cast(R_co, Output(self))
 
     def __repr__(self) -> str:
-        return f'node {self.index} ({self.job.task.name}) of flow "{self._flow.name}"'
+        return f'node {self.index} ({self.job.task.name}) of flow "{self.flow.name}"'
 
 
 class Flow:
@@ -141,7 +141,7 @@ class Flow:
         return node_id(flow_id, node.index) if chosen is None else chosen
 
     def _check_own(self, node: Node[object]) -> None:
-        if node not in self._nodes:
+        if node.flow is not self:
             raise FlowInvalid(f'{node!r} is not in flow "{self.name}". Add its job here too, or make one flow of both.')
 
 
@@ -178,6 +178,6 @@ class FlowRun:
         Raises:
             FlowInvalid: the node is of another flow.
         """
-        if node not in self.flow.nodes or node.index >= len(self.job_ids):
+        if node.flow is not self.flow or node.index >= len(self.job_ids):
             raise FlowInvalid(f"{node!r} was not in this run.")
         return Job(self._storage, self.job_ids[node.index], node.job.task.decode_result, existed=self.existed)

@@ -150,9 +150,9 @@ class Parameters:
     def _write(self, name: str, value: object) -> Written:
         """Write one argument. With outputs in it, it can only be checked when they are there: in the run."""
         try:
-            written = write(value)
+            codec, written = self.codec(name), write(value)
             if not written.places:
-                self.codec(name).decode(written.data)
+                codec.decode(written.data)
         except Unfit as error:
             raise self._unfit(name, error) from error
         return written

@@ -1,0 +1,137 @@
+"""Jobs on the way to a storage: options, what is inherited, and when two are the same."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+import aiq
+from aiq.model import JobSpec
+from aiq.testing import Clock, Faulty
+from aiq.testing.actions import start
+
+
+@aiq.task(queue="search", lease=60, timeout=30, retry=aiq.Retry(attempts=5), band="batch")
+async def search(query: dict[str, str]) -> list[str]:
+    return []
+
+
+@aiq.task
+async def note(text: str) -> None: ...
+
+
+def spec_of(job: aiq.NewJob[object], **options: Any) -> JobSpec:
+    return job.spec(job_id="job", **options)
+
+
+def test_a_job_has_the_policy_of_its_task() -> None:
+    spec = spec_of(search.job({"q": "x"}))
+
+    assert (spec.task, spec.queue, spec.band, spec.lease_ms) == ("search", "search", aiq.Band.BATCH, 60_000)
+    assert (spec.timeout_ms, spec.max_attempts, spec.max_stalls) == (30_000, 5, 3)
+
+
+def test_a_task_without_a_queue_goes_where_the_caller_says() -> None:
+    assert spec_of(note.job("x"), queue_default="notes").queue == "notes"
+
+
+def test_using_wins_over_the_task() -> None:
+    job = search.job({}).using(
+        id="mine", queue="slow", band="high", delay=30, tenant="acme", lease=5, timeout=7, attempts=2, max_stalls=1
+    )
+
+    spec = spec_of(job)
+
+    assert (spec.id, spec.queue, spec.band, spec.delay_ms) == ("mine", "slow", aiq.Band.HIGH, 30_000)
+    assert (spec.tenant, spec.lease_ms, spec.timeout_ms) == ("acme", 5_000, 7_000)
+    assert (spec.max_attempts, spec.max_stalls) == (2, 1)
+
+
+def test_using_leaves_the_job_as_it_was() -> None:
+    job = note.job("x")
+    job.using(queue="slow")
+
+    assert spec_of(job).queue == "default"
+
+
+def test_using_adds_up() -> None:
+    spec = spec_of(note.job("x").using(queue="slow").using(band="high"))
+
+    assert (spec.queue, spec.band) == ("slow", aiq.Band.HIGH)
+
+
+def test_delay_and_instant_replace_each_other() -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    later = spec_of(note.job("x").using(delay=3).using(at=noon))
+    sooner = spec_of(note.job("x").using(at=noon).using(delay=timedelta(seconds=3)))
+
+    assert (later.delay_ms, later.at_ms) == (0, 1767268800000)
+    assert (sooner.delay_ms, sooner.at_ms) == (3_000, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unique": "acme"}, r"There is no option 'unique' of a job\. There are: id, queue, band"),
+        ({"key": "conv-17"}, r"There is no option 'key'"),
+        ({"limits": []}, r"There is no option 'limits'"),
+        ({"budget": None}, r"There is no option 'budget'"),
+        ({"expires": 3}, r"There is no option 'expires'"),
+        ({"delay": 1, "at": datetime.now(UTC)}, r"not both"),
+        ({"delay": -1}, r"delay is -1 s"),
+        ({"at": datetime(2026, 1, 1)}, r"time zone"),  # noqa: DTZ001
+        ({"id": ""}, r"job id is empty"),
+        ({"id": "x" * 257}, r"job id is 257"),
+        ({"tenant": "x\0"}, r"NUL"),
+        ({"queue": "two words"}, r"not a name for a queue"),
+        ({"lease": 0}, r"lease is 0 s"),
+        ({"timeout": 0}, r"timeout is 0 s"),
+        ({"band": "urgent"}, r"the bands are"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_where_it_is_given(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(aiq.InvalidInput, match=message):
+        note.job("x").using(**options)
+
+
+async def test_a_child_inherits_tenant_band_and_flow_from_its_parent(storage: Faulty, clock: Clock) -> None:
+    parent = await start(storage, tenant="acme", band=aiq.Band.INTERACTIVE, flow="digest:1")
+
+    child = spec_of(search.job({}), parent=parent, child_of="found")
+
+    assert (child.tenant, child.band, child.flow) == ("acme", aiq.Band.INTERACTIVE, "digest:1")
+    assert (child.queue, child.child_of) == ("search", "found")
+
+
+async def test_what_a_child_says_itself_wins_over_its_parent(storage: Faulty, clock: Clock) -> None:
+    parent = await start(storage, tenant="acme", band=aiq.Band.INTERACTIVE)
+
+    child = spec_of(search.job({}).using(tenant="other", band="batch"), parent=parent, child_of="found")
+
+    assert (child.tenant, child.band) == ("other", aiq.Band.BATCH)
+
+
+def test_the_digest_is_of_content_and_options_and_not_of_the_id() -> None:
+    digests = [
+        spec_of(job).digest
+        for job in (
+            note.job("x"),
+            note.job("y"),
+            note.job("x").using(queue="slow"),
+            note.job("x").using(delay=1),
+            note.job("x").using(tenant="acme"),
+            note.job("x").using(attempts=9),
+        )
+    ]
+
+    assert len(set(digests)) == len(digests)
+    assert spec_of(note.job("x").using(id="other")).digest == digests[0]
+    assert spec_of(note.job(text="x")).digest == digests[0]
+
+
+def test_the_digest_does_not_depend_on_the_order_of_keys_but_the_handler_sees_them_in_order() -> None:
+    one, other = spec_of(search.job({"b": "1", "a": "2"})), spec_of(search.job({"a": "2", "b": "1"}))
+
+    assert one.digest == other.digest
+    assert b'{"b":"1","a":"2"}' in one.payload
