@@ -28,26 +28,27 @@ def parse(url: str) -> Address:
         Misconfigured: it names no file, or a setting that is not ours; the text says what to write instead.
     """
     parts = urlsplit(url)
-    if parts.netloc or not parts.path.startswith("/"):
-        raise Misconfigured(
-            f"{url!r} names no file. Write sqlite:///jobs.db for a file in the working directory, "
-            "and sqlite:////var/lib/jobs.db, with four slashes, for an absolute path."
-        )
     name = unquote(parts.path[1:])
-    if name in ("", ":memory:"):
+    if parts.netloc or not name:
+        # The address is not repeated: what stands in the place of a host may be a password.
+        raise Misconfigured(
+            "The address of a SQLite storage names a file and no host. Write sqlite:///jobs.db for a file in the "
+            "working directory, and sqlite:////var/lib/jobs.db, with four slashes, for an absolute path."
+        )
+    if name == ":memory:":
         raise Misconfigured(f"{url!r} would be gone with the process. Use memory:// for jobs that need no file.")
     if "\0" in name or parts.fragment:
         raise Misconfigured(f"{url!r} is not the path of a file. Write # as %23, and ? as %3F.")
     # Made absolute at once: a program that changes its directory later must not open a second file.
-    return Address(url, Path(name).absolute(), _synchronous(url, parts.query))
+    return Address(url, Path(name).absolute(), _synchronous(parts.query))
 
 
-def _synchronous(url: str, query: str) -> str:
+def _synchronous(query: str) -> str:
     settings = dict(parse_qsl(query, keep_blank_values=True))
     chosen = settings.pop("synchronous", SYNCHRONOUS[0]).lower()
     if settings:
         names = ", ".join(sorted(settings))
-        raise Misconfigured(f"{url!r} has settings that a SQLite storage does not know: {names}. It knows synchronous.")
+        raise Misconfigured(f"A SQLite storage has no setting {names}. Remove it from the address; synchronous is one.")
     if chosen not in SYNCHRONOUS:
-        raise Misconfigured(f"synchronous={chosen} is not possible in {url!r}. Choose {', '.join(SYNCHRONOUS)}.")
+        raise Misconfigured(f"synchronous={chosen} is no choice. Choose one of {', '.join(SYNCHRONOUS)}.")
     return chosen

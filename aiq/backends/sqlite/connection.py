@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Callable
 from functools import partial
-from typing import Final, Generic, TypeAlias, TypeVar
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 import aiosqlite
 
@@ -33,6 +33,22 @@ class WorkConnection(aiosqlite.Connection):
         # A program that forgets to close must end all the same; `_finish_at_exit` lets the last function finish.
         self._thread.daemon = True
         _ALIVE.add(self)
+
+    @classmethod
+    async def open(cls, path: str) -> Self:
+        """Open a file in a thread of its own.
+
+        Raises:
+            sqlite3.Error: it cannot be opened; then the thread has ended.
+        """
+        connection = cls(path)
+        try:
+            await connection
+        finally:
+            if connection._connection is None:
+                # It is ending by itself, and has a last word for this loop, which may be closed soon.
+                connection._thread.join()
+        return connection
 
     async def perform(self, work: Work[T]) -> T:
         """Run `work` in the thread and answer what it returns or raises.

@@ -10,7 +10,10 @@ from aiq.backends.sqlite.atomic import Home, patiently
 from aiq.backends.sqlite.connection import WorkConnection
 from aiq.backends.sqlite.errors import ours
 from aiq.backends.sqlite.migrate import check_library, check_version, migrate
+from aiq.backends.sqlite.sql import load
 from aiq.errors import Misconfigured
+
+SQL: Final = load("opening")
 
 _SYNCHRONOUS: Final = {
     "full": "PRAGMA synchronous = FULL",
@@ -43,9 +46,8 @@ async def open_connections(home: Home) -> tuple[WorkConnection, WorkConnection]:
 
 
 async def _open(home: Home, opened: AsyncExitStack, prepare: Callable[[sqlite3.Connection], None]) -> WorkConnection:
-    connection = WorkConnection(home.path)
     with ours(home.path):
-        await connection
+        connection = await WorkConnection.open(home.path)
     opened.push_async_callback(connection.close)
     await connection.perform(lambda raw, unwanted: patiently(home, lambda: prepare(raw), unwanted))
     return connection
@@ -63,10 +65,17 @@ def _prepare_writer(home: Home, connection: sqlite3.Connection) -> None:
     for setting in (_SYNCHRONOUS[home.address.synchronous], *_SETTINGS):
         connection.execute(setting)
     migrate(connection, home.path, home.clock())
-    # A file that can only be read is found out here, and not by the first job.
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute("ROLLBACK")
+    _check_writable(connection)
     home.check_file()
+
+
+def _check_writable(connection: sqlite3.Connection) -> None:
+    """Find a file that can only be read out now, and not by the first job. BEGIN IMMEDIATE alone would not tell."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        connection.execute(SQL["try_to_write"])
+    finally:
+        connection.execute("ROLLBACK")
 
 
 def _prepare_reader(connection: sqlite3.Connection) -> None:

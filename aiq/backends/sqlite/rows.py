@@ -70,7 +70,8 @@ def whole_records(connection: sqlite3.Connection, ns: Sequence[int]) -> list[Job
     rows = connection.execute(SQL["whole"], {"ns": json.dumps(ns)}).fetchall()
     failed = [n for *_, n, errors in rows if errors]
     errors = _errors(connection, failed) if failed else {}
-    return [_whole(fields, errors.get(n, ())) for *fields, n, _ in rows]
+    records = {n: _whole(fields, errors.get(n, ())) for *fields, n, _ in rows}
+    return [records[n] for n in ns]
 
 
 def spec_columns(spec: JobSpec) -> dict[str, object]:

@@ -1,4 +1,5 @@
--- jobs: read jobs, in the order asked. Every step that needs one reads it here.
+-- jobs: read jobs. Every step that needs one reads it here, and puts them in order by itself: a sort in SQL would
+-- copy payloads.
 -- The first columns are fields of JobRecord, in the order of rows.py.
 -- spec: STORE-10, STORE-11
 
@@ -11,8 +12,7 @@ SELECT
     j.n, j.wait_signal, j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors,
     j.settled_id, j.settled_state, j.settled_late, j.settled_step
 FROM json_each(:ids) AS asked
-CROSS JOIN aiq_jobs AS j ON j.id = asked.value
-ORDER BY asked.key;
+CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
 
 -- name: whole
 -- Everything but the errors.
@@ -28,8 +28,7 @@ FROM json_each(:ns) AS asked
 CROSS JOIN aiq_jobs AS j ON j.n = asked.value
 LEFT JOIN aiq_payloads AS p ON p.n = j.n
 LEFT JOIN aiq_results AS r ON r.n = j.n
-LEFT JOIN aiq_chunks AS c ON c.n = j.n AND c.number = j.progress_number
-ORDER BY asked.key;
+LEFT JOIN aiq_chunks AS c ON c.n = j.n AND c.number = j.progress_number;
 
 -- name: errors
 -- The newest of each job, oldest first.
@@ -42,5 +41,4 @@ ORDER BY e.n, e.number;
 -- From ids to numbers, where there is a job.
 SELECT j.n
 FROM json_each(:ids) AS asked
-CROSS JOIN aiq_jobs AS j ON j.id = asked.value
-ORDER BY asked.key;
+CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
