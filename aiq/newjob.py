@@ -100,7 +100,7 @@ class NewJob(Generic[R_co]):
         Raises:
             InvalidInput: an option that does not exist, or a value out of its range.
         """
-        return replace(self, chosen=_merged(self.chosen, options))
+        return replace(self, chosen=_merged(self.chosen, options)) if options else self
 
     def spec(
         self,
@@ -120,11 +120,12 @@ class NewJob(Generic[R_co]):
             FlowInvalid: it uses the output of a node, and has no place in a flow.
         """
         chosen, task = self.chosen, self.task
-        spec = JobSpec(
+        return JobSpec(
             id=_first(chosen.id, job_id),
             task=task.name,
             queue=_first(chosen.queue, task.queue, queue_default),
             payload=self.arguments.envelope(place.id_of),
+            digest=_digest_of(self, place),
             band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
             delay_ms=_first(chosen.delay_ms, 0),
             at_ms=chosen.at_ms,
@@ -138,23 +139,30 @@ class NewJob(Generic[R_co]):
             child_of=child_of,
             tenant=_first(chosen.tenant, parent.tenant if parent else None, place.tenant, ""),
         )
-        return replace(spec, digest=_digest_of(spec, self.arguments, place))
+
+
+_CHOICES: Final = tuple(field.name for field in fields(Chosen) if field.name != "id")
 
 
 def _first(*values: T | None) -> T:
-    return next(value for value in values if value is not None)
+    for value in values:
+        if value is not None:
+            return value
+    raise AssertionError("the last one is never None")
 
 
-def _digest_of(spec: JobSpec, arguments: Arguments, place: Place) -> str:
-    """A digest of all that makes the job what it is. Options at their default are left out, so that a release
-    which adds one does not make a conflict of every repeat."""
-    options = {
-        field.name: getattr(spec, field.name)
-        for field in fields(spec)
-        if field.name not in ("id", "digest", "payload") and getattr(spec, field.name) != field.default
-    }
-    outputs = [(path, place.id_of(output)) for path, output in arguments.places]
-    return digest([options, msgspec.Raw(arguments.canonical), outputs])
+def _digest_of(job: NewJob[object], place: Place) -> str:
+    """A digest of all that was said of this job: task, arguments, options, place in a flow.
+
+    What its task says of all its jobs does not count, nor what is inherited: else a deploy that changes a lease
+    would make another job of every child that a parked parent is waiting for. What was not said is left out, so
+    that an option of a later release changes no digest.
+    """
+    values = ((name, getattr(job.chosen, name)) for name in _CHOICES)
+    chosen = {name: value for name, value in values if value is not None}
+    outputs = [(path, place.id_of(output)) for path, output in job.arguments.places]
+    where = (place.flow, place.depends_on, place.on_upstream, place.tenant, place.band)
+    return digest([job.task.name, msgspec.Raw(job.arguments.canonical), chosen, outputs, where])
 
 
 def _checked(check: Callable[[str, str], None], kind: str) -> Callable[[str], str]:

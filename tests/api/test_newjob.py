@@ -130,6 +130,15 @@ def test_the_digest_is_of_content_and_options_and_not_of_the_id() -> None:
     assert spec_of(note.job(text="x")).digest == digests[0]
 
 
+def test_a_deploy_that_changes_the_policy_of_a_task_does_not_change_its_jobs() -> None:
+    def named_note(text: str) -> None: ...
+
+    before = aiq.task(name="note")(named_note)
+    after = aiq.task(name="note", queue="notes", lease=99, retry=aiq.Retry(attempts=9), band="high")(named_note)
+
+    assert spec_of(before.job("x")).digest == spec_of(after.job("x")).digest
+
+
 def test_the_digest_does_not_depend_on_the_order_of_keys_but_the_handler_sees_them_in_order() -> None:
     one, other = spec_of(search.job({"b": "1", "a": "2"})), spec_of(search.job({"a": "2", "b": "1"}))
 
