@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiq.backends import open_storage
@@ -26,7 +27,22 @@ async def memory(clock: Clock) -> AsyncIterator[Storage]:
 
 @asynccontextmanager
 async def sqlite(clock: Clock) -> AsyncIterator[Storage]:
-    # A file of its own for each test.
     with TemporaryDirectory() as folder:
-        async with opened(f"sqlite:///{folder}/jobs.db?synchronous=normal", clock) as storage:
+        path = Path(folder, "jobs.db")
+        path.write_bytes(await empty_file())  # noqa: ASYNC240 - a small file, and nobody else in this loop
+        async with opened(f"sqlite:///{path}?synchronous=normal", clock) as storage:
             yield storage
+
+
+_made: dict[str, bytes] = {}
+
+
+async def empty_file() -> bytes:
+    """A file with the schema and nothing else. It is made once, because a migration waits for the disk."""
+    if "empty" not in _made:
+        with TemporaryDirectory() as folder:
+            path = Path(folder, "jobs.db")
+            async with opened(f"sqlite:///{path}", Clock()):
+                pass
+            _made["empty"] = path.read_bytes()  # noqa: ASYNC240 - as above
+    return _made["empty"]

@@ -155,15 +155,21 @@ class _Reporter:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         told = _told(item.user_properties)
-        if self._first_failure and told and self._conformance.failed(told[0]):
+        if told and self._given_up(told[0]):
             pytest.skip("this backend has failed already")
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         told = _told(report.user_properties)
+        if not told:
+            return
+        backend, *clauses = told
+        self._conformance.spend(backend, report.duration)
         verdict = _verdict(report)
-        given_up = report.skipped and self._first_failure and told and self._conformance.failed(told[0])
-        if told and verdict and not given_up:
-            self._conformance.add(told[0], report.nodeid, told[1:], verdict, report.duration)
+        if verdict and not (report.skipped and self._given_up(backend)):
+            self._conformance.add(backend, report.nodeid, tuple(clauses), verdict)
+
+    def _given_up(self, backend: str) -> bool:
+        return self._first_failure and bool(self._conformance.failed(backend))
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self._conformance.backends:

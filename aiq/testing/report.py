@@ -27,11 +27,14 @@ class Conformance:
     _verdicts: dict[tuple[str, str], tuple[Verdict, tuple[str, ...]]] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, backend: str, test: str, clauses: tuple[str, ...], verdict: Verdict, seconds: float) -> None:
+    def add(self, backend: str, test: str, clauses: tuple[str, ...], verdict: Verdict) -> None:
         """Note what came of a test, or of a phase of it."""
         known, _ = self._verdicts.get((backend, test), (verdict, ()))
         worst = Verdict.FAILED if Verdict.FAILED in (known, verdict) else verdict
         self._verdicts[backend, test] = worst, clauses
+
+    def spend(self, backend: str, seconds: float) -> None:
+        """Note how long a phase of a test took."""
         self._seconds[backend] += seconds
 
     @property
