@@ -3,8 +3,11 @@
 import asyncio
 import json
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import openai
 import pytest
 
@@ -12,6 +15,8 @@ from aiq.testing.provider import Outcome, Provider, prompt_digest, read_ledger
 from aiq.testing.provider.calls import parse
 from aiq.testing.provider.ledger import Ledger
 from tests.testing.asking import ASK, FAR, ask, client_of, stream
+
+CALL = parse(json.dumps({"model": "simulated", "messages": ASK}).encode())
 
 
 async def test_each_call_is_in_the_ledger_when_its_client_has_the_answer(
@@ -83,8 +88,8 @@ async def test_waiting_for_what_does_not_come_ends() -> None:
 def test_memory_keeps_the_newest_entries_and_counts_the_others() -> None:
     ledger = Ledger(max_entries=2)
 
-    for _ in range(3):
-        entry = ledger.start(parse(json.dumps({"model": "simulated", "messages": ASK}).encode()), None)
+    for number in range(3):
+        entry = ledger.start(replace(CALL, id=f"call-{number}"), None)
         ledger.finish(entry, Outcome.ANSWERED, tokens_out=1, status=200)
 
     assert [entry.number for entry in ledger.entries()] == [2, 3]
@@ -100,11 +105,19 @@ async def test_the_ledger_file_has_each_call_as_it_was_last_known(tmp_path: Path
         assert len(file.read_text().splitlines()) == 2
 
 
-async def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
+def test_a_line_that_a_kill_cut_short_is_passed_over(tmp_path: Path) -> None:
     file = tmp_path / "ledger.jsonl"
     file.write_bytes(b'{"number": 1, "id": "chatc')
 
-    async with Provider(latency_first_token=0, ledger_file=file) as provider, client_of(provider) as client:
-        answer = await ask(client)
+    with closing(Ledger(file)) as ledger:
+        entry = ledger.start(CALL, None)
 
-    assert [entry.id for entry in read_ledger(file)] == [answer.id]
+    assert read_ledger(file) == (entry,)
+
+
+def test_a_file_that_is_no_ledger_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.jsonl"
+    file.write_text('{"job": 1}\n')
+
+    with pytest.raises(msgspec.ValidationError):
+        read_ledger(file)

@@ -1,5 +1,7 @@
 """The rules by which the provider simulator reads and answers, without a server."""
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -90,6 +92,7 @@ def test_a_sentence_is_cut_only_where_none_fits() -> None:
     "prompt",
     [
         "You write for engineers. Summarise the following document in three sentences:\n\n{document}",
+        "Bees and flowers matter to the colony of readers. Summarise this:\n\n{document}",
         "Summarise the document below. Write plainly.\n\n{document}",
         "Summarise what follows.\n<document>\n{document}\n</document>\nWrite three sentences at most.",
     ],
@@ -159,8 +162,10 @@ def test_sentences_end_where_a_reader_says(block: str, expected: int) -> None:
 def test_hostile_texts_take_time_in_proportion_to_their_length(subtests: pytest.Subtests) -> None:
     for piece in ("<document ", "[", "*a", ".", "![", "`", "> ", "* a*", "[a](", "。", "-", "a.\n\n"):
         with subtests.test(piece=piece):
-            # Ten thousand of each in milliseconds; in quadratic time the timeout of the whole run would end this.
-            assert summarise(piece * 10_000).text
+            began = time.thread_time()
+            assert summarise(piece * 20_000).text
+            # It takes a third of a second at most, of this thread's own time; in quadratic time it takes six.
+            assert time.thread_time() - began < 3
 
 
 def test_the_pace_says_what_is_made_by_when() -> None:
