@@ -1,0 +1,206 @@
+"""The statements: static text, begun right, planned over an index, and agreeing with the model."""
+
+import ast
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from aiq.backends import sqlite
+from aiq.backends.sqlite import audit, migrate, rows, sql
+from aiq.errors import Misconfigured
+from aiq.model import State
+
+FOLDER = Path(sqlite.__file__).parent
+JOBS = 50_000
+WHOLE_TABLE_IS_MEANT = {("read", "count"), ("renew", "paused")}
+RUNNERS = {"execute", "executemany", "rows", "row", "run", "many", "later"}
+SMALL = ("aiq_counters", "aiq_claims", "aiq_outbox", "aiq_queues")
+"""Tables of one row, a row a worker or queue, or of which only the first row is taken."""
+
+
+def statements() -> Iterator[tuple[str, str, str]]:
+    for operation in sql.operations():
+        for name, text in sql.load(operation).items():
+            yield operation, name, text
+
+
+def modules() -> list[tuple[Path, ast.Module]]:
+    return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(FOLDER.glob("*.py"))]
+
+
+@pytest.fixture(scope="module")
+def large() -> Iterator[sqlite3.Connection]:
+    """A storage of many jobs in every state, with what the planner would like to know of it."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    migrate.migrate(connection, "memory", 0)
+    connection.execute(
+        """
+        WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < ?)
+        INSERT INTO aiq_jobs (
+            n, id, state, queue, band, pool, tenant, lane, position, due_ms, expires_at_ms, cancel_requested_at_ms,
+            task, digest, lease_ms, max_attempts, max_stalls, delay_ms, on_upstream, limits, routes, created_at_ms
+        )
+        SELECT
+            n, 'job ' || n, substr('ready    running  scheduledsuspended', 1 + 9 * (n % 4), 9), 'queue ' || n % 7,
+            n % 4, '', '', n % 2, n, n, n, n, 'work', '', 1, 1, 1, 0, 'fail', '', '', 0
+        FROM (SELECT n FROM counted)
+        """.replace("substr(", "trim(substr(").replace("9), 'queue", "9)), 'queue"),
+        (JOBS,),
+    )
+    connection.execute("ANALYZE")
+    yield connection
+    connection.close()
+
+
+def plan_of(connection: sqlite3.Connection, text: str) -> list[str]:
+    return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {text}", defaultdict(lambda: None)).fetchall()]
+
+
+@pytest.mark.parametrize(("operation", "name", "text"), [s for s in statements() if s[0] != "audit"])
+def test_no_statement_looks_at_a_whole_table(large: sqlite3.Connection, operation: str, name: str, text: str) -> None:
+    scans = [
+        step
+        for step in plan_of(large, text)
+        if re.match(r"SCAN (?!CONSTANT|.*VIRTUAL TABLE|\(subquery|o$)", step) and not step.endswith(SMALL)
+    ]
+
+    assert not scans or (operation, name) in WHOLE_TABLE_IS_MEANT
+
+
+@pytest.mark.parametrize(
+    ("operation", "name", "index"),
+    [
+        ("claim", "lease", "aiq_jobs_ready"),
+        ("claim", "any_ready", "aiq_jobs_ready"),
+        ("sweeps", "due", "aiq_jobs_due"),
+        ("sweeps", "expired", "aiq_jobs_leases"),
+        ("sweeps", "timed_out", "aiq_jobs_timeouts"),
+        ("sweeps", "unheeded", "aiq_jobs_cancelling"),
+        ("fan_in", "open_edges", "aiq_edges_open"),
+        ("outbox", "children", "aiq_jobs_children"),
+    ],
+)
+def test_what_is_next_is_found_by_an_index_in_its_order(
+    large: sqlite3.Connection, operation: str, name: str, index: str
+) -> None:
+    plan = plan_of(large, sql.load(operation)[name])
+
+    assert any(f"USING INDEX {index}" in step or f"COVERING INDEX {index}" in step for step in plan), plan
+    assert operation == "outbox" or not any("ORDER BY" in step for step in plan), plan
+
+
+def test_the_fields_of_a_record_are_the_columns_that_are_read(large: sqlite3.Connection) -> None:
+    for name, fields in (("hot", rows.HOT), ("whole", rows.WHOLE)):
+        cursor = large.execute(sql.load("jobs")[name], {"ids": "[]", "ns": "[]"})
+        renamed = {"order_key": "key", "unique_key": "unique"}
+        columns = tuple(renamed.get(column[0], column[0]) for column in cursor.description)
+        assert columns[: len(fields)] == fields
+
+
+def test_the_states_of_the_schema_are_those_of_the_model() -> None:
+    schema = (migrate.FOLDER / "0001_jobs.sql").read_text(encoding="utf-8")
+    (states,) = re.findall(r"state IN \(([^)]*)\)", schema)
+
+    assert set(re.findall(r"'(\w+)'", states)) == {state.value for state in State}
+
+
+def test_every_table_and_index_of_ours_is_called_so(large: sqlite3.Connection) -> None:
+    names = [row[0] for row in large.execute("SELECT name FROM sqlite_master WHERE name NOT LIKE 'sqlite_%'")]
+
+    assert names
+    assert all(name.startswith("aiq_") for name in names)
+
+
+def test_every_file_of_statements_says_what_it_does_and_for_which_clauses() -> None:
+    for operation in sql.operations():
+        header = (sql.FOLDER / f"{operation}.sql").read_text(encoding="utf-8").split("-- name:")[0]
+        assert re.match(rf"-- {operation}: .+\.", header), operation
+        assert re.search(r"^-- spec: [A-Z]+-\d", header, re.MULTILINE), operation
+
+
+def test_every_check_of_the_audit_has_its_statement() -> None:
+    assert set(sql.load("audit")) == {*audit.CHECKS, "waiting", "file"}
+
+
+def test_every_statement_is_used() -> None:
+    sources = "\n".join(path.read_text(encoding="utf-8") for path, _ in modules())
+    unused = [(operation, name) for operation, name, _ in statements() if f'"{name}"' not in sources]
+
+    assert not unused
+
+
+def test_statements_are_static_text_with_named_parameters() -> None:
+    assert not [(operation, name) for operation, name, text in statements() if re.search(r"[?%{}]", text)]
+    for path, tree in modules():
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            if isinstance(call.func, ast.Attribute) and call.func.attr in {
+                "execute",
+                "executemany",
+                "rows",
+                "row",
+                "run",
+            }:
+                made = [a for a in call.args[:1] if isinstance(a, ast.JoinedStr | ast.BinOp)]
+                assert not made, f"{path.name}:{call.lineno}"
+
+
+def test_no_write_begins_as_a_read() -> None:
+    """A deferred transaction that comes to write is refused at once if somebody wrote since it began."""
+    begins = [
+        (path.name, node.value)
+        for path, tree in modules()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and re.match(r"BEGIN\b", node.value)
+    ]
+
+    assert sorted(begins) == [
+        ("atomic.py", "BEGIN"),
+        ("atomic.py", "BEGIN IMMEDIATE"),
+        ("migrate.py", "BEGIN EXCLUSIVE"),
+        ("opening.py", "BEGIN IMMEDIATE"),
+    ]
+
+
+def test_an_update_that_answers_is_read_to_its_end() -> None:
+    """A cursor that is left open forbids the commit; `rows` takes all of it."""
+    sources = "\n".join(path.read_text(encoding="utf-8") for path, _ in modules())
+    names = [name for _, name, text in statements() if "RETURNING" in text]
+
+    assert names
+    for name in names:
+        assert re.findall(rf'\.(\w+)\(\s*SQL\["{name}"\]', sources) == ["rows"], name
+
+
+def test_a_library_that_is_too_old_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+
+    with pytest.raises(Misconfigured, match=r"3\.35"):
+        migrate.check_library()
+
+
+def test_migrations_are_numbered_without_a_gap_and_applied_once() -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    numbers = list(migrate.migrations())
+
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert migrate.migrate(connection, "memory", 5) == numbers
+    assert migrate.migrate(connection, "memory", 6) == []
+    assert connection.execute("SELECT * FROM aiq_migrations").fetchall() == [(number, 5) for number in numbers]
+    connection.close()
+
+
+def test_a_migration_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    good = (migrate.FOLDER / "0001_jobs.sql").read_text(encoding="utf-8")
+    (tmp_path / "0001_jobs.sql").write_text(f"{good}\nCREATE TABLE aiq_jobs (again);\n", encoding="utf-8")
+    monkeypatch.setattr(migrate, "FOLDER", tmp_path)
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+
+    with pytest.raises(sqlite3.OperationalError, match="already exists"):
+        migrate.migrate(connection, "memory", 0)
+    assert not connection.in_transaction
+    assert connection.execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,)
+    connection.close()

@@ -1,0 +1,160 @@
+"""Wake-ups across processes. Two storages that are opened apart share nothing but the file, as two processes do."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from aiq.backends.sqlite import watch
+from aiq.backends.sqlite.storage import SQLiteStorage
+from aiq.testing.actions import GOOD, chunks, claim_one, end, enqueue_one, job
+from tests.backends.sqlite_files import opened, url_of
+
+LONG_MS = 60_000
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "jobs.db"
+
+
+@pytest.fixture
+async def here(path: Path) -> AsyncIterator[SQLiteStorage]:
+    async with opened(path) as storage:
+        yield storage
+
+
+@pytest.fixture
+async def there(path: Path, here: SQLiteStorage) -> AsyncIterator[SQLiteStorage]:
+    async with opened(path) as storage:
+        yield storage
+
+
+async def mark_of(storage: SQLiteStorage, topic: str) -> str:
+    return await storage.wait([topic], after=None, timeout_ms=0)
+
+
+async def test_a_job_that_is_enqueued_elsewhere_ends_a_wait_for_its_queue(
+    here: SQLiteStorage, there: SQLiteStorage
+) -> None:
+    mark = await mark_of(here, "queue:default")
+    waiting = asyncio.create_task(here.wait(["queue:default"], after=mark, timeout_ms=LONG_MS))
+    await asyncio.sleep(0)
+    await enqueue_one(there)
+
+    async with asyncio.timeout(10):
+        assert await waiting != mark
+
+
+async def test_what_changed_elsewhere_after_the_mark_and_before_the_wait_is_not_missed(
+    here: SQLiteStorage, there: SQLiteStorage
+) -> None:
+    mark = await mark_of(here, "queue:default")
+    await enqueue_one(there)
+
+    async with asyncio.timeout(10):
+        await here.wait(["queue:default"], after=mark, timeout_ms=LONG_MS)
+
+
+async def test_the_end_and_the_stream_of_a_job_are_told_to_those_who_watch_it(
+    here: SQLiteStorage, there: SQLiteStorage
+) -> None:
+    await enqueue_one(here)
+    run = await claim_one(there)
+    mark = await mark_of(here, "job:job")
+    async with asyncio.timeout(10):
+        await there.append(run.lease, chunks("one"))
+        mark = await here.wait(["job:job"], after=mark, timeout_ms=LONG_MS)
+        await end(there, run, GOOD)
+        await here.wait(["job:job"], after=mark, timeout_ms=LONG_MS)
+
+
+async def test_a_queue_that_is_resumed_elsewhere_is_told(here: SQLiteStorage, there: SQLiteStorage) -> None:
+    await here.pause("default")
+    mark = await mark_of(here, "queue:default")
+    await there.resume("default")
+
+    async with asyncio.timeout(10):
+        await here.wait(["queue:default"], after=mark, timeout_ms=LONG_MS)
+
+
+async def test_nobody_is_woken_for_a_job_of_somebody_else(here: SQLiteStorage, there: SQLiteStorage) -> None:
+    await here.enqueue([job("mine"), job("other")])
+    mark = await mark_of(here, "job:mine")
+    mine = asyncio.create_task(here.wait(["job:mine"], after=mark, timeout_ms=LONG_MS))
+    other = asyncio.create_task(here.wait(["job:other"], after=mark, timeout_ms=LONG_MS))
+    await asyncio.sleep(0)
+    await there.cancel(["other"])
+
+    async with asyncio.timeout(10):
+        await other
+    assert not mine.done()
+    mine.cancel()
+
+
+async def test_more_changes_than_can_be_named_wake_everybody(
+    here: SQLiteStorage, there: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_MANY", 3)
+    mark = await mark_of(here, "job:mine")
+    await there.enqueue([job(f"job {n}") for n in range(4)])
+
+    async with asyncio.timeout(10):
+        await here.wait(["job:mine"], after=mark, timeout_ms=LONG_MS)
+
+
+async def test_a_change_of_our_own_is_not_told_twice(here: SQLiteStorage) -> None:
+    await mark_of(here, "queue:default")
+    await enqueue_one(here)
+    mark = await mark_of(here, "queue:default")
+
+    assert here._home.news.seen == 1
+    assert await mark_of(here, "queue:default") == mark
+
+
+async def test_nobody_looks_while_nobody_waits(here: SQLiteStorage) -> None:
+    await mark_of(here, "queue:default")
+    assert here._watch._timer is not None
+    here._watch._tick()
+
+    assert here._watch._timer is None
+
+
+async def test_a_closed_storage_has_stopped_looking(path: Path) -> None:
+    async with opened(path) as storage:
+        await mark_of(storage, "queue:default")
+
+    assert storage._watch._timer is None
+    assert storage._watch._connection is None
+
+
+ENQUEUE = """
+import asyncio, sys
+from aiq.backends import open_storage
+from aiq.model import JobSpec
+
+async def main():
+    storage = await open_storage(sys.argv[1])
+    await storage.enqueue([JobSpec(id="job", task="work")])
+    await storage.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_another_process_wakes_this_one(path: Path, here: SQLiteStorage) -> None:
+    mark = await mark_of(here, "queue:default")
+    waiting = asyncio.create_task(here.wait(["queue:default"], after=mark, timeout_ms=LONG_MS))
+    producer = await asyncio.create_subprocess_exec(sys.executable, "-c", ENQUEUE, url_of(path), stderr=subprocess.PIPE)
+    _, complaint = await producer.communicate()
+    assert producer.returncode == 0, complaint
+    ended = time.monotonic()
+
+    async with asyncio.timeout(10):
+        await waiting
+    assert time.monotonic() - ended < 5
+    assert (await claim_one(here)).id == "job"
