@@ -9,6 +9,7 @@ import asyncio
 import atexit
 import sqlite3
 import threading
+import time
 import weakref
 from collections.abc import Callable
 from functools import partial
@@ -23,6 +24,7 @@ Work: TypeAlias = Callable[[sqlite3.Connection, Callable[[], bool]], T]
 
 _CACHED_STATEMENTS: Final = 256
 _EXIT_PATIENCE_S: Final = 2.0
+_LOOK_S: Final = 0.01
 
 
 class WorkConnection(aiosqlite.Connection):
@@ -69,10 +71,12 @@ class WorkConnection(aiosqlite.Connection):
             raise
 
     def drain(self, patience_s: float) -> None:
-        """Wait, in any thread, until what was sent so far is done."""
+        """Wait, in any thread, until what was sent so far is done; a connection that was closed has done it."""
         done = threading.Event()
         self._tx.put_nowait((None, done.set))
-        done.wait(patience_s)
+        until = time.monotonic() + patience_s
+        while self._thread.is_alive() and not done.wait(_LOOK_S) and time.monotonic() < until:
+            pass
 
 
 class _Errand(Generic[T]):
