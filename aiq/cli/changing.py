@@ -1,0 +1,103 @@
+"""Verbs by which a person steps in: send, cancel."""
+
+from argparse import ArgumentTypeError, Namespace
+from functools import partial
+
+import msgspec
+
+from aiq.bounds import MAX_BATCH
+from aiq.cli.exits import Exit
+from aiq.cli.output import Output
+from aiq.cli.verbs import Verbs, add_verb, asking
+from aiq.errors import Unavailable
+from aiq.job import fresh_id, until_known
+from aiq.model import CancelAnswer, Sent, State
+from aiq.storage import Storage
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Declare send and cancel."""
+    _add_send(verbs)
+    _add_cancel(verbs)
+
+
+def _add_send(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "send",
+        asking(_send),
+        help="send a signal to a job; if nothing waits for it yet, it is kept",
+        example="  aiq send 019a2b… approval true\n"
+        '  aiq send 019a2b… correction \'{"page": 3, "text": "…"}\'\n'
+        "  aiq send 019a2b… approval true --id ticket-4711     # twice is once",
+    )
+    parser.add_argument("id", metavar="ID", help="the job")
+    parser.add_argument("signal", metavar="SIGNAL", help="the name that the job waits for")
+    parser.add_argument("payload", metavar="JSON", type=_json, help="the value; a text needs its quotes: '\"yes\"'")
+    parser.add_argument(
+        "--id", dest="signal_id", metavar="SIGNAL_ID", help="what this message is known by: sent again, it counts once"
+    )
+
+
+def _add_cancel(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "cancel",
+        asking(_cancel),
+        help="cancel jobs and their children; one that runs is asked to stop",
+        example="  aiq cancel 019a2b… 019a2c…\n"
+        "  aiq cancel --force 019a2b…            # do not wait for its handler\n"
+        "  aiq ls --flow digest-7 --json --limit 1000 | jq -r .id | xargs aiq cancel",
+    )
+    parser.add_argument("ids", metavar="ID", nargs="+", help="the jobs")
+    parser.add_argument("--force", action="store_true", help="take running jobs from their workers, now")
+
+
+def _json(text: str) -> bytes:
+    """JSON from the command line, in the one form that is stored: so that a repeat is the same message."""
+    try:
+        return msgspec.json.encode(msgspec.json.decode(text))
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
+        raise ArgumentTypeError(f"{text!r} is not JSON ({error}); a text needs its quotes: '\"yes\"'") from error
+
+
+async def _send(storage: Storage, args: Namespace, output: Output) -> Exit:
+    signal_id = args.signal_id or fresh_id()
+    try:
+        sent = await until_known(lambda: storage.send(args.id, args.signal, signal_id, args.payload))
+    except Unavailable as error:
+        raise Unavailable(f"{error} To send it again, and once at most, add --id {signal_id}.") from error
+    fact = {"job_id": args.id, "signal": args.signal, "id": signal_id, "bound": sent.bound, "existed": sent.existed}
+    output.fact(fact, f"{_what_became(sent)} (id {signal_id})")
+    return Exit.DONE
+
+
+def _what_became(sent: Sent) -> str:
+    found = "sent before, and " if sent.existed else ""
+    return f"{found}taken by the job's wait" if sent.bound else f"{found}kept until the job waits for it"
+
+
+async def _cancel(storage: Storage, args: Namespace, output: Output) -> Exit:
+    status = Exit.DONE
+    for start in range(0, len(args.ids), MAX_BATCH):
+        batch: list[str] = args.ids[start : start + MAX_BATCH]
+        for answer in await until_known(partial(storage.cancel, batch, force=args.force)):
+            output.fact(
+                {"job_id": answer.job_id, "state": answer.state, "requested": answer.requested},
+                f"{answer.job_id}  {_what_was_done(answer)}",
+            )
+            if not _stops(answer):
+                status = Exit.NO
+    return status
+
+
+def _stops(answer: CancelAnswer) -> bool:
+    return answer.requested or answer.state is State.CANCELLED
+
+
+def _what_was_done(answer: CancelAnswer) -> str:
+    if answer.state is None:
+        return "not found"
+    if answer.state is State.CANCELLED:
+        return "cancelled"
+    return "asked to stop" if answer.requested else f"too late: it is {answer.state}"

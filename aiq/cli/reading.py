@@ -1,0 +1,168 @@
+"""Verbs that look at jobs: ls, show, count."""
+
+import time
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import AsyncIterator
+from typing import Final
+
+from aiq.bounds import MAX_PAGE
+from aiq.cli.exits import Exit
+from aiq.cli.facts import JOB_COLUMNS, error_lines, job_fact, job_lines, job_row, plain, whole_fact
+from aiq.cli.output import Output
+from aiq.cli.verbs import Verbs, add_verb, asking
+from aiq.errors import NotFound
+from aiq.model import JobFilter, JobRecord, State, Step
+from aiq.storage import Storage
+
+DEFAULT_LIMIT: Final = 50
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Declare ls, show and count."""
+    _add_ls(verbs)
+    _add_show(verbs)
+    _add_count(verbs)
+
+
+def _add_ls(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "ls",
+        asking(_ls),
+        help="list jobs in the order they were enqueued, oldest first",
+        example="  aiq ls --queue default --state dead --state waiting\n"
+        "  aiq ls --parent ID                    # the children of a job\n"
+        "  aiq ls --json --limit 1000 | jq -r .id",
+    )
+    parser.add_argument("--queue", help="only jobs of this queue")
+    parser.add_argument(
+        "--state",
+        action="append",
+        type=State,
+        choices=list(State),
+        metavar="STATE",
+        help=f"only jobs in this state; give it again for more. One of {', '.join(State)}",
+    )
+    parser.add_argument("--task", help="only jobs of this task")
+    parser.add_argument("--flow", help="only jobs of this flow")
+    parser.add_argument("--parent", metavar="ID", help="only children of this job")
+    parser.add_argument("--limit", type=positive, default=DEFAULT_LIMIT, help="at most so many (default: %(default)s)")
+
+
+def _add_show(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "show",
+        asking(_show),
+        help="show all about one job: state, attempts, errors, what it waits for, steps, times",
+        example="  aiq show 019a2b…\n  aiq show 019a2b… --payload --json | jq .result",
+    )
+    parser.add_argument("id", metavar="ID", help="the job")
+    parser.add_argument(
+        "--payload",
+        action="store_true",
+        help="also payload, result and the values of steps, which may hold personal data",
+    )
+
+
+def _add_count(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "count",
+        asking(_count),
+        help="count jobs by queue and state",
+        example="  aiq count\n  aiq count --queue default --json | jq .default.ready",
+    )
+    parser.add_argument("--queue", help="only this queue")
+
+
+def positive(text: str) -> int:
+    """A number from 1 up, for argparse."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number from 1 up")
+    return int(text)
+
+
+def now_ms() -> int:
+    """This host's time: for ages only, nothing is decided by it."""
+    return time.time_ns() // 1_000_000
+
+
+async def _ls(storage: Storage, args: Namespace, output: Output) -> Exit:
+    query = JobFilter(args.queue, frozenset(args.state or ()), args.task, args.flow, args.parent)
+    rows: list[list[str]] = []
+    shown, more = 0, False
+    async for record in _jobs(storage, query):
+        if more := shown == args.limit:
+            break
+        shown += 1
+        if output.json:
+            output.fact(job_fact(record))
+        else:
+            rows.append(job_row(record, now_ms()))
+    if not output.json:
+        output.table(JOB_COLUMNS, rows)
+    if more:
+        output.flush()
+        output.note(f"There are more than {shown}; raise --limit, or narrow by --queue, --state, --task or --flow.")
+    return Exit.DONE
+
+
+async def _jobs(storage: Storage, query: JobFilter) -> AsyncIterator[JobRecord]:
+    cursor: str | None = None
+    while True:
+        page = await storage.list(query, cursor=cursor)
+        for record in page.jobs:
+            yield record
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
+    (record,) = await storage.get([args.id])
+    if record is None:
+        raise NotFound(args.id)
+    steps = await _steps(storage, record.id)
+    output.fact(whole_fact(record, steps, payload=args.payload), *_told(record, steps, payload=args.payload))
+    return Exit.DONE
+
+
+async def _steps(storage: Storage, job_id: str) -> list[Step]:
+    steps: list[Step] = []
+    while True:
+        page = await storage.get_steps(job_id, after=steps[-1].key if steps else "")
+        steps += page
+        if len(page) < MAX_PAGE:
+            return steps
+
+
+def _told(record: JobRecord, steps: list[Step], *, payload: bool) -> list[str]:
+    """The job for people, a section for each of its parts."""
+    now = now_ms()
+    lines = [record.id, *(f"  {label:<9} {text}" for label, text in job_lines(record, now))]
+    if record.errors:
+        lines += ["errors", *(f"  {line}" for error in record.errors for line in error_lines(error, now))]
+    if steps:
+        lines += ["steps", *(_step_line(step, payload=payload) for step in steps)]
+    if payload:
+        lines += ["payload", f"  {plain(record.payload)}"]
+    if payload and record.result is not None:
+        lines += ["result", f"  {plain(record.result)}"]
+    return lines
+
+
+def _step_line(step: Step, *, payload: bool) -> str:
+    line = f"  {step.key}  {step.kind}, run {step.fence}, {len(step.value):,} bytes"
+    return f"{line}: {plain(step.value)}" if payload else line
+
+
+async def _count(storage: Storage, args: Namespace, output: Output) -> Exit:
+    counts = await storage.count(args.queue)
+    if output.json:
+        output.fact({queue: {state.value: number for state, number in by.items()} for queue, by in counts.items()})
+        return Exit.DONE
+    states = [state for state in State if any(state in by for by in counts.values())]
+    rows = [[queue, *(str(by.get(state, 0)) for state in states)] for queue, by in sorted(counts.items())]
+    output.table(["QUEUE", *(state.upper() for state in states)], rows)
+    return Exit.DONE

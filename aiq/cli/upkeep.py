@@ -1,0 +1,69 @@
+"""Verbs that concern the storage as a whole, or a queue of it: migrate, audit, pause, resume."""
+
+from argparse import Namespace
+
+from aiq.bounds import MAX_PAGE
+from aiq.cli.exits import Exit
+from aiq.cli.output import Output
+from aiq.cli.verbs import Verbs, add_verb, asking
+from aiq.storage import Storage
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Declare migrate, audit, pause and resume."""
+    add_verb(
+        verbs,
+        "migrate",
+        asking(_migrate, makes=True),
+        help="make the storage, or bring its schema up to date; safe to repeat, and while workers run",
+        example="  aiq migrate --url sqlite:///jobs.db",
+    )
+    add_verb(
+        verbs,
+        "audit",
+        asking(_audit),
+        help="look for anything stored that the specification forbids; only reads, but reads everything",
+        example="  aiq audit && echo clean",
+    )
+    pause = add_verb(
+        verbs,
+        "pause",
+        asking(_pause),
+        help="give out no more jobs of a queue; what runs goes on, and new jobs are accepted",
+        example="  aiq pause default",
+    )
+    resume = add_verb(verbs, "resume", asking(_resume), help="undo pause, at once", example="  aiq resume default")
+    for parser in (pause, resume):
+        parser.add_argument("queue", metavar="QUEUE", help="the queue")
+
+
+async def _migrate(storage: Storage, _: Namespace, output: Output) -> Exit:
+    # Opening is what migrates: whoever opens a storage must find the schema that his code works with.
+    output.fact({"url": storage.url}, f"{storage.url} is ready for this version of aiq.")
+    return Exit.DONE
+
+
+async def _audit(storage: Storage, _: Namespace, output: Output) -> Exit:
+    found = await storage.audit()
+    for violation in found:
+        output.fact(
+            {"clause": violation.clause, "job_id": violation.job_id, "text": violation.text},
+            f"{violation.clause}  {violation.job_id}  {violation.text}",
+        )
+    if len(found) == MAX_PAGE:
+        output.note("There may be more.")
+    if not found:
+        output.note("Nothing that the specification forbids.")
+    return Exit.NO if found else Exit.DONE
+
+
+async def _pause(storage: Storage, args: Namespace, output: Output) -> Exit:
+    await storage.pause(args.queue)
+    output.fact({"queue": args.queue, "paused": True}, f"Queue {args.queue} is paused.")
+    return Exit.DONE
+
+
+async def _resume(storage: Storage, args: Namespace, output: Output) -> Exit:
+    await storage.resume(args.queue)
+    output.fact({"queue": args.queue, "paused": False}, f"Queue {args.queue} is open.")
+    return Exit.DONE

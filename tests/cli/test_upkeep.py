@@ -1,0 +1,68 @@
+"""migrate, audit, pause, resume."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from aiq.storage import Storage
+from aiq.testing.actions import claim_some, enqueue_one
+from tests.cli.command import aiq, facts, said, within
+from tests.cli.conftest import Stored
+
+
+def test_migrate_makes_a_file_and_can_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        done = aiq("migrate", "--url", "sqlite:///new.db", folder=tmp_path)
+        assert (done.returncode, done.stdout) == (0, "sqlite:///new.db is ready for this version of aiq.\n")
+    assert (tmp_path / "new.db").exists()
+
+
+def test_migrate_is_a_fact_to_programs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert facts(said(capsys, "migrate", "--json")[1]) == [{"url": url}]
+
+
+def test_a_paused_queue_gives_no_job_until_it_is_resumed(url: str, stored: Stored) -> None:
+    stored(enqueue_one)
+
+    done = aiq("pause", "default", url=url)
+    assert (done.returncode, done.stdout) == (0, "Queue default is paused.\n")
+    assert within(url, lambda storage: claim_some(storage, 1)) == []
+
+    done = aiq("resume", "default", url=url)
+    assert (done.returncode, done.stdout) == (0, "Queue default is open.\n")
+    assert len(within(url, lambda storage: claim_some(storage, 1))) == 1
+
+
+def test_pause_and_resume_are_facts_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(enqueue_one)
+
+    assert facts(said(capsys, "pause", "bulk", "--json")[1]) == [{"queue": "bulk", "paused": True}]
+    assert facts(said(capsys, "resume", "bulk", "--json")[1]) == [{"queue": "bulk", "paused": False}]
+
+
+def test_a_clean_storage_is_a_yes(url: str, stored: Stored) -> None:
+    stored(enqueue_one)
+
+    done = aiq("audit", url=url)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == "Nothing that the specification forbids.\n"
+
+
+def test_what_the_specification_forbids_is_told_and_a_no(url: str, stored: Stored, tmp_path: Path) -> None:
+    async def enqueue(storage: Storage) -> None:
+        await enqueue_one(storage, "bad\x1b[2J")
+
+    stored(enqueue)
+    with sqlite3.connect(tmp_path / "jobs.db") as damage:
+        damage.execute("UPDATE aiq_jobs SET kept_signals = 7")
+    damage.close()
+
+    done = aiq("audit", url=url)
+    assert done.returncode == 1
+    clause, job_id, text = done.stdout.split(maxsplit=2)
+    assert job_id == "bad\\x1b[2J"
+
+    (fact,) = facts(aiq("audit", "--json", url=url).stdout)
+    assert (fact["clause"], fact["job_id"], fact["text"]) == (clause, "bad\x1b[2J", text.strip())
