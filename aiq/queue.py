@@ -204,6 +204,8 @@ class Queue:
 
     async def cancel(self, ids: Iterable[str], *, force: bool = False) -> list[CancelAnswer]:
         """Cancel any number of jobs of any queue, as `Job.cancel` does one. A missing one answers with state None."""
+        if isinstance(ids, str):
+            raise InvalidInput(f"Pass a list of ids: cancel([{ids!r}]). A text alone would be taken letter by letter.")
         answers: list[CancelAnswer] = []
         for batch in _parts(ids):
             answers += await self.storage.cancel(batch, force=force)

@@ -274,3 +274,11 @@ async def test_cancelling_takes_any_number_of_jobs(queue: aiq.Queue) -> None:
     assert {answer.state for answer in answers[:-1]} == {aiq.State.CANCELLED}
     assert answers[-1].state is None
     assert await queue.count() == {aiq.State.CANCELLED: MAX_BATCH + 10}
+
+
+async def test_one_id_where_many_are_meant_is_refused_and_not_taken_letter_by_letter(queue: aiq.Queue) -> None:
+    job = await queue.enqueue(shout.job("x"))
+
+    with pytest.raises(aiq.InvalidInput, match="Pass a list of ids"):
+        await queue.cancel(job.id)
+    assert await job.state() is aiq.State.READY
