@@ -1,0 +1,230 @@
+"""The pipeline: one job a document, a parent that composes and waits for a person, and a job that publishes.
+
+Nothing here knows about terminals, processes or the folder as it is now. What a task needs is in its arguments, and
+an argument that is large (a document) travels as the address of a file and its digest.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+import openai
+
+import aiq
+
+QUEUE: Final = "digest"
+APPROVAL: Final = aiq.Signal("approval", bool)
+"""A person says whether the draft may be published."""
+
+SUMMARY, OVERVIEW, DRAFT = "summary", "overview", "draft"
+"""Names of steps: what stands under them is there for good, whoever is killed."""
+
+MAX_ANSWER_TOKENS: Final = 1_000
+MAX_DOCUMENT_BYTES: Final = 200_000
+"""What is read of one document; models have limits too."""
+PROVIDER_TIMEOUT_S: Final = 120.0
+
+HOPELESS: Final = (
+    openai.BadRequestError,
+    openai.AuthenticationError,
+    openai.PermissionDeniedError,
+    openai.NotFoundError,
+    openai.UnprocessableEntityError,
+    FileNotFoundError,
+    PermissionError,
+)
+"""Asking again would get the same answer: the key, the model's name, or the file is wrong."""
+
+# A lease of 3 s is far too short for production (30 s is the default): here somebody watches how long it takes
+# until a killed worker's jobs go on. Many attempts, because whoever plays with `kill -9` uses up one each time.
+paid: Final = aiq.task(
+    queue=QUEUE,
+    lease=3,
+    retry=aiq.Retry(attempts=12, first_delay=0.5, max_delay=20, never=HOPELESS),
+    max_stalls=12,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A file below the folder of its plan, and what was in it when the plan was made."""
+
+    name: str
+    digest: str
+
+    def read(self, folder: str) -> str:
+        """Read the file again.
+
+        Raises:
+            Fatal: it has changed since; a digest of it would be a digest of something else.
+            OSError: it is gone.
+        """
+        content = (Path(folder) / self.name).read_bytes()
+        if content_digest(content) != self.digest:
+            raise aiq.Fatal(f"{self.name} has changed since this digest was started. Start again to digest it anew.")
+        return content[:MAX_DOCUMENT_BYTES].decode(errors="replace")
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be digested, by which model, and where to. The id of the job is made of all of it."""
+
+    folder: str
+    documents: tuple[Document, ...]
+    model: str
+    output: str
+    edition: int = 1
+    """Tells apart digests of the same content, when somebody wants another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a model answered, and what it counted."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A file that was written, once."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a digest ended. `published` is None when the person said no."""
+
+    overview: Answer
+    published: Published | None
+
+
+@paid
+async def digest(ctx: aiq.Context, plan: Plan) -> Outcome:
+    """Summarise every document, compose, ask a person, publish. It holds no worker while it waits."""
+    jobs = [summarize.job(plan.folder, document, plan.model) for document in plan.documents]
+    answers = await ctx.gather("documents", jobs, on_failure="continue")
+    if all(isinstance(answer, aiq.Failure) for answer in answers):
+        raise aiq.Fatal("No document could be summarised; the jobs of the documents say why.")
+    overview = await ctx.step(OVERVIEW, compose, ctx, plan, answers)
+    # Pure, and a step all the same: the person who approves reads it from there, and publishes what was read.
+    draft = await ctx.step(DRAFT, render, plan, overview, answers)
+    if not await ctx.wait_for(APPROVAL):
+        return Outcome(overview, None)
+    [published] = await ctx.gather("publication", [publish.job(plan.output, draft)])
+    return Outcome(overview, published)
+
+
+@paid
+async def summarize(ctx: aiq.Context, folder: str, document: Document, model: str) -> Answer:
+    """Summarise one document; the call is a step, so that it is paid once."""
+    return await ctx.step(SUMMARY, summary_of, ctx, folder, document, model)
+
+
+@aiq.task(queue=QUEUE, lease=3)
+def publish(output: str, markdown: str) -> Published:
+    """Write a file whole or not at all: under another name, to the disk, and only then under its own.
+
+    A worker that dies between the rename and the end of the job leaves a file that is right, and the job runs again.
+    It finds what it would write, and leaves it alone.
+    """
+    path, content = Path(output), markdown.encode()
+    if not (path.exists() and path.read_bytes() == content):
+        beside = path.with_name(f".{path.name}.part")
+        with beside.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+        _sync_folder(path.parent)
+    return Published(output, len(content), content_digest(content))
+
+
+TASKS: Final = (digest, summarize, publish)
+
+
+async def summary_of(ctx: aiq.Context, folder: str, document: Document, model: str) -> Answer:
+    """Ask a model for a summary of one document."""
+    question = "Summarise this document in at most eight sentences, in its own words where you can:"
+    return await ask(ctx, SUMMARY, model, question, [(document.name, document.read(folder))])
+
+
+async def compose(ctx: aiq.Context, plan: Plan, answers: Sequence[Answer | aiq.Failure]) -> Answer:
+    """Ask a model for an overview, from the summaries that there are."""
+    question = "These are summaries of the documents of one folder. Write an overview of the whole, a paragraph each:"
+    summaries = [
+        (document.name, answer.text)
+        for document, answer in zip(plan.documents, answers, strict=True)
+        if isinstance(answer, Answer)
+    ]
+    return await ask(ctx, OVERVIEW, plan.model, question, summaries)
+
+
+def render(plan: Plan, overview: Answer, answers: Sequence[Answer | aiq.Failure]) -> str:
+    """Put the page together that will be published."""
+    page = [f"# Digest of {Path(plan.folder).name}", overview.text]
+    for document, answer in zip(plan.documents, answers, strict=True):
+        text = answer.text if isinstance(answer, Answer) else f"*Not summarised: {answer.message}*"
+        page += [f"## {document.name}", text]
+    page.append(f"*{len(plan.documents)} documents, summarised by {plan.model}.*")
+    return "\n\n".join(page) + "\n"
+
+
+async def ask(ctx: aiq.Context, step: str, model: str, question: str, documents: Sequence[tuple[str, str]]) -> Answer:
+    """Ask a model, and pass its tokens on as they come.
+
+    Raises:
+        ConnectionError: the answer broke off; half an answer is none.
+    """
+    enclosed = "\n\n".join(f'<document name="{name}">\n{text}\n</document>' for name, text in documents)
+    stream = await _client().chat.completions.create(
+        model=model,
+        messages=[{"role": "user", "content": f"{question}\n\n{enclosed}"}],
+        max_completion_tokens=MAX_ANSWER_TOKENS,
+        stream=True,
+        stream_options={"include_usage": True},
+        extra_headers={"Idempotency-Key": ctx.idempotency_key(step)},
+    )
+    parts: list[str] = []
+    finished, tokens_in, tokens_out = False, 0, 0
+    async with stream:
+        async for chunk in stream:
+            if chunk.usage is not None:
+                tokens_in, tokens_out = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
+            for choice in chunk.choices:
+                finished = finished or choice.finish_reason is not None
+                if choice.delta.content:
+                    await ctx.emit(choice.delta.content)
+                    parts.append(choice.delta.content)
+    if not finished or not parts:
+        raise ConnectionError("The answer of the provider broke off.")
+    return Answer("".join(parts), tokens_in, tokens_out)
+
+
+def content_digest(content: bytes) -> str:
+    """SHA-256, in hexadecimal."""
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _client() -> openai.AsyncOpenAI:
+    # Address and key come from the environment, which the program that starts the worker has prepared. No retries
+    # here: a retry belongs to the queue, where it is counted, spread out, and survives the process.
+    return openai.AsyncOpenAI(max_retries=0, timeout=PROVIDER_TIMEOUT_S)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself survive a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
