@@ -10,7 +10,7 @@ from aiq.cli import changing, reading, streaming, upkeep, working
 from aiq.cli.exits import EXITS, Exit, exit_of
 from aiq.cli.output import Output, open_output
 from aiq.cli.verbs import add_common
-from aiq.errors import AiqError, Conflict
+from aiq.errors import AiqError, Conflict, InvalidInput
 
 _EPILOG = f"""\
 {EXITS}
@@ -31,9 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: the command line is wrong (2), or asked for help (0).
     """
-    args = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    args = build_parser().parse_args(words)
     output = open_output(json=args.json)
     try:
+        _check_text(words)
         status: Exit = args.run(args, output)
         output.flush()
     except AiqError as error:
@@ -61,6 +63,15 @@ def build_parser() -> ArgumentParser:
     for room in (working, reading, streaming, changing, upkeep):
         room.add_verbs(verbs)
     return parser
+
+
+def _check_text(words: Sequence[str]) -> None:
+    """Python hands on bytes that are no text in a form that no storage could keep."""
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInput(f"{word!r} is no text in the encoding of this terminal.") from error
 
 
 def _tell(error: AiqError, output: Output, *, debug: bool) -> None:

@@ -9,6 +9,7 @@ import sys
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 from shutil import get_terminal_size
 from typing import Final, TextIO, TypeAlias
 
@@ -45,6 +46,11 @@ class Output:
             padded = [padded_to(width, cell) for width, cell in zip(widths, row, strict=True)]
             self.out.write(f"{GAP.join(padded).rstrip()}\n")
 
+    def data(self, data: bytes) -> None:
+        """Bytes as they are, for a file or a pipe."""
+        self.out.flush()
+        self.out.buffer.write(data)
+
     def note(self, text: str) -> None:
         """A remark that is not part of the answer."""
         self.err.write(f"{escaped(text)}\n")
@@ -61,6 +67,9 @@ class Output:
 
 def open_output(*, json: bool) -> Output:
     """The standard streams, made to show what they have no letters for as a code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     width = get_terminal_size().columns if sys.stdout.isatty() else None
     return Output(json, sys.stdout, sys.stderr, width)
 

@@ -108,19 +108,19 @@ class _Screen:
 
     def end(self) -> None:
         """Begin a new line on the terminal if data has not ended one. A file gets its data and nothing else."""
-        if self._mid_line and self.output.width is not None:
+        if self._mid_line:
             self.output.out.write("\n")
             self.output.flush()
         self._mid_line = False
 
     def _write(self, data: bytes) -> None:
-        text = self._letters.decode(data)
-        # To a file the data goes as it is; on a terminal it must not be able to command anything.
-        shown = text if self.output.width is None else escaped(text, keep=_LAYOUT)
-        self.output.out.write(shown)
+        if self.output.width is None:
+            self.output.data(data)
+        elif text := escaped(self._letters.decode(data), keep=_LAYOUT):
+            # On a terminal it must not be able to command anything.
+            self.output.out.write(text)
+            self._mid_line = not text.endswith("\n")
         self.output.flush()
-        if shown:
-            self._mid_line = not shown.endswith("\n")
 
 
 def _taken_back(chunk: Chunk) -> str:

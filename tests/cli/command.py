@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -27,11 +27,12 @@ def environment(url: str | None) -> dict[str, str]:
     return kept | {"PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"} | ({"AIQ_URL": url} if url else {})
 
 
-def aiq(*words: str, url: str | None = None, folder: Path | None = None) -> Done:
+def aiq(*words: str, url: str | None = None, folder: Path | None = None, **variables: str) -> Done:
     """Run `aiq WORD…` as a process to its end."""
     command = [sys.executable, "-m", "aiq", *words]
+    settings = environment(url) | variables
     return subprocess.run(
-        command, env=environment(url), cwd=folder, capture_output=True, encoding="utf-8", timeout=60, check=False
+        command, env=settings, cwd=folder, capture_output=True, encoding="utf-8", timeout=60, check=False
     )
 
 
@@ -59,8 +60,3 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> tuple[int, str, str
     status = main(words)
     told = capsys.readouterr()
     return status, told.out, told.err
-
-
-def without_times(fact: Mapping[str, Any]) -> dict[str, Any]:
-    """A fact but for what differs from run to run."""
-    return {name: value for name, value in fact.items() if not name.endswith("_at_ms")}

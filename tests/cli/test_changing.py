@@ -25,10 +25,10 @@ def test_a_signal_is_taken_by_the_wait_that_stands_open(url: str, stored: Stored
     assert (step.key, step.value) == ("approval", b'{"ok":true}')
 
 
-def test_an_early_signal_is_kept_and_counts_once(url: str, stored: Stored) -> None:
+def test_an_early_signal_is_kept_and_counts_once(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(enqueue_one)
 
-    told = [facts(aiq("send", "job", "approval", "1", "--id", "mine", "--json", url=url).stdout) for _ in range(2)]
+    told = [facts(said(capsys, "send", "job", "approval", "1", "--id", "mine", "--json")[1]) for _ in range(2)]
 
     first = {"job_id": "job", "signal": "approval", "id": "mine", "bound": False, "existed": False}
     assert told == [[first], [{**first, "existed": True}]]
@@ -138,12 +138,10 @@ def test_to_cancel_twice_is_to_cancel_once(stored: Stored, capsys: pytest.Captur
         assert said(capsys, "cancel", "ready", "running")[0] == 0
 
 
-def test_force_ends_a_job_that_runs(url: str, stored: Stored) -> None:
+def test_force_ends_a_job_that_runs(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(one_ready_one_running_one_done)
 
-    done = aiq("cancel", "--force", "running", url=url)
-
-    assert (done.returncode, done.stdout) == (0, "running  cancelled\n")
+    assert said(capsys, "cancel", "--force", "running") == (0, "running  cancelled\n", "")
     assert within(url, lambda storage: states(storage, "running")) == [State.CANCELLED]
 
 

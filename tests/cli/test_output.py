@@ -5,6 +5,10 @@ import io
 import pytest
 
 from aiq.cli.output import Output, cells, escaped, padded_to
+from aiq.storage import Storage
+from aiq.testing.actions import enqueue_one
+from tests.cli.command import aiq
+from tests.cli.conftest import Stored
 
 
 def output(*, json: bool = False, width: int | None = None) -> tuple[Output, io.StringIO]:
@@ -81,6 +85,15 @@ def test_a_line_break_in_a_cell_does_not_break_the_row() -> None:
     made.table(["ID", "NOTE"], [["a\nb", "x"]])
 
     assert out.getvalue().splitlines()[1] == "a\\nb  x"
+
+
+def test_what_the_terminal_has_no_letters_for_is_shown_as_its_code(url: str, stored: Stored) -> None:
+    async def enqueue(storage: Storage) -> None:
+        await enqueue_one(storage, "jöb")
+
+    stored(enqueue)
+
+    assert "j\\xf6b  ready" in aiq("ls", url=url, PYTHONIOENCODING="ascii").stdout
 
 
 def test_a_fact_is_one_line_of_ascii() -> None:

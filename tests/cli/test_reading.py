@@ -192,10 +192,10 @@ def test_all_about_a_job_is_shown_for_people(url: str, stored: Stored) -> None:
     assert any(line.startswith("  finished  20") for line in lines)
 
 
-def test_all_about_a_job_is_told_to_programs(url: str, stored: Stored) -> None:
+def test_all_about_a_job_is_told_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(fail_after_a_step)
 
-    (fact,) = facts(aiq("show", "job", "--json", url=url).stdout)
+    (fact,) = facts(said(capsys, "show", "job", "--json")[1])
 
     (error,) = fact["errors"]
     assert (error["type"], error["message"], error["attempt"], error["cause"]) == (
@@ -290,7 +290,7 @@ def test_names_that_others_chose_cannot_command_the_terminal(
     assert SHOWN in said(capsys, "show", f"no{ESCAPE}")[2]
 
 
-def test_jobs_are_counted_by_queue_and_state(url: str, stored: Stored) -> None:
+def test_jobs_are_counted_by_queue_and_state(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(four_jobs)
 
     assert [line.split() for line in aiq("count", url=url).stdout.splitlines()] == [
@@ -298,7 +298,7 @@ def test_jobs_are_counted_by_queue_and_state(url: str, stored: Stored) -> None:
         ["bulk", "0", "1", "0"],
         ["default", "1", "1", "1"],
     ]
-    assert facts(aiq("count", "--json", url=url).stdout) == [
+    assert facts(said(capsys, "count", "--json")[1]) == [
         {"default": {"scheduled": 1, "ready": 1, "succeeded": 1}, "bulk": {"ready": 1}}
     ]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from aiq.cli import main
 from aiq.model import ChunkKind, JobRecord, NewChunk, Succeeded
 from aiq.storage import Storage
 from aiq.testing.actions import BAD, chunks, claim_one, end, enqueue_one, failed, start, value
@@ -44,10 +45,10 @@ def test_data_goes_to_stdout_and_a_reset_is_told_on_stderr(url: str, stored: Sto
     assert done.stderr == "[3] reset: 2 items (1-2) no longer count; the job runs again, and goes on below\n"
 
 
-def test_each_item_is_a_fact_to_programs(url: str, stored: Stored) -> None:
+def test_each_item_is_a_fact_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(two_runs)
 
-    items = facts(aiq("tail", "job", "--json", url=url).stdout)
+    items = facts(said(capsys, "tail", "job", "--json")[1])
 
     assert [{**item, "at_ms": 0} for item in items] == [
         {"number": 1, "kind": "data", "at_ms": 0, "fence": 1, "step": None, "text": "one "},
@@ -81,7 +82,7 @@ def test_log_lines_and_progress_are_remarks(stored: Stored, capsys: pytest.Captu
     ]
 
 
-def test_the_stream_of_a_dead_job_ends_with_a_no(url: str, stored: Stored) -> None:
+def test_the_stream_of_a_dead_job_ends_with_a_no(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     async def die(storage: Storage) -> None:
         run = await start(storage)
         await storage.append(run.lease, chunks("so far"))
@@ -90,9 +91,9 @@ def test_the_stream_of_a_dead_job_ends_with_a_no(url: str, stored: Stored) -> No
     stored(die)
 
     for words in ([], ["--no-follow"]):
-        done = aiq("tail", "job", *words, url=url)
-        assert (done.returncode, done.stdout) == (1, "so far")
-        assert done.stderr.startswith("aiq: Job job is dead (handler): ")
+        status, out, err = said(capsys, "tail", "job", *words)
+        assert (status, out) == (1, "so far")
+        assert err.startswith("aiq: Job job is dead (handler): ")
 
 
 def test_a_cancelled_job_without_a_stream_ends_with_a_no(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
@@ -223,6 +224,18 @@ def test_data_cannot_command_a_terminal_and_a_file_gets_it_as_it_is(url: str, st
 
     assert aiq("tail", "job", url=url).stdout == data
     assert on_a_terminal(url) == "tab\t, line\nred \\x1b[31m, über\n"
+
+
+def test_a_file_gets_bytes_that_are_no_text(stored: Stored, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    async def emit(storage: Storage) -> None:
+        run = await start(storage)
+        await storage.append(run.lease, [NewChunk(1, b"\xff\r\n\0")])
+        await end(storage, run, Succeeded(b"1"))
+
+    stored(emit)
+
+    assert main(["tail", "job"]) == 0
+    assert capfdbinary.readouterr().out == b"\xff\r\n\0"
 
 
 def test_void_ranges_are_told_one_by_one(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:

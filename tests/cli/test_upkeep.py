@@ -50,7 +50,9 @@ def test_a_clean_storage_is_a_yes(url: str, stored: Stored) -> None:
     assert done.stderr == "Nothing that the specification forbids.\n"
 
 
-def test_what_the_specification_forbids_is_told_and_a_no(url: str, stored: Stored, tmp_path: Path) -> None:
+def test_what_the_specification_forbids_is_told_and_a_no(
+    stored: Stored, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async def enqueue(storage: Storage) -> None:
         await enqueue_one(storage, "bad\x1b[2J")
 
@@ -59,10 +61,10 @@ def test_what_the_specification_forbids_is_told_and_a_no(url: str, stored: Store
         damage.execute("UPDATE aiq_jobs SET kept_signals = 7")
     damage.close()
 
-    done = aiq("audit", url=url)
-    assert done.returncode == 1
-    clause, job_id, text = done.stdout.split(maxsplit=2)
+    status, out, _ = said(capsys, "audit")
+    assert status == 1
+    clause, job_id, text = out.split(maxsplit=2)
     assert job_id == "bad\\x1b[2J"
 
-    (fact,) = facts(aiq("audit", "--json", url=url).stdout)
+    (fact,) = facts(said(capsys, "audit", "--json")[1])
     assert (fact["clause"], fact["job_id"], fact["text"]) == (clause, "bad\x1b[2J", text.strip())
