@@ -45,9 +45,9 @@ class Emitter:
         self._bytes = 0
         self._taken = 0
         self._stored = 0
-        self._pumping = False
         self._pump: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None
+        """Done with the append under way; None when there is none."""
         self._error: Exception | None = None
         self._told = False
 
@@ -67,10 +67,8 @@ class Emitter:
         self._taken += 1
         self._waiting.append(NewChunk(self._taken, data, kind, step))
         self._bytes += len(data)
-        if not self._pumping:
-            # Set before the task is made: an eager one runs at once, and may be over before it has a name.
-            self._pumping = True
-            self._pump = asyncio.create_task(self._append_all())
+        if self._turn is None:
+            self._start()
 
     async def flush(self) -> None:
         """Wait until all that was taken so far is stored.
@@ -80,7 +78,7 @@ class Emitter:
                 a job whose handler lives with a full stream can still complete.
         """
         last = self._taken
-        while self._pumping and self._stored < last:
+        while self._turn is not None and self._stored < last:
             await self._append_done()
         if not self._told:
             self._raise_error()
@@ -98,19 +96,31 @@ class Emitter:
 
     async def _append_done(self) -> None:
         # `wait`, not `await`: whoever is cancelled here must not cancel what others wait for too.
-        if self._pumping and self._turn is not None:
+        if self._turn is not None:
             await asyncio.wait({self._turn})
 
+    def _start(self) -> None:
+        # The turn before the task: an eager task runs at once, and may be over before it has a name.
+        self._turn = asyncio.get_running_loop().create_future()
+        self._pump = asyncio.create_task(self._append_all())
+        # A callback and no `finally`: a task that is cancelled before it began runs neither of its own lines.
+        self._pump.add_done_callback(self._stopped)
+
     async def _append_all(self) -> None:
-        try:
-            while self._waiting:
-                self._turn = turn = asyncio.get_running_loop().create_future()
-                try:
-                    await self._append(self._next_batch())
-                finally:
-                    turn.set_result(None)
-        finally:
-            self._pumping = False
+        while self._waiting:
+            await self._append(self._next_batch())
+            self._next_turn(asyncio.get_running_loop().create_future())
+
+    def _stopped(self, _: "asyncio.Task[None]") -> None:
+        self._next_turn(None)
+        if self._waiting:
+            self._start()
+
+    def _next_turn(self, turn: "asyncio.Future[None] | None") -> None:
+        """Wake those who wait for the append that is done; the others wait for the next one."""
+        done, self._turn = self._turn, turn
+        if done is not None:
+            done.set_result(None)
 
     async def _append(self, batch: list[NewChunk]) -> None:
         try:

@@ -1,0 +1,129 @@
+"""When housekeeping is done, and when not."""
+
+import asyncio
+from random import Random
+
+import pytest
+from aiq.engine.upkeep import FRUITLESS_MS, IDLE_MS, SPREAD_MS, Upkeep
+from aiq.errors import Corrupt, Unavailable
+from aiq.model import Upkept
+
+from tests.engine.world import World, virtually
+
+
+class Scripted:
+    """Answers what it is given, then that nothing is due; and notes when it was asked."""
+
+    def __init__(self, *answers: Upkept | Exception) -> None:
+        self._answers = list(answers)
+        self.asked_ms: list[int] = []
+
+    async def upkeep(self, limit: int = 1) -> Upkept:
+        self.asked_ms.append(round(asyncio.get_running_loop().time() * 1000))
+        answer = self._answers.pop(0) if self._answers else Upkept()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+async def run_for(upkeep: Upkeep, seconds: float) -> None:
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(seconds)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@virtually
+async def test_an_idle_worker_looks_a_few_times_a_minute(world: World) -> None:
+    storage = Scripted()
+
+    await run_for(Upkeep(storage, rng=Random(1)), 600)
+
+    gaps = [late - early for early, late in zip(storage.asked_ms, storage.asked_ms[1:], strict=False)]
+    assert all(IDLE_MS // 2 <= gap <= IDLE_MS for gap in gaps)
+    assert len(set(gaps)) > 10
+
+
+@virtually
+async def test_what_is_due_is_done_when_it_is_due_and_soon_after(world: World) -> None:
+    storage = Scripted(Upkept(next_due_ms=1_234))
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0)
+    upkeep.due_in(0)
+
+    await asyncio.sleep(2)
+    task.cancel()
+    await asyncio.wait({task})
+
+    first, second = storage.asked_ms
+    assert 1_234 <= second - first <= 1_234 + SPREAD_MS
+
+
+@virtually
+async def test_a_newer_answer_of_the_storage_counts_also_when_it_is_later(world: World) -> None:
+    storage = Scripted()
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0)
+    upkeep.due_in(500)
+    upkeep.due_in(2_000)
+
+    await asyncio.sleep(1.9)
+    assert storage.asked_ms == []
+    await asyncio.sleep(0.2)
+    assert len(storage.asked_ms) == 1
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@virtually
+async def test_a_full_round_is_followed_by_the_next_at_once(world: World) -> None:
+    storage = Scripted(*[Upkept(revoked=256, next_due_ms=0)] * 4)
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0)
+    upkeep.due_in(0)
+
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert storage.asked_ms == [0] * 5
+
+
+@virtually
+async def test_a_storage_that_always_has_something_due_and_never_does_it_is_not_asked_in_a_hot_loop(
+    world: World,
+) -> None:
+    storage = Scripted(*[Upkept(next_due_ms=0)] * 1_000)
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0)
+    upkeep.due_in(0)
+
+    await asyncio.sleep(10)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert len(storage.asked_ms) <= 10_000 // FRUITLESS_MS + 1
+
+
+@virtually
+async def test_an_outage_is_waited_for_with_growing_pauses_of_at_most_five_seconds(world: World) -> None:
+    storage = Scripted(*[Unavailable("away")] * 20)
+
+    await run_for(Upkeep(storage, rng=Random(1)), 600)
+
+    gaps = [late - early for early, late in zip(storage.asked_ms[:21], storage.asked_ms[1:21], strict=False)]
+    assert max(gaps) <= 5_000 + SPREAD_MS
+    assert gaps[0] < 200
+    assert len(storage.asked_ms) > 20
+
+
+@virtually
+async def test_a_storage_beyond_repair_ends_upkeep(world: World) -> None:
+    upkeep = Upkeep(Scripted(Corrupt("torn")), rng=Random(1))
+
+    with pytest.raises(Corrupt):
+        await upkeep.run()
