@@ -8,9 +8,10 @@ The option may be given several times; a backend is named by its factory, and is
 
 import asyncio
 import inspect
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import TypeAlias, cast
@@ -30,6 +31,10 @@ Backend: TypeAlias = Callable[[Clock], AbstractAsyncContextManager[Storage]]
 class _Named:
     name: str
     open: Backend
+
+    @property
+    def clauses(self) -> Collection[str] | None:
+        return getattr(self.open, "clauses", None)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -64,7 +69,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test that opens a storage once for each backend."""
+    """Run a test that opens a storage once for each backend.
+
+    A factory that names `clauses` is tried on the tests of these only; that is how mutants are tried.
+    """
     if "aiq_backend" not in metafunc.fixturenames:
         return
     addresses = metafunc.config.getoption("--aiq-backend")
@@ -72,10 +80,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         raise pytest.UsageError("Name a storage to try: --aiq-backend=MODULE:FACTORY")
     short = [address.rpartition(":")[2] for address in addresses]
     names = short if len(set(short)) == len(short) else addresses
+    proved = set(_clauses(metafunc.definition))
     backends = [_Named(name, _load(address)) for name, address in zip(names, addresses, strict=True)]
-    metafunc.parametrize("aiq_backend", backends, ids=names, indirect=True)
+    tried = [backend for backend in backends if backend.clauses is None or proved & set(backend.clauses)]
+    metafunc.parametrize("aiq_backend", tried, ids=[backend.name for backend in tried], indirect=True)
 
 
+def _clauses(item: pytest.Item) -> list[str]:
+    return [number for mark in item.iter_markers("clause") for number in mark.args]
+
+
+@cache
 def _load(address: str) -> Backend:
     module, colon, name = address.partition(":")
     if not colon:
@@ -149,8 +164,7 @@ class _Reporter:
     def pytest_itemcollected(self, item: pytest.Item) -> None:
         named = item.callspec.params.get("aiq_backend") if hasattr(item, "callspec") else None
         if isinstance(named, _Named):
-            clauses = [number for mark in item.iter_markers("clause") for number in mark.args]
-            item.user_properties.append(("aiq", (named.name, *clauses)))
+            item.user_properties.append(("aiq", (named.name, *_clauses(item))))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
@@ -166,7 +180,7 @@ class _Reporter:
         self._conformance.spend(backend, report.duration)
         verdict = _verdict(report)
         if verdict and not (report.skipped and self._given_up(backend)):
-            self._conformance.add(backend, report.nodeid, tuple(clauses), verdict)
+            self._conformance.add(backend, report.nodeid, tuple(clauses), verdict, _reason(report))
 
     def _given_up(self, backend: str) -> bool:
         return self._first_failure and bool(self._conformance.failed(backend))
@@ -182,6 +196,12 @@ class _Reporter:
 
 def _told(properties: list[tuple[str, object]]) -> tuple[str, ...]:
     return next((cast(tuple[str, ...], value) for key, value in properties if key == "aiq"), ())
+
+
+def _reason(report: pytest.TestReport) -> str:
+    """The first line of what went wrong, or nothing."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    return crash.message.partition("\n")[0] if crash is not None else ""
 
 
 def _verdict(report: pytest.TestReport) -> Verdict | None:

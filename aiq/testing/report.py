@@ -25,13 +25,16 @@ class Conformance:
     """What is known so far. A test counts once, however many of its phases are told; a failure outweighs the rest."""
 
     _verdicts: dict[tuple[str, str], tuple[Verdict, tuple[str, ...]]] = field(default_factory=dict)
+    _reasons: dict[tuple[str, str], str] = field(default_factory=dict)
     _seconds: dict[str, float] = field(default_factory=lambda: defaultdict(float))
 
-    def add(self, backend: str, test: str, clauses: tuple[str, ...], verdict: Verdict) -> None:
-        """Note what came of a test, or of a phase of it."""
+    def add(self, backend: str, test: str, clauses: tuple[str, ...], verdict: Verdict, reason: str = "") -> None:
+        """Note what came of a test, or of a phase of it; `reason` says in a line why it failed."""
         known, _ = self._verdicts.get((backend, test), (verdict, ()))
         worst = Verdict.FAILED if Verdict.FAILED in (known, verdict) else verdict
         self._verdicts[backend, test] = worst, clauses
+        if verdict is Verdict.FAILED:
+            self._reasons.setdefault((backend, test), reason)
 
     def spend(self, backend: str, seconds: float) -> None:
         """Note how long a phase of a test took."""
@@ -42,13 +45,9 @@ class Conformance:
         """Those that were tried, in order."""
         return list(dict.fromkeys(backend for backend, _ in self._verdicts))
 
-    def failed(self, backend: str) -> list[str]:
-        """The tests that a backend failed, in order."""
-        return [
-            test
-            for (tried, test), (verdict, _) in self._verdicts.items()
-            if tried == backend and verdict is Verdict.FAILED
-        ]
+    def failed(self, backend: str) -> dict[str, str]:
+        """The tests that a backend failed, in order, with the reason of each."""
+        return {test: reason for (tried, test), reason in self._reasons.items() if tried == backend}
 
     def by_clause(self) -> dict[str, dict[str, Tally]]:
         """Clause, then backend, then how many tests came out how."""

@@ -192,7 +192,7 @@ async def test_the_siblings_of_a_failed_child_are_cancelled_where_they_stand(sto
     assert await states(storage, "runs", "parent") == [S.SUCCEEDED, S.READY]
 
 
-@clause("STREAM-1", "STREAM-4")
+@clause("STREAM-1", "STREAM-4", "STREAM-9")
 async def test_a_reader_at_the_fortieth_item_is_told_that_all_of_them_are_void(storage: Storage) -> None:
     run = await start(storage)
     await storage.append(run.lease, chunks(*(f"old {n}" for n in range(40))))

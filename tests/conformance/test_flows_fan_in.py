@@ -52,8 +52,8 @@ async def test_the_end_of_a_job_flips_a_sweep_of_edges_and_upkeep_the_rest(stora
     total = bounds.MAX_FLIPS + 10
     await enqueue_one(storage, "root")
     specs = [job(f"leaf {n:03}", depends_on=("root",)) for n in range(total)]
-    for part in (specs[: bounds.MAX_BATCH], specs[bounds.MAX_BATCH :]):
-        await storage.enqueue(list(reversed(part)))
+    for part in (specs[bounds.MAX_BATCH :], specs[: bounds.MAX_BATCH]):
+        await storage.enqueue(part)
 
     await end_one(storage, GOOD)
 

@@ -12,7 +12,6 @@ from aiq.testing.actions import (
     claim_one,
     claim_some,
     end,
-    end_one,
     enqueue_one,
     failed,
     get_one,
@@ -186,9 +185,9 @@ async def test_an_empty_claim_does_not_make_the_worker_forget_its_last(storage: 
 
 @clause("CLAIM-6")
 async def test_jobs_are_given_by_band_then_lane_then_position(storage: Storage) -> None:
-    await enqueue_one(storage, "returned")
-    await end_one(storage, Released())
+    returned = await start(storage, "returned")
     await storage.enqueue([job(f"{band} {n}", band=band) for n in (1, 2) for band in reversed(Band)])
+    await end(storage, returned, Released())
 
     runs = await claim_some(storage, 20)
 

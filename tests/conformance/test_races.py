@@ -300,6 +300,7 @@ async def test_workers_that_claim_and_settle_at_once_run_every_job_to_its_end(st
         while claimed := await claim(one, wish(4, worker=worker)):
             for run in claimed:
                 runs[run.id, run.fence] += 1
+                assert run.fence <= 2
                 await end(one, run, failed() if run.fence == 1 else Succeeded(run.id.encode()))
 
     async with crowd(storage) as faces:

@@ -20,12 +20,14 @@ from aiq.model import (
 )
 from aiq.storage import Storage
 from aiq.testing.actions import (
+    GOOD,
     claim_one,
     claim_some,
     end,
     end_one,
     enqueue_one,
     failed,
+    fan_out,
     get_one,
     job,
     keep_up,
@@ -127,6 +129,17 @@ async def test_what_is_no_failure_is_not_counted(storage: Storage, clock: Clock,
 
     again = await claim_one(storage)
     assert (again.id, again.fence, again.failures, again.stalls, again.errors) == ("job", 2, 0, 0, ())
+
+
+@clause("RETRY-5")
+async def test_waiting_for_children_is_no_failure(storage: Storage) -> None:
+    await fan_out(storage, "child")
+    waiting = await get_one(storage, "parent")
+
+    await end_one(storage, GOOD, "children")
+
+    for record in (waiting, await claim_one(storage)):
+        assert (record.id, record.failures, record.stalls, record.errors) == ("parent", 0, 0, ())
 
 
 @clause("RETRY-6")
@@ -240,6 +253,16 @@ async def test_every_failure_is_written_down_with_its_time_fence_and_attempt(sto
         3,
         2,
     )
+
+
+@clause("RETRY-10", "RETRY-3")
+async def test_the_error_of_a_death_is_written_down_too(storage: Storage) -> None:
+    run = await start(storage)
+
+    await end(storage, run, Died(JobError(type="Fatal", message="m", cause=Cause.PAYLOAD)))
+
+    (error,) = (await get_one(storage)).errors
+    assert (error.type, error.cause, error.fence, error.attempt) == ("Fatal", Cause.PAYLOAD, 1, 1)
 
 
 @clause("RETRY-10")

@@ -229,6 +229,20 @@ async def test_what_one_run_emitted_in_a_step_that_another_saved_is_void(storage
     assert await the_resets(storage) == [[[1, 1]]]
 
 
+@clause("STREAM-4", "STREAM-5")
+async def test_a_step_saved_by_a_run_that_emitted_nothing_in_it_saves_nothing_of_an_earlier_run(
+    storage: Storage,
+) -> None:
+    run = await start(storage)
+    await storage.append(run.lease, chunks("1", step="write"))
+    run = await run_again(storage, run)
+    await storage.save_step(run.lease, value("write"))
+
+    await storage.append(run.lease, chunks("3"))
+
+    assert await the_resets(storage) == [[[1, 1]]]
+
+
 @clause("STREAM-4")
 async def test_a_log_line_between_them_does_not_save_data_from_being_void(storage: Storage) -> None:
     run = await start(storage)
@@ -369,8 +383,9 @@ async def test_a_stream_is_read_from_any_number_a_page_at_a_time(storage: Storag
     await storage.append(run.lease, chunks(*(str(n) for n in range(1, 8))))
 
     seen: list[int] = []
-    while page := (await storage.read("job", after=seen[-1] if seen else 0, limit=3)).chunks:
-        assert len(page) <= 3
+    for size in (3, 3, 1, 0):
+        page = (await storage.read("job", after=seen[-1] if seen else 0, limit=3)).chunks
+        assert len(page) == size
         seen += [chunk.number for chunk in page]
 
     assert seen == [1, 2, 3, 4, 5, 6, 7]

@@ -1,0 +1,122 @@
+"""Wrong storages, to measure the conformance suite with: the reference, each with one fault.
+
+A mutant is data: a few lines of the reference, or of the rules, and what stands there instead. It is loaded as a
+copy of the packages that hold them, so that the true ones go on beside it. The reference would notice many of its
+own faults; a mutant does not: its audit finds nothing, and its table of states forbids nothing, so that the suite
+has to see each fault from outside.
+
+Each mutant is a backend for pytest, `--aiq-backend=aiq.testing.mutants:NAME`, and is tried on the tests of the
+clauses that it breaks.
+"""
+
+import importlib.util
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from importlib import import_module
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Final
+
+import aiq.backends.memory.storage
+import aiq.rules
+from aiq.storage import Storage
+from aiq.testing.clock import Clock
+from aiq.testing.mutants import flows, jobs, runs, storage, streams
+from aiq.testing.mutants.mutant import Edit, Mutant
+
+COPIED: Final = ("aiq.backends.memory", "aiq.rules")
+BLIND: Final = (
+    Edit("aiq.rules.states", "    row = TRANSITIONS[number]\n", "    return\n    row = TRANSITIONS[number]\n"),
+    Edit("aiq.backends.memory.audit", "    check_limit(limit)\n", "    check_limit(limit)\n    return []\n"),
+)
+MUTANTS: Final[dict[str, Mutant]] = {
+    **jobs.MUTANTS,
+    **runs.MUTANTS,
+    **flows.MUTANTS,
+    **streams.MUTANTS,
+    **storage.MUTANTS,
+}
+
+
+class MutantBackend:
+    """Opens a mutant. `clauses` tells the plugin which tests it is tried on; None is all of them."""
+
+    def __init__(self, clauses: tuple[str, ...] | None, edits: tuple[Edit, ...]) -> None:
+        self.clauses = clauses
+        self._edits = edits
+        self._module: ModuleType | None = None
+
+    @asynccontextmanager
+    async def __call__(self, clock: Clock) -> AsyncIterator[Storage]:
+        """Open it, empty."""
+        if self._module is None:
+            self._module = _load(self._edits)
+        opened: Storage = await self._module.open_memory("memory://", clock)
+        try:
+            yield opened
+        finally:
+            await opened.close()
+
+
+def __getattr__(name: str) -> MutantBackend:
+    """Mutants by name, for pytest; `control` is the blind reference without any fault."""
+    if name == "control":
+        return MutantBackend(None, BLIND)
+    if name in MUTANTS:
+        return MutantBackend(MUTANTS[name].clauses, (*BLIND, *MUTANTS[name].edits))
+    raise AttributeError(name)
+
+
+def _load(edits: tuple[Edit, ...]) -> ModuleType:
+    """Import the copied packages once more, with the edits, and leave `sys.modules` as it was."""
+    finder = _Finder(edits)
+    originals = _forget_copied()
+    sys.meta_path.insert(0, finder)
+    try:
+        module = import_module("aiq.backends.memory.storage")
+    finally:
+        sys.meta_path.remove(finder)
+        _forget_copied()
+        sys.modules.update(originals)
+        # An import also makes a package an attribute of the one it is in.
+        aiq.rules, aiq.backends.memory = originals["aiq.rules"], originals["aiq.backends.memory"]
+    assert not finder.unused, f"nothing imported {finder.unused}"
+    return module
+
+
+def _forget_copied() -> dict[str, ModuleType]:
+    return {name: sys.modules.pop(name) for name in list(sys.modules) if name.startswith(COPIED)}
+
+
+class _Finder(MetaPathFinder):
+    """Finds the modules to be edited; the others are found as always."""
+
+    def __init__(self, edits: tuple[Edit, ...]) -> None:
+        self._edits = edits
+        self.unused = {edit.module for edit in edits}
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        found = PathFinder.find_spec(fullname, path, target) if fullname in self.unused else None
+        if found is None or found.origin is None:
+            return None
+        self.unused.discard(fullname)
+        loader = _Edited(fullname, found.origin, [edit for edit in self._edits if edit.module == fullname])
+        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
+
+
+class _Edited(SourceFileLoader):
+    def __init__(self, name: str, path: str, edits: list[Edit]) -> None:
+        super().__init__(name, path)
+        self._own_edits = edits
+
+    def get_code(self, fullname: str) -> CodeType:
+        source = self.get_data(self.path).decode()
+        for edit in self._own_edits:
+            if source.count(edit.old) != 1:
+                raise ImportError(f"{fullname} has not one, but {source.count(edit.old)} times: {edit.old!r}")
+            source = source.replace(edit.old, edit.new)
+        return compile(source, self.path, "exec")

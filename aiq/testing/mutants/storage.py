@@ -1,0 +1,179 @@
+"""Faults of chapter 9: atomicity, repeats, cancellation, listing, pausing, wake-ups, siblings, bytes."""
+
+from typing import Final
+
+from aiq.testing.mutants.mutant import Mutant, mutant
+
+MUTANTS: Final[dict[str, Mutant]] = {
+    "an_exchange_claims_before_it_settles": mutant(
+        "STORE-1",
+        (
+            "exchange",
+            (
+                "    settled = tuple([settle(tx, settlement) for settlement in settlements])\n"
+                "    claimed = claim(tx, request) if request is not None else ()\n"
+            ),
+            (
+                "    claimed = claim(tx, request) if request is not None else ()\n"
+                "    settled = tuple([settle(tx, settlement) for settlement in settlements])\n"
+            ),
+        ),
+    ),
+    "an_exchange_is_two_steps": mutant(
+        "STORE-3",
+        (
+            "storage",
+            "        return await self._run(exchange, settlements, claim)\n",
+            (
+                "        first = await self._run(exchange, settlements, None)\n"
+                "        second = await self._run(exchange, (), claim)\n"
+                "        return Exchanged(first.settled, second.claimed, second.next_due_ms)\n"
+            ),
+        ),
+    ),
+    "a_batch_is_stored_job_by_job": mutant(
+        "STORE-3",
+        (
+            "storage",
+            "        return await self._run(enqueue, batch, parent)\n",
+            "        return [(await self._run(enqueue, [spec], parent))[0] for spec in batch]\n",
+        ),
+    ),
+    "a_cancel_is_made_job_by_job": mutant(
+        "STORE-1",
+        (
+            "storage",
+            "        return await self._run(cancel, job_ids, force=force)\n",
+            "        return [(await self._run(cancel, [job_id], force=force))[0] for job_id in job_ids]\n",
+        ),
+    ),
+    "a_cancelled_operation_leaves_a_trace": mutant(
+        "STORE-3",
+        (
+            "storage",
+            (
+                "        await asyncio.sleep(0)\n        self._check_open()\n"
+                "        home = self._home\n        with home.lock:"
+            ),
+            (
+                "        self._check_open()\n        home = self._home\n"
+                "        try:\n            await asyncio.sleep(0)\n"
+                "        except asyncio.CancelledError:\n"
+                "            home.tables.position += 1\n            raise\n        with home.lock:"
+            ),
+        ),
+    ),
+    "an_append_sent_again_is_a_conflict": mutant(
+        "STORE-2", ("append", "(first.kind, first.data, first.step) != (chunk.kind, chunk.data, chunk.step)", "True")
+    ),
+    "an_enqueue_sent_again_is_a_conflict": mutant(
+        "STORE-2", ("enqueue", "elif standing.digest != spec.digest:", "else:")
+    ),
+    "a_pause_is_over_when_something_ends": mutant(
+        "STORE-4",
+        (
+            "ending",
+            "    flip_edges(tx, ended, MAX_FLIPS)\n",
+            "    flip_edges(tx, ended, MAX_FLIPS)\n    tx.tables.paused.discard(ended.queue)\n",
+        ),
+    ),
+    "a_queue_is_paused_for_ever": mutant("STORE-4", ("pause", "    tx.tables.paused.discard(queue)\n", "")),
+    "an_exchange_of_nothing_sweeps": mutant(
+        "STORE-5",
+        ("exchange", "    return Exchanged(settled,", "    promote(tx, 256)\n    return Exchanged(settled,"),
+        ("exchange", "import next_due_ms\n", "import next_due_ms, promote\n"),
+    ),
+    "nobody_is_woken": mutant("STORE-6", ("storage", "        home.wakeups.notify(tx.topics)\n", "")),
+    "nobody_is_woken_by_a_job": mutant("STORE-6", ("transition", "    tx.topics.add(job_topic(moved.id))\n", "")),
+    "nobody_is_woken_by_a_chunk": mutant("STORE-6", ("append", "    tx.topics.add(job_topic(record.id))\n", "")),
+    "nobody_is_woken_by_a_job_that_comes_back": mutant(
+        "STORE-6", ("transition", "    if before is None or moved.state is State.READY:\n", "    if before is None:\n")
+    ),
+    "a_sibling_is_another_storage": mutant(
+        "STORE-7",
+        (
+            "storage",
+            "        return type(self)(self._home)\n",
+            "        return type(self)(Home(self._home.url, self._home.clock))\n",
+        ),
+    ),
+    "closing_a_sibling_closes_all": mutant(
+        "STORE-7",
+        (
+            "storage",
+            "                home.holders -= 1\n",
+            "                home.holders -= 1\n                home.tables.__init__()\n",
+        ),
+    ),
+    "a_listing_goes_by_id": mutant(
+        "STORE-8",
+        (
+            "data",
+            "for job_id in islice(self.order, after, None))",
+            "for job_id in islice(sorted(self.order), after, None))",
+        ),
+    ),
+    "a_page_skips_a_job": mutant(
+        "STORE-8",
+        ("list", "tx.tables.numbers[jobs[-1].id] + 1)", "tx.tables.numbers[jobs[-1].id] + 2)"),
+    ),
+    "a_cursor_counts_what_the_page_left_out": mutant(
+        "STORE-8",
+        (
+            "list",
+            "str(tx.tables.numbers[jobs[-1].id] + 1) if more",
+            "str(_place(cursor) + limit) if more",
+        ),
+    ),
+    "a_listing_ignores_the_flow": mutant("STORE-8", ("list", "        (query.flow, record.flow),\n", "")),
+    "a_listing_ignores_the_states": mutant(
+        "STORE-8", ("list", "(not query.states or record.state in query.states) and", "")
+    ),
+    "any_number_of_jobs_is_read": mutant(
+        "STORE-9", ("get", '    check_count("list of jobs", len(job_ids), MAX_PAGE)\n', "")
+    ),
+    "any_number_of_jobs_is_enqueued": mutant(
+        "STORE-9", ("rules.validation", '    check_count("batch", len(batch), bounds.MAX_BATCH)\n', "")
+    ),
+    "a_batch_may_have_any_weight": mutant(
+        "STORE-9", ("rules.validation", "    if size > bounds.MAX_BATCH_BYTES:\n", "    if False:\n")
+    ),
+    "an_empty_result_is_none": mutant(
+        "STORE-10",
+        (
+            "settle",
+            "result=outcome.result if isinstance(outcome, Succeeded)",
+            "result=(outcome.result or None) if isinstance(outcome, Succeeded)",
+        ),
+    ),
+    "bytes_that_are_no_text_are_mended": mutant(
+        "STORE-10",
+        ("items", "Chunk(number, kind, data,", 'Chunk(number, kind, data.decode(errors="replace").encode(),'),
+    ),
+    "answers_leave_out_what_is_not_there": mutant(
+        "STORE-11",
+        (
+            "get",
+            "return [tx.tables.jobs.get(job_id) for job_id in job_ids]",
+            "return [tx.tables.jobs[job_id] for job_id in job_ids if job_id in tx.tables.jobs]",
+        ),
+    ),
+    "answers_come_in_the_order_of_the_ids": mutant(
+        "STORE-11", ("cancel", "for job_id in job_ids]", "for job_id in sorted(job_ids)]")
+    ),
+    "a_refused_settlement_is_raised": mutant(
+        "STORE-12",
+        (
+            "settle",
+            "    if isinstance(record, LeaseLost):\n        return record\n",
+            "    if isinstance(record, LeaseLost):\n        raise record\n",
+        ),
+    ),
+    "a_foreign_error_leaves_the_storage": mutant(
+        "STORE-12",
+        ("rules.validation", "        raise InvalidName(kind, name)\n", "        raise RuntimeError(name)\n"),
+    ),
+    "a_job_forgets_its_tenant": mutant(
+        "ENQ-1", ("enqueue", "        **content,\n", '        **{**content, "tenant": ""},\n')
+    ),
+}
