@@ -14,7 +14,7 @@ from rich.console import Console
 
 import aiq
 from examples.digesting.folder import NothingToDigest
-from examples.digesting.processes import ROOT, CannotStart
+from examples.digesting.processes import ROOT, ProcessFailed
 from examples.digesting.program import Options, run
 from examples.digesting.report import EXITS, Exit, Report
 from examples.digesting.show import Show
@@ -45,7 +45,7 @@ def main() -> int:
         return Exit.INTERRUPTED
     except asyncio.CancelledError:
         return Exit.TERMINATED
-    except (*USAGE_ERRORS, CannotStart, aiq.AiqError, ExceptionGroup) as error:
+    except (*USAGE_ERRORS, ProcessFailed, aiq.AiqError, ExceptionGroup) as error:
         return _failed(error, console)
     if arguments.json:
         sys.stdout.write(msgspec.json.encode(report).decode() + "\n")
@@ -64,7 +64,7 @@ async def _until_terminated(options: Options, show: Show) -> Report:
 def _failed(error: BaseException, console: Console) -> Exit:
     """Say what went wrong, in the words of the error itself; one of ours says what to do."""
     leaf = next(_leaves(error))
-    if not isinstance(leaf, (*USAGE_ERRORS, CannotStart, aiq.AiqError)):
+    if not isinstance(leaf, (*USAGE_ERRORS, ProcessFailed, aiq.AiqError)):
         raise error
     console.print(f"[bold red]{type(leaf).__name__}[/]: ", end="")
     console.print(str(leaf), markup=False, soft_wrap=True)

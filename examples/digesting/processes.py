@@ -19,8 +19,8 @@ MAX_WORKERS: Final = 50
 """Somebody may be playing with `kill -9`; beyond this it is a fault."""
 
 
-class CannotStart(Exception):
-    """A process ended, or was silent, before it was ready; the text has its last words."""
+class ProcessFailed(Exception):
+    """A process that we need ended, or was never ready; the text has its last words."""
 
 
 class Child:
@@ -39,6 +39,11 @@ class Child:
     def pid(self) -> int:
         """Its process id."""
         return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
 
     def kill(self) -> None:
         """SIGKILL: it can neither hear nor refuse it."""
@@ -62,7 +67,7 @@ async def start(
     """Start `python -m module`, and wait until it says, by a line of JSON, that it is ready.
 
     Raises:
-        CannotStart: see there.
+        ProcessFailed: see there.
     """
     path = os.pathsep.join(filter(None, [str(ROOT), environment.get("PYTHONPATH")]))
     process = await asyncio.create_subprocess_exec(
@@ -75,12 +80,16 @@ async def start(
         start_new_session=True,
     )
     assert process.stdout is not None
+    assert process.stdin is not None
     try:
         async with asyncio.timeout(START_S):
             ready = json.loads(await process.stdout.readline())
+    except asyncio.CancelledError:
+        process.stdin.close()
+        raise
     except (TimeoutError, ValueError) as error:
         await _end(process)
-        raise CannotStart(f"{module} did not start: {await _last_words(process)}") from error
+        raise ProcessFailed(f"{module} did not start: {await _last_words(process)}") from error
     return Child(process, ready, hear)
 
 
@@ -106,7 +115,7 @@ class Crew:
         """Start a worker, and another one whenever it dies. Ends by cancellation only, and then leaves none behind.
 
         Raises:
-            CannotStart: a worker cannot even begin, or too many have died.
+            ProcessFailed: a worker cannot even begin, or too many have died.
         """
         try:
             for number in range(1, MAX_WORKERS + 1):
@@ -115,12 +124,12 @@ class Crew:
                 how = await self._worker.ended()
                 self._worker = None
                 self.died += 1
-                self._tell(f"Worker {number} {how}. What it was at will be free when its leases end.")
+                self._tell(f"Worker {number} {how}. What it was doing can be claimed again when its leases end.")
                 await self._bury()
         finally:
             if self._worker is not None:
                 await self._worker.stop()
-        raise CannotStart(f"{MAX_WORKERS} workers have died. Something other than a demonstration is wrong.")
+        raise ProcessFailed(f"{MAX_WORKERS} workers have died. Something other than a demonstration is wrong.")
 
     def kill(self) -> None:
         """Kill the worker, if there is one."""

@@ -17,14 +17,13 @@ from aiq.testing.provider import Entry, read_ledger
 from examples.digesting import prove
 from examples.digesting.asking import ask_person
 from examples.digesting.folder import job_id, make_plan
-from examples.digesting.processes import ROOT, Child, Crew, start
+from examples.digesting.processes import ROOT, Child, Crew, ProcessFailed, start
 from examples.digesting.prove import Epoch, Proof
 from examples.digesting.report import Report, calls_of, documents_of
 from examples.digesting.show import Show
 from examples.digesting.tasks import APPROVAL, DRAFT, OVERVIEW, QUEUE, SUMMARY, Outcome, Plan, Published, digest
 from examples.digesting.watch import LOOKS_PER_S, Picture, Watch, changes
 
-SLOTS: Final = 4
 DECISION: Final = "decision"
 """The id of the signal. One that is sent twice under one id counts once: two starts cannot decide differently."""
 
@@ -48,7 +47,7 @@ async def run(options: Options, show: Show) -> Report:
     """Do one start, from the folder to the report.
 
     Raises:
-        NothingToDigest, OSError, CannotStart, AiqError: each with a text that says what to do.
+        NothingToDigest, OSError, ProcessFailed, AiqError: each with a text that says what to do.
     """
     began, earlier_calls = time.monotonic(), len(_ledger(options))
     async with aiq.Queue(options.url, QUEUE) as queue:
@@ -96,9 +95,9 @@ class Start:
                 self._show.begin(self._plan, first, existed=self._job.existed)
                 if not first.digest.state.terminal:
                     self._epochs.append(await self._epoch())
-                    async with self._environment() as environment:
+                    async with self._provider() as (environment, provider):
                         crew = Crew(lambda: self._hire(environment), self._bury, self._show.tell)
-                        last = await self._with(crew, seen, first)
+                        last = await self._with(crew, provider, seen, first)
             finally:
                 seen.stop()
         return first, last
@@ -113,12 +112,14 @@ class Start:
         accounts = prove.judge(entries, self._keys(picture), self._epochs)
         return Proof(accounts, len(self._epochs) - 1, len(entries) - calls, unchanged)
 
-    async def _with(self, crew: Crew, seen: Watch, before: Picture) -> Picture:
+    async def _with(self, crew: Crew, provider: Child | None, seen: Watch, before: Picture) -> Picture:
         """Look and act until there is nothing left to wait for."""
         keeping = asyncio.create_task(crew.keep_working())
         try:
             with self._show.moving():
                 while not keeping.done():
+                    if provider is not None and not provider.running:
+                        raise ProcessFailed("The simulator has ended. Start again: the digest goes on where it was.")
                     picture = await seen.look()
                     for change in changes(before, picture):
                         self._show.tell(change)
@@ -165,9 +166,7 @@ class Start:
         return next(msgspec.json.decode(step.value, type=str) for step in steps if step.key == DRAFT)
 
     async def _hire(self, environment: Mapping[str, str]) -> Child:
-        # With --prove one document fewer at once than there are, so that some are done while another one streams.
-        documents = len(self._plan.documents)
-        slots = min(SLOTS, max(1, documents - 1)) if self._options.prove else SLOTS
+        slots = prove.slots_for(len(self._plan.documents)) if self._options.prove else prove.SLOTS
         arguments = ["--url", self._options.url, "--slots", str(slots)]
         return await start("examples.digesting.worker", arguments, environment, self._show.hear)
 
@@ -188,18 +187,18 @@ class Start:
         return {**names, f"{self._job.id}/{OVERVIEW}": "the overview"}
 
     @asynccontextmanager
-    async def _environment(self) -> AsyncIterator[Mapping[str, str]]:
-        """Who is asked, as the variables that the `openai` package reads."""
+    async def _provider(self) -> AsyncIterator[tuple[Mapping[str, str], Child | None]]:
+        """Who is asked: as the variables that the `openai` package reads, and as a process if it is one of ours."""
         if self._options.live:
             self._show.tell("--live: a real provider is asked, and this costs money.", "bold yellow")
-            yield os.environ
+            yield os.environ, None
             return
         ledger = ["--ledger", str(self._options.ledger)]
         simulator = await start("examples.digesting.simulator", ledger, _unpaid(), self._show.hear)
         try:
             address = str(simulator.ready["base_url"])
             self._show.tell(f"A simulated provider listens at {address}. It costs nothing.")
-            yield {**_unpaid(), "OPENAI_BASE_URL": address, "OPENAI_API_KEY": "simulated"}
+            yield {**_unpaid(), "OPENAI_BASE_URL": address, "OPENAI_API_KEY": "simulated"}, simulator
         finally:
             await simulator.stop()
 

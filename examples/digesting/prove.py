@@ -11,8 +11,10 @@ from examples.digesting.watch import Picture
 LAST_MOMENT_MS: Final = 500
 """An answer that was complete at the provider, but not yet stored when the worker died, was cut by the kill too:
 this is how long before the death it may have been complete."""
-MOST: Final = 2
-"""Documents to be done before the worker is killed, if there are more than that."""
+SLOTS: Final = 4
+"""Documents that one worker has under way at once."""
+DONE_FIRST: Final = 2
+"""Documents to be done before the worker is killed, if there are enough of them."""
 
 Verdict = Literal["paid once", "cut, asked again", "asked again", "paid twice", "not paid"]
 FINE: Final = ("paid once", "cut, asked again")
@@ -62,9 +64,18 @@ class Proof:
         )
 
 
+def slots_for(documents: int) -> int:
+    """How many slots a worker has that is to be killed: fewer than documents, so that some are done before others."""
+    return min(SLOTS, max(1, documents - 1))
+
+
 def worth_killing(picture: Picture) -> bool:
-    """Whether this is the moment: some documents are done, and another one is streaming."""
-    enough = min(MOST, len(picture.documents) - 1)
+    """Whether this is the moment: some documents are done, and another one is streaming.
+
+    It comes for sure, because it asks for no more done than there are documents that begin when others have ended.
+    """
+    documents = len(picture.documents)
+    enough = min(DONE_FIRST, documents - slots_for(documents))
     return picture.summarised >= enough and any(row in picture.documents for row in picture.streaming)
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -33,7 +33,7 @@ STREAMS: Final = 2
 STREAM_LINES: Final = 3
 PARAGRAPHS: Final = 4
 """Of a draft that nobody is asked about."""
-CHROME_LINES: Final = 8
+CHROME_LINES: Final = 9
 """Lines of the moving picture that are neither documents nor streams."""
 
 
@@ -46,6 +46,7 @@ class Show:
         self._picture: Picture | None = None
         self._started = time.monotonic()
         self._done_before = 0
+        self._held: list[Text] | None = None
         self._worker: int | None = None
 
     def begin(self, plan: Plan, picture: Picture, *, existed: bool) -> None:
@@ -64,30 +65,33 @@ class Show:
     @contextmanager
     def moving(self) -> Iterator[None]:
         """Show the picture until the end of the block."""
-        live = Live(get_renderable=self._render, console=self._console, refresh_per_second=LOOKS_PER_S, transient=True)
-        with live if self._console.is_terminal else nullcontext():
-            self._live = live
-            try:
-                yield
-            finally:
-                self._live = None
-
-    @contextmanager
-    def still(self) -> Iterator[None]:
-        """Take the picture away for a while: somebody is asked something."""
-        live = self._live if self._console.is_terminal else None
-        if live is not None:
-            live.stop()
+        self._start()
         try:
             yield
         finally:
-            if live is not None:
-                live.start()
+            self._stop()
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Take the picture away for a while, and keep what is told: somebody reads, or is asked."""
+        self._stop()
+        self._held = []
+        try:
+            yield
+        finally:
+            held, self._held = self._held, None
+            for line in held:
+                self._print(line)
+            self._start()
 
     def tell(self, text: str, style: str = "") -> None:
         """Say what happened."""
         clock = f"{time.monotonic() - self._started:5.1f} s  "
-        self._console.print(Text.assemble((clock, "dim"), (text, style)), soft_wrap=not self._console.is_terminal)
+        line = Text.assemble((clock, "dim"), (text, style))
+        if self._held is None:
+            self._print(line)
+        else:
+            self._held.append(line)
 
     def hear(self, line: str) -> None:
         """Pass on what a process of ours said."""
@@ -113,7 +117,9 @@ class Show:
 
     def summary(self, picture: Picture) -> None:
         """Show what it came to."""
-        table = Table("document", "state", title="Summary", title_justify="left", title_style="bold")
+        table = Table(title="Summary", title_justify="left", title_style="bold")
+        table.add_column("document", no_wrap=True)
+        table.add_column("state", no_wrap=True)
         for column in ("runs", "attempts", "tokens in", "tokens out", "seconds"):
             table.add_column(column, justify="right")
         for row in (*picture.documents, picture.digest, *([picture.publication] if picture.publication else [])):
@@ -142,6 +148,22 @@ class Show:
         for holds, text in _claims(proof):
             self._console.print(Text.assemble(("✓ ", "bold green") if holds else ("✗ ", "bold red"), text))
 
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
+
+    def _start(self) -> None:
+        # A new one each time: one that was stopped remembers how many lines it had, and would wipe out what came after.
+        if self._console.is_terminal:
+            self._live = Live(
+                get_renderable=self._render, console=self._console, refresh_per_second=LOOKS_PER_S, transient=True
+            )
+            self._live.start(refresh=True)
+
+    def _stop(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
     def _render(self) -> RenderableType:
         picture = self._picture
         if picture is None:
@@ -159,15 +181,15 @@ class Show:
             border_style="yellow", height=STREAM_LINES + 2,
         )  # fmt: skip
 
-    def _counters(self, picture: Picture) -> Text:
+    def _counters(self, picture: Picture) -> RenderableType:
         seconds = time.monotonic() - self._started
         rate = (_done(picture) - self._done_before) / seconds if seconds else 0.0
         rows = [*picture.documents, picture.digest]
         parts = [f"{count} {state}" for state, count in sorted(picture.states.items())]
         parts.append(f"{rate:.1f} jobs/s")
-        parts.append(f"{sum(r.tokens_in for r in rows):,} tokens in, {sum(r.tokens_out for r in rows):,} out")
-        parts.append(f"worker {self._worker}: try kill -9 {self._worker}" if self._worker else "no worker")
-        return Text(" · ".join(parts), "bold")
+        parts.append(f"tokens {sum(r.tokens_in for r in rows):,} in, {sum(r.tokens_out for r in rows):,} out")
+        worker = f"worker {self._worker} · try `kill -9 {self._worker}`" if self._worker else "no worker"
+        return Group(Text(" · ".join(parts), "bold"), Text(worker, "dim"))
 
 
 def _table(picture: Picture, lines: int) -> Table:

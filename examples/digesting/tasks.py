@@ -8,11 +8,8 @@ import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Final
-
-import openai
 
 import aiq
 
@@ -23,28 +20,15 @@ APPROVAL: Final = aiq.Signal("approval", bool)
 SUMMARY, OVERVIEW, DRAFT = "summary", "overview", "draft"
 """Names of steps: what stands under them is there for good, whoever is killed."""
 
-MAX_ANSWER_TOKENS: Final = 1_000
 MAX_DOCUMENT_BYTES: Final = 200_000
 """What is read of one document; models have limits too."""
-PROVIDER_TIMEOUT_S: Final = 120.0
-
-HOPELESS: Final = (
-    openai.BadRequestError,
-    openai.AuthenticationError,
-    openai.PermissionDeniedError,
-    openai.NotFoundError,
-    openai.UnprocessableEntityError,
-    FileNotFoundError,
-    PermissionError,
-)
-"""Asking again would get the same answer: the key, the model's name, or the file is wrong."""
 
 # A lease of 3 s is far too short for production (30 s is the default): here somebody watches how long it takes
 # until a killed worker's jobs go on. Many attempts, because whoever plays with `kill -9` uses up one each time.
 paid: Final = aiq.task(
     queue=QUEUE,
     lease=3,
-    retry=aiq.Retry(attempts=12, first_delay=0.5, max_delay=20, never=HOPELESS),
+    retry=aiq.Retry(attempts=12, first_delay=0.5, max_delay=20, never=(FileNotFoundError, PermissionError)),
     max_stalls=12,
 )
 
@@ -153,12 +137,16 @@ TASKS: Final = (digest, summarize, publish)
 
 async def summary_of(ctx: aiq.Context, folder: str, document: Document, model: str) -> Answer:
     """Ask a model for a summary of one document."""
+    from examples.digesting.model import ask  # slow to import, and only workers ask
+
     question = "Summarise this document in at most eight sentences, in its own words where you can:"
     return await ask(ctx, SUMMARY, model, question, [(document.name, document.read(folder))])
 
 
 async def compose(ctx: aiq.Context, plan: Plan, answers: Sequence[Answer | aiq.Failure]) -> Answer:
     """Ask a model for an overview, from the summaries that there are."""
+    from examples.digesting.model import ask  # as above
+
     question = "These are summaries of the documents of one folder. Write an overview of the whole, a paragraph each:"
     summaries = [
         (document.name, answer.text)
@@ -178,47 +166,9 @@ def render(plan: Plan, overview: Answer, answers: Sequence[Answer | aiq.Failure]
     return "\n\n".join(page) + "\n"
 
 
-async def ask(ctx: aiq.Context, step: str, model: str, question: str, documents: Sequence[tuple[str, str]]) -> Answer:
-    """Ask a model, and pass its tokens on as they come.
-
-    Raises:
-        ConnectionError: the answer broke off; half an answer is none.
-    """
-    enclosed = "\n\n".join(f'<document name="{name}">\n{text}\n</document>' for name, text in documents)
-    stream = await _client().chat.completions.create(
-        model=model,
-        messages=[{"role": "user", "content": f"{question}\n\n{enclosed}"}],
-        max_completion_tokens=MAX_ANSWER_TOKENS,
-        stream=True,
-        stream_options={"include_usage": True},
-        extra_headers={"Idempotency-Key": ctx.idempotency_key(step)},
-    )
-    parts: list[str] = []
-    finished, tokens_in, tokens_out = False, 0, 0
-    async with stream:
-        async for chunk in stream:
-            if chunk.usage is not None:
-                tokens_in, tokens_out = chunk.usage.prompt_tokens, chunk.usage.completion_tokens
-            for choice in chunk.choices:
-                finished = finished or choice.finish_reason is not None
-                if choice.delta.content:
-                    await ctx.emit(choice.delta.content)
-                    parts.append(choice.delta.content)
-    if not finished or not parts:
-        raise ConnectionError("The answer of the provider broke off.")
-    return Answer("".join(parts), tokens_in, tokens_out)
-
-
 def content_digest(content: bytes) -> str:
     """SHA-256, in hexadecimal."""
     return hashlib.sha256(content).hexdigest()
-
-
-@cache
-def _client() -> openai.AsyncOpenAI:
-    # Address and key come from the environment, which the program that starts the worker has prepared. No retries
-    # here: a retry belongs to the queue, where it is counted, spread out, and survives the process.
-    return openai.AsyncOpenAI(max_retries=0, timeout=PROVIDER_TIMEOUT_S)
 
 
 def _sync_folder(folder: Path) -> None:

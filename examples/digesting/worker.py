@@ -7,6 +7,7 @@ import sys
 from typing import Final
 
 import aiq
+from examples.digesting import model  # noqa: F401 (now, and not while the first job waits for it)
 from examples.digesting.tasks import QUEUE, TASKS
 from examples.digesting.tether import when_input_ends
 
