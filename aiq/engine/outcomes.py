@@ -1,7 +1,6 @@
 """What a handler returned or raised, as an outcome; the same in the worker and in a process of its own."""
 
 import asyncio
-from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -42,15 +41,6 @@ def timed_out(task: Task[Any, object], attempt: int, timeout_ms: int, rng: Rando
     """A handler took longer than it may."""
     error = TimeoutError(f"The run took longer than its {timeout_ms / 1000:g} s.")
     return failed(task, attempt, error, rng, Cause.TIMEOUT)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """The exceptions in a group, however deep; an ordinary one is its own leaf."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def _ordinary(error: BaseException) -> BaseException:

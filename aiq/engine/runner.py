@@ -11,14 +11,14 @@ import msgspec
 
 from aiq.context import Context, Parked
 from aiq.engine.child import Request, outcome_of
-from aiq.engine.outcomes import failed, leaves, succeeded, timed_out, unreadable
+from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
 from aiq.engine.unroutable import Unroutable
 from aiq.errors import LeaseLost, PayloadInvalid, ResultGone, TooLarge
 from aiq.model import Cancelled, Cause, Died, Failure, Outcome, Released, State, Succeeded
 from aiq.rules.arguments import upstream
-from aiq.rules.retry import job_error
+from aiq.rules.retry import job_error, leaves
 from aiq.task import Task
 
 _log = logging.getLogger("aiq.worker")

@@ -1,10 +1,10 @@
 """What becomes of a run that raised. Spec: chapter 3."""
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from random import Random
 
-from aiq.errors import ChildFailed, ResultInvalid, RunError
+from aiq.errors import ChildFailed, InvalidInput, ResultInvalid, RunError
 from aiq.model import Cause, Died, JobError, Retried
 from aiq.policy import Retry
 
@@ -16,11 +16,11 @@ def after_failure(
 
     `attempt` is 1 for the first. Attempts are not counted here: the store holds the job's own number, which
     may differ from the policy's, and makes the job dead when none is left. A RunError is about the handler
-    itself and would only be met again. An exception group is repeated if all that it holds may be.
+    itself, an InvalidInput about what it passed to aiq; both would only be met again. An exception group is repeated if all that it holds may be.
     Spec: RETRY-1, RETRY-3, RETRY-4
     """
     error = job_error(exc, cause)
-    if not all(_repeatable(policy, leaf) for leaf in _leaves(exc)):
+    if not all(_repeatable(policy, leaf) for leaf in leaves(exc)):
         return Died(error)
     return Retried(error, delay_ms=draw_delay_ms(policy, attempt, rng))
 
@@ -32,24 +32,28 @@ def draw_delay_ms(policy: Retry, attempt: int, rng: Random) -> int:
 
 
 def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
-    """An exception as it is kept with its job: class, text and traceback, uncut. None takes the cause from it."""
+    """An exception as it is kept with its job: class, text and traceback, uncut. None takes the cause from it.
+
+    A group is told by what it holds: failures are sorted by type, and "unhandled errors in a TaskGroup" is none.
+    """
+    told = list(leaves(exc))
     return JobError(
-        type=_type_name(type(exc)),
-        message=_text_of(exc),
+        type=_type_name(type(told[0] if len(told) == 1 else exc)),
+        message=_text_of(told[0]) if len(told) == 1 else "; ".join(f"{type(e).__name__}: {_text_of(e)}" for e in told),
         traceback="".join(traceback.format_exception(exc)),
-        cause=cause or _cause_of(exc),
+        cause=cause or _cause_of(told),
     )
 
 
 def _repeatable(policy: Retry, exc: BaseException) -> bool:
-    return isinstance(exc, policy.on) and not isinstance(exc, (*policy.never, RunError))
+    return isinstance(exc, policy.on) and not isinstance(exc, (*policy.never, RunError, InvalidInput))
 
 
-def _leaves(exc: BaseException) -> Iterator[BaseException]:
+def leaves(exc: BaseException) -> Iterator[BaseException]:
     """What a task group or a gather collected, however deep; an ordinary exception is its own leaf."""
     if isinstance(exc, BaseExceptionGroup):
         for inner in exc.exceptions:
-            yield from _leaves(inner)
+            yield from leaves(inner)
     else:
         yield exc
 
@@ -62,10 +66,9 @@ def _text_of(exc: BaseException) -> str:
         return f"(its __str__ raised {type(second).__name__})"
 
 
-def _cause_of(exc: BaseException) -> Cause:
-    if isinstance(exc, ChildFailed):
-        return Cause.CHILD
-    return Cause.RESULT if isinstance(exc, ResultInvalid) else Cause.HANDLER
+def _cause_of(told: Iterable[BaseException]) -> Cause:
+    known = {ChildFailed: Cause.CHILD, ResultInvalid: Cause.RESULT}
+    return next((cause for exc in told for kind, cause in known.items() if isinstance(exc, kind)), Cause.HANDLER)
 
 
 def _type_name(kind: type[BaseException]) -> str:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from random import Random
 
 import pytest
+
 from aiq.engine.exchanger import Exchanger
 from aiq.errors import Corrupt, StorageFull, Unavailable
 from aiq.model import ClaimRequest, Exchanged, JobSpec, Lease, Released, Settlement, State, Want
 from aiq.testing import LoseReply, Refuse
-
 from tests.engine.world import World, virtually
 
 CLAIM = ClaimRequest("worker", 1, "lease", (Want("default", 5),))

@@ -3,13 +3,13 @@
 import asyncio
 from typing import Any
 
-import aiq
 import pytest
+
+import aiq
 from aiq.bounds import MAX_BATCH
 from aiq.errors import Corrupt, Unavailable
 from aiq.model import State
 from aiq.testing import Delay, LoseReply, Refuse
-
 from tests.engine.world import World, virtually
 
 

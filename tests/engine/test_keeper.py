@@ -6,8 +6,9 @@ import threading
 from collections.abc import Callable
 from random import Random
 
-import aiq
 import pytest
+
+import aiq
 from aiq.engine.keeper import Keeper, Liveness, Pulse, blocking_line, liveness
 from aiq.engine.leases import Held, Leases
 from aiq.errors import LostReason
@@ -15,7 +16,6 @@ from aiq.model import Cause, Died, JobError, JobSpec, State
 from aiq.storage import claim, settle
 from aiq.testing import Refuse
 from aiq.testing.actions import wish
-
 from tests.engine.world import World, virtually
 
 

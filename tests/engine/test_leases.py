@@ -1,6 +1,7 @@
 """What a worker may believe of a lease, by its own clock."""
 
 import pytest
+
 from aiq.engine.leases import Held, Leases, local_end_ms
 from aiq.errors import LostReason
 from aiq.model import Lease

@@ -4,7 +4,6 @@ import asyncio
 
 import aiq
 from aiq.model import Cause, State
-
 from tests.engine.world import World, virtually
 
 

@@ -4,6 +4,7 @@ import asyncio
 from random import Random
 
 import pytest
+
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_STREAM_BYTES
 from aiq.engine.streams import BUFFER_BYTES, BUFFER_ITEMS, Emitter
 from aiq.errors import LeaseLost, TooLarge
@@ -11,7 +12,6 @@ from aiq.model import ChunkKind, JobSpec
 from aiq.storage import claim
 from aiq.testing import Delay, LoseReply, Refuse
 from aiq.testing.actions import wish
-
 from tests.engine.world import World, virtually
 
 

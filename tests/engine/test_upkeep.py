@@ -4,10 +4,10 @@ import asyncio
 from random import Random
 
 import pytest
+
 from aiq.engine.upkeep import FRUITLESS_MS, IDLE_MS, SPREAD_MS, Upkeep
 from aiq.errors import Corrupt, Unavailable
 from aiq.model import Upkept
-
 from tests.engine.world import World, virtually
 
 

@@ -63,9 +63,9 @@ class LoopKeeper:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        loop = asyncio.get_running_loop()
-        storage = await self._storage.sibling()
-        self._keeper = Keeper(storage, self._leases, loop.call_soon, clock=self._clock, rng=self._rng, thread=0)
+        # No sibling: there is one loop only, and faults planned for renewals shall strike here.
+        post = asyncio.get_running_loop().call_soon
+        self._keeper = Keeper(self._storage, self._leases, post, clock=self._clock, rng=self._rng, thread=0)
         self._task = asyncio.create_task(self._keeper.run())
 
     def hold(self, batch: Iterable[Held]) -> None:

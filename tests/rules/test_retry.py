@@ -66,6 +66,7 @@ def test_never_wins_over_on() -> None:
         (Fatal("rejected"), Cause.HANDLER),
         (ChildFailed("child", "boom"), Cause.CHILD),
         (ResultInvalid("no"), Cause.RESULT),
+        (InvalidInput("no such option"), Cause.HANDLER),
     ],
 )
 def test_an_error_about_the_run_itself_is_never_tried_again(error: Exception, cause: Cause) -> None:
@@ -118,3 +119,11 @@ def test_the_cause_that_the_engine_knows_wins() -> None:
 def test_a_number_of_attempts_out_of_range_is_refused(attempts: int) -> None:
     with pytest.raises(InvalidInput, match="counts the first run too"):
         Retry(attempts=attempts)
+
+
+def test_a_group_is_told_by_what_it_holds() -> None:
+    one = job_error(ExceptionGroup("unhandled errors", [ExceptionGroup("inner", [ChildFailed("child", "boom")])]))
+    two = job_error(ExceptionGroup("unhandled errors", [ValueError("a"), KeyError("b")]))
+
+    assert (one.type, one.cause) == ("aiq.errors.ChildFailed", Cause.CHILD)
+    assert (two.type, two.message, two.cause) == ("ExceptionGroup", "ValueError: a; KeyError: 'b'", Cause.HANDLER)
