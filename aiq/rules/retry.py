@@ -16,7 +16,8 @@ def after_failure(
 
     `attempt` is 1 for the first. Attempts are not counted here: the store holds the job's own number, which
     may differ from the policy's, and makes the job dead when none is left. A RunError is about the handler
-    itself, an InvalidInput about what it passed to aiq; both would only be met again. An exception group is repeated if all that it holds may be.
+    itself, an InvalidInput about what it passed to aiq; both would only be met again. An exception group is
+    repeated if all that it holds may be.
     Spec: RETRY-1, RETRY-3, RETRY-4
     """
     error = job_error(exc, cause)
