@@ -91,7 +91,7 @@ class World:
         self.storage = storage
         self.clock = clock
         self.tally = Tally()
-        self._count = 0
+        self._count = self._engines = 0
 
     async def enqueue(self, *jobs: NewJob[Any]) -> list[str]:
         """Store jobs, named job-1, job-2 … unless they name themselves."""
@@ -101,10 +101,9 @@ class World:
             specs.append(job.spec(job_id=f"job-{self._count}"))
         return [answer.job_id for answer in await self.storage.enqueue(specs)]
 
-    def engine(
-        self, *tasks: Task[Any, object], slots: Mapping[str, int] | int = 10, seed: int = 1, **settings: Any
-    ) -> Engine:
+    def engine(self, *tasks: Task[Any, object], slots: Mapping[str, int] | int = 10, **settings: Any) -> Engine:
         """A worker on a storage that may have faults planned."""
+        self._engines += 1
         chosen: dict[str, Any] = {
             "name": "worker",
             "grace_ms": 30_000,
@@ -113,7 +112,7 @@ class World:
             "threads": 4,
             "processes": 1,
             "clock": self.clock,
-            "rng": Random(seed),
+            "rng": Random(self._engines),
             "keeper": LoopKeeper,
         }
         sizes = slots if isinstance(slots, Mapping) else {"default": slots}

@@ -1,0 +1,205 @@
+"""Handlers in threads and in processes, which have no virtual time."""
+
+import asyncio
+import os
+import signal
+import threading
+from contextvars import ContextVar
+
+import pytest
+
+import aiq
+from aiq.engine.pools import ProcessDied, Processes, Threads
+from aiq.model import Cause, State
+
+who: ContextVar[str] = ContextVar("who", default="nobody")
+
+
+@aiq.task
+def square(number: int) -> int:
+    return number * number
+
+
+@aiq.task(kind="process")
+def cube(number: int) -> int:
+    return number**3
+
+
+@aiq.task(kind="process", retry=aiq.Retry(attempts=2, first_delay=0))
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@aiq.task(kind="process", retry=aiq.Retry(attempts=1))
+def raises() -> None:
+    raise LookupError("in the process")
+
+
+@aiq.task(kind="process", timeout=0.2, retry=aiq.Retry(attempts=1))
+def spins() -> None:
+    while True:
+        pass
+
+
+@aiq.task(kind="process")
+def process_id() -> int:
+    return os.getpid()
+
+
+async def run(*jobs: aiq.NewJob[object], **options: int) -> list[aiq.JobRecord]:
+    """Run jobs to their end on a worker of their own, and read them."""
+    async with aiq.Queue("memory://") as queue:
+        handles = await queue.enqueue_many(jobs)
+        worker = aiq.Worker(queue, tasks={job.task.name: job.task for job in jobs}.values(), **options)  # type: ignore[arg-type]
+        async with worker:
+            for handle in handles:
+                mark = await queue.storage.wait([f"job:{handle.id}"], after=None, timeout_ms=0)
+                while not (await queue.storage.get([handle.id]))[0].state.terminal:  # type: ignore[union-attr]
+                    mark = await queue.storage.wait([f"job:{handle.id}"], after=mark, timeout_ms=60_000)
+        return [record for record in await queue.storage.get([h.id for h in handles]) if record is not None]
+
+
+async def test_a_def_handler_runs_in_a_thread_of_the_workers_own() -> None:
+    names: list[str] = []
+
+    @aiq.task
+    def here() -> None:
+        names.append(threading.current_thread().name)
+
+    await run(here.job())
+
+    assert names[0].startswith("aiq-handler")
+
+
+async def test_def_handlers_give_results_and_failures_like_any() -> None:
+    @aiq.task(retry=aiq.Retry(attempts=1))
+    def fails() -> None:
+        raise StopIteration("odd")
+
+    good, bad = await run(square.job(7), fails.job())
+
+    assert (good.result, bad.state) == (b"49", State.DEAD)
+
+
+async def test_no_more_threads_are_used_than_were_asked_for() -> None:
+    seen: set[str] = set()
+
+    @aiq.task
+    def note() -> None:
+        seen.add(threading.current_thread().name)
+
+    await run(*[note.job() for _ in range(50)], threads=2)
+
+    assert len(seen) <= 2
+
+
+async def test_a_thread_hands_no_context_from_one_job_to_the_next() -> None:
+    @aiq.task
+    def look() -> str:
+        before = who.get()
+        who.set("the last one")
+        return before
+
+    records = await run(*[look.job() for _ in range(5)], threads=1)
+
+    assert {record.result for record in records} == {b'"nobody"'}
+
+
+async def test_a_thread_that_is_waited_for_no_longer_goes_on_to_its_end() -> None:
+    threads = Threads(1, "test")
+    gate = threading.Event()
+    future = threads.submit(gate.wait)
+
+    async def waits() -> None:
+        await asyncio.wait({future})
+
+    waiting = asyncio.create_task(waits())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait({waiting})
+    assert not future.done()
+
+    gate.set()
+    assert await future is True
+    threads.close()
+
+
+async def test_a_def_handler_over_its_timeout_keeps_its_slot_until_its_thread_is_done() -> None:
+    gate, begun = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    order: list[str] = []
+
+    @aiq.task(timeout=0.05, retry=aiq.Retry(attempts=1))
+    def blocks() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        gate.wait()
+        order.append("thread ended")
+
+    @aiq.task
+    async def after() -> None:
+        order.append("slot used again")
+
+    async with aiq.Queue("memory://") as queue:
+        first = await queue.enqueue(blocks.job())
+        second = await queue.enqueue(after.job())
+        async with aiq.Worker(queue, tasks=[blocks, after], slots=1):
+            await begun.wait()
+            with pytest.raises(aiq.JobDead, match="timeout"):
+                await first.result(timeout=10)
+            assert await second.state() is aiq.State.READY
+            gate.set()
+            await second.result(timeout=10)
+
+    assert order == ["thread ended", "slot used again"]
+
+
+async def test_a_process_task_runs_in_another_process_which_is_kept_for_the_next() -> None:
+    cubed, *ids = await run(cube.job(3), *[process_id.job() for _ in range(3)], processes=1)
+
+    assert cubed.result == b"27"
+    assert len({record.result for record in ids}) == 1
+    assert int(ids[0].result or b"0") != os.getpid()
+
+
+async def test_an_error_in_a_process_is_told_with_its_class_and_traceback() -> None:
+    [record] = await run(raises.job(), processes=1)
+
+    assert (record.errors[0].type, record.errors[0].message) == ("LookupError", "in the process")
+    assert "raise LookupError" in record.errors[0].traceback
+
+
+async def test_a_killed_process_is_a_failure_of_its_job_alone_and_the_worker_lives() -> None:
+    dead, alive = await run(killed.job(), cube.job(2), processes=1)
+
+    assert [error.message for error in dead.errors] == [
+        "The process of the handler was ended by signal 9 before it answered."
+    ] * 2
+    assert (dead.state, dead.cause, alive.result) == (State.DEAD, Cause.HANDLER, b"8")
+
+
+async def test_a_process_over_its_timeout_is_killed() -> None:
+    [record] = await run(spins.job(), processes=1)
+
+    assert (record.state, record.cause) == (State.DEAD, Cause.TIMEOUT)
+
+
+async def test_a_process_task_that_a_process_cannot_find_says_why() -> None:
+    def unnamed(number: int) -> int:
+        return number
+
+    hidden = aiq.task(kind="process", name="hidden")
+    with pytest.raises(aiq.InvalidInput, match="Move it out"):
+        hidden(unnamed)
+
+    renamed = aiq.task(kind="process", name="renamed")(cube.function)
+    [record] = await run(renamed.job(1), processes=1)
+    assert (record.state, record.cause) == (State.DEAD, Cause.UNROUTABLE)
+    assert 'no task "renamed" at its top level' in record.errors[0].message
+
+
+async def test_a_process_that_breaks_is_replaced() -> None:
+    processes = Processes(1)
+    for _ in range(2):
+        with pytest.raises(ProcessDied, match="exited with code 1"):
+            await processes.call(b"no request")
+    processes.close()
