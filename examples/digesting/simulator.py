@@ -4,13 +4,16 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from aiq.testing.provider import Provider
+from aiq.testing.provider import Entry, Outcome, Provider
 from examples.digesting.tether import when_input_ends
 
 FIRST_TOKEN_S: Final = 0.3
+LINGER_S: Final = 5.0
 TOKEN_S: Final = 0.014
 """About seventy tokens a second, as a fast model streams them."""
 
@@ -31,6 +34,14 @@ async def _serve(ledger: Path) -> None:
         sys.stdout.write(json.dumps({"base_url": provider.base_url}) + "\n")
         sys.stdout.flush()
         await stopped.wait()
+        # Whoever started us started the worker too, and that one is just ending: to lose its provider now would cost
+        # its jobs an attempt, to be given back costs them nothing.
+        with suppress(TimeoutError):
+            await provider.ledger.until(_is_quiet, timeout=LINGER_S)
+
+
+def _is_quiet(calls: Sequence[Entry]) -> bool:
+    return all(call.outcome is not Outcome.RUNNING for call in calls)
 
 
 if __name__ == "__main__":

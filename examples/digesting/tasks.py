@@ -28,8 +28,8 @@ MAX_DOCUMENT_BYTES: Final = 200_000
 paid: Final = aiq.task(
     queue=QUEUE,
     lease=3,
-    retry=aiq.Retry(attempts=12, first_delay=0.5, max_delay=20, never=(FileNotFoundError, PermissionError)),
-    max_stalls=12,
+    retry=aiq.Retry(attempts=25, first_delay=0.5, max_delay=20, never=(FileNotFoundError, PermissionError)),
+    max_stalls=25,
 )
 
 
