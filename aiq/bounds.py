@@ -11,7 +11,8 @@ from typing import Final
 MAX_BATCH: Final = 256
 """Jobs in one enqueue, settlements and claims in one exchange, leases in one renewal, chunks in one append."""
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Payload bytes in one enqueue: what a store may have to hold in memory inside one atomic step."""
+"""Payload bytes in one enqueue and given by one claim, result bytes in one exchange: what a store may have to hold in
+memory inside one atomic step."""
 MAX_PAGE: Final = 256
 """Rows that one `get`, `list`, `read` or `get_steps` answers with."""
 MAX_SWEEP: Final = 256
@@ -33,7 +34,7 @@ MAX_STEPS: Final = 10_000
 MAX_KEPT_SIGNALS: Final = 1_000
 """Signals kept for waits that have not begun."""
 MAX_DEPENDENCIES: Final = 10_000
-"""Edges into one job; a wider fan-in is a tree."""
+"""Edges into one job, and from the jobs of one batch; a wider fan-in is a tree."""
 
 MAX_NAME_CHARS: Final = 128
 NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_CHARS - 1}}}")

@@ -8,13 +8,14 @@ from typing import Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAGE
+from aiq.bounds import MAX_BATCH, MAX_PAGE
 from aiq.errors import InvalidInput, PartlyEnqueued, StorageError, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
 from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobSpec, Page, State
 from aiq.newjob import JobOptions, NewJob
 from aiq.policy import BandName, Duration, band_of
+from aiq.rules.batches import batches
 from aiq.rules.validation import check_batch, check_name, check_opaque, check_spec
 from aiq.storage import Storage
 from aiq.task import Task
@@ -217,7 +218,7 @@ class Queue:
 
     async def _store_all(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
         answers: list[Enqueued] = []
-        for batch in _batches(specs):
+        for batch in batches(specs):
             try:
                 answers += await self._store(batch)
             except StorageError as error:
@@ -238,17 +239,3 @@ def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
     rest = iter(ids)
     while part := list(islice(rest, MAX_BATCH)):
         yield part
-
-
-def _batches(specs: Sequence[JobSpec]) -> Iterator[list[JobSpec]]:
-    """Parts of at most MAX_BATCH jobs and MAX_BATCH_BYTES of payload, in order."""
-    batch: list[JobSpec] = []
-    size = 0
-    for spec in specs:
-        if len(batch) == MAX_BATCH or size + len(spec.payload) > MAX_BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-        batch.append(spec)
-        size += len(spec.payload)
-    if batch:
-        yield batch

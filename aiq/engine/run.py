@@ -1,14 +1,14 @@
 """One run of one job: what the engine knows of it, and what its Context asks of the engine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from random import Random
 from typing import TypeVar
 
-from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAGE
+from aiq.bounds import MAX_PAGE
 from aiq.context import Parked
 from aiq.engine.leases import Held
 from aiq.engine.streams import Emitter
@@ -26,6 +26,7 @@ from aiq.model import (
     State,
     Step,
 )
+from aiq.rules.batches import batches
 from aiq.storage import Storage
 
 _T = TypeVar("_T")
@@ -255,17 +256,3 @@ class Run:
             if lost.job_id == self.lease.job_id:
                 self.lost(lost.reason)
             raise
-
-
-def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
-    """Cut a list of jobs into what one enqueue takes, by count and by bytes."""
-    batch: list[JobSpec] = []
-    size = 0
-    for spec in specs:
-        if batch and (len(batch) == MAX_BATCH or size + len(spec.payload) > MAX_BATCH_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(spec)
-        size += len(spec.payload)
-    if batch:
-        yield batch

@@ -19,6 +19,7 @@ from aiq.model import (
     Sleeping,
     Step,
     StepKind,
+    Succeeded,
     Suspended,
     Waiting,
 )
@@ -87,32 +88,44 @@ def check_spec(spec: JobSpec) -> None:
 def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
     """Refuse a batch of which one job is refused, or which is too large for one step.
 
-    With a parent every job says by `child_of` under which wait it counts; without one none does.
+    With a parent every job says by `child_of` under which wait it counts; without one none does. Spec: FLOW-15.
     """
     check_count("batch", len(batch), bounds.MAX_BATCH)
     size = sum(len(spec.payload) for spec in batch)
     if size > bounds.MAX_BATCH_BYTES:
         raise TooLarge("batch in bytes", size, bounds.MAX_BATCH_BYTES, _IN_PARTS)
+    edges = sum(len(spec.depends_on) for spec in batch)
+    check_count("list of dependencies of a batch", edges, bounds.MAX_DEPENDENCIES)
+    before: set[str] = set()
     for spec in batch:
         check_spec(spec)
         if (spec.child_of is None) is not (parent is None):
             raise InvalidInput(f"Job {spec.id!r}: `child_of` and the parent's lease go together; pass both or none.")
-        if parent is not None and parent.job_id in (spec.id, *spec.depends_on):
-            raise FlowInvalid(f"Job {spec.id!r} would wait for its parent, which waits for it.")
+        if parent is not None and not before.issuperset(spec.depends_on):
+            raise FlowInvalid(
+                f"Job {spec.id!r} is a child and depends on a job outside of its batch, which may wait for its parent. "
+                "Let it depend on earlier children of the same batch, or gather twice."
+            )
+        before.add(spec.id)
 
 
 def check_settlements(settlements: Sequence[Settlement]) -> None:
     """Refuse settlements that no store could record. A result that is too large is `check_result`'s."""
     check_count("list of settlements", len(settlements), bounds.MAX_BATCH)
+    size = 0
     for settlement in settlements:
         check_opaque("settlement id", settlement.id)
         outcome = settlement.outcome
+        if isinstance(outcome, Succeeded) and len(outcome.result) <= bounds.MAX_RESULT_BYTES:
+            size += len(outcome.result)
         if isinstance(outcome, Suspended | Waiting | Sleeping):
             check_opaque("wait key", outcome.key)
         if isinstance(outcome, Suspended):
             check_name("signal", outcome.signal)
         if isinstance(outcome, Waiting) and outcome.need is not None:
             check_range("need of a wait", outcome.need, 0, bounds.MAX_DEPENDENCIES)
+    if size > bounds.MAX_BATCH_BYTES:
+        raise TooLarge("list of settlements in bytes", size, bounds.MAX_BATCH_BYTES, _IN_PARTS)
 
 
 def check_result(result: bytes) -> None:

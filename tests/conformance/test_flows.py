@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiq.errors import LeaseLost
+from aiq.errors import FlowInvalid, LeaseLost
 from aiq.model import (
     Cause,
     Lane,
@@ -330,7 +330,18 @@ async def test_a_zombie_cannot_spawn(storage: Storage, clock: Clock) -> None:
     assert await states(storage, "child") == [None]
 
 
-@clause("FLOW-2", "FAN-1")
+@clause("FLOW-15")
+async def test_a_child_may_not_depend_on_a_job_that_may_wait_for_its_parent(storage: Storage) -> None:
+    parent = await start(storage, "parent")
+    await enqueue_one(storage, "later", depends_on=("parent",))
+
+    with pytest.raises(FlowInvalid):
+        await storage.enqueue([job("child", child_of="children", depends_on=("later",))], parent.lease)
+
+    assert await states(storage, "child") == [None]
+
+
+@clause("FLOW-2", "FAN-1", "FLOW-15")
 async def test_a_job_may_depend_on_jobs_and_be_a_child_at_once(storage: Storage) -> None:
     parent = await start(storage, "parent")
     await storage.enqueue(

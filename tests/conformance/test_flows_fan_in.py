@@ -132,10 +132,11 @@ BAD_ENDS = ["dead", "cancelled", "expired", "upstream"]
 async def test_a_parent_moves_when_its_last_child_ends_however_it_does(
     storage: Storage, clock: Clock, how: str
 ) -> None:
-    await enqueue_one(storage, "upstream", queue="upstream")
     parent = await start(storage, "parent")
     needs = ("upstream",) if how == "upstream" else ()
-    await spawn(storage, parent, "child", queue="children", max_attempts=1, depends_on=needs)
+    upstream = job("upstream", child_of="others", queue="others")
+    child = job("child", child_of="children", queue="children", max_attempts=1, depends_on=needs)
+    await storage.enqueue([upstream, child], parent.lease)
     await end(storage, parent, Waiting("children", 1))
     if how == "dead":
         await end_child(storage, BAD)

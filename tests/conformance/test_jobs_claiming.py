@@ -309,6 +309,19 @@ async def test_queues_are_served_in_the_order_asked_each_up_to_its_own_count(sto
     assert names(list(runs)) == ["c1", "a1", "a2"]
 
 
+@clause("CLAIM-11")
+async def test_a_claim_gives_no_more_payload_than_fits_and_stops_there(storage: Storage) -> None:
+    heavy = b"x" * bounds.MAX_PAYLOAD_BYTES
+    fitting = bounds.MAX_BATCH_BYTES // bounds.MAX_PAYLOAD_BYTES
+    await storage.enqueue([job(f"heavy {n}", payload=heavy) for n in range(fitting)])
+    await storage.enqueue([job("one more", payload=b"y"), job("elsewhere", queue="other")])
+
+    runs = await claim_some(storage, fitting + 5, "default", "other")
+
+    assert len(runs) == fitting
+    assert names(await claim_some(storage, 5, "default", "other")) == ["one more", "elsewhere"]
+
+
 @clause("CLAIM-7", "STORE-4")
 async def test_a_paused_queue_gives_nothing_when_several_are_asked_for(storage: Storage) -> None:
     await storage.enqueue([job("a", queue="qa"), job("b", queue="qb")])

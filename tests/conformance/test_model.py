@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     Bundle,
@@ -408,6 +408,9 @@ def test_every_history_is_that_of_the_reference(aiq_backend: Backend, pytestconf
             deadline=None,
             # The same histories each time while developing, so that a failure is never somebody else's.
             derandomize=effort == "dev",
+            # Whoever only asks whether it fails need not wait for the shortest history that does.
+            phases=[Phase.generate] if pytestconfig.getoption("--aiq-first-failure") else list(Phase),
+            report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
         ),
     )

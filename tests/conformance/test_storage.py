@@ -338,6 +338,21 @@ async def test_lists_over_their_bounds_are_refused_and_nothing_is_done(storage: 
     assert await look(storage) == before
 
 
+@clause("STORE-9")
+async def test_results_that_are_too_many_bytes_for_one_exchange_are_refused_and_nothing_is_settled(
+    storage: Storage,
+) -> None:
+    count = bounds.MAX_BATCH_BYTES // bounds.MAX_RESULT_BYTES + 1
+    await storage.enqueue([job(str(n)) for n in range(count)])
+    runs = await claim_some(storage, count)
+    large = Succeeded(b"x" * bounds.MAX_RESULT_BYTES)
+
+    with pytest.raises(TooLarge):
+        await storage.exchange([Settlement(run.lease, "1", large) for run in runs])
+
+    assert await states(storage, *(run.id for run in runs)) == [S.RUNNING] * count
+
+
 @clause("STORE-9", "STORE-12")
 @pytest.mark.parametrize("limit", [0, -1])
 async def test_a_page_of_nothing_is_refused(storage: Storage, limit: int) -> None:

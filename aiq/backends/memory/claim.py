@@ -7,12 +7,13 @@ from aiq.backends.memory.sweeps import promote, revoke
 from aiq.backends.memory.transition import Transaction, move
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
+from aiq.rules.batches import Room
 
 
 def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
     """Lease up to `count` ready jobs of each wanted queue, after promoting and revoking what is due.
 
-    Spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10
+    Spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10, CLAIM-11
     """
     last = _last_claim(tx, request.worker)
     if last is not None and request.number <= last.number:
@@ -20,8 +21,10 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
     leased: list[JobRecord] = []
+    room = Room()
     for want in request.wants:
-        leased += [_lease(tx, record, request) for record in _next(tx, want, MAX_BATCH - len(leased))]
+        found = _next(tx, want, MAX_BATCH - len(leased))
+        leased += [_lease(tx, record, request) for record in found if room.takes(len(record.payload))]
     if leased:
         _keep(tx, request, leased)
     return tuple(leased)

@@ -4,13 +4,14 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from aiq.backends.sqlite.rows import whole_records
+from aiq.backends.sqlite.rows import Row, whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.sweeps import promote, revoke
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.wakeups import job_topic
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
+from aiq.rules.batches import Room
 from aiq.rules.states import check
 
 SQL: Final = load("claim")
@@ -19,19 +20,21 @@ SQL: Final = load("claim")
 def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
     """Lease up to `count` ready jobs of each wanted queue, after promoting and revoking what is due.
 
-    Spec: CLAIM-2, CLAIM-9, CLAIM-10
+    Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11
     """
     again = claimed_before(tx, request)
     if again is not None:
         return again
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
+    check("T3", State.READY, State.RUNNING)
     ns: list[int] = []
+    room = Room()
     for want in request.wants:
-        ns += _lease(tx, request, want, MAX_BATCH - len(ns))
+        rows = _next(tx, want, MAX_BATCH - len(ns))
+        ns += _lease(tx, request, [n for n, size in rows if room.takes(size)])
     if not ns:
         return ()
-    check("T3", State.READY, State.RUNNING)
     changes = tx.next_changes(len(ns))
     tx.run(SQL["events"], {"ns": json.dumps(ns), "first_change": changes.start, "now_ms": tx.now_ms})
     _keep(tx, request, ns)
@@ -58,21 +61,17 @@ def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
     return tx.row(SQL["any_ready"], {"queues": json.dumps(queues)}) is not None
 
 
-def _lease(tx: Transaction, request: ClaimRequest, want: Want, room: int) -> list[int]:
-    """Start runs (T3) of the jobs of a queue that come first. Spec: CLAIM-1, CLAIM-6, CLAIM-7, CLAIM-8, LEASE-3"""
-    rows = tx.rows(
-        SQL["lease"],
-        {
-            "queue": want.queue,
-            "count": min(want.count, room),
-            "worker": request.worker,
-            "lease_id": request.lease_id,
-            "now_ms": tx.now_ms,
-        },
-    )
-    rows.sort()
-    tx.topics.update([job_topic(row[4]) for row in rows])
-    return [row[3] for row in rows]
+def _next(tx: Transaction, want: Want, room: int) -> list[Row]:
+    """The jobs of a queue that come first, with the bytes of their payloads. Spec: CLAIM-6, CLAIM-7"""
+    return tx.rows(SQL["next"], {"queue": want.queue, "count": min(want.count, room)})
+
+
+def _lease(tx: Transaction, request: ClaimRequest, ns: list[int]) -> list[int]:
+    """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
+    holder = {"worker": request.worker, "lease_id": request.lease_id, "now_ms": tx.now_ms}
+    rows = tx.rows(SQL["lease"], {**holder, "ns": json.dumps(ns)})
+    tx.topics.update([job_topic(row[0]) for row in rows])
+    return ns
 
 
 def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:

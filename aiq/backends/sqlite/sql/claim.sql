@@ -1,6 +1,6 @@
 -- claim: lease ready jobs to a worker, by band, lane and position.
 -- Differs from a store with many writers: here is one at a time, so nobody else can hold these rows.
--- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, LEASE-3
+-- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, CLAIM-11, LEASE-3
 
 -- name: last
 SELECT number, lease_id, jobs FROM aiq_claims WHERE worker = :worker AND at_ms > :forgotten_ms;
@@ -20,20 +20,23 @@ WHERE EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = wanted.value AND j.sta
     AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = wanted.value AND q.paused = 1)
 LIMIT 1;
 
+-- name: next
+-- In the order in which a queue is served, with what each payload weighs.
+SELECT j.n, length(s.payload)
+FROM aiq_jobs AS j
+CROSS JOIN aiq_specs AS s ON s.n = j.n
+WHERE j.queue = :queue AND j.state = 'ready'
+    AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
+ORDER BY j.band, j.lane, j.position
+LIMIT :count;
+
 -- name: lease
--- The order of the answer is made by the caller: RETURNING has none.
 UPDATE aiq_jobs SET
     state = 'running', fence = fence + 1, lease_id = :lease_id, owner = :worker,
     expires_at_ms = :now_ms + lease_ms, started_at_ms = coalesce(started_at_ms, :now_ms),
     run_seq = 0, events = events + 1
-WHERE n IN (
-    SELECT j.n FROM aiq_jobs AS j
-    WHERE j.queue = :queue AND j.state = 'ready'
-        AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
-    ORDER BY j.band, j.lane, j.position
-    LIMIT :count
-)
-RETURNING band, lane, position, n, id;
+WHERE n IN (SELECT value FROM json_each(:ns))
+RETURNING id;
 
 -- name: events
 -- Of all jobs that were leased, in the order in which they were given.

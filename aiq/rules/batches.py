@@ -1,0 +1,35 @@
+"""How much goes into one call: what is to be stored is cut into parts, and a claim ends where its bytes do."""
+
+from collections.abc import Iterable, Iterator
+
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES
+from aiq.model import JobSpec
+
+
+def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
+    """Parts of a list of jobs, in order, each within the bounds of one enqueue."""
+    batch: list[JobSpec] = []
+    size = edges = 0
+    for spec in specs:
+        size, edges = size + len(spec.payload), edges + len(spec.depends_on)
+        if batch and (len(batch) == MAX_BATCH or size > MAX_BATCH_BYTES or edges > MAX_DEPENDENCIES):
+            yield batch
+            batch, size, edges = [], len(spec.payload), len(spec.depends_on)
+        batch.append(spec)
+    if batch:
+        yield batch
+
+
+class Room:
+    """The payload bytes that one claim may still give. Spec: CLAIM-11."""
+
+    def __init__(self) -> None:
+        self._left = MAX_BATCH_BYTES
+        self._given = False
+
+    def takes(self, size: int) -> bool:
+        """Give a job whose payload is of `size` bytes, if it fits or is the first. Once one does not, none does."""
+        self._left -= size
+        fits = self._left >= 0 or not self._given
+        self._given = True
+        return fits
