@@ -51,8 +51,8 @@ def _known(tx: Transaction, job: Job, seqs: Sequence[int]) -> dict[int, tuple[Ch
     if not seqs:
         return {}
     sought = {"n": job.n, "fence": job.record.fence, "first": min(seqs), "last": max(seqs)}
-    rows = tx.rows(SQL["known"], sought)
-    return {seq: (ChunkKind(kind), data, step) for seq, kind, data, step in rows}
+    rows = tx.table(SQL["known"], sought)
+    return {seq: (ChunkKind(kind), data, step) for seq, kind, step, data in rows}
 
 
 def _add(tx: Transaction, job: Job, new: Sequence[NewChunk], size: int) -> int:

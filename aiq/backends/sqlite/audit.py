@@ -22,7 +22,7 @@ CHECKS: Final = {
     "scheduled": ("STATE-3", "it is scheduled for no instant"),
     "parked": ("STATE-3", "it waits for nothing"),
     "result": ("STATE-2", "its state and its result do not agree"),
-    "payload": ("STORE-10", "its payload is not stored"),
+    "spec": ("STORE-10", "its payload is not stored"),
     "event_numbers": ("STATE-4", "its events are not numbered 1, 2, 3 …"),
     "event_chain": ("STATE-4", "its events do not lead from one state to the next, and to the one it is in"),
     "fence": ("CLAIM-8", "its fence is not the number of its claims"),
@@ -57,10 +57,8 @@ def _violations(tx: Transaction, limit: int) -> Iterator[Violation]:
 
 def _of_waiting(row: Row) -> Iterator[Violation]:
     """A job waits for what is not over."""
-    job_id, pending, on_upstream, about_to_die, *counts = row
+    job_id, on_upstream, about_to_die, *counts = row
     wait = Wait(*counts)
-    if pending != wait.pending:
-        yield Violation("STATE-3", job_id, f"it counts {pending} pending, and its wait {wait.pending}")
     if wait.key != DEPENDENCIES:
         over = verdict(wait) is not None
     elif doomed(on_upstream, wait):

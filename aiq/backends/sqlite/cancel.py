@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from aiq.backends.sqlite.ending import end
+from aiq.backends.sqlite.fan_in import look_ahead
 from aiq.backends.sqlite.moves import add_event, unchanged
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
@@ -16,7 +17,7 @@ SQL: Final = load("cancel")
 
 def cancel(tx: Transaction, job_ids: Sequence[str], *, force: bool) -> list[CancelAnswer]:
     """Cancel each job by itself. Spec: CANCEL-1, CANCEL-2, CANCEL-6, CANCEL-7"""
-    tx.fetch(job_ids)
+    look_ahead(tx, tx.fetch(job_ids))
     return [_cancel(tx, job_id, force=force) for job_id in job_ids]
 
 
@@ -44,6 +45,6 @@ def _cancel(tx: Transaction, job_id: str, *, force: bool) -> CancelAnswer:
 
 def _request(tx: Transaction, job: Job) -> None:
     check("T15", job.record.state, State.RUNNING)
-    tx.run(SQL["request"], {"n": job.n, "now_ms": tx.now_ms})
-    add_event(tx, job.n, job.record, "T15", State.RUNNING)
+    tx.later(SQL["request"], {"n": job.n})
+    add_event(tx, job, "T15", State.RUNNING)
     tx.forget(job)

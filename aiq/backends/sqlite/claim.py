@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from aiq.backends.sqlite.rows import Row, whole_records
+from aiq.backends.sqlite.rows import Row, numbers, whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.sweeps import promote, revoke
 from aiq.backends.sqlite.transaction import Transaction
@@ -27,16 +27,15 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
         return again
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
-    check("T3", State.READY, State.RUNNING)
     ns: list[int] = []
     room = Room()
     for want in request.wants:
         rows = _next(tx, want, MAX_BATCH - len(ns))
-        ns += _lease(tx, request, [n for n, size in rows if room.takes(size)])
+        ns += _lease(tx, request, [row for row in rows if room.takes(row[-1])])
     if not ns:
         return ()
     changes = tx.next_changes(len(ns))
-    tx.run(SQL["events"], {"ns": json.dumps(ns), "first_change": changes.start, "now_ms": tx.now_ms})
+    tx.run(SQL["events"], {"ns": numbers(ns), "first_change": changes.start, "now_ms": tx.now_ms})
     _keep(tx, request, ns)
     return tuple(whole_records(tx.connection, ns))
 
@@ -51,8 +50,8 @@ def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, .
         return None
     if (request.number, request.lease_id) != last[:2]:
         return ()
-    rows = tx.rows(SQL["still_running"], {"ns": last[2], "lease_id": request.lease_id})
-    return tuple(whole_records(tx.connection, [row[0] for row in rows]))
+    rows = sorted(tx.table(SQL["still_running"], {"ns": last[2], "lease_id": request.lease_id}))
+    return tuple(whole_records(tx.connection, [n for _, n in rows]))
 
 
 def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
@@ -61,16 +60,22 @@ def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
     return tx.row(SQL["any_ready"], {"queues": json.dumps(queues)}) is not None
 
 
-def _next(tx: Transaction, want: Want, room: int) -> list[Row]:
-    """The jobs of a queue that come first, with the bytes of their payloads. Spec: CLAIM-6, CLAIM-7"""
-    return tx.rows(SQL["next"], {"queue": want.queue, "count": min(want.count, room)})
+def _next(tx: Transaction, want: Want, count: int) -> list[Row]:
+    """The jobs of a queue that come first. Spec: CLAIM-6, CLAIM-7, LIVE-1"""
+    rows: list[list[Any]] = []
+    if want.count and count:
+        rows += tx.table(SQL["next"], {"queue": want.queue, "count": min(want.count, count)})
+    return sorted(rows)
 
 
-def _lease(tx: Transaction, request: ClaimRequest, ns: list[int]) -> list[int]:
+def _lease(tx: Transaction, request: ClaimRequest, rows: Sequence[Row]) -> list[int]:
     """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
-    holder = {"worker": request.worker, "lease_id": request.lease_id, "now_ms": tx.now_ms}
-    rows = tx.rows(SQL["lease"], {**holder, "ns": json.dumps(ns)})
-    tx.topics.update([job_topic(row[0]) for row in rows])
+    ns = [n for _, _, _, n, _, _ in rows]
+    if ns:
+        check("T3", State.READY, State.RUNNING)
+        lease = {"lease_id": request.lease_id, "worker": request.worker, "now_ms": tx.now_ms}
+        tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
+        tx.topics.update([job_topic(job_id) for _, _, _, _, job_id, _ in rows])
     return ns
 
 
@@ -83,7 +88,7 @@ def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:
             "worker": request.worker,
             "number": request.number,
             "lease_id": request.lease_id,
-            "jobs": json.dumps(ns),
+            "jobs": numbers(ns),
             "now_ms": tx.now_ms,
         },
     )

@@ -2,7 +2,7 @@
 
 from aiq.backends.sqlite.fan_in import SQL, Kind, flip_edges, send_out
 from aiq.backends.sqlite.items import close_stream
-from aiq.backends.sqlite.moves import move
+from aiq.backends.sqlite.moves import By, move
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_FLIPS
@@ -10,15 +10,13 @@ from aiq.model import State
 from aiq.rules.settling import Change
 
 
-def end(
-    tx: Transaction, job: Job, change: Change, *, told: str = "", late: bool | None = None, settled: str | None = None
-) -> None:
+def end(tx: Transaction, job: Job, change: Change, by: By | None = None, *, told: str = "") -> None:
     """Move a job to a terminal state, with all that belongs to the same step. `told` is its last error.
 
     What does not fit into it goes to the outbox: edges over MAX_FLIPS, and the cancelling of children.
     """
     close_stream(tx, job, change.state, told)
-    move(tx, job, change, late=late, settled=settled)
+    move(tx, job, change, by)
     if job.dependents:
         _, left = flip_edges(tx, job, change.state, MAX_FLIPS)
         if left:

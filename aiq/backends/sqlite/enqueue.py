@@ -1,46 +1,50 @@
 """Storing jobs: T1 for a batch, and T24 when a run spawns children."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, read_wait, send_out, started
+import msgspec
+
+from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, read_wait, send_out, started
 from aiq.backends.sqlite.moves import add_event
-from aiq.backends.sqlite.rows import Job, ids, spec_columns
+from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.wakeups import job_topic, queue_topic
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, TooLarge
-from aiq.model import Enqueued, JobSpec, Lane, Lease, State
+from aiq.model import Enqueued, JobSpec, Lane, Lease, State, Wait
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.settling import Change
 from aiq.rules.states import check
 
 SQL: Final = load("enqueue")
+_encoder: Final = msgspec.json.Encoder()
 
 
-@dataclass(slots=True)
-class _Batch:
-    """A batch on its way: what stands already, and what has been stored of it, by id."""
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """What a batch needs to know of a job that is stored, or that comes earlier in the batch."""
 
-    tx: Transaction
-    parent: Job | None
-    digests: dict[str, str]
-    states: dict[str, State]
-    stored: set[str] = field(default_factory=set)
+    n: int
+    state: State
+    digest: str
 
 
-def enqueue(tx: Transaction, specs: Sequence[JobSpec], parent: Lease | None) -> list[Enqueued]:
+def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> list[Enqueued]:
     """Store a batch whole or not at all: everything is checked before anything is written. Spec: ENQ-1 to ENQ-7."""
-    batch = _look(tx, specs, _live_parent(tx, parent))
-    fresh = _check_ids(batch, specs)
-    counts = _check_children(batch, fresh)
-    answers = [_store(batch, spec) for spec in specs]
-    if batch.parent is not None and fresh:
-        _spawned(tx, batch.parent, counts)
+    parent = _live_parent(tx, lease)
+    standing = _standing(tx, batch)
+    fresh = _check_ids(standing, batch)
+    counts = _check_children(tx, parent, fresh)
+    awaited = {dependency for spec in fresh for dependency in spec.depends_on}
+    _await(tx, [job for job_id, job in standing.items() if job_id in awaited])
+    answers = [_store(tx, standing, spec, parent, awaited) for spec in batch]
+    if parent is not None and fresh:
+        _spawned(tx, parent, counts)
     return answers
 
 
@@ -55,17 +59,17 @@ def _live_parent(tx: Transaction, lease: Lease | None) -> Job | None:
     return parent
 
 
-def _look(tx: Transaction, specs: Sequence[JobSpec], parent: Job | None) -> _Batch:
-    asked = {spec.id for spec in specs}.union(*(spec.depends_on for spec in specs))
-    rows = tx.rows(SQL["standing"], {"ids": ids(asked)})
-    digests = {job_id: digest for job_id, digest, _ in rows}
-    return _Batch(tx, parent, digests, {job_id: State(state) for job_id, _, state in rows})
+def _standing(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, _Standing]:
+    """What is stored of the jobs of a batch, and of those they depend on."""
+    asked = {spec.id for spec in batch}.union(*(spec.depends_on for spec in batch))
+    rows = tx.table(SQL["standing"], {"ids": ids(asked)})
+    return {job_id: _Standing(n, State(state), digest) for job_id, n, state, digest in rows}
 
 
-def _check_ids(batch: _Batch, specs: Sequence[JobSpec]) -> list[JobSpec]:
+def _check_ids(standing: Mapping[str, _Standing], batch: Sequence[JobSpec]) -> list[JobSpec]:
     """Find what is new, as if each job saw those before it. Spec: ENQ-2, ENQ-3, ENQ-7, FLOW-7"""
-    digests, fresh = dict(batch.digests), []
-    for spec in specs:
+    digests, fresh = {job_id: job.digest for job_id, job in standing.items()}, []
+    for spec in batch:
         if spec.id not in digests:
             _check_dependencies(spec, digests)
             digests[spec.id] = spec.digest
@@ -75,84 +79,141 @@ def _check_ids(batch: _Batch, specs: Sequence[JobSpec]) -> list[JobSpec]:
     return fresh
 
 
-def _check_dependencies(spec: JobSpec, known: dict[str, str]) -> None:
+def _check_dependencies(spec: JobSpec, known: Mapping[str, str]) -> None:
     for dependency in spec.depends_on:
         if dependency not in known:
             raise NotFound(dependency, f"Job {spec.id!r} depends on {dependency!r}, which is not stored.")
 
 
-def _check_children(batch: _Batch, fresh: Sequence[JobSpec]) -> Counter[str]:
+def _check_children(tx: Transaction, parent: Job | None, fresh: Sequence[JobSpec]) -> Counter[str]:
     """Count the new children by key, and refuse more under one than a fan-in takes."""
-    counts = Counter(spec.child_of for spec in fresh if spec.child_of is not None)
-    for key, count in counts.items():
-        assert batch.parent is not None
-        total = read_wait(batch.tx, batch.parent.n, key).total + count
-        if total > MAX_DEPENDENCIES:
-            raise TooLarge(f"number of children under {key!r}", total, MAX_DEPENDENCIES, "Make it a tree.")
+    counts: Counter[str] = Counter()
+    if parent is not None:
+        counts.update(spec.child_of for spec in fresh if spec.child_of is not None)
+        for key, count in counts.items():
+            total = read_wait(tx, parent.n, key).total + count
+            if total > MAX_DEPENDENCIES:
+                raise TooLarge(f"number of children under {key!r}", total, MAX_DEPENDENCIES, "Make it a tree.")
     return counts
 
 
-def _store(batch: _Batch, spec: JobSpec) -> Enqueued:
-    standing = batch.states.get(spec.id)
-    if standing is not None:
-        return Enqueued(spec.id, standing, existed=True)
-    tx, n = batch.tx, batch.tx.next_number()
-    change, pending = _first_state(tx, n, spec)
+def _await(tx: Transaction, upstreams: Sequence[_Standing]) -> None:
+    """Let jobs that are stored know that somebody waits for them; a new one knows it from the first."""
+    for upstream in upstreams:
+        tx.later(SQL["awaited"], (upstream.n,))
+
+
+def _store(
+    tx: Transaction, standing: dict[str, _Standing], spec: JobSpec, parent: Job | None, awaited: Collection[str]
+) -> Enqueued:
+    known = standing.get(spec.id)
+    if known is not None:
+        return Enqueued(spec.id, known.state, existed=True)
+    n = tx.next_number()
+    wait = _depend(tx, standing, n, spec)
+    change = _first_state(tx, n, spec, wait)
     check("T1", None, change.state)
-    _insert(batch, n, spec, change, pending)
-    batch.states[spec.id] = change.state
+    hot = _hot(tx, n, spec, change, parent)
+    hot["dependents"] = parent is not None or spec.id in awaited
+    tx.later(SQL["job"], hot)
+    tx.later(SQL["spec"], _cold(n, spec))
+    if parent is not None:
+        tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
+    tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
+    standing[spec.id] = _Standing(n, change.state, spec.digest)
     tx.topics.add(job_topic(spec.id))
     tx.topics.add(queue_topic(spec.queue))
     return Enqueued(spec.id, change.state)
 
 
-def _first_state(tx: Transaction, n: int, spec: JobSpec) -> tuple[Change, int]:
-    """Where a new job stands, and on how many it waits. One that depends on a bad end never starts: upkeep ends it."""
-    if spec.depends_on:
-        upstreams = {"n": n, "id": spec.id, "upstreams": ids(dict.fromkeys(spec.depends_on))}
-        tx.run(SQL["depend"], upstreams)
-        tx.run(SQL["count_dependencies"], upstreams)
-        tx.run(SQL["await_upstreams"], upstreams)
-        wait = read_wait(tx, n, DEPENDENCIES)
-        ended_badly = doomed(spec.on_upstream, wait)
-        if ended_badly:
-            send_out(tx, Kind.DIE, n)
-        if ended_badly or wait.pending:
-            return Change("T1", State.WAITING, Lane.FRESH, wait_key=DEPENDENCIES), wait.pending
-    return started(spec, "T1", tx.now_ms, tx.now_ms), 0
+def _depend(tx: Transaction, standing: Mapping[str, _Standing], n: int, spec: JobSpec) -> Wait:
+    """Let a new job wait for others; those that have ended count at once. Spec: FLOW-6"""
+    wait = Wait(DEPENDENCIES, 0)
+    if not spec.depends_on:
+        return wait
+    for dependency in dict.fromkeys(spec.depends_on):
+        upstream = standing[dependency]
+        wait = _counted(wait, dependency, upstream.state)
+        ended = wait.total - wait.pending if upstream.state.terminal else 0
+        succeeded = upstream.state is State.SUCCEEDED
+        tx.later(SQL["edge"], (upstream.n, n, DEPENDENCIES, spec.id, ended, succeeded))
+    put_wait(tx, n, wait)
+    return wait
 
 
-def _insert(batch: _Batch, n: int, spec: JobSpec, change: Change, pending: int) -> None:
-    tx, parent = batch.tx, batch.parent
-    columns = {
-        **spec_columns(spec),
+def _counted(wait: Wait, upstream_id: str, state: State) -> Wait:
+    """A wait with one more job to wait for."""
+    if not state.terminal:
+        return replace(wait, total=wait.total + 1)
+    if state is State.SUCCEEDED:
+        return replace(wait, total=wait.total + 1, succeeded=wait.succeeded + 1)
+    first_failed = wait.first_failed or upstream_id
+    return replace(wait, total=wait.total + 1, failed=wait.failed + 1, first_failed=first_failed)
+
+
+def _first_state(tx: Transaction, n: int, spec: JobSpec, wait: Wait) -> Change:
+    """Where a new job stands. One that depends on a bad end never starts: upkeep ends it."""
+    ended_badly = doomed(spec.on_upstream, wait)
+    if ended_badly:
+        send_out(tx, Kind.DIE, n)
+    if ended_badly or wait.pending:
+        return Change("T1", State.WAITING, Lane.FRESH, wait_key=DEPENDENCIES)
+    return started(spec, "T1", tx.now_ms, tx.now_ms)
+
+
+def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | None) -> dict[str, object]:
+    return {
         "n": n,
-        "state": change.state.value,
-        "lane": int(change.lane),
+        "id": spec.id,
+        "state": change.state,
+        "queue": spec.queue,
+        "band": spec.band,
+        "pool": ",".join(sorted(spec.limits)),
+        "tenant": spec.tenant,
+        "lane": change.lane,
         "position": tx.next_position() if change.state is State.READY else 0,
         "due_ms": None if change.delay_ms is None else tx.now_ms + change.delay_ms,
         "wait_key": change.wait_key,
-        "pending": pending,
-        "parent_id": parent and parent.record.id,
-        "dependents": parent is not None,
-        "dependent": parent and parent.n,
-        "created_at_ms": tx.now_ms,
+        "task": spec.task,
+        "lease_ms": spec.lease_ms,
+        "max_attempts": spec.max_attempts,
+        "max_stalls": spec.max_stalls,
+        "delay_ms": spec.delay_ms,
+        "at_ms": spec.at_ms,
+        "deadline_ms": spec.deadline_ms,
+        "flow": spec.flow,
+        "parent_id": parent.record.id if parent else None,
+        "on_upstream": spec.on_upstream,
+        "order_key": spec.key,
+        "unique_key": spec.unique,
     }
-    tx.later(SQL["job"], columns)
-    tx.later(SQL["payload"], columns)
-    if parent is not None:
-        tx.later(SQL["edge"], columns)
-    event = {"change": tx.next_change(), "n": n, "number": 1, "at_ms": tx.now_ms, "transition": "T1"}
-    tx.later(COMMON["event"], {**event, "source": None, "target": change.state.value, "fence": 0})
 
 
-def _spawned(tx: Transaction, parent: Job, counts: Counter[str]) -> None:
+def _cold(n: int, spec: JobSpec) -> dict[str, object]:
+    return {
+        "n": n,
+        "digest": spec.digest,
+        "payload": spec.payload,
+        "timeout_ms": spec.timeout_ms,
+        "child_of": spec.child_of,
+        "depends_on": _names(spec.depends_on),
+        "limits": _names(spec.limits),
+        "routes": _names(spec.routes),
+        "estimate": spec.estimate,
+        "budget": spec.budget,
+    }
+
+
+def _names(names: tuple[str, ...]) -> str:
+    return _encoder.encode(names).decode()
+
+
+def _spawned(tx: Transaction, parent: Job, counts: Mapping[str, int]) -> None:
     """Count the new children with their parent (T24). Spec: FLOW-8, FAN-5"""
     check("T24", parent.record.state, State.RUNNING)
-    tx.many(
-        SQL["count_children"],
-        [{"n": parent.n, "wait_key": key, "count": count} for key, count in counts.items()],
-    )
+    for key, count in counts.items():
+        wait = read_wait(tx, parent.n, key)
+        put_wait(tx, parent.n, replace(wait, total=wait.total + count))
     tx.run(SQL["spawned"], {"n": parent.n})
-    add_event(tx, parent.n, parent.record, "T24", State.RUNNING)
+    add_event(tx, parent, "T24", State.RUNNING)
     tx.forget(parent)

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aiq.errors import Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
+from aiq.errors import Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, StorageMismatch, Unavailable
 
 BUSY = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT})
@@ -48,5 +48,7 @@ def _ours(error: sqlite3.Error, path: str) -> StorageError:
         return Misconfigured(f"{path} cannot be opened. It must be a file, in a folder that exists and can be written.")
     if code == sqlite3.SQLITE_CONSTRAINT:
         return Corrupt(f"Rows of {path} contradict each other ({error}). Run `audit()`, and report what it says.")
+    if code == sqlite3.SQLITE_ERROR:
+        return StorageMismatch(f"{path} does not have the tables that this version of aiq made ({error}). Restore it.")
     # An I/O error while committing leaves open whether the commit took place: the log may hold it all the same.
     return Unavailable(f"{path} cannot be used just now ({error}).", outcome_unknown=code == sqlite3.SQLITE_IOERR)

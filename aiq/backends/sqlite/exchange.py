@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from aiq.backends.sqlite.claim import any_ready, claim, claimed_before
+from aiq.backends.sqlite.fan_in import look_ahead
 from aiq.backends.sqlite.settle import settle
 from aiq.backends.sqlite.sweeps import next_due_ms
 from aiq.backends.sqlite.transaction import Transaction
@@ -14,7 +15,7 @@ def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimR
 
     Spec: LEASE-1, STATE-6, STORE-11, TIME-7
     """
-    tx.fetch({settlement.lease.job_id for settlement in settlements})
+    look_ahead(tx, tx.fetch(settlement.lease.job_id for settlement in settlements))
     settled = tuple([settle(tx, settlement) for settlement in settlements])
     claimed = claim(tx, request) if request is not None else ()
     return Exchanged(settled, claimed, next_due_ms(tx))

@@ -1,13 +1,18 @@
 """What the end of one job does to those that wait for it. Spec: chapter 5."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
-from aiq.backends.sqlite.moves import move, unchanged
-from aiq.backends.sqlite.rows import Job, Row
+import msgspec
+
+from aiq.backends.sqlite.moves import By, move, unchanged
+from aiq.backends.sqlite.rows import Job, numbers
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.steps import remember
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.bounds import MAX_FLIPS
 from aiq.model import JobSpec, Lane, State, StepKind, Wait
 from aiq.rules.settling import Change
 from aiq.rules.waits import remembered, verdict
@@ -33,7 +38,25 @@ class Kind(StrEnum):
 
 def send_out(tx: Transaction, kind: Kind, n: int, key: str = "") -> None:
     """Leave something to upkeep."""
-    tx.run(SQL["send_out"], {"kind": kind.value, "n": n, "wait_key": key})
+    tx.later(SQL["send_out"], {"kind": kind, "n": n, "key": key})
+
+
+def look_ahead(tx: Transaction, ending: Iterable[Job]) -> None:
+    """Read at once what the ends of many jobs will need: their edges, and the jobs and waits those lead to.
+
+    Where there are too many edges, nothing is read: each end then finds its own.
+    """
+    upstreams: dict[int, list[list[Any]]] = {job.n: [] for job in ending if job.dependents}
+    if len(upstreams) < 2:
+        return
+    rows = tx.table(SQL["edges_ahead"], {"ns": numbers(upstreams), "limit": MAX_FLIPS})
+    if len(rows) == MAX_FLIPS:
+        return
+    for upstream, *edge in rows:
+        upstreams[upstream].append(edge)
+    tx.edges.update(upstreams)
+    tx.fetch(dependent_id for _, dependent_id, _, _ in rows)
+    _read_waits(tx, {(dependent, key) for _, _, key, dependent in rows})
 
 
 def flip_edges(tx: Transaction, upstream: Job, state: State, limit: int) -> tuple[int, bool]:
@@ -41,8 +64,11 @@ def flip_edges(tx: Transaction, upstream: Job, state: State, limit: int) -> tupl
 
     Says how many, and whether some are left. An edge is flipped once, so a repeat finds nothing. Spec: FAN-1, FAN-2
     """
-    edges = tx.rows(SQL["open_edges"], {"n": upstream.n, "limit": limit + 1})
-    for dependent, key, dependent_id in edges[:limit]:
+    edges = tx.edges.pop(upstream.n, None)
+    if edges is None:
+        edges = tx.table(SQL["open_edges"], {"n": upstream.n, "limit": limit + 1})
+    edges.sort()
+    for dependent_id, key, dependent in edges[:limit]:
         wait = _count(tx, upstream, state, dependent, key)
         job = tx.job(dependent_id)
         if job is not None and job.record.state is State.WAITING and job.record.wait_key == key:
@@ -52,8 +78,17 @@ def flip_edges(tx: Transaction, upstream: Job, state: State, limit: int) -> tupl
 
 def read_wait(tx: Transaction, n: int, key: str) -> Wait:
     """How far a wait has come; one that nothing was counted for has a total of 0."""
-    row = tx.row(SQL["wait"], {"n": n, "wait_key": key})
-    return Wait(key, *row) if row else Wait(key, 0)
+    if (n, key) not in tx.waits:
+        _read_waits(tx, {(n, key)})
+    return tx.waits.get((n, key), Wait(key, 0))
+
+
+def put_wait(tx: Transaction, n: int, wait: Wait) -> None:
+    """Keep how far a wait has come."""
+    tx.waits[n, wait.key] = wait
+    row = {"n": n, "key": wait.key, "total": wait.total, "succeeded": wait.succeeded, "failed": wait.failed}
+    row |= {"need": wait.need, "rest": wait.rest, "first_failed": wait.first_failed}
+    tx.later(SQL["put_wait"], row, key=(n, wait.key))
 
 
 def doomed(on_upstream: str, wait: Wait) -> bool:
@@ -69,32 +104,35 @@ def started(spec: JobSpec, number: str, created_at_ms: int, now_ms: int) -> Chan
     return Change(number, State.READY, Lane.FRESH)
 
 
-def end_wait(
-    tx: Transaction,
-    number: str,
-    job: Job,
-    wait: Wait,
-    kind: StepKind,
-    *,
-    late: bool | None = None,
-    settled: str | None = None,
-) -> None:
+def end_wait(tx: Transaction, number: str, job: Job, wait: Wait, kind: StepKind, by: By | None = None) -> None:
     """Let a run's wait be over: it is remembered, and the job is ready again. Spec: FLOW-11, FLOW-12, FLOW-13"""
-    rows = tx.rows(SQL["winners"], {"n": job.n, "wait_key": wait.key, "limit": wait.need or 0})
-    remember(tx, job, remembered(wait, kind, [row[0] for row in rows], job.record.fence))
+    winners = _winners(tx, job, wait) if kind is StepKind.CHILDREN and wait.need is not None else []
+    remember(tx, job, remembered(wait, kind, winners, job.record.fence))
     if wait.pending and wait.rest == "cancel":
         send_out(tx, Kind.CANCEL_REST, job.n, wait.key)
-    move(tx, job, unchanged(job.record, number, State.READY, Lane.RETURNED), late=late, settled=settled)
+    move(tx, job, unchanged(job.record, number, State.READY, Lane.RETURNED), by)
+
+
+def _read_waits(tx: Transaction, places: Iterable[tuple[int, str]]) -> None:
+    for n, *wait in tx.table(SQL["waits_ahead"], {"places": msgspec.json.encode(list(places)).decode()}):
+        tx.waits[n, wait[0]] = Wait(*wait)
+
+
+def _winners(tx: Transaction, job: Job, wait: Wait) -> list[str]:
+    rows: list[Any] = tx.table(SQL["winners"], {"n": job.n, "key": wait.key, "limit": wait.need})
+    return [job_id for _, job_id in sorted(rows)]
 
 
 def _count(tx: Transaction, upstream: Job, state: State, dependent: int, key: str) -> Wait:
     """Flip one edge, and move the counts of its wait by it."""
-    succeeded = state is State.SUCCEEDED
-    place = {"n": dependent, "wait_key": key, "succeeded": succeeded, "upstream_id": upstream.record.id}
-    row: Row = tx.rows(SQL["count_ended"], place)[0]
-    wait = Wait(key, *row)
-    flipped = {"dependent": dependent, "wait_key": key, "upstream": upstream.n}
-    tx.run(SQL["flip"], {**flipped, "ended": wait.succeeded + wait.failed, "succeeded": succeeded})
+    wait, succeeded = read_wait(tx, dependent, key), state is State.SUCCEEDED
+    if succeeded:
+        wait = replace(wait, succeeded=wait.succeeded + 1)
+    else:
+        wait = replace(wait, failed=wait.failed + 1, first_failed=wait.first_failed or upstream.record.id)
+    put_wait(tx, dependent, wait)
+    flipped = {"dependent": dependent, "key": key, "upstream": upstream.n}
+    tx.later(SQL["flip"], {**flipped, "ended": wait.succeeded + wait.failed, "succeeded": succeeded})
     return wait
 
 
@@ -104,11 +142,8 @@ def _advance(tx: Transaction, job: Job, wait: Wait, *, failed: bool) -> None:
         kind = verdict(wait)
         if kind is not None:
             end_wait(tx, "T12", job, wait, kind)
-            return
     elif not doomed(job.record.on_upstream, wait):
         if wait.pending == 0:
             move(tx, job, started(job.record, "T12", job.record.created_at_ms, tx.now_ms))
-            return
     elif failed and wait.failed == 1:
         send_out(tx, Kind.DIE, job.n)
-    tx.run(SQL["pending"], {"n": job.n, "pending": wait.pending})

@@ -34,12 +34,11 @@ class Stream:
                 "change": self.tx.next_change(),
                 "n": self.job.n,
                 "number": self.last,
-                "kind": kind.value,
+                "kind": kind,
                 "data": data,
                 "fence": self.job.record.fence,
                 "seq": seq,
                 "step": step,
-                "at_ms": self.tx.now_ms,
             },
         )
         return self.last
@@ -74,13 +73,14 @@ class Stream:
 
     def save(self) -> None:
         """Write how long the stream is now, and the ranges that changed."""
-        self.tx.many(SQL["touch"], [self._columns(r) for r in self.touched.values()])
+        for r in self.touched.values():
+            self.tx.later(SQL["touch"], self._columns(r))
         self.tx.run(SQL["count"], {"n": self.job.n, "last": self.last})
         self.tx.forget(self.job)
 
     def _saved_by(self) -> dict[str, int]:
         keys = sorted({r.step for r in self.ranges if r.step is not None})
-        return dict(self.tx.rows(STEPS["saved_by"], {"n": self.job.n, "keys": json.dumps(keys)})) if keys else {}
+        return dict(self.tx.table(STEPS["saved_by"], {"n": self.job.n, "keys": json.dumps(keys)})) if keys else {}
 
     def _columns(self, r: Range) -> dict[str, object]:
         return {"n": self.job.n, "first": r.first, "last": r.last, "fence": r.fence, "step": r.step, "void": r.void}
@@ -88,7 +88,7 @@ class Stream:
 
 def open_stream(tx: Transaction, job: Job) -> Stream:
     """The stream of a job as it is stored."""
-    rows = tx.rows(SQL["ranges"], {"n": job.n}) if job.record.chunks else []
+    rows = sorted(tx.table(SQL["ranges"], {"n": job.n})) if job.record.chunks else []
     ranges = [Range(first, last, fence, step, bool(void)) for first, last, fence, step, void in rows]
     return Stream(tx, job, job.record.chunks, ranges)
 

@@ -23,7 +23,7 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
         "states": json.dumps([state.value for state in query.states]) if query.states else None,
         "limit": limit + 1,
     }
-    ns = [row[0] for row in tx.rows(SQL[_statement(query)], wanted)]
+    ns = tx.numbers(SQL[_statement(query)], wanted)
     jobs = tuple(whole_records(tx.connection, ns[:limit]))
     return Page(jobs, str(ns[limit - 1]) if len(ns) > limit else None)
 

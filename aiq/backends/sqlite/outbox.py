@@ -5,9 +5,9 @@ from typing import Final, assert_never
 
 from aiq.backends.sqlite.cancel import cancel_job
 from aiq.backends.sqlite.ending import end
-from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, flip_edges, read_wait
+from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, flip_edges, look_ahead, read_wait
 from aiq.backends.sqlite.moves import add_error
-from aiq.backends.sqlite.rows import Job, Row
+from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Cause, State
@@ -52,9 +52,9 @@ def _apply(tx: Transaction, kind: Kind, job: Job, key: str, room: int) -> tuple[
             return _die(tx, job), True
         case Kind.CANCEL_REST:
             place = {"n": job.n, "wait_key": key, "limit": room + 1}
-            return _cancel_some(tx, tx.rows(SQL["waited_for"], place), room)
+            return _cancel_some(tx, tx.names(SQL["waited_for"], place), room)
         case Kind.CANCEL_CHILDREN:
-            return _cancel_some(tx, tx.rows(SQL["children"], {"id": job.record.id, "limit": room + 1}), room)
+            return _cancel_some(tx, tx.names(SQL["children"], {"id": job.record.id, "limit": room + 1}), room)
         case _:
             assert_never(kind)
 
@@ -71,8 +71,10 @@ def _die(tx: Transaction, job: Job) -> int:
     return 1
 
 
-def _cancel_some(tx: Transaction, found: Sequence[Row], room: int) -> tuple[int, bool]:
+def _cancel_some(tx: Transaction, found: Sequence[str], room: int) -> tuple[int, bool]:
     """Cancel children, in the order of their ids, and ask those that run; there is one more if not all have room."""
-    for row in found[:room]:
-        cancel_job(tx, _existing(tx, row[0]))
+    chosen = found[:room]
+    look_ahead(tx, tx.fetch(chosen))
+    for job_id in chosen:
+        cancel_job(tx, _existing(tx, job_id))
     return min(len(found), room), len(found) <= room

@@ -1,5 +1,6 @@
 """Reading a job's stream."""
 
+from operator import itemgetter
 from typing import Final
 
 from aiq.backends.sqlite.rows import ids
@@ -14,8 +15,10 @@ SQL: Final = load("read")
 def read(tx: Transaction, job_id: str, after: int, limit: int) -> StreamPage:
     """Read the items behind a number, and the job's state of the same moment. Spec: STREAM-9, STORE-1"""
     n, state = number_of(tx, job_id)
-    rows = tx.rows(SQL["chunks"], {"n": n, "after": after, "limit": limit})
-    chunks = (Chunk(number, ChunkKind(kind), *rest) for number, kind, *rest in rows)
+    rows = sorted(tx.table(SQL["chunks"], {"n": n, "after": after, "limit": limit}), key=itemgetter(0))
+    chunks = [
+        Chunk(number, ChunkKind(kind), data, fence, at_ms, step) for number, kind, fence, at_ms, step, data in rows
+    ]
     return StreamPage(tuple(chunks), state)
 
 

@@ -29,7 +29,7 @@ def renew(tx: Transaction, leases: Sequence[Lease], lease_ms: int | None, *, shr
     Spec: LEASE-3, LEASE-4, LEASE-8, LEASE-10, LEASE-12, TIME-5, STATE-5
     """
     tx.fetch([lease.job_id for lease in leases])
-    wish = _Wish(lease_ms, shrink, {row[0] for row in tx.rows(SQL["paused"])})
+    wish = _Wish(lease_ms, shrink, set(tx.names(SQL["paused"])))
     return [_renew(tx, lease, wish) for lease in leases]
 
 

@@ -4,12 +4,14 @@ import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
 from aiq.backends.sqlite.sql import load
-from aiq.model import Band, Cause, JobError, JobRecord, JobSpec, Lane, State
+from aiq.backends.sqlite.table import read_table
+from aiq.model import Band, Cause, JobError, JobRecord, Lane, State
 
-Row: TypeAlias = tuple[Any, ...]
+Row: TypeAlias = Sequence[Any]
 """What the driver gives; each use names the columns beside it, and mypy cannot know more."""
 
 SQL: Final = load("jobs")
@@ -27,7 +29,7 @@ WHOLE: Final = (
     *("deadline_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
-    *("finished_at_ms", "payload", "depends_on", "estimate", "budget", "result", "progress"),
+    *("finished_at_ms", "depends_on", "payload", "estimate", "budget", "result", "progress"),
 )
 """All fields but the errors, in the order of the columns of `whole`."""
 
@@ -67,47 +69,20 @@ def job_from_row(row: Row) -> Job:
 
 def whole_records(connection: sqlite3.Connection, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
-    rows = connection.execute(SQL["whole"], {"ns": json.dumps(ns)}).fetchall()
-    failed = [n for *_, n, errors in rows if errors]
-    errors = _errors(connection, failed) if failed else {}
-    records = {n: _whole(fields, errors.get(n, ())) for *fields, n, _ in rows}
+    rows = read_table(connection, SQL["whole"], {"ns": numbers(ns)})
+    errors = _errors(connection, [n for n, count, *_ in rows if count])
+    records = {n: _whole(fields, errors.get(n, ())) for n, _, *fields in rows}
     return [records[n] for n in ns]
 
 
-def spec_columns(spec: JobSpec) -> dict[str, object]:
-    """What a producer handed in, as the parameters of an insert."""
-    return {
-        "id": spec.id,
-        "task": spec.task,
-        "queue": spec.queue,
-        "digest": spec.digest,
-        "band": int(spec.band),
-        "pool": ",".join(sorted(spec.limits)),
-        "delay_ms": spec.delay_ms,
-        "at_ms": spec.at_ms,
-        "lease_ms": spec.lease_ms,
-        "timeout_ms": spec.timeout_ms,
-        "max_attempts": spec.max_attempts,
-        "max_stalls": spec.max_stalls,
-        "flow": spec.flow,
-        "on_upstream": spec.on_upstream,
-        "child_of": spec.child_of,
-        "tenant": spec.tenant,
-        "order_key": spec.key,
-        "unique_key": spec.unique,
-        "limits": ",".join(spec.limits),
-        "routes": ",".join(spec.routes),
-        "deadline_ms": spec.deadline_ms,
-        "payload": spec.payload,
-        "depends_on": json.dumps(spec.depends_on) if spec.depends_on else None,
-        "estimate": spec.estimate,
-        "budget": spec.budget,
-    }
-
-
 def ids(names: Iterable[str]) -> str:
-    """Ids as the one parameter of a statement that looks at many."""
+    """Ids as the one parameter of a statement that looks at many. Any text may be asked for, so it is escaped."""
     return json.dumps(list(names))
+
+
+def numbers(ns: Iterable[int]) -> str:
+    """Numbers as the one parameter of a statement that looks at many."""
+    return json.dumps(list(ns))
 
 
 def _decided(values: dict[str, Any]) -> dict[str, Any]:
@@ -119,26 +94,24 @@ def _decided(values: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _whole(fields: Sequence[Any], errors: tuple[JobError, ...]) -> JobRecord:
+def _whole(fields: Row, errors: tuple[JobError, ...]) -> JobRecord:
     values = _decided(dict(zip(WHOLE, fields, strict=True)))
     values["band"] = _BANDS[values["band"]]
     values["remembers"] = bool(values["remembers"])
-    values["limits"] = _names(values["limits"])
-    values["routes"] = _names(values["routes"])
-    values["depends_on"] = tuple(json.loads(values["depends_on"])) if values["depends_on"] else ()
-    return JobRecord(**values, errors=errors)
-
-
-def _names(joined: str) -> tuple[str, ...]:
-    # Names hold no comma: their alphabet has none.
-    return tuple(joined.split(",")) if joined else ()
+    for names in ("limits", "routes", "depends_on"):
+        values[names] = tuple(values[names])
+    values["errors"] = errors
+    return JobRecord(**values)
 
 
 def _errors(connection: sqlite3.Connection, ns: Sequence[int]) -> dict[int, tuple[JobError, ...]]:
+    if not ns:
+        return {}
     found: dict[int, list[JobError]] = {n: [] for n in ns}
-    for n, kind, message, traceback, cause, at_ms, fence, attempt in connection.execute(
-        SQL["errors"], {"ns": json.dumps(ns)}
-    ).fetchall():
+    for n, _, kind, message, traceback, cause, *told in sorted(
+        read_table(connection, SQL["errors"], {"ns": numbers(ns)}), key=itemgetter(0, 1)
+    ):
+        at_ms, fence, attempt = told
         error = JobError(
             type=kind,
             message=message,

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from aiq.backends.sqlite.holder import owned
-from aiq.backends.sqlite.steps import find_step, remember
+from aiq.backends.sqlite.steps import SQL, find_step, remember
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_STEPS
 from aiq.errors import Conflict, TooLarge
@@ -21,6 +21,7 @@ def save_step(tx: Transaction, lease: Lease, step: Step) -> Saved:
             count = job.steps + 1
             raise TooLarge(f"number of steps of job {record.id}", count, MAX_STEPS, "Split the work into several jobs.")
         remember(tx, job, replace(step, fence=lease.fence))
+        tx.run(SQL["count"], {"n": job.n, "steps": job.steps})
     elif standing.digest != step.digest:
         raise Conflict(f"Step {step.key!r} of job {record.id} is remembered with another digest.", reason="step")
     return Saved(

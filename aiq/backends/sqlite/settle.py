@@ -1,12 +1,12 @@
 """Recording what became of one run. What is decided from the record alone is in rules.settling."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from aiq.backends.sqlite.ending import end
-from aiq.backends.sqlite.fan_in import end_wait, read_wait
+from aiq.backends.sqlite.fan_in import end_wait, put_wait, read_wait
 from aiq.backends.sqlite.holder import held
-from aiq.backends.sqlite.moves import add_error, add_event, move, unchanged
+from aiq.backends.sqlite.moves import By, add_error, add_event, move, settled, unchanged
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.steps import find_step, remember
@@ -37,16 +37,6 @@ from aiq.rules.waits import verdict
 SQL: Final = load("settle")
 
 
-@dataclass(frozen=True, slots=True)
-class _Settling:
-    """One settlement that takes effect: the job as the run leaves it, how late, and by what a repeat is known."""
-
-    tx: Transaction
-    job: Job
-    late: bool
-    id: str
-
-
 def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | TooLarge:
     """Record one outcome, if the run still owns the job; a repeat gets the first answer.
 
@@ -65,7 +55,7 @@ def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | Too
             check_result(outcome.result)
         except TooLarge as refusal:
             return refusal
-    return _take_effect(_Settling(tx, job, expired(job.record, tx.now_ms), settled_id), outcome)
+    return _take_effect(tx, job, By(settled_id, expired(job.record, tx.now_ms)), outcome)
 
 
 def _settled_id(lease: Lease, settlement_id: str) -> str:
@@ -81,45 +71,49 @@ def _first_answer(tx: Transaction, lease: Lease, settled_id: str) -> Settled | N
     return Settled(State(job.settled_state), bool(job.settled_late), step)
 
 
-def _take_effect(at: _Settling, outcome: Outcome) -> Settled:
-    tx, job = at.tx, at.job
+def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled:
     change = after(outcome, job.record)
     told = add_error(tx, job, outcome.error).message if isinstance(outcome, Retried | Died) else ""
     if isinstance(outcome, Succeeded):
         tx.later(SQL["result"], {"n": job.n, "result": outcome.result})
     if change.state.terminal:
-        end(tx, job, change, told=told, late=at.late, settled=at.id)
-        return Settled(change.state, at.late)
+        end(tx, job, change, by, told=told)
+        return Settled(change.state, by.late)
     if isinstance(outcome, Suspended):
-        return _suspend(at, change, outcome)
+        return _suspend(tx, job, by, outcome, change)
     if isinstance(outcome, Waiting):
-        return _wait(at, change, outcome)
-    if isinstance(outcome, Sleeping):
+        return _wait(tx, job, by, outcome, change)
+    if isinstance(outcome, Sleeping) and find_step(tx, job, outcome.key) is None:
         # It cannot be claimed before it is due, so the sleep may be remembered as over already. Spec: TIME-6
         remember(tx, job, Step(outcome.key, StepKind.TIMER, b"", fence=job.record.fence))
-    move(tx, job, change, late=at.late, settled=at.id)
-    return Settled(change.state, at.late)
+    move(tx, job, change, by)
+    return Settled(change.state, by.late)
 
 
-def _suspend(at: _Settling, change: Change, outcome: Suspended) -> Settled:
+def _suspend(tx: Transaction, job: Job, by: By, outcome: Suspended, change: Change) -> Settled:
     """Wait for a signal, unless what the wait is for is there already; then the run goes on.
 
     A late run may not go on, so its job is ready again with the signal bound. Spec: SIG-2, SIG-6, SIG-9
     """
-    tx, job = at.tx, at.job
     step = find_step(tx, job, outcome.key) or _take_signal(tx, job, outcome)
     if step is None:
-        move(tx, job, change, late=at.late, signal=outcome.signal, settled=at.id)
-        return Settled(State.SUSPENDED, at.late)
-    if at.late:
-        move(tx, job, unchanged(job.record, "T11", State.READY, Lane.RETURNED), late=True, settled=at.id)
-        tx.run(SQL["found"], {"n": job.n, "key": outcome.key})
-        return Settled(State.READY, late=True, step=step)
+        move(tx, job, change, by, signal=outcome.signal)
+        return Settled(State.SUSPENDED, by.late)
+    state = State.READY if by.late else State.RUNNING
+    if by.late:
+        move(tx, job, unchanged(job.record, "T11", state, Lane.RETURNED), by)
+    else:
+        _go_on(tx, job)
+    settled(tx, job, state, by, step=outcome.key)
+    return Settled(state, by.late, step)
+
+
+def _go_on(tx: Transaction, job: Job) -> None:
+    """Let a run keep its lease: what it would wait for is there."""
     check("T11", State.RUNNING, State.RUNNING)
-    tx.run(SQL["go_on"], {"n": job.n, "settled_id": at.id, "key": outcome.key})
-    add_event(tx, job.n, job.record, "T11", State.RUNNING)
+    tx.run(SQL["go_on"], {"n": job.n, "steps": job.steps})
+    add_event(tx, job, "T11", State.RUNNING)
     tx.forget(job)
-    return Settled(State.RUNNING, step=step)
 
 
 def _take_signal(tx: Transaction, job: Job, outcome: Suspended) -> Step | None:
@@ -137,18 +131,16 @@ def _take_signal(tx: Transaction, job: Job, outcome: Suspended) -> Step | None:
     return step
 
 
-def _wait(at: _Settling, change: Change, outcome: Waiting) -> Settled:
+def _wait(tx: Transaction, job: Job, by: By, outcome: Waiting, change: Change) -> Settled:
     """Wait for children, unless the wait is over already. Spec: FLOW-9, FLOW-10"""
-    tx, job = at.tx, at.job
     if find_step(tx, job, outcome.key) is not None:
-        move(tx, job, unchanged(job.record, "T10", State.READY, Lane.RETURNED), late=at.late, settled=at.id)
-        return Settled(State.READY, at.late)
-    place = {"n": job.n, "wait_key": outcome.key}
-    tx.run(SQL["await"], {**place, "need": outcome.need, "rest": outcome.rest})
+        move(tx, job, unchanged(job.record, "T10", State.READY, Lane.RETURNED), by)
+        return Settled(State.READY, by.late)
     wait = replace(read_wait(tx, job.n, outcome.key), need=outcome.need, rest=outcome.rest)
+    put_wait(tx, job.n, wait)
     kind = verdict(wait)
     if kind is not None:
-        end_wait(tx, "T10", job, wait, kind, late=at.late, settled=at.id)
-        return Settled(State.READY, at.late)
-    move(tx, job, change, late=at.late, pending=wait.pending, settled=at.id)
-    return Settled(State.WAITING, at.late)
+        end_wait(tx, "T10", job, wait, kind, by)
+        return Settled(State.READY, by.late)
+    move(tx, job, change, by)
+    return Settled(State.WAITING, by.late)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from aiq.backends.sqlite.ending import end
+from aiq.backends.sqlite.fan_in import look_ahead
 from aiq.backends.sqlite.moves import add_error, move, unchanged
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
@@ -49,8 +50,8 @@ def next_due_ms(tx: Transaction) -> int | None:
 def _sweep(tx: Transaction, kind: str, limit: int, act: Callable[[Transaction, Job], None]) -> int:
     """Act on what is due, in the order of (instant, id), and say on how many. Spec: TIME-4, CLAIM-9"""
     bounds = {"now_ms": tx.now_ms, "requested_ms": tx.now_ms - CANCEL_GRACE_MS, "limit": limit}
-    job_ids = [row[0] for row in tx.rows(SQL[kind], bounds)]
-    tx.fetch(job_ids)
+    job_ids = [job_id for _, job_id in sorted(tx.table(SQL[kind], bounds))]
+    look_ahead(tx, tx.fetch(job_ids))
     for job_id in job_ids:
         job = tx.job(job_id)
         assert job is not None

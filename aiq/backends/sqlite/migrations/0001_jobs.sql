@@ -46,11 +46,8 @@ CREATE TABLE aiq_jobs (
     late INTEGER NOT NULL DEFAULT 0,
     wait_key TEXT,
     wait_signal TEXT,
-    pending INTEGER NOT NULL DEFAULT 0,
     task TEXT NOT NULL,
-    digest TEXT NOT NULL,
     lease_ms INTEGER NOT NULL,
-    timeout_ms INTEGER,
     max_attempts INTEGER NOT NULL,
     max_stalls INTEGER NOT NULL,
     delay_ms INTEGER NOT NULL,
@@ -58,12 +55,9 @@ CREATE TABLE aiq_jobs (
     deadline_ms INTEGER,
     flow TEXT,
     parent_id TEXT,
-    child_of TEXT,
     on_upstream TEXT NOT NULL CHECK (on_upstream IN ('fail', 'continue')),
     order_key TEXT,
     unique_key TEXT,
-    limits TEXT NOT NULL,
-    routes TEXT NOT NULL,
     -- Whether somebody waits for this job, and whether it has children: most do neither, and then no step looks.
     dependents INTEGER NOT NULL DEFAULT 0,
     children INTEGER NOT NULL DEFAULT 0,
@@ -94,11 +88,17 @@ CREATE INDEX aiq_jobs_cancelling ON aiq_jobs (cancel_requested_at_ms, id)
 CREATE INDEX aiq_jobs_children ON aiq_jobs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX aiq_jobs_flows ON aiq_jobs (flow) WHERE flow IS NOT NULL;
 
--- What is long and seldom read: apart, so that a change of state does not write it again.
-CREATE TABLE aiq_payloads (
+-- What never changes and no decision looks at: apart, so that a change of state does not write it again.
+CREATE TABLE aiq_specs (
     n INTEGER PRIMARY KEY,
+    digest TEXT NOT NULL,
     payload BLOB NOT NULL,
-    depends_on TEXT,
+    timeout_ms INTEGER,
+    child_of TEXT,
+    -- These three are JSON lists of names.
+    depends_on TEXT NOT NULL,
+    limits TEXT NOT NULL,
+    routes TEXT NOT NULL,
     estimate BLOB,
     budget BLOB
 );

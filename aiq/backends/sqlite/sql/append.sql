@@ -3,7 +3,10 @@
 
 -- name: known
 -- No item has a number below its seq, so that the search begins there.
-SELECT seq, kind, data, step_key FROM aiq_chunks
+SELECT
+    json_group_array(json_array(seq, kind, step_key, length(data))),
+    CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
+FROM aiq_chunks
 WHERE n = :n AND number >= :first AND fence = :fence AND seq BETWEEN :first AND :last;
 
 -- name: count

@@ -25,8 +25,8 @@ LEFT JOIN aiq_results AS r ON r.n = j.n
 WHERE (j.state = 'succeeded') <> (r.n IS NOT NULL)
 LIMIT :limit;
 
--- name: payload
-SELECT j.id FROM aiq_jobs AS j LEFT JOIN aiq_payloads AS p ON p.n = j.n WHERE p.n IS NULL LIMIT :limit;
+-- name: spec
+SELECT j.id FROM aiq_jobs AS j LEFT JOIN aiq_specs AS s ON s.n = j.n WHERE s.n IS NULL LIMIT :limit;
 
 -- name: event_numbers
 SELECT j.id
@@ -125,7 +125,7 @@ LIMIT :limit;
 -- name: waiting
 -- What each waiting job waits for, and whether upkeep is about to end it.
 SELECT
-    j.id, j.pending, j.on_upstream, EXISTS (SELECT 1 FROM aiq_outbox AS o WHERE o.kind = 'die' AND o.n = j.n),
+    j.id, j.on_upstream, EXISTS (SELECT 1 FROM aiq_outbox AS o WHERE o.kind = 'die' AND o.n = j.n),
     w.wait_key, w.total, w.succeeded, w.failed, w.need, w.rest, w.first_failed
 FROM aiq_jobs AS j
 JOIN aiq_waits AS w ON w.n = j.n AND w.wait_key = j.wait_key

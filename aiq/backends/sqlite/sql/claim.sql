@@ -6,11 +6,10 @@
 SELECT number, lease_id, jobs FROM aiq_claims WHERE worker = :worker AND at_ms > :forgotten_ms;
 
 -- name: still_running
-SELECT j.n
+SELECT json_group_array(json_array(claimed.key, j.n))
 FROM json_each(:ns) AS claimed
 CROSS JOIN aiq_jobs AS j ON j.n = claimed.value
-WHERE j.lease_id = :lease_id
-ORDER BY claimed.key;
+WHERE j.lease_id = :lease_id;
 
 -- name: any_ready
 -- Whether some of these queues has a job to give.
@@ -21,22 +20,23 @@ WHERE EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = wanted.value AND j.sta
 LIMIT 1;
 
 -- name: next
--- In the order in which a queue is served, with what each payload weighs.
-SELECT j.n, length(s.payload)
-FROM aiq_jobs AS j
-CROSS JOIN aiq_specs AS s ON s.n = j.n
-WHERE j.queue = :queue AND j.state = 'ready'
-    AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
-ORDER BY j.band, j.lane, j.position
-LIMIT :count;
+-- The jobs of a queue that come first, with what each payload weighs.
+SELECT json_group_array(json_array(j.band, j.lane, j.position, j.n, j.id, length(s.payload)))
+FROM (
+    SELECT n, band, lane, position, id FROM aiq_jobs
+    WHERE queue = :queue AND state = 'ready'
+        AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
+    ORDER BY band, lane, position
+    LIMIT :count
+) AS j
+JOIN aiq_specs AS s ON s.n = j.n;
 
 -- name: lease
 UPDATE aiq_jobs SET
     state = 'running', fence = fence + 1, lease_id = :lease_id, owner = :worker,
     expires_at_ms = :now_ms + lease_ms, started_at_ms = coalesce(started_at_ms, :now_ms),
     run_seq = 0, events = events + 1
-WHERE n IN (SELECT value FROM json_each(:ns))
-RETURNING id;
+WHERE n IN (SELECT value FROM json_each(:ns));
 
 -- name: events
 -- Of all jobs that were leased, in the order in which they were given.

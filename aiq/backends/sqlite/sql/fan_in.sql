@@ -2,39 +2,61 @@
 -- spec: FAN-1, FAN-2, FAN-3, FAN-7, FLOW-12, FLOW-13
 
 -- name: open_edges
-SELECT dependent, wait_key, dependent_id
-FROM aiq_edges
-WHERE upstream = :n AND ended = 0
-ORDER BY dependent_id, wait_key
-LIMIT :limit;
+SELECT json_group_array(json_array(dependent_id, wait_key, dependent))
+FROM (
+    SELECT dependent_id, wait_key, dependent
+    FROM aiq_edges
+    WHERE upstream = :n AND ended = 0
+    ORDER BY dependent_id, wait_key
+    LIMIT :limit
+);
+
+-- name: edges_ahead
+-- Those of many jobs; as many as the limit mean that there may be more.
+SELECT json_group_array(json_array(upstream, dependent_id, wait_key, dependent))
+FROM (
+    SELECT e.upstream, e.dependent_id, e.wait_key, e.dependent
+    FROM json_each(:ns) AS asked
+    CROSS JOIN aiq_edges AS e ON e.upstream = asked.value AND e.ended = 0
+    LIMIT :limit
+);
+
+-- name: waits_ahead
+-- Those of many jobs, under the keys that they wait under.
+SELECT json_group_array(json_array(w.n, w.wait_key, w.total, w.succeeded, w.failed, w.need, w.rest, w.first_failed))
+FROM json_each(:places) AS asked
+CROSS JOIN aiq_waits AS w
+    ON w.n = json_extract(asked.value, '$[0]') AND w.wait_key = json_extract(asked.value, '$[1]');
 
 -- name: flip
-UPDATE aiq_edges SET ended = :ended, succeeded = :succeeded
-WHERE dependent = :dependent AND wait_key = :wait_key AND upstream = :upstream;
+UPDATE aiq_edges SET
+    ended = json_extract(flipped.value, '$.ended'), succeeded = json_extract(flipped.value, '$.succeeded')
+FROM json_each(:rows) AS flipped
+WHERE dependent = json_extract(flipped.value, '$.dependent') AND wait_key = json_extract(flipped.value, '$.key')
+    AND upstream = json_extract(flipped.value, '$.upstream');
 
--- name: count_ended
-UPDATE aiq_waits SET
-    succeeded = succeeded + :succeeded,
-    failed = failed + 1 - :succeeded,
-    first_failed = CASE WHEN :succeeded THEN first_failed ELSE coalesce(first_failed, :upstream_id) END
-WHERE n = :n AND wait_key = :wait_key
-RETURNING total, succeeded, failed, need, rest, first_failed;
-
--- name: wait
-SELECT total, succeeded, failed, need, rest, first_failed
-FROM aiq_waits
-WHERE n = :n AND wait_key = :wait_key;
-
--- name: pending
-UPDATE aiq_jobs SET pending = :pending WHERE n = :n;
+-- name: put_wait
+INSERT INTO aiq_waits (n, wait_key, total, succeeded, failed, need, rest, first_failed)
+SELECT
+    json_extract(value, '$.n'), json_extract(value, '$.key'), json_extract(value, '$.total'),
+    json_extract(value, '$.succeeded'), json_extract(value, '$.failed'), json_extract(value, '$.need'),
+    json_extract(value, '$.rest'), json_extract(value, '$.first_failed')
+FROM json_each(:rows)
+WHERE true
+ON CONFLICT (n, wait_key) DO UPDATE SET
+    total = excluded.total, succeeded = excluded.succeeded, failed = excluded.failed, need = excluded.need,
+    rest = excluded.rest, first_failed = excluded.first_failed;
 
 -- name: winners
-SELECT j.id
-FROM aiq_edges AS e
-JOIN aiq_jobs AS j ON j.n = e.upstream
-WHERE e.dependent = :n AND e.wait_key = :wait_key AND e.succeeded = 1
-ORDER BY e.ended
-LIMIT :limit;
+SELECT json_group_array(json_array(ended, id))
+FROM (
+    SELECT e.ended, j.id
+    FROM aiq_edges AS e
+    JOIN aiq_jobs AS j ON j.n = e.upstream
+    WHERE e.dependent = :n AND e.wait_key = :key AND e.succeeded = 1
+    ORDER BY e.ended
+    LIMIT :limit
+);
 
 -- name: living_child
 SELECT 1 FROM aiq_jobs
@@ -42,4 +64,5 @@ WHERE parent_id = :parent_id AND state NOT IN ('succeeded', 'dead', 'cancelled')
 LIMIT 1;
 
 -- name: send_out
-INSERT INTO aiq_outbox (kind, n, wait_key) VALUES (:kind, :n, :wait_key);
+INSERT INTO aiq_outbox (kind, n, wait_key)
+SELECT json_extract(value, '$.kind'), json_extract(value, '$.n'), json_extract(value, '$.key') FROM json_each(:rows);

@@ -2,23 +2,33 @@
 -- spec: STEP-1, STEP-3, STEP-5
 
 -- name: find
-SELECT step_key, kind, value, digest, fence FROM aiq_steps WHERE n = :n AND step_key = :key;
+SELECT step_key, kind, digest, fence, value FROM aiq_steps WHERE n = :n AND step_key = :key;
 
 -- name: add
-INSERT INTO aiq_steps (n, step_key, kind, value, digest, fence) VALUES (:n, :key, :kind, :value, :digest, :fence);
+INSERT INTO aiq_steps (n, step_key, kind, value, digest, fence)
+SELECT
+    json_extract(value, '$.n'), json_extract(value, '$.key'), json_extract(value, '$.kind'),
+    substr(:blobs, json_extract(value, '$.value[0]'), json_extract(value, '$.value[1]')),
+    json_extract(value, '$.digest'), json_extract(value, '$.fence')
+FROM json_each(:rows);
 
 -- name: count
-UPDATE aiq_jobs SET steps = steps + 1 WHERE n = :n;
+UPDATE aiq_jobs SET steps = :steps WHERE n = :n;
 
 -- name: page
-SELECT step_key, kind, value, digest, fence
-FROM aiq_steps
-WHERE n = :n AND step_key > :after
-ORDER BY step_key
-LIMIT :limit;
+SELECT
+    json_group_array(json_array(step_key, kind, digest, fence, length(value))),
+    CAST(group_concat(CAST(value AS TEXT), '') AS BLOB)
+FROM (
+    SELECT step_key, kind, digest, fence, value
+    FROM aiq_steps
+    WHERE n = :n AND step_key > :after
+    ORDER BY step_key
+    LIMIT :limit
+);
 
 -- name: saved_by
 -- Which run saved each of some steps.
-SELECT s.step_key, s.fence
+SELECT json_group_array(json_array(s.step_key, s.fence))
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_steps AS s ON s.n = :n AND s.step_key = asked.value;

@@ -2,22 +2,40 @@
 -- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8
 
 -- name: due
-SELECT id FROM aiq_jobs WHERE state = 'scheduled' AND due_ms <= :now_ms ORDER BY due_ms, id LIMIT :limit;
+SELECT json_group_array(json_array(due_ms, id))
+FROM (
+    SELECT due_ms, id FROM aiq_jobs
+    WHERE state = 'scheduled' AND due_ms <= :now_ms
+    ORDER BY due_ms, id
+    LIMIT :limit
+);
 
 -- name: expired
-SELECT id FROM aiq_jobs WHERE state = 'running' AND expires_at_ms <= :now_ms ORDER BY expires_at_ms, id LIMIT :limit;
+SELECT json_group_array(json_array(expires_at_ms, id))
+FROM (
+    SELECT expires_at_ms, id FROM aiq_jobs
+    WHERE state = 'running' AND expires_at_ms <= :now_ms
+    ORDER BY expires_at_ms, id
+    LIMIT :limit
+);
 
 -- name: timed_out
-SELECT id FROM aiq_jobs
-WHERE state = 'suspended' AND due_ms IS NOT NULL AND due_ms <= :now_ms
-ORDER BY due_ms, id
-LIMIT :limit;
+SELECT json_group_array(json_array(due_ms, id))
+FROM (
+    SELECT due_ms, id FROM aiq_jobs
+    WHERE state = 'suspended' AND due_ms IS NOT NULL AND due_ms <= :now_ms
+    ORDER BY due_ms, id
+    LIMIT :limit
+);
 
 -- name: unheeded
-SELECT id FROM aiq_jobs
-WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL AND cancel_requested_at_ms <= :requested_ms
-ORDER BY cancel_requested_at_ms, id
-LIMIT :limit;
+SELECT json_group_array(json_array(cancel_requested_at_ms, id))
+FROM (
+    SELECT cancel_requested_at_ms, id FROM aiq_jobs
+    WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL AND cancel_requested_at_ms <= :requested_ms
+    ORDER BY cancel_requested_at_ms, id
+    LIMIT :limit
+);
 
 -- name: next
 -- The first instant of each kind, and whether the outbox holds something.
