@@ -32,6 +32,7 @@ class KeeperThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: Keeper | None = None
         self._ended: _Word | None = None
+        self._thread: threading.Thread | None = None
 
     async def start(self) -> None:
         """Start the thread, and return when it has its own connection.
@@ -43,8 +44,8 @@ class KeeperThread:
         started: _Word = home.create_future()
         self._ended = home.create_future()
         where = threading.get_ident()
-        thread = threading.Thread(target=lambda: self._live(home, where, started), name="aiq-keeper", daemon=True)
-        thread.start()
+        self._thread = threading.Thread(target=lambda: self._live(home, where, started), name="aiq-keeper", daemon=True)
+        self._thread.start()
         error = await started
         if error is not None:
             raise error
@@ -69,7 +70,10 @@ class KeeperThread:
         if self._keeper is not None:
             self._call(self._keeper.stop)
         done, _ = await asyncio.wait({self._ended}, timeout=STOP_PATIENCE_S)
-        if not done:
+        if done and self._thread is not None:
+            # Its last word is said; what is left of it takes microseconds.
+            self._thread.join(STOP_PATIENCE_S)
+        else:
             _log.warning("The keeper's thread did not end within %.0f s; it ends with the process.", STOP_PATIENCE_S)
 
     def _call(self, method: Callable[[], None]) -> None:

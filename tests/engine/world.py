@@ -101,7 +101,13 @@ class World:
             specs.append(job.spec(job_id=f"job-{self._count}"))
         return [answer.job_id for answer in await self.storage.enqueue(specs)]
 
-    def engine(self, *tasks: Task[Any, object], slots: Mapping[str, int] | int = 10, **settings: Any) -> Engine:
+    def engine(
+        self,
+        *tasks: Task[Any, object],
+        slots: Mapping[str, int] | int = 10,
+        storage: Storage | None = None,
+        **settings: Any,
+    ) -> Engine:
         """A worker on a storage that may have faults planned."""
         self._engines += 1
         chosen: dict[str, Any] = {
@@ -117,7 +123,7 @@ class World:
         }
         sizes = slots if isinstance(slots, Mapping) else {"default": slots}
         made = Settings(tasks={task.name: task for task in tasks}, slots=sizes, **{**chosen, **settings})
-        return Engine(self.faults, made, self.tally)
+        return Engine(storage or self.faults, made, self.tally)
 
     async def drain(self, *tasks: Task[Any, object], **settings: Any) -> Statistics:
         """Work until nothing is running, ready or due."""
