@@ -58,12 +58,13 @@ class Job(Generic[R_co]):
             ResultInvalid: the stored result does not fit the task's annotation any more.
         """
         until = None if timeout is None else _now_ms() + duration_ms("timeout", timeout)
-        mark = await self._mark()
+        topics = {f"job:{self.id}"}
+        mark = await self._mark(topics)
         while not (record := await self._stored()).state.terminal:
             left_ms = POLL_MS if until is None else min(POLL_MS, until - _now_ms())
             if left_ms <= 0:
                 raise ResultTimeout(self.id, record.state)
-            mark = await self._storage.wait({self._topic}, after=mark, timeout_ms=left_ms)
+            mark = await self._storage.wait(topics, after=mark, timeout_ms=left_ms)
         _raise_unless_succeeded(record)
         return self._read(record.result or b"null")
 
@@ -78,7 +79,8 @@ class Job(Generic[R_co]):
             JobDead, JobCancelled: after the last item, if the job did not succeed.
             NotFound: no such job.
         """
-        mark = await self._mark()
+        topics = {f"stream:{self.id}", f"job:{self.id}"}
+        mark = await self._mark(topics)
         while True:
             page = await self._storage.read(self.id, after=after, limit=MAX_PAGE)
             for chunk in page.chunks:
@@ -90,7 +92,7 @@ class Job(Generic[R_co]):
             # The state was read in the same step as the items, so nothing can follow a terminal one.
             if page.state.terminal:
                 break
-            mark = await self._storage.wait({self._topic}, after=mark, timeout_ms=POLL_MS)
+            mark = await self._storage.wait(topics, after=mark, timeout_ms=POLL_MS)
         _raise_unless_succeeded(await self._stored())
 
     async def text(self, after: int = 0) -> AsyncIterator[str]:
@@ -154,13 +156,9 @@ class Job(Generic[R_co]):
     def __repr__(self) -> str:
         return f"<job {self.id}>"
 
-    @property
-    def _topic(self) -> str:
-        return f"job:{self.id}"
-
-    async def _mark(self) -> str:
+    async def _mark(self, topics: Collection[str]) -> str:
         """Taken before the first look, so that no change falls between a look and a wait."""
-        return await self._storage.wait({self._topic}, after=None, timeout_ms=0)
+        return await self._storage.wait(topics, after=None, timeout_ms=0)
 
     async def _stored(self) -> JobRecord:
         try:

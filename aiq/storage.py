@@ -213,9 +213,9 @@ class Wakeups(Protocol):
     """A hint that something changed. Never needed for correctness: a poll always finds the truth."""
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
-        """Wait until something changes on one of `topics` since the mark `after`, at most `timeout_ms`.
+        """Wait until something has changed on one of `topics` since the mark `after`, at most `timeout_ms`.
 
-        Topics are "queue:NAME" (a job may be claimable) and "job:ID" (its state or stream changed). The
+        Topics are "queue:NAME" (a job may be claimable), "job:ID" (it moved) and "stream:ID" (a run added to it). The
         answer is a mark to wait from next time: take it (`after=None` answers at once), look at the
         storage, then wait from it, and no change is missed in between. It may return early, or by its
         time-out, without saying which.

@@ -21,8 +21,13 @@ def queue_topic(name: str) -> str:
 
 
 def job_topic(job_id: str) -> str:
-    """The topic of a job: its state or its stream changed."""
+    """The topic of those who wait for a job to move."""
     return f"job:{job_id}"
+
+
+def stream_topic(job_id: str) -> str:
+    """The topic of those who read a job's stream. Apart from the job's own, which a token must not wake."""
+    return f"stream:{job_id}"
 
 
 @dataclass(eq=False, slots=True)

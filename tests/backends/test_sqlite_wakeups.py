@@ -34,8 +34,8 @@ async def there(path: Path, here: SQLiteStorage) -> AsyncIterator[SQLiteStorage]
         yield storage
 
 
-async def mark_of(storage: SQLiteStorage, topic: str) -> str:
-    return await storage.wait([topic], after=None, timeout_ms=0)
+async def mark_of(storage: SQLiteStorage, *topics: str) -> str:
+    return await storage.wait(topics, after=None, timeout_ms=0)
 
 
 async def test_a_job_that_is_enqueued_elsewhere_ends_a_wait_for_its_queue(
@@ -65,12 +65,12 @@ async def test_the_end_and_the_stream_of_a_job_are_told_to_those_who_watch_it(
 ) -> None:
     await enqueue_one(here)
     run = await claim_one(there)
-    mark = await mark_of(here, "job:job")
+    mark = await mark_of(here, "job:job", "stream:job")
     async with asyncio.timeout(10):
         await there.append(run.lease, chunks("one"))
-        mark = await here.wait(["job:job"], after=mark, timeout_ms=LONG_MS)
+        mark = await here.wait(["job:job", "stream:job"], after=mark, timeout_ms=LONG_MS)
         await end(there, run, GOOD)
-        await here.wait(["job:job"], after=mark, timeout_ms=LONG_MS)
+        await here.wait(["job:job", "stream:job"], after=mark, timeout_ms=LONG_MS)
 
 
 async def test_a_queue_that_is_resumed_elsewhere_is_told(here: SQLiteStorage, there: SQLiteStorage) -> None:

@@ -184,9 +184,6 @@ async def test_whatever_happens_to_a_job_ends_a_wait_for_it(storage: Storage) ->
     run = await claim_one(storage)
     assert await changed(storage, mark, topic)
     mark = await storage.wait([topic], after=None, timeout_ms=LONG_MS)
-    await storage.append(run.lease, chunks("a"))
-    assert await changed(storage, mark, topic)
-    mark = await storage.wait([topic], after=None, timeout_ms=LONG_MS)
     await end(storage, run, Suspended("wait", "go"))
     assert await changed(storage, mark, topic)
     mark = await storage.wait([topic], after=None, timeout_ms=LONG_MS)
@@ -195,6 +192,16 @@ async def test_whatever_happens_to_a_job_ends_a_wait_for_it(storage: Storage) ->
     mark = await storage.wait([topic], after=None, timeout_ms=LONG_MS)
     await storage.cancel(["job"])
     assert await changed(storage, mark, topic)
+
+
+@clause("STORE-6")
+async def test_a_chunk_ends_a_wait_for_the_stream(storage: Storage) -> None:
+    run = await start(storage)
+    mark = await storage.wait(["stream:job"], after=None, timeout_ms=LONG_MS)
+
+    await storage.append(run.lease, chunks("a"))
+
+    assert await changed(storage, mark, "stream:job")
 
 
 @clause("STORE-6")

@@ -7,7 +7,7 @@ from aiq.backends.memory.data import Stream
 from aiq.backends.memory.holder import owned
 from aiq.backends.memory.items import add_item, add_reset, has_data
 from aiq.backends.memory.transition import Transaction
-from aiq.backends.wakeups import job_topic
+from aiq.backends.wakeups import stream_topic
 from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
 from aiq.model import Appended, Chunk, ChunkKind, JobRecord, Lease, NewChunk
@@ -59,7 +59,7 @@ def _add(tx: Transaction, record: JobRecord, new: Sequence[NewChunk]) -> JobReco
         if chunk.kind is ChunkKind.DATA:
             _extend_ranges(stream, record, chunk.step)
     tx.tables.put(record)
-    tx.topics.add(job_topic(record.id))
+    tx.topics.add(stream_topic(record.id))
     return record
 
 

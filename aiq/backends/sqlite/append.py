@@ -8,7 +8,7 @@ from aiq.backends.sqlite.items import open_stream
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.backends.wakeups import job_topic
+from aiq.backends.wakeups import stream_topic
 from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
 from aiq.model import Appended, ChunkKind, Lease, NewChunk
@@ -67,5 +67,5 @@ def _add(tx: Transaction, job: Job, new: Sequence[NewChunk], size: int) -> int:
     stream.save()
     run = {"n": job.n, "run_seq": new[-1].seq, "stream_bytes": size, "progress_number": progress}
     tx.run(SQL["count"], run)
-    tx.topics.add(job_topic(job.record.id))
+    tx.topics.add(stream_topic(job.record.id))
     return stream.last

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiq.backends.sqlite.sql import load
-from aiq.backends.wakeups import Wakeups, job_topic, queue_topic
+from aiq.backends.wakeups import Wakeups, job_topic, queue_topic, stream_topic
 
 SQL: Final = load("watch")
 
@@ -47,8 +47,9 @@ class News:
             # Too many to name, or something without a row, such as a queue that was resumed.
             self.wakeups.notify_all()
             return
-        queues = {queue_topic(queue) for _, queue in rows if queue is not None}
-        self.wakeups.notify({job_topic(job_id) for job_id, _ in rows} | queues)
+        queues = {queue_topic(queue) for _, queue, _ in rows if queue is not None}
+        jobs = {stream_topic(job_id) if grew else job_topic(job_id) for job_id, _, grew in rows}
+        self.wakeups.notify(jobs | queues)
 
 
 class Watch:

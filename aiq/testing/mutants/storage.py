@@ -85,7 +85,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "nobody_is_woken": mutant("STORE-6", ("storage", "        home.wakeups.notify(tx.topics)\n", "")),
     "nobody_is_woken_by_a_job": mutant("STORE-6", ("transition", "    tx.topics.add(job_topic(moved.id))\n", "")),
-    "nobody_is_woken_by_a_chunk": mutant("STORE-6", ("append", "    tx.topics.add(job_topic(record.id))\n", "")),
+    "nobody_is_woken_by_a_chunk": mutant("STORE-6", ("append", "    tx.topics.add(stream_topic(record.id))\n", "")),
     "nobody_is_woken_by_a_job_that_comes_back": mutant(
         "STORE-6", ("transition", "    if before is None or moved.state is State.READY:\n", "    if before is None:\n")
     ),

@@ -5,13 +5,13 @@
 SELECT changes FROM aiq_counters;
 
 -- name: jobs
--- Jobs that moved or were added to, and the queues of those that became ready. One row a number.
-SELECT j.id, CASE WHEN e.target = 'ready' OR e.source IS NULL THEN j.queue END
+-- Jobs that moved, with the queues of those that became ready, and jobs whose stream grew (1). One row a number.
+SELECT j.id, CASE WHEN e.target = 'ready' OR e.source IS NULL THEN j.queue END, 0
 FROM aiq_events AS e
 JOIN aiq_jobs AS j ON j.n = e.n
 WHERE e.change > :seen AND e.change <= :last
 UNION ALL
-SELECT j.id, NULL
+SELECT j.id, NULL, 1
 FROM aiq_chunks AS c
 JOIN aiq_jobs AS j ON j.n = c.n
 WHERE c.change > :seen AND c.change <= :last;
