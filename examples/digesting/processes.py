@@ -20,7 +20,14 @@ MAX_WORKERS: Final = 50
 
 
 class ProcessFailed(Exception):
-    """A process that we need ended, or was never ready; the text has its last words."""
+    """A process that we need ended, or was never ready; the text has its last words.
+
+    `killed` says that a signal ended it: there is nothing wrong with the program, and another one may start.
+    """
+
+    def __init__(self, message: str, *, killed: bool = False) -> None:
+        super().__init__(message)
+        self.killed = killed
 
 
 class Child:
@@ -89,7 +96,9 @@ async def start(
         raise
     except (TimeoutError, ValueError) as error:
         await _end(process)
-        raise ProcessFailed(f"{module} did not start: {await _last_words(process)}") from error
+        # If it was silent for too long, the signal was ours.
+        killed = isinstance(error, ValueError) and (process.returncode or 0) < 0
+        raise ProcessFailed(f"{module} did not start: {await _last_words(process)}", killed=killed) from error
     return Child(process, ready, hear)
 
 
@@ -104,7 +113,6 @@ class Crew:
     ) -> None:
         self._hire, self._bury, self._tell = hire, bury, tell
         self._worker: Child | None = None
-        self.died = 0
 
     @property
     def pid(self) -> int | None:
@@ -119,17 +127,26 @@ class Crew:
         """
         try:
             for number in range(1, MAX_WORKERS + 1):
-                self._worker = await self._hire()
-                self._tell(f"Worker {number} is at work (pid {self._worker.pid}).")
-                how = await self._worker.ended()
-                self._worker = None
-                self.died += 1
-                self._tell(f"Worker {number} {how}. What it was doing can be claimed again when its leases end.")
+                how = await self._one(number)
+                self._tell(f"Worker {number} {how}")
                 await self._bury()
         finally:
             if self._worker is not None:
                 await self._worker.stop()
         raise ProcessFailed(f"{MAX_WORKERS} workers have died. Something other than a demonstration is wrong.")
+
+    async def _one(self, number: int) -> str:
+        """Let one worker work until it has ended, and say how it did."""
+        try:
+            self._worker = await self._hire()
+        except ProcessFailed as error:
+            if error.killed:
+                return "was killed before it was ready."
+            raise
+        self._tell(f"Worker {number} is at work (pid {self._worker.pid}).")
+        how = await self._worker.ended()
+        self._worker = None
+        return f"{how}. What it was doing can be claimed again when its leases end."
 
     def kill(self) -> None:
         """Kill the worker, if there is one."""
