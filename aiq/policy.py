@@ -35,7 +35,7 @@ class Retry:
         Retry(never=(BadPrompt,))                               # everything but this is tried again
         Retry(attempts=1)                                       # once, whatever happens
 
-    `Fatal` and the other RunErrors are never retried. A lease that expires counts as a failed attempt too.
+    `Fatal`, the other RunErrors and InvalidInput are never retried. A lease that expires counts as a failed attempt.
 
     Raises:
         InvalidInput: attempts outside 1..1000, or a delay outside 0..366 days.
