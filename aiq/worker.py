@@ -86,6 +86,7 @@ class Worker:
         self._tally = Tally()
         self._engine: Engine | None = None
         self._serving: asyncio.Task[None] | None = None
+        self._unwanted = False
 
     @property
     def statistics(self) -> Statistics:
@@ -137,7 +138,7 @@ class Worker:
     async def _begin(self, *, until_idle: bool) -> None:
         if self._serving is not None and not self._serving.done():
             raise InvalidInput("This worker is running already. Stop it first, or make another one.")
-        started = asyncio.Event()
+        started, self._unwanted = asyncio.Event(), False
         self._serving = asyncio.create_task(self._serve(started, until_idle=until_idle))
         waiting = asyncio.create_task(started.wait())
         try:
@@ -153,6 +154,8 @@ class Worker:
     async def _serve(self, started: asyncio.Event, *, until_idle: bool) -> None:
         async with self._queue as queue:
             self._engine = engine = Engine(queue.storage, self._settings, self._tally)
+            if self._unwanted:
+                engine.hurry()
             try:
                 await engine.start()
                 started.set()
@@ -172,6 +175,7 @@ class Worker:
 
     async def _end_now(self) -> None:
         """The caller is cancelled: what is claimed is given back first."""
+        self._unwanted = True
         if self._engine is not None:
             self._engine.hurry()
         if self._serving is not None:

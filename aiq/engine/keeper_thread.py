@@ -33,6 +33,7 @@ class KeeperThread:
         self._keeper: Keeper | None = None
         self._ended: _Word | None = None
         self._thread: threading.Thread | None = None
+        self._stopping = False
 
     async def start(self) -> None:
         """Start the thread, and return when it has its own connection.
@@ -46,7 +47,12 @@ class KeeperThread:
         where = threading.get_ident()
         self._thread = threading.Thread(target=lambda: self._live(home, where, started), name="aiq-keeper", daemon=True)
         self._thread.start()
-        error = await started
+        try:
+            await asyncio.wait({started})
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
+        error = started.result()
         if error is not None:
             raise error
 
@@ -67,6 +73,7 @@ class KeeperThread:
         """End the thread; leases still held are not renewed any more. Calling it twice is fine."""
         if self._ended is None:
             return
+        self._stopping = True
         if self._keeper is not None:
             self._call(self._keeper.stop)
         done, _ = await asyncio.wait({self._ended}, timeout=STOP_PATIENCE_S)
@@ -102,7 +109,9 @@ class KeeperThread:
                 storage, self._leases, home.call_soon_threadsafe, clock=self._clock, rng=self._rng, thread=where
             )
             _tell(home, started, None)
-            await self._keeper.run()
+            # Whoever stopped us before there was a keeper could not tell it.
+            if not self._stopping:
+                await self._keeper.run()
         finally:
             await storage.close()
 

@@ -45,7 +45,8 @@ class Runner:
 
     async def run(self, run: Run) -> None:
         """Run a job to its end, whatever happens in it. Nothing is raised but what ends the program."""
-        run.started = True
+        # Here and not by the starter: an eager task runs before its starter has hold of it.
+        run.task, run.started = asyncio.current_task(), True
         try:
             outcome = await self._outcome(run)
             outcome = await self._flushed(run, outcome)

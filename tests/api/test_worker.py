@@ -229,16 +229,29 @@ async def test_a_handler_that_blocks_the_loop_for_many_leases_runs_once_and_the_
 
 async def test_a_worker_leaves_no_thread_and_no_open_file_behind(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/jobs.db"
-    async with aiq.Queue(url) as queue:
-        await queue.enqueue(double.job(1))
-    await aiq.Worker(url, tasks=[double]).run_until_idle()
-    threads, files = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    files = len(os.listdir("/proc/self/fd"))
 
-    for _ in range(5):
+    for number in range(3):
+        async with aiq.Queue(url) as queue:
+            await queue.enqueue(double.job(number))
         await aiq.Worker(url, tasks=[double]).run_until_idle()
 
-    assert threading.active_count() <= threads
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("aiq")] == []
     assert len(os.listdir("/proc/self/fd")) <= files
+
+
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    for turns in range(30):
+        running = asyncio.create_task(aiq.Worker(url, tasks=[double]).run(handle_signals=False))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    assert [thread.name for thread in threading.enumerate() if thread.name.startswith("aiq")] == []
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def test_an_outage_at_the_start_of_a_run_is_waited_for(storage: Faulty, queue: aiq.Queue) -> None:
