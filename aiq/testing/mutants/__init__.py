@@ -6,7 +6,7 @@ own faults; a mutant does not: its audit finds nothing, and its table of states 
 has to see each fault from outside.
 
 Each mutant is a backend for pytest, `--aiq-backend=aiq.testing.mutants:NAME`, and is tried on the tests of the
-clauses that it breaks.
+clauses that it breaks; as `anywhere_NAME` it is tried on all.
 """
 
 import importlib.util
@@ -64,9 +64,10 @@ def __getattr__(name: str) -> MutantBackend:
     """Mutants by name, for pytest; `control` is the blind reference without any fault."""
     if name == "control":
         return MutantBackend(None, BLIND)
-    if name in MUTANTS:
-        return MutantBackend(MUTANTS[name].clauses, (*BLIND, *MUTANTS[name].edits))
-    raise AttributeError(name)
+    known = MUTANTS.get(name.removeprefix("anywhere_"))
+    if known is None:
+        raise AttributeError(name)
+    return MutantBackend(known.clauses if name in MUTANTS else None, (*BLIND, *known.edits))
 
 
 def _load(edits: tuple[Edit, ...]) -> ModuleType:

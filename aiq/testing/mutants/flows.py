@@ -54,6 +54,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "if dependency not in tx.tables.jobs:",
         ),
     ),
+    "a_child_may_close_a_circle_of_waits": mutant(
+        "FLOW-15",
+        (
+            "rules.validation",
+            "if parent is not None and not before.issuperset(spec.depends_on):",
+            "if parent is not None and parent.job_id in spec.depends_on:",
+        ),
+    ),
     "a_child_does_not_know_its_parent": mutant(
         "FLOW-8", ("enqueue", "parent_id=parent.job_id if parent else None", "parent_id=None")
     ),

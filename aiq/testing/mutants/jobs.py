@@ -80,16 +80,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "claim_gives_more_than_a_batch": mutant("CLAIM-2", ("claim", "first(min(want.count, room))", "first(want.count)")),
     "claim_gives_a_job_twice_when_asked_twice": mutant(
         "CLAIM-1",
+        ("claim", "    for want in request.wants:\n        found = ", "    looked = [\n        "),
+        ("claim", "_next(tx, want, MAX_BATCH - len(leased))\n", "_next(tx, want, 256) for want in request.wants]\n"),
         (
             "claim",
-            (
-                "    for want in request.wants:\n        leased += [_lease(tx, record, request) for record in "
-                "_next(tx, want, MAX_BATCH - len(leased))]\n"
-            ),
-            (
-                "    found = [record for want in request.wants for record in _next(tx, want, MAX_BATCH)]\n"
-                "    leased += [_lease(tx, record, request) for record in found]\n"
-            ),
+            "        leased += [_lease(tx, record, request) for",
+            "    for found in looked:\n        leased += [_lease(tx, record, request) for",
         ),
     ),
     "claim_looks_in_one_step_and_leases_in_another": mutant(
@@ -203,6 +199,23 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "claim_serves_queues_by_name": mutant(
         "CLAIM-10",
         ("claim", "for want in request.wants:", "for want in sorted(request.wants, key=lambda want: want.queue):"),
+    ),
+    "claim_gives_any_weight_of_payload": mutant("CLAIM-11", ("claim", " if room.takes(len(record.payload))", "")),
+    "claim_lets_a_light_job_pass_a_heavy_one": mutant(
+        "CLAIM-11",
+        (
+            "rules.batches",
+            "        self._left -= size\n        fits = self._left >= 0",
+            "        fits = self._left >= size",
+        ),
+        (
+            "rules.batches",
+            "        self._given = True\n",
+            "        self._given = True\n        self._left -= size * fits\n",
+        ),
+    ),
+    "claim_never_gives_a_job_that_is_too_heavy": mutant(
+        "CLAIM-11", ("rules.batches", "self._left >= 0 or not self._given", "self._left > 0")
     ),
     "a_cancelled_job_is_ready_when_its_delay_is_over": mutant(
         "CANCEL-1",

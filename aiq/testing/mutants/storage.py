@@ -136,7 +136,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-9", ("rules.validation", '    check_count("batch", len(batch), bounds.MAX_BATCH)\n', "")
     ),
     "a_batch_may_have_any_weight": mutant(
-        "STORE-9", ("rules.validation", "    if size > bounds.MAX_BATCH_BYTES:\n", "    if False:\n")
+        "STORE-9", ("rules.validation", "size = sum(len(spec.payload) for spec in batch)", "size = 0")
     ),
     "an_empty_result_is_none": mutant(
         "STORE-10",
