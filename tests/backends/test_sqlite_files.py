@@ -278,7 +278,6 @@ async def test_the_audit_finds_what_somebody_did_to_the_file(path: Path, storage
         ("STATE-4", "a"),
         ("STATE-4", "b"),
         ("FAN-1", "c"),
-        ("STATE-3", "c"),
         ("FAN-6", "c"),
     }
     assert len(await storage.audit(limit=1)) == 1

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from aiq.backends.sqlite.rows import Row, numbers, whole_records
 from aiq.backends.sqlite.sql import load
@@ -60,12 +60,11 @@ def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
     return tx.row(SQL["any_ready"], {"queues": json.dumps(queues)}) is not None
 
 
-def _next(tx: Transaction, want: Want, count: int) -> list[Row]:
+def _next(tx: Transaction, want: Want, count: int) -> Sequence[Row]:
     """The jobs of a queue that come first. Spec: CLAIM-6, CLAIM-7, LIVE-1"""
-    rows: list[list[Any]] = []
-    if want.count and count:
-        rows += tx.table(SQL["next"], {"queue": want.queue, "count": min(want.count, count)})
-    return sorted(rows)
+    if not (want.count and count):
+        return []
+    return sorted(tx.table(SQL["next"], {"queue": want.queue, "count": min(want.count, count)}))
 
 
 def _lease(tx: Transaction, request: ClaimRequest, rows: Sequence[Row]) -> list[int]:

@@ -116,7 +116,7 @@ def _store(
     hot = _hot(tx, n, spec, change, parent)
     hot["dependents"] = parent is not None or spec.id in awaited
     tx.later(SQL["job"], hot)
-    tx.later(SQL["spec"], _cold(n, spec))
+    tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload, estimate=spec.estimate, budget=spec.budget)
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
@@ -193,19 +193,16 @@ def _cold(n: int, spec: JobSpec) -> dict[str, object]:
     return {
         "n": n,
         "digest": spec.digest,
-        "payload": spec.payload,
         "timeout_ms": spec.timeout_ms,
         "child_of": spec.child_of,
         "depends_on": _names(spec.depends_on),
         "limits": _names(spec.limits),
         "routes": _names(spec.routes),
-        "estimate": spec.estimate,
-        "budget": spec.budget,
     }
 
 
 def _names(names: tuple[str, ...]) -> str:
-    return _encoder.encode(names).decode()
+    return _encoder.encode(names).decode() if names else "[]"
 
 
 def _spawned(tx: Transaction, parent: Job, counts: Mapping[str, int]) -> None:

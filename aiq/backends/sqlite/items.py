@@ -35,11 +35,11 @@ class Stream:
                 "n": self.job.n,
                 "number": self.last,
                 "kind": kind,
-                "data": data,
                 "fence": self.job.record.fence,
                 "seq": seq,
                 "step": step,
             },
+            data=data,
         )
         return self.last
 

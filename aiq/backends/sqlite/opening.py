@@ -56,6 +56,7 @@ async def _open(home: Home, opened: AsyncExitStack, prepare: Callable[[sqlite3.C
 def _prepare_writer(home: Home, connection: sqlite3.Connection) -> None:
     # Looked at before anything is set: a file that is not for us is left as it is.
     check_version(connection, home.path)
+    _check_encoding(connection, home.path)
     (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
     if mode != "wal":
         raise Misconfigured(
@@ -67,6 +68,13 @@ def _prepare_writer(home: Home, connection: sqlite3.Connection) -> None:
     migrate(connection, home.path, home.clock())
     _check_writable(connection)
     home.check_file()
+
+
+def _check_encoding(connection: sqlite3.Connection, path: str) -> None:
+    """Bytes are read as texts of the database's encoding (see `table`), which changes none of them in UTF-8 alone."""
+    (encoding,) = connection.execute("PRAGMA encoding").fetchone()
+    if encoding != "UTF-8":
+        raise Misconfigured(f"{path} was made by another program, with texts in {encoding}. Use a file of its own.")
 
 
 def _check_writable(connection: sqlite3.Connection) -> None:

@@ -75,7 +75,7 @@ def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled
     change = after(outcome, job.record)
     told = add_error(tx, job, outcome.error).message if isinstance(outcome, Retried | Died) else ""
     if isinstance(outcome, Succeeded):
-        tx.later(SQL["result"], {"n": job.n, "result": outcome.result})
+        tx.later(SQL["result"], {"n": job.n}, result=outcome.result)
     if change.state.terminal:
         end(tx, job, change, by, told=told)
         return Settled(change.state, by.late)

@@ -32,9 +32,9 @@ def remember(tx: Transaction, job: Job, step: Step) -> None:
             "n": job.n,
             "key": step.key,
             "kind": step.kind,
-            "value": step.value,
             "digest": step.digest,
             "fence": step.fence,
         },
+        value=step.value,
     )
     job.steps += 1

@@ -8,7 +8,7 @@ thread computes, each of these costs up to 5 ms, with the write lock held; a hun
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -35,12 +35,10 @@ class _Gathered:
     rows: dict[object, object] = field(default_factory=dict)
     blobs: bytearray = field(default_factory=lambda: bytearray(1))
 
-    def add(self, row: Mapping[str, object] | Sequence[object], key: object) -> None:
-        if isinstance(row, Mapping):
-            row = {name: self._placed(value) if isinstance(value, bytes) else value for name, value in row.items()}
-        self.rows[len(self.rows) if key is None else key] = row
-
-    def _placed(self, data: bytes) -> tuple[int, int]:
+    def place(self, data: bytes | None) -> tuple[int, int] | None:
+        """Put bytes behind the others, and say where they are."""
+        if data is None:
+            return None
         start = len(self.blobs) + 1
         self.blobs += data
         return start, len(data)
@@ -96,17 +94,27 @@ class Transaction:
         self.flush()
         self.connection.execute(sql, parameters)
 
-    def later(self, sql: str, row: Mapping[str, object] | Sequence[object], *, key: object = None) -> None:
+    def later(
+        self,
+        sql: str,
+        row: Mapping[str, object] | Sequence[object],
+        *,
+        key: object = None,
+        **blobs: bytes | None,
+    ) -> None:
         """Write a row with its like, before the next read or the commit.
 
-        The statement finds all rows in the JSON text :rows, and the instant in :now_ms; where a row has bytes, it
-        has their place and length in :blobs. A row of the same key takes the place of the one before. Statements
-        that are gathered must not depend on each other: they run in the order in which the first row of each came.
+        The statement finds all rows in the JSON text :rows, and the instant in :now_ms. For each of the `blobs` a
+        row has the place and the length in :blobs under its name. A row of the same key takes the place of the one
+        before. Statements that are gathered must not depend on each other: they run in the order in which the
+        first row of each came.
         """
         gathered = self._gathered.get(sql)
         if gathered is None:
             gathered = self._gathered[sql] = _Gathered()
-        gathered.add(row, key)
+        if blobs:
+            row = {**cast(Mapping[str, object], row), **{name: gathered.place(data) for name, data in blobs.items()}}
+        gathered.rows[len(gathered.rows) if key is None else key] = row
 
     def flush(self) -> None:
         """Write what was gathered."""

@@ -2,5 +2,6 @@
 -- spec: CANCEL-2
 
 -- name: request
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET cancel_requested_at_ms = :now_ms, events = events + 1
-WHERE n IN (SELECT json_extract(value, '$.n') FROM json_each(:rows));
+WHERE n IN (SELECT json_extract(item, '$.n') FROM given);

@@ -21,15 +21,15 @@ LIMIT 1;
 
 -- name: next
 -- The jobs of a queue that come first, with what each payload weighs.
-SELECT json_group_array(json_array(j.band, j.lane, j.position, j.n, j.id, length(s.payload)))
+SELECT json_group_array(json_array(ready.band, ready.lane, ready.position, ready.n, ready.id, length(s.payload)))
 FROM (
     SELECT n, band, lane, position, id FROM aiq_jobs
     WHERE queue = :queue AND state = 'ready'
         AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
     ORDER BY band, lane, position
     LIMIT :count
-) AS j
-JOIN aiq_specs AS s ON s.n = j.n;
+) AS ready
+JOIN aiq_specs AS s ON s.n = ready.n;
 
 -- name: lease
 UPDATE aiq_jobs SET

@@ -8,45 +8,49 @@ CROSS JOIN aiq_jobs AS j ON j.id = asked.value
 JOIN aiq_specs AS s ON s.n = j.n;
 
 -- name: job
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_jobs (
     n, id, state, queue, band, pool, tenant, lane, position, due_ms, wait_key, task, lease_ms, max_attempts,
     max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key, dependents, events,
     created_at_ms
 )
 SELECT
-    json_extract(value, '$.n'), json_extract(value, '$.id'), json_extract(value, '$.state'),
-    json_extract(value, '$.queue'), json_extract(value, '$.band'), json_extract(value, '$.pool'),
-    json_extract(value, '$.tenant'), json_extract(value, '$.lane'), json_extract(value, '$.position'),
-    json_extract(value, '$.due_ms'), json_extract(value, '$.wait_key'), json_extract(value, '$.task'),
-    json_extract(value, '$.lease_ms'), json_extract(value, '$.max_attempts'), json_extract(value, '$.max_stalls'),
-    json_extract(value, '$.delay_ms'), json_extract(value, '$.at_ms'), json_extract(value, '$.deadline_ms'),
-    json_extract(value, '$.flow'), json_extract(value, '$.parent_id'), json_extract(value, '$.on_upstream'),
-    json_extract(value, '$.order_key'), json_extract(value, '$.unique_key'), json_extract(value, '$.dependents'), 1,
+    json_extract(item, '$.n'), json_extract(item, '$.id'), json_extract(item, '$.state'),
+    json_extract(item, '$.queue'), json_extract(item, '$.band'), json_extract(item, '$.pool'),
+    json_extract(item, '$.tenant'), json_extract(item, '$.lane'), json_extract(item, '$.position'),
+    json_extract(item, '$.due_ms'), json_extract(item, '$.wait_key'), json_extract(item, '$.task'),
+    json_extract(item, '$.lease_ms'), json_extract(item, '$.max_attempts'), json_extract(item, '$.max_stalls'),
+    json_extract(item, '$.delay_ms'), json_extract(item, '$.at_ms'), json_extract(item, '$.deadline_ms'),
+    json_extract(item, '$.flow'), json_extract(item, '$.parent_id'), json_extract(item, '$.on_upstream'),
+    json_extract(item, '$.order_key'), json_extract(item, '$.unique_key'), json_extract(item, '$.dependents'), 1,
     :now_ms
-FROM json_each(:rows);
+FROM given;
 
 -- name: spec
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_specs (n, digest, payload, timeout_ms, child_of, depends_on, limits, routes, estimate, budget)
 SELECT
-    json_extract(value, '$.n'), json_extract(value, '$.digest'),
-    substr(:blobs, json_extract(value, '$.payload[0]'), json_extract(value, '$.payload[1]')),
-    json_extract(value, '$.timeout_ms'), json_extract(value, '$.child_of'), json_extract(value, '$.depends_on'),
-    json_extract(value, '$.limits'), json_extract(value, '$.routes'),
-    substr(:blobs, json_extract(value, '$.estimate[0]'), json_extract(value, '$.estimate[1]')),
-    substr(:blobs, json_extract(value, '$.budget[0]'), json_extract(value, '$.budget[1]'))
-FROM json_each(:rows);
+    json_extract(item, '$.n'), json_extract(item, '$.digest'),
+    substr(:blobs, json_extract(item, '$.payload[0]'), json_extract(item, '$.payload[1]')),
+    json_extract(item, '$.timeout_ms'), json_extract(item, '$.child_of'), json_extract(item, '$.depends_on'),
+    json_extract(item, '$.limits'), json_extract(item, '$.routes'),
+    substr(:blobs, json_extract(item, '$.estimate[0]'), json_extract(item, '$.estimate[1]')),
+    substr(:blobs, json_extract(item, '$.budget[0]'), json_extract(item, '$.budget[1]'))
+FROM given;
 
 -- name: edge
 -- From a job to one that waits for it; there may be ten thousand, so the columns are found by place.
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_edges (upstream, dependent, wait_key, dependent_id, ended, succeeded)
 SELECT
-    json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'), json_extract(value, '$[3]'),
-    json_extract(value, '$[4]'), json_extract(value, '$[5]')
-FROM json_each(:rows);
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]')
+FROM given;
 
 -- name: awaited
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET dependents = 1
-WHERE n IN (SELECT json_extract(value, '$[0]') FROM json_each(:rows)) AND dependents = 0;
+WHERE n IN (SELECT json_extract(item, '$[0]') FROM given) AND dependents = 0;
 
 -- name: spawned
 UPDATE aiq_jobs SET children = 1, events = events + 1 WHERE n = :n;

@@ -29,19 +29,21 @@ CROSS JOIN aiq_waits AS w
     ON w.n = json_extract(asked.value, '$[0]') AND w.wait_key = json_extract(asked.value, '$[1]');
 
 -- name: flip
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_edges SET
-    ended = json_extract(flipped.value, '$.ended'), succeeded = json_extract(flipped.value, '$.succeeded')
-FROM json_each(:rows) AS flipped
-WHERE dependent = json_extract(flipped.value, '$.dependent') AND wait_key = json_extract(flipped.value, '$.key')
-    AND upstream = json_extract(flipped.value, '$.upstream');
+    ended = json_extract(item, '$.ended'), succeeded = json_extract(item, '$.succeeded')
+FROM given
+WHERE dependent = json_extract(item, '$.dependent') AND wait_key = json_extract(item, '$.key')
+    AND upstream = json_extract(item, '$.upstream');
 
 -- name: put_wait
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_waits (n, wait_key, total, succeeded, failed, need, rest, first_failed)
 SELECT
-    json_extract(value, '$.n'), json_extract(value, '$.key'), json_extract(value, '$.total'),
-    json_extract(value, '$.succeeded'), json_extract(value, '$.failed'), json_extract(value, '$.need'),
-    json_extract(value, '$.rest'), json_extract(value, '$.first_failed')
-FROM json_each(:rows)
+    json_extract(item, '$.n'), json_extract(item, '$.key'), json_extract(item, '$.total'),
+    json_extract(item, '$.succeeded'), json_extract(item, '$.failed'), json_extract(item, '$.need'),
+    json_extract(item, '$.rest'), json_extract(item, '$.first_failed')
+FROM given
 WHERE true
 ON CONFLICT (n, wait_key) DO UPDATE SET
     total = excluded.total, succeeded = excluded.succeeded, failed = excluded.failed, need = excluded.need,
@@ -64,5 +66,6 @@ WHERE parent_id = :parent_id AND state NOT IN ('succeeded', 'dead', 'cancelled')
 LIMIT 1;
 
 -- name: send_out
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_outbox (kind, n, wait_key)
-SELECT json_extract(value, '$.kind'), json_extract(value, '$.n'), json_extract(value, '$.key') FROM json_each(:rows);
+SELECT json_extract(item, '$.kind'), json_extract(item, '$.n'), json_extract(item, '$.key') FROM given;

@@ -2,23 +2,25 @@
 -- spec: STREAM-1, STREAM-4, STREAM-7, STREAM-8
 
 -- name: add
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_chunks (change, n, number, kind, data, fence, seq, step_key, at_ms)
 SELECT
-    json_extract(value, '$.change'), json_extract(value, '$.n'), json_extract(value, '$.number'),
-    json_extract(value, '$.kind'),
-    substr(:blobs, json_extract(value, '$.data[0]'), json_extract(value, '$.data[1]')),
-    json_extract(value, '$.fence'), json_extract(value, '$.seq'), json_extract(value, '$.step'), :now_ms
-FROM json_each(:rows);
+    json_extract(item, '$.change'), json_extract(item, '$.n'), json_extract(item, '$.number'),
+    json_extract(item, '$.kind'),
+    substr(:blobs, json_extract(item, '$.data[0]'), json_extract(item, '$.data[1]')),
+    json_extract(item, '$.fence'), json_extract(item, '$.seq'), json_extract(item, '$.step'), :now_ms
+FROM given;
 
 -- name: ranges
 SELECT json_group_array(json_array(first, last, fence, step_key, void)) FROM aiq_ranges WHERE n = :n;
 
 -- name: touch
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_ranges (n, first, last, fence, step_key, void)
 SELECT
-    json_extract(value, '$.n'), json_extract(value, '$.first'), json_extract(value, '$.last'),
-    json_extract(value, '$.fence'), json_extract(value, '$.step'), json_extract(value, '$.void')
-FROM json_each(:rows)
+    json_extract(item, '$.n'), json_extract(item, '$.first'), json_extract(item, '$.last'),
+    json_extract(item, '$.fence'), json_extract(item, '$.step'), json_extract(item, '$.void')
+FROM given
 WHERE true
 ON CONFLICT (n, first) DO UPDATE SET last = excluded.last, void = excluded.void;
 

@@ -2,9 +2,10 @@
 -- spec: STATE-6, FLOW-9, SIG-2, SIG-3, SIG-6
 
 -- name: result
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_results (n, result)
-SELECT json_extract(value, '$.n'), substr(:blobs, json_extract(value, '$.result[0]'), json_extract(value, '$.result[1]'))
-FROM json_each(:rows);
+SELECT json_extract(item, '$.n'), substr(:blobs, json_extract(item, '$.result[0]'), json_extract(item, '$.result[1]'))
+FROM given;
 
 -- name: oldest_signal
 SELECT number, payload FROM aiq_signals WHERE n = :n AND name = :name AND kept = 1 ORDER BY number LIMIT 1;

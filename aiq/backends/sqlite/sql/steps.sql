@@ -5,12 +5,13 @@
 SELECT step_key, kind, digest, fence, value FROM aiq_steps WHERE n = :n AND step_key = :key;
 
 -- name: add
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_steps (n, step_key, kind, value, digest, fence)
 SELECT
-    json_extract(value, '$.n'), json_extract(value, '$.key'), json_extract(value, '$.kind'),
-    substr(:blobs, json_extract(value, '$.value[0]'), json_extract(value, '$.value[1]')),
-    json_extract(value, '$.digest'), json_extract(value, '$.fence')
-FROM json_each(:rows);
+    json_extract(item, '$.n'), json_extract(item, '$.key'), json_extract(item, '$.kind'),
+    substr(:blobs, json_extract(item, '$.value[0]'), json_extract(item, '$.value[1]')),
+    json_extract(item, '$.digest'), json_extract(item, '$.fence')
+FROM given;
 
 -- name: count
 UPDATE aiq_jobs SET steps = :steps WHERE n = :n;
