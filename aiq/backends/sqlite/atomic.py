@@ -104,10 +104,10 @@ def patiently(home: Home, attempt: Callable[[], T], unwanted: Callable[[], bool]
     """Try until no other process is in the way; an attempt that failed must have left nothing behind.
 
     The pauses are random, so that processes which wait for the same lock get it in no order rather than in the
-    same one each time; SQLite's own waiting starves whoever came first.
+    same one each time; SQLite's own waiting starves whoever came first. Patience counts them, and not the time on
+    the clock: a process that was itself stopped for long must not take that for somebody else's lock.
     """
-    give_up_at = time.monotonic() + home.patience_ms / 1_000
-    pause_ms = _FIRST_PAUSE_MS
+    waited_ms, longest_ms = 0.0, _FIRST_PAUSE_MS
     with ours(home.path):
         while True:
             try:
@@ -115,11 +115,13 @@ def patiently(home: Home, attempt: Callable[[], T], unwanted: Callable[[], bool]
             except sqlite3.OperationalError as error:
                 if not is_busy(error):
                     raise
-                if unwanted() or time.monotonic() >= give_up_at:
+                if unwanted() or waited_ms >= home.patience_ms:
                     text = f"{home.path} was locked by other processes for {home.patience_ms:,} ms. Try again."
                     raise Unavailable(text) from error
-            time.sleep(random.uniform(0, pause_ms) / 1_000)  # noqa: S311 - nothing here is a secret
-            pause_ms = min(2 * pause_ms, _LONGEST_PAUSE_MS)
+            pause_ms = random.uniform(0, longest_ms)  # noqa: S311 - nothing here is a secret
+            time.sleep(pause_ms / 1_000)
+            waited_ms += pause_ms
+            longest_ms = min(2 * longest_ms, _LONGEST_PAUSE_MS)
 
 
 def _looked(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:
