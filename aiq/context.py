@@ -14,6 +14,7 @@ from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
 
+from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import (
     ChildFailed,
     Conflict,
@@ -41,7 +42,7 @@ from aiq.model import (
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.ids import child_id
-from aiq.rules.validation import check_name
+from aiq.rules.validation import check_count, check_name
 from aiq.rules.writing import Unfit, digest, write
 
 if TYPE_CHECKING:
@@ -62,6 +63,11 @@ class Run(Protocol):
     @property
     def record(self) -> JobRecord:
         """The job, as it was claimed."""
+        ...
+
+    @property
+    def default_queue(self) -> str:
+        """Where children go whose task names no queue."""
         ...
 
     @property
@@ -392,9 +398,15 @@ class Context:
             self._begin(mine)
 
     def _specs(self, key: str, jobs: "Sequence[NewJob[Any]]") -> list[JobSpec]:
-        parent = self._run.record
+        check_count("list of children", len(jobs), MAX_DEPENDENCIES)
+        parent, queue = self._run.record, self._run.default_queue
         return [
-            job.spec(job_id=child_id(parent.id, parent.generation, key, index), parent=parent, child_of=key)
+            job.spec(
+                job_id=child_id(parent.id, parent.generation, key, index),
+                queue_default=queue,
+                parent=parent,
+                child_of=key,
+            )
             for index, job in enumerate(jobs)
         ]
 

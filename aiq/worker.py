@@ -11,13 +11,14 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
+from aiq.bounds import MAX_BATCH
 from aiq.engine.engine import Engine
 from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.errors import InvalidInput
 from aiq.policy import Duration, duration_ms
 from aiq.queue import Queue
-from aiq.rules.validation import check_name, check_range
+from aiq.rules.validation import check_count, check_name, check_range
 from aiq.storage import Storage
 from aiq.task import Task
 
@@ -76,6 +77,7 @@ class Worker:
         self._settings = Settings(
             tasks=known,
             slots=sizes,
+            default_queue=self._queue.name,
             name=f"{name or socket.gethostname()}:{os.getpid()}",
             grace_ms=duration_ms("grace", grace),
             cancel_grace_ms=duration_ms("cancel_grace", cancel_grace),
@@ -225,6 +227,7 @@ def _by_name(tasks: Iterable[Task[Any, object]]) -> dict[str, Task[Any, object]]
 # Any: as above.
 def _sizes(slots: int | Mapping[str, int], tasks: Mapping[str, Task[Any, object]], default: str) -> dict[str, int]:
     sizes = dict(slots) if isinstance(slots, Mapping) else {task.queue or default: slots for task in tasks.values()}
+    check_count("list of queues", len(sizes), MAX_BATCH)
     for queue, size in sizes.items():
         check_name("queue", queue)
         check_range(f"number of slots of {queue}", size, 1, MAX_SLOTS)

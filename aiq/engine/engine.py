@@ -48,7 +48,7 @@ class Engine:
         self._intake = Intake(
             self, exchanger, self._rest, self._slots, self._leases, worker=settings.name, tally=tally, rng=rng
         )
-        self._desk = Desk(storage, self._intake.settle, self._stopping, self._tasks, clock, rng)
+        self._desk = Desk(storage, settings.default_queue, self._intake.settle, self._stopping, self._tasks, clock, rng)
         self._runner = Runner(
             settings.tasks,
             self._threads,

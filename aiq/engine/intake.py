@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from random import Random
 from typing import Protocol
 
-from aiq.bounds import MAX_BATCH
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.engine.exchanger import Exchanger
 from aiq.engine.leases import Held, Leases
 from aiq.engine.outbox import Answer, Entry, Outbox
@@ -99,6 +99,8 @@ class Intake:
         """The last word of a run; None when there is nothing to settle, or nobody to settle with."""
         if outcome is None:
             self._leases.drop((run.lease,))
+            if not run.parked:
+                self._tally.add("lost")
         else:
             self._outbox.put(run, outcome)
             self._rest.wake()
@@ -138,7 +140,7 @@ class Intake:
         self._start(answer.claimed, sent_ms)
         self._due_ms = answer.next_due_ms
         self._crew.due_in(answer.next_due_ms)
-        if wanted == 0 or len(answer.claimed) >= wanted:
+        if wanted == 0 or len(answer.claimed) >= wanted or _cut_short(answer.claimed):
             self._rest.look = True
 
     def _claim(self) -> ClaimRequest | None:
@@ -185,6 +187,11 @@ class Intake:
         if not run.parked and run.lost_because is None:
             self._tally.add("lost")
             _log.warning("An outcome was refused: %s", lost, extra=run.extra)
+
+
+def _cut_short(claimed: Iterable[JobRecord]) -> bool:
+    """Whether a claim may have ended because another payload would have been too much for one answer. CLAIM-11"""
+    return sum(len(record.payload) for record in claimed) + MAX_PAYLOAD_BYTES > MAX_BATCH_BYTES
 
 
 def _count(outcome: Outcome, state: State) -> Count:

@@ -15,7 +15,7 @@ from functools import partial
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from aiq.engine import child
 
@@ -34,16 +34,14 @@ class Threads:
         self._idle = threading.Semaphore(0)
         self._started = 0
 
-    def submit(self, work: Callable[[], _T]) -> "asyncio.Future[_T]":
-        """Run `work` in a thread, in a context of its own. What was begun cannot be cancelled; wait for the future
-        with `asyncio.wait`, and leave it alone."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[_T] = loop.create_future()
-        self._work.put(partial(_work_for, loop, future, work))
+    def submit(self, work: Callable[[], _T]) -> "Call[_T]":
+        """Run `work` in a thread, in a context of its own."""
+        call = Call(work)
+        self._work.put(call.run)
         if not self._idle.acquire(blocking=False) and self._started < self._size:
             self._started += 1
             threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
-        return future
+        return call
 
     def close(self) -> None:
         """Let idle threads end, and busy ones when they are done; nobody waits for them."""
@@ -56,15 +54,33 @@ class Threads:
             self._idle.release()
 
 
-def _work_for(loop: asyncio.AbstractEventLoop, future: "asyncio.Future[_T]", work: Callable[[], _T]) -> None:
-    try:
-        settle = partial(_set_result, future, contextvars.Context().run(work))
-    except BaseException as error:  # noqa: BLE001 - the run that waits for it decides, as for any handler
-        settle = partial(_set_error, future, error)
-    try:
-        loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        _log.debug("A handler's thread ended after its worker.")
+class Call(Generic[_T]):
+    """A function on its way to a thread. It can be called back until it has begun, and not any more after that."""
+
+    def __init__(self, work: Callable[[], _T]) -> None:
+        self._work = work
+        self._loop = asyncio.get_running_loop()
+        self._begins = threading.Lock()
+        self.done: asyncio.Future[_T] = self._loop.create_future()
+        """What it returned or raised. Wait for it with `asyncio.wait`: cancelling it would stop nothing."""
+
+    def call_back(self) -> None:
+        """Nobody wants the answer any more: if it has not begun, it never will, and `done` is cancelled."""
+        if self._begins.acquire(blocking=False):
+            self.done.cancel()
+
+    def run(self) -> None:
+        """Do the work, in the thread."""
+        if not self._begins.acquire(blocking=False):
+            return
+        try:
+            tell = partial(_set_result, self.done, contextvars.Context().run(self._work))
+        except BaseException as error:  # noqa: BLE001 - the run that waits for it decides, as for any handler
+            tell = partial(_set_error, self.done, error)
+        try:
+            self._loop.call_soon_threadsafe(tell)
+        except RuntimeError:
+            _log.debug("A handler's thread ended after its worker.")
 
 
 def _set_result(future: "asyncio.Future[_T]", value: _T) -> None:
@@ -101,13 +117,13 @@ class Processes:
         """
         async with self._places:
             worker = self._idle.pop() if self._idle else _Child()
-            answer = self._threads.submit(partial(worker.call, request))
+            call = self._threads.submit(partial(worker.call, request))
             try:
-                await asyncio.wait({answer})
+                await asyncio.wait({call.done})
             except asyncio.CancelledError:
                 worker.kill()
                 raise
-            result = answer.result()
+            result = call.done.result()
             self._idle.append(worker)
             return result
 

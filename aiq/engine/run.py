@@ -50,6 +50,7 @@ class Desk:
     """
 
     storage: Storage
+    default_queue: str
     settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
     stopping: "Callable[[Run], None]"
     tasks: Tasks
@@ -101,6 +102,11 @@ class Run:
         self._emitter: Emitter | None = None
         self._parking = 0
         self._settlements = 0
+
+    @property
+    def default_queue(self) -> str:
+        """Where children go whose task names no queue."""
+        return self.desk.default_queue
 
     @property
     def extra(self) -> dict[str, object]:

@@ -107,9 +107,14 @@ class Runner:
         return succeeded(task, await handler(*args, **kwargs))
 
     async def _in_thread(self, run: Run, call: Callable[[], object]) -> object:
-        run.thread = answer = self._threads.submit(call)
-        await asyncio.wait({answer})
-        return answer.result()
+        submitted = self._threads.submit(call)
+        run.thread = submitted.done
+        try:
+            await asyncio.wait({submitted.done})
+        except asyncio.CancelledError:
+            submitted.call_back()
+            raise
+        return submitted.done.result()
 
     async def _in_process(self, task: Task[Any, object], run: Run, outputs: Mapping[str, bytes | Failure]) -> Outcome:
         record = run.record

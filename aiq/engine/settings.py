@@ -43,6 +43,7 @@ class Settings:
     # Any: a worker runs tasks of all signatures.
     tasks: Mapping[str, Task[Any, object]]
     slots: Mapping[str, int]
+    default_queue: str
     name: str
     grace_ms: int
     cancel_grace_ms: int

@@ -197,6 +197,32 @@ async def test_children_inherit_tenant_and_band(world: World) -> None:
 
 
 @virtually
+async def test_children_without_a_queue_go_where_the_worker_looks_for_such_jobs(world: World) -> None:
+    @aiq.task(queue="research")
+    async def parent(ctx: aiq.Context) -> list[int]:
+        return await ctx.gather("kids", [double.job(1)])
+
+    [job] = await world.enqueue(parent.job())
+    record = await finished(world, job, parent, double, slots={"research": 1, "docs": 1}, default_queue="docs")
+
+    assert record.state is State.SUCCEEDED
+    assert (await world.get(child_id(job, 1, "kids", 0))).queue == "docs"
+
+
+@virtually
+async def test_more_children_than_one_wait_can_count_are_refused_before_any_is_stored(world: World) -> None:
+    @aiq.task
+    async def parent(ctx: aiq.Context) -> list[int]:
+        return await ctx.gather("kids", [double.job(1)] * 10_001)
+
+    [job] = await world.enqueue(parent.job())
+    await finished(world, job, parent)
+
+    assert "at most 10,000" in await last_error(world, job)
+    assert sum((await world.storage.count())["default"].values()) == 1
+
+
+@virtually
 async def test_a_branch_does_not_park_the_run_while_another_does_paid_work(world: World) -> None:
     paid: list[str] = []
 

@@ -10,7 +10,7 @@ from aiq.bounds import MAX_BATCH
 from aiq.errors import Corrupt, Unavailable
 from aiq.model import State
 from aiq.testing import Delay, LoseReply, Refuse
-from tests.engine.world import World, virtually
+from tests.engine.world import START_MS, World, virtually
 
 
 @aiq.task
@@ -199,6 +199,22 @@ async def test_a_claim_that_is_answered_too_late_is_given_back_and_not_run(world
     record = await world.get(job)
     assert (record.state, record.fence, record.failures) == (State.SUCCEEDED, 2, 0)
     assert [ms - start_ms for ms in ran] == [9_500]
+
+
+@virtually
+async def test_large_payloads_are_claimed_one_answer_after_the_other_without_a_pause(world: World) -> None:
+    @aiq.task
+    async def read(text: str) -> int:
+        return len(text)
+
+    for _ in range(6):
+        await world.enqueue(*[read.job("x" * 200_000) for _ in range(10)])
+    worker = await world.start(read, slots=100)
+    await world.until("job-60", State.SUCCEEDED)
+    await worker.stop()
+
+    assert world.clock() == START_MS
+    assert (await world.storage.count())["default"] == {State.SUCCEEDED: 60}
 
 
 @virtually

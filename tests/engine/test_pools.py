@@ -108,7 +108,7 @@ async def test_a_thread_hands_no_context_from_one_job_to_the_next() -> None:
 async def test_a_thread_that_is_waited_for_no_longer_goes_on_to_its_end() -> None:
     threads = Threads(1, "test")
     gate = threading.Event()
-    future = threads.submit(gate.wait)
+    future = threads.submit(gate.wait).done
 
     async def waits() -> None:
         await asyncio.wait({future})
@@ -121,6 +121,40 @@ async def test_a_thread_that_is_waited_for_no_longer_goes_on_to_its_end() -> Non
 
     gate.set()
     assert await future is True
+    threads.close()
+
+
+async def test_a_call_that_is_called_back_before_it_begins_never_does() -> None:
+    threads = Threads(1, "test")
+    gate, ran = threading.Event(), list[int]()
+    busy = threads.submit(gate.wait)
+    queued = threads.submit(lambda: ran.append(1))
+
+    queued.call_back()
+    gate.set()
+    await busy.done
+    await threads.submit(lambda: None).done
+
+    assert queued.done.cancelled()
+    assert ran == []
+    threads.close()
+
+
+async def test_a_call_that_has_begun_cannot_be_called_back() -> None:
+    threads = Threads(1, "test")
+    gate, begun = threading.Event(), threading.Event()
+
+    def work() -> str:
+        begun.set()
+        gate.wait()
+        return "done"
+
+    call = threads.submit(work)
+    begun.wait()
+    call.call_back()
+    gate.set()
+
+    assert await call.done == "done"
     threads.close()
 
 

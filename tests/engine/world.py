@@ -112,6 +112,7 @@ class World:
         self._engines += 1
         chosen: dict[str, Any] = {
             "name": "worker",
+            "default_queue": "default",
             "grace_ms": 30_000,
             "cancel_grace_ms": 10_000,
             "unknown_grace_ms": 60_000,
