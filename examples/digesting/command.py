@@ -13,14 +13,14 @@ import msgspec
 from rich.console import Console
 
 import aiq
-from examples.digesting.folder import NothingToDigest
+from examples.digesting.folder import CannotDigest
 from examples.digesting.processes import ROOT, ProcessFailed
 from examples.digesting.program import Options, run
 from examples.digesting.report import EXITS, Exit, Report
 from examples.digesting.show import Show
 
 SIMULATED: Final = "simulated"
-USAGE_ERRORS: Final = (NothingToDigest, aiq.InvalidInput, aiq.Misconfigured, OSError)
+USAGE_ERRORS: Final = (CannotDigest, aiq.InvalidInput, aiq.Misconfigured, OSError)
 PLAIN_COLUMNS: Final = 110
 """How wide tables are where there is no terminal to ask."""
 

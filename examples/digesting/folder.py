@@ -15,25 +15,27 @@ MAX_DOCUMENTS: Final = 40
 """More summaries might not fit into one page of a job's arguments; a larger folder is better digested in parts."""
 
 
-class NothingToDigest(Exception):
-    """The folder is no folder, or has no documents, or too many; the text says which."""
+class CannotDigest(Exception):
+    """There is no such folder, nothing or too much in it, or nowhere to write to; the text says which."""
 
 
 def make_plan(folder: Path, model: str, output: Path) -> Plan:
     """Read a folder. The same content, model and output make the same plan, and so the same job.
 
     Raises:
-        NothingToDigest: see there.
+        CannotDigest: see there.
         OSError: a file cannot be read.
     """
     root, target = folder.resolve(), output.resolve()
     if not root.is_dir():
-        raise NothingToDigest(f"{folder} is not a folder.")
+        raise CannotDigest(f"{folder} is not a folder.")
+    if not target.parent.is_dir():
+        raise CannotDigest(f"There is no folder {target.parent} to write {target.name} into.")
     documents = tuple(_documents(root, target))
     if not documents:
-        raise NothingToDigest(f"There is no text in {folder}: no file that ends in {', '.join(sorted(SUFFIXES))}.")
+        raise CannotDigest(f"There is no text in {folder}: no file that ends in {', '.join(sorted(SUFFIXES))}.")
     if len(documents) > MAX_DOCUMENTS:
-        raise NothingToDigest(
+        raise CannotDigest(
             f"{folder} has {len(documents)} documents, and one digest takes {MAX_DOCUMENTS}. Digest its parts."
         )
     return Plan(str(root), documents, model, str(target))

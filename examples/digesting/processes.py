@@ -148,10 +148,11 @@ class Crew:
         self._worker = None
         return f"{how}. What it was doing can be claimed again when its leases end."
 
-    def kill(self) -> None:
-        """Kill the worker, if there is one."""
+    def kill(self) -> int | None:
+        """Kill the worker, and say which process that was; None if there is no worker."""
         if self._worker is not None:
             self._worker.kill()
+        return self.pid
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:

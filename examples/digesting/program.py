@@ -14,6 +14,7 @@ import msgspec
 
 import aiq
 from aiq.testing.provider import Entry, read_ledger
+from aiq.testing.provider import Outcome as CallOutcome
 from examples.digesting import prove
 from examples.digesting.asking import ask_person
 from examples.digesting.folder import job_id, make_plan
@@ -47,7 +48,7 @@ async def run(options: Options, show: Show) -> Report:
     """Do one start, from the folder to the report.
 
     Raises:
-        NothingToDigest, OSError, ProcessFailed, AiqError: each with a text that says what to do.
+        CannotDigest, OSError, ProcessFailed, AiqError: each with a text that says what to do.
     """
     began, earlier_calls = time.monotonic(), len(_ledger(options))
     async with aiq.Queue(options.url, QUEUE) as queue:
@@ -136,13 +137,22 @@ class Start:
 
     async def _act(self, crew: Crew, picture: Picture) -> bool:
         """Do what the moment asks for. False when nobody is there to decide, and nothing can go on."""
-        if self._options.prove and not self._killed and crew.pid is not None and prove.worth_killing(picture):
-            self._killed = True
-            self._show.tell(f"Killing the worker (SIGKILL to {crew.pid}) in the middle of its work.", "bold red")
-            crew.kill()
+        if self._options.prove and not self._killed and prove.worth_killing(picture):
+            await self._kill(crew, picture)
         if picture.waits_for != APPROVAL.name or self._decided:
             return True
         return await self._decide()
+
+    async def _kill(self, crew: Crew, picture: Picture) -> None:
+        """Kill the worker, unless an answer is on its way from the provider to the storage: then at the next look.
+
+        The ledger is read last, so that as little time as possible lies between it and the kill.
+        """
+        stored = (await self._epoch()).remembered
+        answered = {call.idempotency_key for call in _ledger(self._options) if call.outcome is CallOutcome.ANSWERED}
+        if stored.issuperset(answered.intersection(self._keys(picture))) and (pid := crew.kill()) is not None:
+            self._killed = True
+            self._show.tell(f"Killing the worker (SIGKILL to {pid}) in the middle of its work.", "bold red")
 
     async def _decide(self) -> bool:
         """Show the draft, have it approved or not, and send that to the digest."""

@@ -9,15 +9,18 @@ from aiq.testing.provider import Entry, Outcome
 from examples.digesting.watch import Picture
 
 LAST_MOMENT_MS: Final = 500
-"""An answer that was complete at the provider, but not yet stored when the worker died, was cut by the kill too:
-this is how long before the death it may have been complete."""
+"""An answer may be complete at the provider, and not yet stored when the worker dies. This is how long before the
+death that may have been; what was complete earlier should have been stored."""
 SLOTS: Final = 4
 """Documents that one worker has under way at once."""
 DONE_FIRST: Final = 2
 """Documents to be done before the worker is killed, if there are enough of them."""
 
-Verdict = Literal["paid once", "cut, asked again", "asked again", "paid twice", "not paid"]
-FINE: Final = ("paid once", "cut, asked again")
+Verdict = Literal["paid once", "cut, asked again", "answered too late", "asked again", "paid twice", "not paid"]
+REPEATED: Final = ("cut, asked again", "answered too late")
+"""What a kill explains. The second is the one moment in which no queue can help: the provider has answered, and the
+worker dies before it can say so. The idempotency key of the call is what a provider can recognise it by."""
+FINE: Final = ("paid once", *REPEATED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class Proof:
         verdicts = {account.verdict for account in self.accounts}
         return (
             self.kills > 0
-            and "cut, asked again" in verdicts
+            and not verdicts.isdisjoint(REPEATED)
             and verdicts.issubset(FINE)
             and self.second_start_calls == 0
             and self.file_unchanged
@@ -100,7 +103,9 @@ def _verdict(key: str, calls: Sequence[Entry], epochs: Sequence[Epoch]) -> Verdi
         return "paid twice"
     if unexplained:
         return "asked again"
-    return "paid once" if len(calls) == 1 else "cut, asked again"
+    if len(calls) == 1:
+        return "paid once"
+    return "answered too late" if any(c.outcome is Outcome.ANSWERED for c in calls[:-1]) else "cut, asked again"
 
 
 def _asked_although_remembered(key: str, calls: Sequence[Entry], epochs: Sequence[Epoch]) -> bool:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aiq import State
-from examples.digesting.prove import FINE, Proof
+from examples.digesting.prove import FINE, REPEATED, Proof
 from examples.digesting.tasks import Plan
 from examples.digesting.watch import LOOKS_PER_S, Picture, Row
 
@@ -212,14 +212,16 @@ def _table(picture: Picture, lines: int) -> Table:
 
 def _claims(proof: Proof) -> Iterator[tuple[bool, str]]:
     """What was promised, and whether it was so."""
-    done = [a for a in proof.accounts if a.at_the_kill == "done"]
-    again = [a.name for a in proof.accounts if a.verdict == "cut, asked again"]
-    wrong = [a.name for a in proof.accounts if a.verdict not in FINE]
-    kept = all(a.calls == a.answered == 1 or a.verdict == "cut, asked again" for a in done)
+    done = [account for account in proof.accounts if account.at_the_kill == "done"]
+    again = [account.name for account in proof.accounts if account.verdict in REPEATED]
+    late = [account.name for account in proof.accounts if account.verdict == "answered too late"]
+    wrong = [f"{account.name} ({account.verdict})" for account in proof.accounts if account.verdict not in FINE]
     yield proof.kills > 0, f"A worker was killed by SIGKILL at work ({proof.kills} in all), and another one went on."
-    yield kept and not wrong, f"{len(done)} answers were stored before that; none of them was asked for again."
+    yield not wrong, f"{len(done)} answers were stored before that, and none of them was asked for again."
     yield bool(again), f"Only what the kill cut was asked for again: {', '.join(again) or 'nothing'}."
-    yield not wrong, "Every answer was paid once." if not wrong else f"Not as promised: {', '.join(wrong)}."
+    if late:
+        yield True, f"Of these, {', '.join(late)} had been answered, and not yet stored, in the moment of the kill."
+    yield not wrong, f"Not as promised: {', '.join(wrong)}." if wrong else "Every stored answer was paid once."
     yield proof.second_start_calls == 0, f"A second start made {proof.second_start_calls} calls."
     yield proof.file_unchanged, f"It {'left the published file alone' if proof.file_unchanged else 'WROTE THE FILE'}."
 

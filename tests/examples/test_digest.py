@@ -17,7 +17,7 @@ import pytest
 
 from aiq import JobFilter
 from aiq.backends import open_storage
-from aiq.testing.provider import Entry, Outcome, read_ledger
+from aiq.testing.provider import Entry, Outcome, Provider, read_ledger
 
 PROGRAM = Path(__file__).parent.parent.parent / "examples" / "digest.py"
 TIMEOUT_S = 120.0
@@ -47,14 +47,14 @@ class Place:
         names = ["--url", self.url, "--output", str(self.output), "--ledger", str(self.root / "calls.jsonl")]
         return [sys.executable, str(PROGRAM), str(self.root / "documents"), "--json", *names, *options]
 
-    def start(self, *options: str, answers: str = "") -> "Ended":
+    def start(self, *options: str, answers: str = "", provider: str = "http://127.0.0.1:1/v1") -> "Ended":
         done = subprocess.run(
             self.command(*options),
             input=answers,
             capture_output=True,
             text=True,
             timeout=TIMEOUT_S,
-            env=environment(),
+            env=environment(provider),
             check=False,
         )
         return Ended(done.returncode, done.stdout, done.stderr)
@@ -81,10 +81,10 @@ class Ended:
         return json.loads(self.stdout)
 
 
-def environment() -> dict[str, str]:
-    """A trap: whoever heeds these asks an address where nobody listens."""
-    wrong = {"OPENAI_BASE_URL": "http://127.0.0.1:1/v1", "OPENAI_API_KEY": "real", "HTTP_PROXY": "http://127.0.0.1:1"}
-    return {**os.environ, **wrong}
+def environment(provider: str = "http://127.0.0.1:1/v1") -> dict[str, str]:
+    """A trap, unless a provider is given: whoever heeds these asks an address where nobody listens."""
+    proxy = {"HTTP_PROXY": "http://127.0.0.1:1"} if provider.endswith(":1/v1") else {}
+    return {**os.environ, "OPENAI_BASE_URL": provider, "OPENAI_API_KEY": "real", **proxy}
 
 
 def make_place(root: Path) -> Place:
@@ -159,11 +159,24 @@ def test_a_digest_waits_for_its_person_over_starts_and_is_not_published_against_
     assert place.calls() == calls
 
 
+def test_only_live_asks_the_provider_that_the_environment_names(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+
+    with Provider() as provider:
+        ended = place.start("--live", "--model", "mine", provider=provider.base_url)
+
+    assert ended.status == 0, ended.stderr
+    assert "costs money" in ended.stderr
+    assert ended.report["calls"] is None
+    assert [(call.model, call.outcome) for call in provider.ledger.entries()] == [("mine", Outcome.ANSWERED)] * 4
+
+
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
         (("--live",), "--model"),
         (("--url", "memory://"), "sqlite:///"),
+        (("--output", "/no/such/folder/digest.md"), "/no/such/folder"),
         (("--url", "sqlite:///no/such/folder/digest.db"), "no/such/folder"),
     ],
 )

@@ -38,11 +38,11 @@ def cut(started_at_ms: int, finished_at_ms: int) -> Entry:
     [
         ([call(2_000, 3_000)], [START, DEATH_AFTER_STORING], "paid once"),
         ([cut(4_000, 5_001), call(6_000, 7_000)], [START, DEATH], "cut, asked again"),
-        ([call(4_000, 4_990), call(6_000, 7_000)], [START, DEATH], "cut, asked again"),
+        ([call(4_000, 4_990), call(6_000, 7_000)], [START, DEATH], "answered too late"),
         ([call(2_000, 3_000), call(6_000, 7_000)], [START, DEATH], "paid twice"),
         ([call(2_000, 3_000), call(6_000, 7_000)], [START, DEATH_AFTER_STORING], "paid twice"),
         ([cut(2_000, 3_000), call(6_000, 7_000)], [START, DEATH], "asked again"),
-        ([call(500, 900), call(6_000, 7_000)], [START, DEATH], "cut, asked again"),
+        ([cut(500, 900), call(6_000, 7_000)], [START, DEATH], "cut, asked again"),
         ([cut(4_000, 5_001)], [START, DEATH], "not paid"),
         ([], [START, DEATH], "not paid"),
     ],
