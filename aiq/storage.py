@@ -61,6 +61,7 @@ class Jobs(Protocol):
 
         Raises:
             Conflict("content"): an id is stored with another digest.
+            Conflict("parent"): an id to be spawned is stored, and not as a child of this wait.
             NotFound: a dependency is not stored.
             LeaseLost: the parent's run is over, or its lease has expired.
             InvalidInput: a bound, a name or a duration is out of range.

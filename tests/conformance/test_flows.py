@@ -1,8 +1,10 @@
 """Chapter 5: dependencies, children, fan-in."""
 
+from dataclasses import replace
+
 import pytest
 
-from aiq.errors import FlowInvalid, LeaseLost
+from aiq.errors import Conflict, FlowInvalid, LeaseLost
 from aiq.model import (
     Cause,
     Lane,
@@ -339,6 +341,27 @@ async def test_a_child_may_not_depend_on_a_job_that_may_wait_for_its_parent(stor
         await storage.enqueue([job("child", child_of="children", depends_on=("later",))], parent.lease)
 
     assert await states(storage, "child") == [None]
+
+
+@clause("FLOW-16")
+@pytest.mark.parametrize("stands", ["alone", "under another key", "under another parent", "earlier in the batch"])
+async def test_a_job_that_stands_elsewhere_is_no_child_of_this_wait(storage: Storage, stands: str) -> None:
+    parent, other = await start(storage, "parent"), await start(storage, "other")
+    child = job("child", child_of="children")
+    batch = [job("sibling", child_of="children"), child]
+    if stands == "alone":
+        await storage.enqueue([replace(child, child_of=None)])
+    elif stands == "earlier in the batch":
+        batch.insert(0, replace(child, child_of="others"))
+    else:
+        owner, key = (parent, "others") if stands == "under another key" else (other, "children")
+        await storage.enqueue([replace(child, child_of=key)], owner.lease)
+
+    with pytest.raises(Conflict) as refusal:
+        await storage.enqueue(batch, parent.lease)
+
+    assert refusal.value.reason == "parent"
+    assert await states(storage, "sibling") == [None]
 
 
 @clause("FLOW-2", "FAN-1", "FLOW-15")

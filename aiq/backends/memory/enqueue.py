@@ -19,7 +19,7 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
     """Store a batch whole or not at all: everything is checked before anything is written. Spec: ENQ-1 to ENQ-8."""
     check_batch(batch, parent)
     _check_parent(tx, parent)
-    _check_ids(tx, batch)
+    _check_ids(tx, batch, parent)
     _check_children(tx, batch, parent)
     known = len(tx.tables.jobs)
     answers = [_store(tx, spec, parent) for spec in batch]
@@ -36,7 +36,7 @@ def _check_parent(tx: Transaction, parent: Lease | None) -> None:
             raise gone
 
 
-def _check_ids(tx: Transaction, batch: Sequence[JobSpec]) -> None:
+def _check_ids(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> None:
     """Look for conflicts and unknown dependencies, as if each job saw those before it. Spec: ENQ-3, ENQ-7, FLOW-7"""
     fresh: dict[str, JobSpec] = {}
     for spec in batch:
@@ -48,6 +48,14 @@ def _check_ids(tx: Transaction, batch: Sequence[JobSpec]) -> None:
             fresh[spec.id] = spec
         elif standing.digest != spec.digest:
             raise Conflict(f"Job {spec.id!r} is stored already, with another content.", reason="content")
+        elif parent is not None and not _is_child(standing, parent, spec):
+            raise Conflict(f"Job {spec.id!r} is stored already, and not as a child of this wait.", reason="parent")
+
+
+def _is_child(standing: JobSpec | JobRecord, parent: Lease, spec: JobSpec) -> bool:
+    """Whether what stands under an id already counts for the wait under which it is spawned. Spec: FLOW-16"""
+    same_parent = not isinstance(standing, JobRecord) or standing.parent_id == parent.job_id
+    return same_parent and standing.child_of == spec.child_of
 
 
 def _check_children(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> None:

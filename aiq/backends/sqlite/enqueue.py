@@ -32,13 +32,15 @@ class _Standing:
     n: int
     state: State
     digest: str
+    parent_id: str | None
+    child_of: str | None
 
 
 def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> list[Enqueued]:
     """Store a batch whole or not at all: everything is checked before anything is written. Spec: ENQ-1 to ENQ-7."""
     parent = _live_parent(tx, lease)
     standing = _standing(tx, batch)
-    fresh = _check_ids(standing, batch)
+    fresh = _check_ids(standing, batch, lease)
     counts = _check_children(tx, parent, fresh)
     awaited = {dependency for spec in fresh for dependency in spec.depends_on}
     _await(tx, [job for job_id, job in standing.items() if job_id in awaited])
@@ -63,19 +65,23 @@ def _standing(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, _Standing]
     """What is stored of the jobs of a batch, and of those they depend on."""
     asked = {spec.id for spec in batch}.union(*(spec.depends_on for spec in batch))
     rows = tx.table(SQL["standing"], {"ids": ids(asked)})
-    return {job_id: _Standing(n, State(state), digest) for job_id, n, state, digest in rows}
+    return {job_id: _Standing(n, State(state), *rest) for job_id, n, state, *rest in rows}
 
 
-def _check_ids(standing: Mapping[str, _Standing], batch: Sequence[JobSpec]) -> list[JobSpec]:
-    """Find what is new, as if each job saw those before it. Spec: ENQ-2, ENQ-3, ENQ-7, FLOW-7"""
+def _check_ids(standing: Mapping[str, _Standing], batch: Sequence[JobSpec], parent: Lease | None) -> list[JobSpec]:
+    """Find what is new, as if each job saw those before it. Spec: ENQ-2, ENQ-3, ENQ-7, FLOW-7, FLOW-16"""
     digests, fresh = {job_id: job.digest for job_id, job in standing.items()}, []
+    keys = {job_id: (job.parent_id, job.child_of) for job_id, job in standing.items()}
     for spec in batch:
         if spec.id not in digests:
             _check_dependencies(spec, digests)
             digests[spec.id] = spec.digest
+            keys[spec.id] = (parent.job_id if parent is not None else None, spec.child_of)
             fresh.append(spec)
         elif digests[spec.id] != spec.digest:
             raise Conflict(f"Job {spec.id!r} is stored already, with another content.", reason="content")
+        elif parent is not None and keys[spec.id] != (parent.job_id, spec.child_of):
+            raise Conflict(f"Job {spec.id!r} is stored already, and not as a child of this wait.", reason="parent")
     return fresh
 
 
@@ -120,7 +126,8 @@ def _store(
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
-    standing[spec.id] = _Standing(n, change.state, spec.digest)
+    parent_id = parent.record.id if parent is not None else None
+    standing[spec.id] = _Standing(n, change.state, spec.digest, parent_id, spec.child_of)
     tx.topics.add(job_topic(spec.id))
     tx.topics.add(queue_topic(spec.queue))
     return Enqueued(spec.id, change.state)

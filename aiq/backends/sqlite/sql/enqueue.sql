@@ -1,8 +1,8 @@
 -- enqueue: store new jobs, with what they wait for.
--- spec: ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, FLOW-1, FLOW-6, FLOW-8, FAN-5
+-- spec: ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, FLOW-1, FLOW-6, FLOW-8, FLOW-16, FAN-5
 
 -- name: standing
-SELECT json_group_array(json_array(j.id, j.n, j.state, s.digest))
+SELECT json_group_array(json_array(j.id, j.n, j.state, s.digest, j.parent_id, s.child_of))
 FROM json_each(:ids) AS asked
 CROSS JOIN aiq_jobs AS j ON j.id = asked.value
 JOIN aiq_specs AS s ON s.n = j.n;
