@@ -313,13 +313,14 @@ async def test_queues_are_served_in_the_order_asked_each_up_to_its_own_count(sto
 async def test_a_claim_gives_no_more_payload_than_fits_and_stops_there(storage: Storage) -> None:
     heavy = b"x" * bounds.MAX_PAYLOAD_BYTES
     fitting = bounds.MAX_BATCH_BYTES // bounds.MAX_PAYLOAD_BYTES
+    await storage.enqueue([job("light", payload=b"y")])
     await storage.enqueue([job(f"heavy {n}", payload=heavy) for n in range(fitting)])
-    await storage.enqueue([job("one more", payload=b"y"), job("elsewhere", queue="other")])
+    await storage.enqueue([job("light too", payload=b"y"), job("elsewhere", queue="other", payload=b"y")])
 
     runs = await claim_some(storage, fitting + 5, "default", "other")
 
     assert len(runs) == fitting
-    assert names(await claim_some(storage, 5, "default", "other")) == ["one more", "elsewhere"]
+    assert names(await claim_some(storage, 5, "default", "other")) == [f"heavy {fitting - 1}", "light too", "elsewhere"]
 
 
 @clause("CLAIM-7", "STORE-4")
