@@ -17,7 +17,7 @@ from aiq.backends.wakeups import Wakeups, job_topic, queue_topic, stream_topic
 
 SQL: Final = load("watch")
 
-LOOK_S: Final = 0.025
+LOOK_S: Final = 0.03
 """A look costs little, but waking a loop that is at rest does: more often, and an idle worker uses 1 % of a core."""
 _MANY: Final = 1_000
 """Changes between two looks from which on everybody is woken: to name them all would keep the loop too long."""
