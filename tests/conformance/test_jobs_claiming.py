@@ -323,6 +323,14 @@ async def test_a_claim_gives_no_more_payload_than_fits_and_stops_there(storage: 
     assert names(await claim_some(storage, 5, "default", "other")) == [f"heavy {fitting - 1}", "light too", "elsewhere"]
 
 
+@clause("CLAIM-11")
+async def test_a_claim_gives_payload_up_to_the_last_byte_that_fits(storage: Storage) -> None:
+    fitting = bounds.MAX_BATCH_BYTES // bounds.MAX_PAYLOAD_BYTES
+    await storage.enqueue([job(f"heavy {n}", payload=b"x" * bounds.MAX_PAYLOAD_BYTES) for n in range(fitting)])
+
+    assert len(await claim_some(storage, fitting + 1)) == fitting
+
+
 @clause("CLAIM-7", "STORE-4")
 async def test_a_paused_queue_gives_nothing_when_several_are_asked_for(storage: Storage) -> None:
     await storage.enqueue([job("a", queue="qa"), job("b", queue="qb")])

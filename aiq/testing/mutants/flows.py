@@ -62,6 +62,17 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "if parent is not None and parent.job_id in spec.depends_on:",
         ),
     ),
+    "a_child_of_another_parent_is_spawned_again": mutant(
+        "FLOW-16",
+        (
+            "enqueue",
+            "same_parent = not isinstance(standing, JobRecord) or standing.parent_id == parent.job_id",
+            "same_parent = True",
+        ),
+    ),
+    "a_child_of_another_wait_is_spawned_again": mutant(
+        "FLOW-16", ("enqueue", "return same_parent and standing.child_of == spec.child_of", "return same_parent")
+    ),
     "a_child_does_not_know_its_parent": mutant(
         "FLOW-8", ("enqueue", "parent_id=parent.job_id if parent else None", "parent_id=None")
     ),
@@ -184,6 +195,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_child_that_is_cancelled_leaves_its_parent_waiting": mutant(
         "FAN-6", ("cancel", 'return end(tx, "T14", record,', 'return move(tx, "T14", record,')
+    ),
+    "a_child_that_ends_counts_its_siblings": mutant(
+        "FAN-7",
+        (
+            "fan_in",
+            "    edge.done_order = wait.succeeded + wait.failed\n",
+            "    edge.done_order = sum(e.done_order is not None for e in tx.tables.edges_in[place].values()) + 1\n",
+        ),
     ),
     "a_death_upstream_strikes_a_job_that_has_ended": mutant(
         "FLOW-3", ("outbox", "    if record.state is not State.WAITING:\n        return 0\n", "")

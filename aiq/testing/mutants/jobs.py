@@ -14,11 +14,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_batch_is_half_stored_when_a_job_of_it_is_refused": mutant(
         "ENQ-4",
-        ("enqueue", "    _check_ids(tx, batch)\n", ""),
+        ("enqueue", "    _check_ids(tx, batch, parent)\n", ""),
         (
             "enqueue",
             "[_store(tx, spec, parent) for spec in batch]",
-            "[(_check_ids(tx, [spec]), _store(tx, spec, parent))[1] for spec in batch]",
+            "[(_check_ids(tx, [spec], parent), _store(tx, spec, parent))[1] for spec in batch]",
         ),
     ),
     "an_unknown_dependency_counts_as_ended": mutant(
@@ -214,7 +214,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "        self._given = True\n        self._left -= size * fits\n",
         ),
     ),
-    "claim_never_gives_a_job_that_is_too_heavy": mutant(
+    "claim_gives_less_payload_than_fits": mutant(
         "CLAIM-11", ("rules.batches", "self._left >= 0 or not self._given", "self._left > 0")
     ),
     "a_cancelled_job_is_ready_when_its_delay_is_over": mutant(
@@ -227,7 +227,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_waiting_job_is_only_asked_to_stop": mutant(
-        "CANCEL-1",
+        "CANCEL-1 STATE-1",
         (
             "cancel",
             "    if record.state is not State.RUNNING:\n",

@@ -67,7 +67,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-2", ("append", "(first.kind, first.data, first.step) != (chunk.kind, chunk.data, chunk.step)", "True")
     ),
     "an_enqueue_sent_again_is_a_conflict": mutant(
-        "STORE-2", ("enqueue", "elif standing.digest != spec.digest:", "else:")
+        "STORE-2", ("enqueue", "elif standing.digest != spec.digest:", "elif True:")
     ),
     "a_pause_is_over_when_something_ends": mutant(
         "STORE-4",
