@@ -1,8 +1,8 @@
 """One atomic step on a connection: its instant, the jobs it looked at, what it writes, and whom to wake.
 
-A step decides in Python, and talks to SQLite in few and large statements: many rows come and go as one JSON text.
-The driver lets go of the interpreter around every row it reads and every parameter it binds. While another
-thread computes, each of these costs up to 5 ms, with the write lock held; a hundred jobs row by row took seconds.
+A step decides in Python, and talks to SQLite in few and large statements: many rows come and go as one JSON text,
+so that a hundred jobs are as many statements as one. Row by row the same step cost a sixth more, most of it in the
+driver, which lets go of the interpreter and takes it back around every row it reads and every parameter it binds.
 """
 
 import sqlite3
