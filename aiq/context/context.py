@@ -5,44 +5,19 @@ What a durable point has remembered returns at once then, so work inside `ctx.st
 outside of any step may run again.
 """
 
-import asyncio
 import inspect
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, Protocol, TypeVar, cast, get_type_hints, overload
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
-from aiq.bounds import MAX_DEPENDENCIES
-from aiq.errors import (
-    ChildFailed,
-    Conflict,
-    DuplicateStep,
-    InvalidInput,
-    PayloadInvalid,
-    ResultGone,
-    ResultInvalid,
-    StepChanged,
-    WaitTimeout,
-)
-from aiq.model import (
-    ChunkKind,
-    Failure,
-    JobRecord,
-    JobSpec,
-    Outcome,
-    Sleeping,
-    State,
-    Step,
-    StepKind,
-    Suspended,
-    Waiting,
-)
+from aiq.context.children import Children, result_of
+from aiq.context.points import Points
+from aiq.context.run import Run
+from aiq.context.steps import codec_of, decode, encode
+from aiq.context.waits import Waits
+from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, WaitTimeout
+from aiq.model import ChunkKind, Failure, Sleeping, Step, StepKind, Suspended, Waiting
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
-from aiq.rules.ids import child_id
-from aiq.rules.validation import check_count, check_name
 from aiq.rules.writing import Unfit, digest, write
 
 if TYPE_CHECKING:
@@ -51,57 +26,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 T = TypeVar("T")
-
-
-class Parked(BaseException):
-    """Unwinds a handler whose run has left its worker. Let it pass, as a cancellation; `finally` works as ever."""
-
-
-class Run(Protocol):
-    """What a Context needs of the engine that runs the job. Each call raises LeaseLost once the job is not ours."""
-
-    @property
-    def record(self) -> JobRecord:
-        """The job, as it was claimed."""
-        ...
-
-    @property
-    def default_queue(self) -> str:
-        """Where children go whose task names no queue."""
-        ...
-
-    @property
-    def steps(self) -> Mapping[str, Step]:
-        """What is remembered, by key."""
-        ...
-
-    def require_live(self) -> None:
-        """Raise LeaseLost when the run may start nothing new."""
-        ...
-
-    async def save_step(self, step: Step) -> Step:
-        """Remember a step; the answer is what stands under the key."""
-        ...
-
-    async def park(self, outcome: Outcome) -> Step:
-        """Wait. The step of the wait if it is over already; else raises Parked."""
-        ...
-
-    async def spawn(self, specs: Sequence[JobSpec]) -> None:
-        """Store children."""
-        ...
-
-    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
-        """Read jobs, in the order asked."""
-        ...
-
-    async def emit(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
-        """Add an item to the stream, soon."""
-        ...
-
-
-_under_way: ContextVar[tuple[str, ...]] = ContextVar("aiq_steps_under_way", default=())
-"""The steps that the code now running is inside of, the innermost last; tasks that a step starts inherit it."""
 
 
 class Context:
@@ -115,10 +39,9 @@ class Context:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._uses: Counter[str] = Counter()
-        self._names: set[str] = set()
-        self._working: set[str] = set()
-        self._quiet = asyncio.Event()
+        self._points = Points()
+        self._waits = Waits(run, self._points)
+        self._children = Children(run, self._waits)
 
     @property
     def job_id(self) -> str:
@@ -185,19 +108,19 @@ class Context:
             TooLarge: the value is over MAX_STEP_BYTES.
         Spec: STEP-1, STEP-2, STEP-3
         """
-        codec = _codec_of(name, fn, returns)
-        with self._named(name) as key:
+        codec = codec_of(name, fn, returns)
+        with self._points.named(name) as key:
             wanted = digest([args, kwargs])
             step = self._run.steps.get(key)
             if step is None:
                 self._run.require_live()
-                with self._inside(key):
+                with self._points.inside(key):
                     value = fn(*args, **kwargs)
                     value = await value if inspect.isawaitable(value) else value
-                    step = await self._save(Step(key, StepKind.VALUE, _encode(key, codec, value), wanted))
+                    step = await self._save(Step(key, StepKind.VALUE, encode(key, codec, value), wanted))
             if step.kind is not StepKind.VALUE or step.digest != wanted:
                 raise StepChanged(key)
-            return _decode(key, codec, step.value)
+            return decode(key, codec, step.value)
 
     @overload
     async def gather(
@@ -240,11 +163,11 @@ class Context:
         if not children:
             return []
         need = len(children) if on_failure == "fail" else None
-        with self._named(name) as key:
-            specs = self._specs(key, children)
-            await self._children(Waiting(key, need, rest), specs)
-            records = await self._records(key, specs)
-            return [_result_of(job, record) for job, record in zip(children, records, strict=True)]
+        with self._points.named(name) as key:
+            specs = self._children.specs(key, children)
+            await self._children.over(Waiting(key, need, rest), specs)
+            records = await self._children.records(key, specs)
+            return [result_of(job, record) for job, record in zip(children, records, strict=True)]
 
     async def first(self, name: str, jobs: "Iterable[NewJob[R]]") -> R:
         """Run jobs as children, and take the first result; the others are cancelled.
@@ -267,14 +190,14 @@ class Context:
         children = list(jobs)
         if not 1 <= k <= len(children):
             raise InvalidInput(f"{k} of {len(children)} jobs cannot succeed; ask for 1 to as many as there are.")
-        with self._named(name) as key:
-            specs = self._specs(key, children)
-            step = await self._children(Waiting(key, k), specs)
+        with self._points.named(name) as key:
+            specs = self._children.specs(key, children)
+            step = await self._children.over(Waiting(key, k), specs)
             won = step.value.decode().split("\n") if step.value else [spec.id for spec in specs]
             by_id = {spec.id: (job, spec) for job, spec in zip(children, specs, strict=True)}
-            records = await self._records(key, [by_id[job_id][1] for job_id in won])
+            records = await self._children.records(key, [by_id[job_id][1] for job_id in won])
             # Each of them has succeeded, so no Failure is among them.
-            return [cast(R, _result_of(by_id[i][0], record)) for i, record in zip(won, records, strict=True)]
+            return [cast(R, result_of(by_id[i][0], record)) for i, record in zip(won, records, strict=True)]
 
     async def wait_for(self, signal: Signal[T], *, timeout: Duration | None = None) -> T:
         """Wait for a message from outside, for days if need be, without holding a worker.
@@ -288,8 +211,8 @@ class Context:
         Spec: SIG-2, SIG-3, SIG-6, SIG-7
         """
         timeout_ms = None if timeout is None else duration_ms("timeout", timeout)
-        with self._named(signal.name) as key:
-            step = await self._wait(Suspended(key, signal.name, timeout_ms), StepKind.SIGNAL, StepKind.TIMEOUT)
+        with self._points.named(signal.name) as key:
+            step = await self._waits.over(Suspended(key, signal.name, timeout_ms), StepKind.SIGNAL, StepKind.TIMEOUT)
             if step.kind is StepKind.TIMEOUT:
                 raise WaitTimeout(signal.name)
             try:
@@ -301,8 +224,8 @@ class Context:
 
     async def sleep(self, name: str, seconds: Duration) -> None:
         """Let time pass without holding a worker; it counts from the first run that comes here. Spec: TIME-6"""
-        with self._named(name) as key:
-            await self._wait(Sleeping(key, duration_ms("seconds", seconds)), StepKind.TIMER)
+        with self._points.named(name) as key:
+            await self._waits.over(Sleeping(key, duration_ms("seconds", seconds)), StepKind.TIMER)
 
     async def emit(self, data: str | bytes) -> None:
         """Add to the job's stream; readers see it at once, in order, and can resume after a disconnect.
@@ -335,155 +258,10 @@ class Context:
         await self._emit(ChunkKind.PROGRESS, data)
 
     async def _emit(self, kind: ChunkKind, data: bytes) -> None:
-        step = _under_way.get()
-        await self._run.emit(kind, data, step[-1] if step else None)
-
-    @contextmanager
-    def _named(self, name: str) -> Iterator[str]:
-        """Use a name for a durable point, and tell its key: the name, or from its second use on name#2, name#3 …"""
-        check_name("step", name)
-        if name in self._names:
-            raise DuplicateStep(name)
-        self._uses[name] += 1
-        self._names.add(name)
-        try:
-            yield name if self._uses[name] == 1 else f"{name}#{self._uses[name]}"
-        finally:
-            self._names.remove(name)
-
-    @contextmanager
-    def _inside(self, key: str) -> Iterator[None]:
-        """Do the work of a step: its items carry its key, and no branch parks the run before it is saved."""
-        token = _under_way.set((*_under_way.get(), key))
-        self._begin([key])
-        try:
-            yield
-        finally:
-            self._end([key])
-            _under_way.reset(token)
-
-    def _begin(self, keys: Iterable[str]) -> None:
-        self._working.update(keys)
-        self._quiet.clear()
-
-    def _end(self, keys: Iterable[str]) -> None:
-        self._working.difference_update(keys)
-        if not self._working:
-            self._quiet.set()
+        await self._run.emit(kind, data, self._points.innermost)
 
     async def _save(self, step: Step) -> Step:
         try:
             return await self._run.save_step(step)
         except Conflict as error:
             raise StepChanged(step.key) from error
-
-    async def _wait(self, outcome: Suspended | Waiting | Sleeping, *kinds: StepKind) -> Step:
-        step = self._run.steps.get(outcome.key)
-        if step is None:
-            step = await self._park(outcome)
-        if step.kind not in kinds:
-            raise StepChanged(outcome.key)
-        return step
-
-    async def _park(self, outcome: Outcome) -> Step:
-        """Leave the worker, once the steps that other branches of the handler are in have been saved: what they
-        paid for would be lost with the run. A step that itself waits for us does not count."""
-        mine = [key for key in _under_way.get() if key in self._working]
-        self._end(mine)
-        try:
-            while self._working:
-                await self._quiet.wait()
-            return await self._run.park(outcome)
-        finally:
-            self._begin(mine)
-
-    def _specs(self, key: str, jobs: "Sequence[NewJob[Any]]") -> list[JobSpec]:
-        check_count("list of children", len(jobs), MAX_DEPENDENCIES)
-        parent, queue = self._run.record, self._run.default_queue
-        return [
-            job.spec(
-                job_id=child_id(parent.id, parent.generation, key, index),
-                queue_default=queue,
-                parent=parent,
-                child_of=key,
-            )
-            for index, job in enumerate(jobs)
-        ]
-
-    async def _children(self, waiting: Waiting, specs: Sequence[JobSpec]) -> Step:
-        """Start the children unless an earlier run did, and wait for them."""
-        if waiting.key not in self._run.steps:
-            try:
-                await self._run.spawn(specs)
-            except Conflict as error:
-                raise StepChanged(waiting.key) from error
-        step = await self._wait(waiting, StepKind.CHILDREN, StepKind.CHILD_FAILED)
-        if step.kind is StepKind.CHILD_FAILED:
-            failed = step.value.decode()
-            record = (await self._run.jobs([failed]))[0]
-            raise ChildFailed(failed, _error_text(record))
-        return step
-
-    async def _records(self, key: str, specs: Sequence[JobSpec]) -> list[JobRecord]:
-        """The children as they are stored, which must be those that this run would start."""
-        found: list[JobRecord] = []
-        for spec, record in zip(specs, await self._run.jobs([spec.id for spec in specs]), strict=True):
-            if record is None:
-                raise ResultGone(spec.id)
-            if record.digest != spec.digest:
-                raise StepChanged(key)
-            found.append(record)
-        return found
-
-
-def _codec_of(name: str, fn: Callable[..., object], returns: object) -> Codec:
-    try:
-        return Codec(_return_annotation(name, fn) if returns is None else returns)
-    except Unfit as error:
-        raise InvalidInput(f'What step "{name}" returns cannot be stored. {error}.') from error
-
-
-def _return_annotation(name: str, fn: Callable[..., object]) -> object:
-    plain: Any = inspect.unwrap(fn)  # Any: Callable has no __annotations__ and __globals__
-    annotations = getattr(plain, "__annotations__", {})
-    if "return" not in annotations:
-        raise InvalidInput(
-            f'Step "{name}" must know what {fn!r} returns, to read it back in a later run. '
-            "Annotate what it returns, or pass returns=…"
-        )
-    shell = SimpleNamespace(__annotations__={"return": annotations["return"]})
-    try:
-        return get_type_hints(shell, plain.__globals__, include_extras=True)["return"]
-    except NameError as error:
-        raise Unfit(f"{error}; import what the annotation names at the top of the module") from error
-
-
-def _encode(key: str, codec: Codec, value: object) -> bytes:
-    try:
-        return codec.encode(value)
-    except Unfit as error:
-        raise ResultInvalid(f'Step "{key}" returned what cannot be remembered. {error}.') from error
-
-
-def _decode(key: str, codec: Codec, data: bytes) -> object:
-    try:
-        return codec.decode(data)
-    except Unfit as error:
-        raise ResultInvalid(
-            f'What is remembered of step "{key}" does not fit its type as it is here. {error}. Rename the step.'
-        ) from error
-
-
-def _result_of(job: "NewJob[R]", record: JobRecord) -> R | Failure:
-    if record.state is State.SUCCEEDED:
-        return job.task.decode_result(record.result or b"null")
-    error = record.errors[-1] if record.errors else None
-    return Failure(record.id, record.state, error.type if error else "", error.message if error else "")
-
-
-def _error_text(record: JobRecord | None) -> str:
-    if record is None:
-        return "it is not stored any more"
-    if not record.errors:
-        return f"it is {record.state}"
-    return f"{record.errors[-1].type}: {record.errors[-1].message}"

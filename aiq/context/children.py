@@ -1,0 +1,94 @@
+"""Children of a run: starting them once, waiting for them, and reading what became of them."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aiq.bounds import MAX_DEPENDENCIES
+from aiq.context.run import Run
+from aiq.context.waits import Waits
+from aiq.errors import ChildFailed, Conflict, ResultGone, StepChanged
+from aiq.model import Failure, JobRecord, JobSpec, State, Step, StepKind, Waiting
+from aiq.rules.ids import child_id
+from aiq.rules.validation import check_count
+
+if TYPE_CHECKING:
+    from aiq.newjob import NewJob
+
+R = TypeVar("R")
+
+
+class Children:
+    """The children that one run starts, or finds started by an earlier one."""
+
+    def __init__(self, run: Run, waits: Waits) -> None:
+        self._run, self._waits = run, waits
+
+    # Any: children may be jobs of tasks of all results.
+    def specs(self, key: str, jobs: "Sequence[NewJob[Any]]") -> list[JobSpec]:
+        """What the storage is handed. The ids follow from the parent and the key, so that a later run finds them.
+
+        Raises:
+            TooLarge: more than MAX_DEPENDENCIES.
+        """
+        check_count("list of children", len(jobs), MAX_DEPENDENCIES)
+        parent, queue = self._run.record, self._run.default_queue
+        return [
+            job.spec(
+                job_id=child_id(parent.id, parent.generation, key, index),
+                queue_default=queue,
+                parent=parent,
+                child_of=key,
+            )
+            for index, job in enumerate(jobs)
+        ]
+
+    async def over(self, waiting: Waiting, specs: Sequence[JobSpec]) -> Step:
+        """Start the children unless an earlier run did, and wait for them.
+
+        Raises:
+            ChildFailed: one ended badly and the wait was for all, or too many did.
+            StepChanged: an earlier run started others.
+        """
+        if waiting.key not in self._run.steps:
+            try:
+                await self._run.spawn(specs)
+            except Conflict as error:
+                raise StepChanged(waiting.key) from error
+        step = await self._waits.over(waiting, StepKind.CHILDREN, StepKind.CHILD_FAILED)
+        if step.kind is StepKind.CHILD_FAILED:
+            failed = step.value.decode()
+            record = (await self._run.jobs([failed]))[0]
+            raise ChildFailed(failed, _error_text(record))
+        return step
+
+    async def records(self, key: str, specs: Sequence[JobSpec]) -> list[JobRecord]:
+        """The children as they are stored, which must be those that this run would start.
+
+        Raises:
+            StepChanged: they are not.
+            ResultGone: one is not stored.
+        """
+        found: list[JobRecord] = []
+        for spec, record in zip(specs, await self._run.jobs([spec.id for spec in specs]), strict=True):
+            if record is None:
+                raise ResultGone(spec.id)
+            if record.digest != spec.digest:
+                raise StepChanged(key)
+            found.append(record)
+        return found
+
+
+def result_of(job: "NewJob[R]", record: JobRecord) -> R | Failure:
+    """What a child returned, or how it ended badly."""
+    if record.state is State.SUCCEEDED:
+        return job.task.decode_result(record.result or b"null")
+    error = record.errors[-1] if record.errors else None
+    return Failure(record.id, record.state, error.type if error else "", error.message if error else "")
+
+
+def _error_text(record: JobRecord | None) -> str:
+    if record is None:
+        return "it is not stored any more"
+    if not record.errors:
+        return f"it is {record.state}"
+    return f"{record.errors[-1].type}: {record.errors[-1].message}"

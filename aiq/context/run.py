@@ -1,0 +1,53 @@
+"""The seam between a Context and the engine that runs the job."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from aiq.model import ChunkKind, JobRecord, JobSpec, Outcome, Step
+
+
+class Parked(BaseException):
+    """Unwinds a handler whose run has left its worker. Let it pass, as a cancellation; `finally` works as ever."""
+
+
+class Run(Protocol):
+    """What a Context needs of the engine that runs the job. Each call raises LeaseLost once the job is not ours."""
+
+    @property
+    def record(self) -> JobRecord:
+        """The job, as it was claimed."""
+        ...
+
+    @property
+    def default_queue(self) -> str:
+        """Where children go whose task names no queue."""
+        ...
+
+    @property
+    def steps(self) -> Mapping[str, Step]:
+        """What is remembered, by key."""
+        ...
+
+    def require_live(self) -> None:
+        """Raise LeaseLost when the run may start nothing new."""
+        ...
+
+    async def save_step(self, step: Step) -> Step:
+        """Remember a step; the answer is what stands under the key."""
+        ...
+
+    async def park(self, outcome: Outcome) -> Step:
+        """Wait. The step of the wait if it is over already; else raises Parked."""
+        ...
+
+    async def spawn(self, specs: Sequence[JobSpec]) -> None:
+        """Store children."""
+        ...
+
+    async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """Read jobs, in the order asked."""
+        ...
+
+    async def emit(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
+        """Add an item to the stream, soon."""
+        ...
