@@ -149,6 +149,7 @@ class Program:
     def import_file(self, name: str, block: Block, stack: ExitStack) -> None:
         """A block that begins with the name of a file is that file, and its tests are run."""
         (self.folder / f"{name}.py").write_text(block.text, encoding="utf-8")
+        sys.modules.pop(name, None)  # another test may have left a module of this name
         stack.callback(sys.modules.pop, name, None)
         for key, value in vars(importlib.import_module(name)).items():
             if key.startswith("test_"):
