@@ -140,7 +140,7 @@ def loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
     """Plain asyncio unless asked otherwise."""
     if not uvloop:
         return asyncio.new_event_loop
-    from uvloop import new_event_loop  # noqa: PLC0415 - an extra; only who asks for it needs it
+    from uvloop import new_event_loop
 
     return new_event_loop
 

@@ -1,0 +1,160 @@
+"""How soon an idle worker begins a job: enqueued in its own process, and in another. And what idling costs.
+
+    python -m benchmarks.latency --url "sqlite:///bench.db" --jobs 300 --json
+
+The clock starts before `enqueue` is called, and stops in the first line of the handler; both processes read the
+machine's monotonic clock. Jobs come at random gaps, so that each finds the worker at rest. Idle CPU is that of a
+worker process that has nothing to do, all its threads together.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+
+import aiq
+from benchmarks.throughput import loop_factory, remove
+
+GAPS_S = (0.005, 0.1)
+WARM_UP = 20
+"""Jobs that are not counted: the first ones load code and fill caches."""
+SETTLED_S = 1.0
+"""An idle worker is looked at only after this, so that its start does not count."""
+
+
+@aiq.task
+async def pick_up(asked_ns: int) -> int:
+    """Nanoseconds since somebody began to enqueue this."""
+    return time.monotonic_ns() - asked_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Milliseconds from before the enqueue to the start of the handler."""
+
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The share of one core that an idle worker process uses."""
+
+    cpu_share: float
+    seconds: float
+
+
+async def same_process(url: str, jobs: int) -> Latency:
+    """The worker shares the loop, and the storage, with the producer."""
+    async with aiq.Queue(url) as queue, aiq.Worker(queue, tasks=[pick_up]):
+        return await measure(queue, jobs)
+
+
+async def other_process(url: str, jobs: int) -> Latency:
+    """The worker is another process, and sees only the storage."""
+    async with aiq.Queue(url) as queue, process("--serve", "--url", url):
+        return await measure(queue, jobs)
+
+
+async def measure(queue: aiq.Queue, jobs: int) -> Latency:
+    """Enqueue at random gaps, and ask the handlers afterwards: nobody waits for a result meanwhile."""
+    stored: list[aiq.Job[int]] = []
+    for _ in range(WARM_UP + jobs):
+        await asyncio.sleep(random.uniform(*GAPS_S))
+        stored.append(await queue.enqueue(pick_up.job(time.monotonic_ns())))
+    took_ms = sorted([await job.result(timeout=30) / 1e6 for job in stored[WARM_UP:]])
+    return Latency(
+        round(statistics.median(took_ms), 2), round(took_ms[len(took_ms) * 99 // 100], 2), round(took_ms[-1], 2)
+    )
+
+
+async def idle(url: str, seconds: float) -> Idle:
+    """Start a worker that finds nothing, and let it tell what that cost."""
+    async with process("--idle", str(seconds), "--url", url) as worker:
+        assert worker.stdout is not None
+        return Idle(**json.loads(await worker.stdout.readline()))
+
+
+@asynccontextmanager
+async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """This module as a worker process that is up, and ends with the block."""
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "benchmarks.latency", *arguments, stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    await worker.stdout.readline()
+    try:
+        yield worker
+    finally:
+        worker.stdin.close()
+        await worker.wait()
+
+
+async def serve(url: str, idle_s: float | None) -> None:
+    """What such a process does: work until its parent lets go of it, or tell what idling costs."""
+    async with aiq.Worker(url, tasks=[pick_up]):
+        print("up", flush=True)
+        if idle_s is not None:
+            await asyncio.sleep(SETTLED_S)
+            wall, cpu = time.monotonic(), cpu_s()
+            await asyncio.sleep(idle_s)
+            wall, cpu = time.monotonic() - wall, cpu_s() - cpu
+            print(json.dumps({"cpu_share": round(cpu / wall, 5), "seconds": round(wall, 1)}), flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+def cpu_s() -> float:
+    """Seconds of CPU that this process has used, its threads and the kernel's work for it included."""
+    times = os.times()
+    return times.user + times.system
+
+
+async def run(arguments: argparse.Namespace) -> dict[str, Latency | Idle]:
+    """Each question on a new storage."""
+    answers: dict[str, Latency | Idle] = {}
+    remove(arguments.url)
+    answers["same process"] = await same_process(arguments.url, arguments.jobs)
+    remove(arguments.url)
+    answers["other process"] = await other_process(arguments.url, arguments.jobs)
+    remove(arguments.url)
+    answers["idle"] = await idle(arguments.url, arguments.idle_seconds)
+    remove(arguments.url)
+    return answers
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file is removed before each part")
+    parser.add_argument("--jobs", type=int, default=300)
+    parser.add_argument("--idle-seconds", type=float, default=10.0)
+    parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--idle", type=float, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    with asyncio.Runner(loop_factory=loop_factory(uvloop=arguments.uvloop)) as runner:
+        if arguments.serve or arguments.idle is not None:
+            runner.run(serve(arguments.url, arguments.idle))
+            return
+        answers = {name: asdict(answer) for name, answer in runner.run(run(arguments)).items()}
+    report = {"url": arguments.url, "jobs": arguments.jobs, "python": sys.version.split()[0], "answers": answers}
+    if arguments.json:
+        print(json.dumps(report))
+    else:
+        for name, figures in answers.items():
+            print(f"  {name:16}" + "".join(f"{key} {value:<12,}" for key, value in figures.items()))
+
+
+if __name__ == "__main__":
+    main()
