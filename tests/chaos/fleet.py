@@ -7,19 +7,15 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos import notes
-from tests.chaos.notes import Note
+from tests.chaos.notes import DEADLINE_S, LOOK_S, Note
 
 ROOT = Path(__file__).parents[2]
-LOOK_S = 0.005
-DEADLINE_S = 30.0
-"""After this a condition that has not come true has failed; a busy machine takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +66,14 @@ class Fleet:
         self.url = f"sqlite:///{self.path}"
         self.members: list[Member] = []
 
-    # Any option of Worker that JSON can carry.
     def launch(self, **options: object) -> Member:
-        """Start a worker process."""
+        """Start a worker process, with any options of Worker that JSON can carry."""
+        return self.start("tests.chaos.program", self.url, json.dumps(options))
+
+    def start(self, module: str, *arguments: str) -> Member:
+        """Start a module as a process."""
         log = self.folder / f"log.{len(self.members)}"
-        command = [sys.executable, "-m", "tests.chaos.program", self.url, json.dumps(options)]
+        command = [sys.executable, "-m", module, *arguments]
         with log.open("wb") as out:
             process = subprocess.Popen(
                 command, cwd=ROOT, stdout=out, stderr=out, env={**os.environ, notes.PLACE: str(self.folder)}
@@ -89,15 +88,17 @@ class Fleet:
         return member
 
     async def revive_until(self, over: Callable[[], Awaitable[bool]], **options: object) -> int:
-        """Keep one worker running, however often it dies, until `over`; how often it was killed."""
+        """Keep one worker running, however often it is killed, until `over`; how often that was."""
         worker, deaths = self.launch(**options), 0
-        deadline = time.monotonic() + DEADLINE_S
-        while not await over():
-            assert time.monotonic() < deadline, worker.log()
+
+        async def revived() -> bool:
+            nonlocal worker, deaths
             if worker.process.poll() is not None:
                 assert worker.process.returncode == -signal.SIGKILL, worker.log()
                 worker, deaths = self.launch(**options), deaths + 1
-            await asyncio.sleep(LOOK_S)
+            return await over()
+
+        await self.until(revived, "it is over")
         return deaths
 
     async def freeze(self, member: Member) -> None:
@@ -108,14 +109,14 @@ class Fleet:
         """
         while True:
             member.send(signal.SIGSTOP)
-            await until(lambda: member.state() == "T", "it stands still")
+            await self.until(lambda: member.state() == "T", "it stands still")
             if self._writable():
                 return
             member.send(signal.SIGCONT)
             await asyncio.sleep(LOOK_S)
 
     def _writable(self) -> bool:
-        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=1)) as connection:
+        with closing(sqlite3.connect(self.path, isolation_level=None, timeout=0.05)) as connection:
             try:
                 connection.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError:
@@ -141,8 +142,16 @@ class Fleet:
             kind = self.notes(what, job)
             return [note for note in kind if pid in (None, note.pid) and fence in (None, note.fence)]
 
-        await until(lambda: bool(found()), f"{what} {job or ''}", self.members)
+        await self.until(lambda: bool(found()), f"{what} {job or ''}")
         return found()[0]
+
+    async def until(self, true: Callable[[], bool | Awaitable[bool]], what: str, within_s: float = DEADLINE_S) -> None:
+        """Wait until something is true. If it never is, tell what the processes have said."""
+        try:
+            await notes.until(true, what, within_s)
+        except TimeoutError as error:
+            logs = (f"-- {member.pid} {member.process.poll()}\n{member.log()[-2000:]}" for member in self.members)
+            raise AssertionError("\n".join([str(error), *logs])) from None
 
     def history(self, job_id: str) -> list[Event]:
         """What was recorded of a job, oldest first."""
@@ -160,18 +169,6 @@ class Fleet:
             member.send(signal.SIGKILL)
         for member in self.members:
             member.process.wait(DEADLINE_S)
-
-
-async def until(
-    true: Callable[[], bool], what: str, members: Iterable[Member] = (), within_s: float = DEADLINE_S
-) -> None:
-    """Wait until a condition is true. If it never is, say what the processes have said."""
-    deadline = time.monotonic() + within_s
-    while not true():
-        if time.monotonic() > deadline:
-            logs = "\n".join(f"-- {member.pid} {member.process.poll()}\n{member.log()[-2000:]}" for member in members)
-            raise AssertionError(f"not within {within_s} s: {what}\n{logs}")
-        await asyncio.sleep(LOOK_S)
 
 
 def terminal(history: Iterable[Event]) -> list[str]:

@@ -4,15 +4,20 @@ A line is one write to a file opened with O_APPEND, so lines of several processe
 killed has written a line wholly or not at all.
 """
 
+import asyncio
 import json
 import os
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 PLACE = "AIQ_CHAOS_PLACE"
 """The environment variable that tells a process where its folder of notes and gates is."""
+LOOK_S = 0.005
+DEADLINE_S = 30.0
+"""What has not come true by then has failed; a busy machine takes its time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +40,19 @@ def place() -> Path:
 def now_ms() -> int:
     """The machine's clock."""
     return time.time_ns() // 1_000_000
+
+
+async def until(true: Callable[[], bool | Awaitable[bool]], what: str, within_s: float = DEADLINE_S) -> None:
+    """Look at the world again and again until something is true: no event crosses from one process to another.
+
+    Raises:
+        TimeoutError: it has not come true in time.
+    """
+    deadline = time.monotonic() + within_s
+    while not (found if isinstance(found := true(), bool) else await found):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"not within {within_s:g} s: {what}")
+        await asyncio.sleep(LOOK_S)
 
 
 def write(what: str, job: str = "", fence: int = 0, detail: str = "") -> None:

@@ -7,18 +7,19 @@ import asyncio
 import json
 import logging
 import sys
+from typing import Any
 
 import aiq
 from tests.chaos import notes, storm, tasks
 
 
 async def tell_when_up(worker: aiq.Worker) -> None:
-    while not worker.statistics.exchanges:
-        await asyncio.sleep(0.005)
+    await notes.until(lambda: worker.statistics.exchanges > 0, "the first exchange")
     notes.write("up")
 
 
-async def main(url: str, options: dict[str, object]) -> None:
+# Any: options of Worker, as they came.
+async def main(url: str, options: dict[str, Any]) -> None:
     worker = aiq.Worker(aiq.Queue(url), tasks=[*tasks.TASKS, *storm.TASKS], **options)
     telling = asyncio.create_task(tell_when_up(worker))
     await worker.run()

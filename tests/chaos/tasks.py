@@ -5,14 +5,13 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, Literal
 
 import aiq
 from tests.chaos import notes
 
 AT_ONCE = aiq.Retry(first_delay=0)
-GATE_S = 0.005
-"""How often a handler looks whether its gate is open."""
 
 
 @contextlib.contextmanager
@@ -33,8 +32,7 @@ def told(ctx: aiq.Context) -> Iterator[None]:
 
 async def opened(gate: str) -> None:
     """Wait until the test opens a gate: makes a file of this name."""
-    while not (notes.place() / gate).exists():
-        await asyncio.sleep(GATE_S)
+    await notes.until((notes.place() / gate).exists, gate)
 
 
 @aiq.task(lease=0.5, retry=AT_ONCE)
@@ -65,36 +63,49 @@ async def child(ctx: aiq.Context, number: int) -> int:
 
 
 @aiq.task(lease=0.5, retry=AT_ONCE)
-async def zombie(ctx: aiq.Context, gate: str) -> str:
-    """Its first run waits at a gate and then tries everything that writes, cancelled or not. Others just work."""
+async def zombie(ctx: aiq.Context, gate: str, where: Literal["step", "return", "anywhere"]) -> str:
+    """Its first run waits at a gate, in a step or outside, and then goes on to write, cancelled or not."""
     notes.write("start", ctx.job_id, ctx.fence)
     if ctx.fence > 1:
         await ctx.emit("of the second run")
         return await ctx.step("pay", _paid, "second")
     try:
-        await opened(gate)
-    except asyncio.CancelledError:
-        notes.write("cancelled", ctx.job_id, ctx.fence)
-    attempts = {
+        if where == "step":
+            await ctx.step("pay", _pay_later, gate)
+        else:
+            await opened(gate)
+        if where == "anywhere":
+            await _write_everything(ctx)
+    finally:
+        notes.write("ended", ctx.job_id, ctx.fence)
+    return "first"
+
+
+async def _write_everything(ctx: aiq.Context) -> None:
+    writes: dict[str, Callable[[], Awaitable[object]]] = {
         "step": lambda: ctx.step("pay", _paid, "first"),
         "chunk": lambda: ctx.emit("of the first run"),
         "progress": lambda: ctx.progress(0.5),
         "children": lambda: ctx.gather("children", [child.job(1)]),
         "sleep": lambda: ctx.sleep("nap", 0),
     }
-    for what, attempt in attempts.items():
+    for what, write in writes.items():
         try:
-            await attempt()
-        except aiq.LeaseLost as lost:
-            notes.write("refused", ctx.job_id, ctx.fence, f"{what}: {lost.reason}")
+            await write()
+        except (aiq.LeaseLost, asyncio.CancelledError) as error:
+            notes.write("refused", ctx.job_id, ctx.fence, f"{what}: {error}")
         else:
             notes.write("accepted", ctx.job_id, ctx.fence, what)
-    return "first"
 
 
 def _paid(run: str) -> str:
     notes.write("paid", detail=run)
     return run
+
+
+async def _pay_later(gate: str) -> str:
+    await opened(gate)
+    return _paid("first")
 
 
 @aiq.task(lease=0.5, retry=AT_ONCE)
@@ -110,7 +121,7 @@ async def block(ctx: aiq.Context, seconds: float) -> int:
 def hold_in_process(gate: str) -> int:
     notes.write("start")
     while not (notes.place() / gate).exists():
-        time.sleep(GATE_S)
+        time.sleep(notes.LOOK_S)
     return os.getpid()
 
 
@@ -118,7 +129,7 @@ def hold_in_process(gate: str) -> int:
 def hold_in_thread(gate: str) -> str:
     notes.write("start")
     while not (notes.place() / gate).exists():
-        time.sleep(GATE_S)
+        time.sleep(notes.LOOK_S)
     return gate
 
 
@@ -145,4 +156,16 @@ async def poison(ctx: aiq.Context) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-TASKS = [plain, nap, hold, child, zombie, block, hold_in_process, hold_in_thread, stubborn, poison]
+# Any: tasks of all signatures.
+TASKS: list[aiq.Task[Any, object]] = [
+    plain,
+    nap,
+    hold,
+    child,
+    zombie,
+    block,
+    hold_in_process,
+    hold_in_thread,
+    stubborn,
+    poison,
+]

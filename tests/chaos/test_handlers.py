@@ -1,6 +1,5 @@
 """Handlers that die, or do not end."""
 
-import asyncio
 import os
 import signal
 
@@ -8,7 +7,7 @@ import pytest
 
 import aiq
 from aiq import State
-from tests.chaos.fleet import Fleet, terminal, until
+from tests.chaos.fleet import Fleet, terminal
 from tests.chaos.tasks import hold, hold_in_process, hold_in_thread, plain, stubborn
 
 LEASE_S = 0.5
@@ -24,7 +23,7 @@ async def test_a_process_of_a_handler_that_is_killed_is_a_failure_of_its_job_and
     child = await until_started_elsewhere(fleet, worker.pid)
 
     os.kill(child, signal.SIGKILL)
-    await until(lambda: len(children(fleet, worker.pid)) == 2, "a second process", fleet.members)
+    await fleet.until(lambda: len(children(fleet, worker.pid)) == 2, "a second process")
     fleet.open("gate")
 
     assert await job.result(timeout=20) not in (child, worker.pid)
@@ -42,7 +41,7 @@ def children(fleet: Fleet, worker: int) -> list[int]:
 
 
 async def until_started_elsewhere(fleet: Fleet, worker: int) -> int:
-    await until(lambda: bool(children(fleet, worker)), "the handler's process", fleet.members)
+    await fleet.until(lambda: bool(children(fleet, worker)), "the handler's process")
     return children(fleet, worker)[0]
 
 
@@ -55,7 +54,7 @@ async def test_a_handler_that_swallows_its_cancellation_is_reported_fenced_and_l
 
     await job.cancel()
     await fleet.noted("swallowed", job.id)
-    await until(lambda: "did not end within 0.2 s" in worker.log(), "the report", fleet.members)
+    await fleet.until(lambda: "did not end within 0.2 s" in worker.log(), "the report")
     # Nobody renews it any more, and the wish to cancel it outlives the run that did not heed.
     with pytest.raises(aiq.JobCancelled):
         await job.result(timeout=10)
@@ -85,7 +84,7 @@ async def test_a_handler_that_does_not_end_does_not_keep_its_worker_from_ending(
     assert "is left behind" in worker.log()
     # Its lease ends, and the job is another worker's.
     await fleet.up()
-    await until(lambda: len(fleet.notes("start")) == 2, "the second run", fleet.members)
+    await fleet.until(lambda: len(fleet.notes("start")) == 2, "the second run")
     assert (await job.record()).fence == 2
 
 
@@ -98,9 +97,11 @@ async def test_a_cancel_from_another_process_reaches_a_handler_within_five_secon
     await fleet.noted("start", job.id)
     expiry = (await job.record()).expires_at_ms
     # Just after a renewal, so that the next one is as far away as it can be.
-    while (await job.record()).expires_at_ms == expiry:
-        await asyncio.sleep(0.005)
 
+    async def renewed() -> bool:
+        return (await job.record()).expires_at_ms != expiry
+
+    await fleet.until(renewed, "a renewal")
     await job.cancel()
 
     heard = await fleet.noted("cancelled", job.id)

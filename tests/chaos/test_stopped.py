@@ -7,7 +7,8 @@ import pytest
 
 import aiq
 from aiq import State
-from tests.chaos.fleet import Fleet, until
+from tests.chaos.fleet import Fleet
+from tests.chaos.notes import now_ms
 from tests.chaos.tasks import hold, nap
 
 EXIT_S = 5.0
@@ -23,7 +24,7 @@ async def test_a_worker_asked_to_stop_under_a_backlog_finishes_what_runs_and_lea
 ) -> None:
     jobs = await queue.enqueue_many([nap.job(0.1) for _ in range(200)])
     worker = await fleet.up(slots=8, grace=5)
-    await until(lambda: len(fleet.notes("returned")) >= 10, "some are done", fleet.members)
+    await fleet.until(lambda: len(fleet.notes("returned")) >= 10, "some are done")
 
     worker.send(signal.SIGTERM)
 
@@ -43,7 +44,7 @@ async def test_what_does_not_end_within_the_grace_is_given_back_and_is_the_same_
 ) -> None:
     jobs = await queue.enqueue_many([hold.job("gate") for _ in range(4)])
     worker = await fleet.up(slots=4, grace=0.3)
-    await until(lambda: len(fleet.notes("start")) == 4, "all run", fleet.members)
+    await fleet.until(lambda: len(fleet.notes("start")) == 4, "all run")
 
     worker.send(signal.SIGTERM)
 
@@ -63,10 +64,10 @@ async def test_a_second_signal_gives_everything_back_at_once(
 ) -> None:
     await queue.enqueue_many([hold.job("gate") for _ in range(4)])
     worker = await fleet.up(slots=4, grace=60)
-    await until(lambda: len(fleet.notes("start")) == 4, "all run", fleet.members)
+    await fleet.until(lambda: len(fleet.notes("start")) == 4, "all run")
 
     worker.send(signal.SIGTERM)
-    await until(lambda: "claiming no more" in worker.log(), "the first is heard", fleet.members)
+    await fleet.until(lambda: "claiming no more" in worker.log(), "the first is heard")
     assert fleet.notes("cancelled") == []
     worker.send(second)
 
@@ -75,11 +76,32 @@ async def test_a_second_signal_gives_everything_back_at_once(
 
 
 @pytest.mark.faults
+@pytest.mark.parametrize(
+    ("how", "code"), [("returns", 0), ("raises", 1), ("exits", 3), ("breaks the loop", 3), ("is cancelled", 1)]
+)
+async def test_a_program_that_ends_without_care_ends_within_two_seconds_and_its_job_is_not_lost(
+    fleet: Fleet, queue: aiq.Queue, how: str, code: int
+) -> None:
+    job = await queue.enqueue(hold.job("gate"))
+    program = fleet.start("tests.chaos.careless", fleet.url, how)
+
+    over = await fleet.noted("over")
+
+    assert await program.ended() == code, program.log()
+    assert now_ms() - over.at_ms <= 2_000
+    fleet.open("gate")
+    await fleet.up()
+    assert await job.result(timeout=10) == 2
+
+
+@pytest.mark.faults
 async def test_ten_rolling_restarts_fail_no_job(fleet: Fleet, queue: aiq.Queue) -> None:
-    jobs = await queue.enqueue_many([nap.job(0.01 * (number % 40)) for number in range(300)])
+    jobs: list[aiq.Job[int]] = []
     worker = await fleet.up(slots=8, grace=0.1)
     for _ in range(10):
-        successor, _ = await asyncio.gather(fleet.up(slots=8, grace=0.1), running(fleet, worker.pid))
+        # Some end within the grace, most do not.
+        jobs += await queue.enqueue_many([nap.job(0.1 * number) for number in range(12)])
+        successor, _ = await asyncio.gather(fleet.up(slots=8, grace=0.1), fleet.noted("start", jobs[-4].id))
         worker.send(signal.SIGTERM)
         assert await worker.ended(EXIT_S) == 0
         worker = successor
@@ -87,9 +109,4 @@ async def test_ten_rolling_restarts_fail_no_job(fleet: Fleet, queue: aiq.Queue) 
     await asyncio.gather(*(job.result(timeout=60) for job in jobs))
     assert {(record.failures, record.stalls) for record in await records(jobs)} == {(0, 0)}
     # Otherwise the restarts have interrupted nothing, and this has shown nothing.
-    assert sum(record.fence > 1 for record in await records(jobs)) > 0
-
-
-async def running(fleet: Fleet, pid: int) -> None:
-    """Wait until a worker has begun some jobs."""
-    await until(lambda: sum(note.pid == pid for note in fleet.notes("start")) >= 8, "it runs some", fleet.members)
+    assert sum(record.fence > 1 for record in await records(jobs)) >= 10
