@@ -49,9 +49,13 @@ class Twins(RuleBasedStateMachine):
 
     def both(self, call: Callable[[Storage], Awaitable[_T]]) -> _T | None:
         """Do it to both, compare, and give the answer; None where both refused with an error of ours."""
-        expected, answer = (self.loop.run(_answer(call, one)) for one in (self.reference, self.subject))
+        # Not Runner.run, which minds SIGINT each time: a history makes hundreds of calls.
+        expected, answer = self.loop.get_loop().run_until_complete(self._answers(call))
         assert _comparable(answer) == _comparable(expected)
         return None if isinstance(answer, AiqError) else answer
+
+    async def _answers(self, call: Callable[[Storage], Awaitable[_T]]) -> tuple[_T | AiqError, _T | AiqError]:
+        return await _answer(call, self.reference), await _answer(call, self.subject)
 
     def live(self, pick: int) -> JobRecord:
         """One of the running jobs; a new one if there is none, so that no rule goes to waste."""

@@ -42,7 +42,7 @@ from aiq.testing.plugin import Backend
 from aiq.testing.twins import Twins
 
 S, K = State, ChunkKind
-EFFORTS = {"dev": (50, 30), "ci": (200, 50), "nightly": (5_000, 100)}
+EFFORTS = {"dev": (50, 20), "ci": (200, 50), "nightly": (5_000, 100)}
 """Histories, and steps in each."""
 
 ERROR = JobError(type="E", message="m", cause=Cause.RESULT)
@@ -214,6 +214,49 @@ class Histories(Twins):
         forged = replace(run, lease_id="guessed") if lease_id else replace(run, fence=run.fence + 1)
         self.both(lambda s: s.renew([forged.lease]))
         self.end(forged, outcome)
+
+    @rule(
+        bands=st.lists(st.sampled_from(Band), min_size=3, max_size=6),
+        steps=st.lists(st.sampled_from(("claim 1", "claim 2", "release", "pause", "resume", "again")), max_size=8),
+    )
+    def a_queue_is_served_in_its_order(self, bands: list[Band], steps: list[str]) -> None:
+        queue, worker, running = f"o{self.next()}", f"worker {self.number}", list[JobRecord]()
+        batch = [JobSpec(id=f"{queue} {n}", task="work", queue=queue, band=band) for n, band in enumerate(bands)]
+        self.both(lambda s: s.enqueue(batch))
+        for step in (*steps, "release", "claim 2", "claim 2"):
+            if step.startswith("claim"):
+                count = int(step[-1])
+                wants = (Want("q", 1), Want(queue, count), Want(queue, 1))
+                running += self.claim_as(ClaimRequest(worker, self.next(), f"lease {self.number}", wants))
+            elif step == "release" and running:
+                self.end(running.pop(0), Released())
+            elif step == "again":
+                self.claim_again(worker, 0)
+            else:
+                self.pause(queue, step == "pause")
+
+    @rule(
+        turns_ms=st.lists(st.sampled_from((0, 1, 10, 30_000)), min_size=2, max_size=2),
+        outcome=outcomes,
+        sweep=st.booleans(),
+        lease_ms=st.sampled_from((10, 60_000)),
+    )
+    def a_run_is_asked_to_stop(self, turns_ms: list[int], outcome: Outcome, sweep: bool, lease_ms: int) -> None:
+        run = self.begin()
+        child = JobSpec(id=f"{run.id} child", task="work", queue="q", child_of="k")
+        self.both(lambda s: s.enqueue([child], parent=run.lease))
+        self.both(lambda s: s.renew([run.lease], lease_ms=lease_ms))
+        for turn_ms in turns_ms:
+            self.both(lambda s: s.cancel([run.id]))
+            self.turn_the_clock(turn_ms)
+            self.both(lambda s: s.renew([run.lease]))
+            self.both(lambda s: s.append(run.lease, [NewChunk(1, b"x")]))
+            self.save(run, "k")
+            if sweep:
+                self.upkeep(1)
+        self.end(run, outcome)
+        self.upkeep(MAX_SWEEP)
+        self.upkeep(MAX_SWEEP)
 
     @rule(
         need=st.sampled_from((None, 0, 1, 2, 3)),
