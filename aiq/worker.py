@@ -15,6 +15,7 @@ from aiq.bounds import MAX_BATCH
 from aiq.engine.engine import Engine
 from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
+from aiq.engine.unserved import Unserved
 from aiq.errors import InvalidInput
 from aiq.policy import Duration, duration_ms
 from aiq.queue import Queue
@@ -45,8 +46,9 @@ class Worker:
         await aiq.Worker(queue, tasks=[research]).run_until_idle()      # in a test
 
     `slots` says how many jobs of which queues run at once; a number is meant for each queue that a task names, and
-    the worker serves those queues and no others. `def` tasks run in at most `threads` threads of their own, tasks
-    of kind "process" in at most `processes` processes.
+    the worker serves those queues and no others. Children go to the queue that `using(queue=…)` names, else to their
+    task's own, else to the line that the worker was made for: `queue.name`, or "default" for a URL. `def` tasks run
+    in at most `threads` threads of their own, tasks of kind "process" in at most `processes` processes.
 
     When it stops, it claims no more, lets handlers finish for `grace` (30 s), then cancels them and gives their
     jobs back without counting an attempt. A handler that does not end within `cancel_grace` (10 s) after it was
@@ -86,6 +88,7 @@ class Worker:
             processes=_count("processes", processes, os.cpu_count() or 1),
         )
         self._tally = Tally()
+        self._unserved = Unserved(sizes)
         self._engine: Engine | None = None
         self._serving: asyncio.Task[None] | None = None
         self._unwanted = False
@@ -155,15 +158,20 @@ class Worker:
 
     async def _serve(self, started: asyncio.Event, *, until_idle: bool) -> None:
         async with self._queue as queue:
-            self._engine = engine = Engine(queue.storage, self._settings, self._tally)
+            self._engine = engine = Engine(queue.storage, self._settings, self._tally, self._unserved)
             if self._unwanted:
                 engine.hurry()
             try:
                 await engine.start()
+                self._tell_what_it_serves()
                 started.set()
                 await engine.run(until_idle=until_idle)
             finally:
                 self._engine = None
+
+    def _tell_what_it_serves(self) -> None:
+        slots = ", ".join(f"{queue} ({size})" for queue, size in self._settings.slots.items())
+        _log.info("Serving queues (slots): %s. Tasks: %s.", slots, ", ".join(self._settings.tasks))
 
     async def _until_over(self) -> None:
         if self._serving is None:

@@ -18,6 +18,7 @@ from aiq.engine.slots import Slots
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.tasks import PATIENCE_S, Tasks
 from aiq.engine.unroutable import Unroutable
+from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
 from aiq.errors import StorageFull, Unavailable
 from aiq.model import JobRecord
@@ -33,7 +34,7 @@ class KeeperEnded(RuntimeError):
 class Engine:
     """Claims and runs jobs from a storage until it is told to stop. Good for one run."""
 
-    def __init__(self, storage: Storage, settings: Settings, tally: Tally) -> None:
+    def __init__(self, storage: Storage, settings: Settings, tally: Tally, unserved: Unserved) -> None:
         self._settings, self._tally = settings, tally
         clock, rng = settings.clock, settings.rng
         self._tasks = Tasks()
@@ -48,7 +49,9 @@ class Engine:
         self._intake = Intake(
             self, exchanger, self._rest, self._slots, self._leases, worker=settings.name, tally=tally, rng=rng
         )
-        self._desk = Desk(storage, settings.default_queue, self._intake.settle, self._stopping, self._tasks, clock, rng)
+        self._desk = Desk(
+            storage, settings.default_queue, unserved, self._intake.settle, self._stopping, self._tasks, clock, rng
+        )
         self._runner = Runner(
             settings.tasks,
             self._threads,

@@ -14,6 +14,7 @@ from aiq.engine.leases import Held
 from aiq.engine.streams import Emitter
 from aiq.engine.tasks import Tasks
 from aiq.engine.timing import BootClock, patiently
+from aiq.engine.unserved import Unserved
 from aiq.errors import LeaseLost, LostReason, TooLarge
 from aiq.model import (
     ChunkKind,
@@ -51,6 +52,7 @@ class Desk:
 
     storage: Storage
     default_queue: str
+    unserved: Unserved
     settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
     stopping: "Callable[[Run], None]"
     tasks: Tasks
@@ -214,6 +216,7 @@ class Run:
         for batch in batches(specs):
             self.require_live()
             await self._guarded(self._patiently(partial(self.desk.storage.enqueue, batch, self.lease)))
+        self.desk.unserved.look(specs, self.extra)
 
     async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """Read jobs, a page at a time, in the order asked."""

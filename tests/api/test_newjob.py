@@ -139,6 +139,10 @@ def test_a_deploy_that_changes_the_policy_of_a_task_does_not_change_its_jobs() -
     assert spec_of(before.job("x")).digest == spec_of(after.job("x")).digest
 
 
+def test_a_job_that_another_line_would_take_is_still_the_same_job() -> None:
+    assert spec_of(note.job("x"), queue_default="docs").digest == spec_of(note.job("x")).digest
+
+
 def test_the_digest_does_not_depend_on_the_order_of_keys_but_the_handler_sees_them_in_order() -> None:
     one, other = spec_of(search.job({"b": "1", "a": "2"})), spec_of(search.job({"a": "2", "b": "1"}))
 

@@ -20,6 +20,7 @@ from aiq.engine.leases import Held, Leases
 from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.timing import BootClock
+from aiq.engine.unserved import Unserved
 from aiq.model import JobRecord, State
 from aiq.newjob import NewJob
 from aiq.storage import Storage
@@ -124,13 +125,14 @@ class World:
         }
         sizes = slots if isinstance(slots, Mapping) else {"default": slots}
         made = Settings(tasks={task.name: task for task in tasks}, slots=sizes, **{**chosen, **settings})
-        return Engine(storage or self.faults, made, self.tally)
+        return Engine(storage or self.faults, made, self.tally, Unserved(sizes))
 
     async def drain(self, *tasks: Task[Any, object], **settings: Any) -> Statistics:
         """Work until nothing is running, ready or due."""
         engine = self.engine(*tasks, **settings)
         await engine.start()
         await engine.run(until_idle=True)
+        assert not engine._leases, "a lease is kept though nothing runs"
         return engine.statistics
 
     async def start(self, *tasks: Task[Any, object], **settings: Any) -> "Working":
