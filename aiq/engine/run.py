@@ -71,7 +71,6 @@ class Run:
         "_parking",
         "_settlements",
         "desk",
-        "finishing",
         "held",
         "lease",
         "lost_because",
@@ -97,8 +96,6 @@ class Run:
         self.why: Stop | None = None
         self.lost_because: LostReason | None = None
         self.started = False
-        self.finishing = False
-        """The handler has returned; what follows is ours, and short."""
         self.parked = False
         self.over = False
         self._emitter: Emitter | None = None
@@ -118,13 +115,12 @@ class Run:
     # What the keeper and the worker tell it.
 
     def stop(self, why: Stop) -> None:
-        """Ask the handler to end, by cancelling it once. A lost lease outranks any other reason."""
-        first = self.why is None
-        if first or why is Stop.LOST:
-            self.why = why
-        if self.over or not first:
+        """Ask the handler to end, by cancelling it. That happens once, so the first reason is the one that counts."""
+        if self.over or self.why is not None:
             return
-        if self.started and not self.finishing and self.task is not None:
+        self.why = why
+        # A task that is cancelled before it began never runs a line, not even those that give back its slot.
+        if self.started and self.task is not None:
             self.task.cancel()
         self.desk.stopping(self)
 

@@ -9,7 +9,7 @@ from typing import Any, assert_never
 
 import msgspec
 
-from aiq.context import Context, Parked
+from aiq.context import Context
 from aiq.engine.child import Request, outcome_of
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
@@ -69,8 +69,6 @@ class Runner:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its job's outcome
             return self._raised(run, error)
-        finally:
-            run.finishing = True
 
     async def _perform(self, run: Run) -> Outcome | None:
         record = run.record
@@ -148,10 +146,10 @@ class Runner:
         return asyncio.get_running_loop().call_later(timeout_ms / 1000, run.stop, Stop.TIMEOUT)
 
     def _raised(self, run: Run, error: BaseException) -> Outcome | None:
-        held = list(leaves(error))
-        if run.parked or any(isinstance(leaf, Parked) for leaf in held):
+        if run.parked:
             return None
-        lost = next((leaf for leaf in held if isinstance(leaf, LeaseLost) and leaf.job_id == run.lease.job_id), None)
+        own = (leaf for leaf in leaves(error) if isinstance(leaf, LeaseLost) and leaf.job_id == run.lease.job_id)
+        lost = next(own, None)
         if lost is not None or run.lost_because is not None:
             _log.warning("The run is given up: %s", lost or run.lost_because, extra=run.extra)
             return None
@@ -183,7 +181,7 @@ class Runner:
             try:
                 await run.flush()
             except asyncio.CancelledError:
-                # A cancel that was on its way when the handler returned; it comes once.
+                # It was meant for a handler that has ended; it does not come twice.
                 await run.flush()
         except TooLarge as error:
             return Died(job_error(error, Cause.RESULT)) if isinstance(outcome, Succeeded) else outcome

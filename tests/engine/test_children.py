@@ -286,3 +286,29 @@ async def test_a_handler_that_swallows_its_unwinding_cannot_settle_a_parked_job(
     [job] = await world.enqueue(parent.job())
 
     assert (await finished(world, job, parent, slow)).result == b'"resumed"'
+
+
+@virtually
+async def test_two_children_of_one_id_are_refused_for_there_would_be_one_where_two_are_waited_for(world: World) -> None:
+    @aiq.task
+    async def parent(ctx: aiq.Context) -> list[int]:
+        return await ctx.gather("kids", [double.job(1).using(id="kid"), double.job(1).using(id="kid")])
+
+    [job] = await world.enqueue(parent.job())
+    record = await finished(world, job, parent, double)
+
+    assert (record.state, last_error(record).type) == (State.DEAD, "InvalidInput")
+    assert "kid" in last_error(record).message
+
+
+@virtually
+async def test_a_job_that_stands_elsewhere_is_not_waited_for_as_a_child(world: World) -> None:
+    @aiq.task(retry=aiq.Retry(attempts=1))
+    async def parent(ctx: aiq.Context) -> list[int]:
+        return await ctx.gather("kids", [double.job(1).using(id="kid")])
+
+    await world.enqueue(double.job(1).using(id="kid"))
+    [job] = await world.enqueue(parent.job())
+    record = await finished(world, job, parent, double)
+
+    assert (record.state, last_error(record).type) == (State.DEAD, "Conflict")

@@ -187,6 +187,34 @@ async def test_a_def_handler_over_its_timeout_keeps_its_slot_until_its_thread_is
     assert order == ["thread ended", "slot used again"]
 
 
+async def test_a_def_handler_whose_time_is_up_before_there_is_a_thread_for_it_never_runs() -> None:
+    gate, begun = threading.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    ran: list[int] = []
+
+    @aiq.task
+    def blocks() -> None:
+        loop.call_soon_threadsafe(begun.set)
+        gate.wait()
+
+    @aiq.task(timeout=0.05, retry=aiq.Retry(attempts=1))
+    def waits() -> None:
+        ran.append(1)
+
+    async with aiq.Queue("memory://") as queue:
+        first = await queue.enqueue(blocks.job())
+        second = await queue.enqueue(waits.job())
+        async with aiq.Worker(queue, tasks=[blocks, waits], slots=2, threads=1) as worker:
+            await begun.wait()
+            with pytest.raises(aiq.JobDead, match="timeout"):
+                await second.result(timeout=10)
+            assert worker.statistics.running == 1
+            gate.set()
+            await first.result(timeout=10)
+
+    assert ran == []
+
+
 async def test_a_process_task_runs_in_another_process_which_is_kept_for_the_next() -> None:
     cubed, *ids = await run(cube.job(3), *[process_id.job() for _ in range(3)], processes=1)
 
