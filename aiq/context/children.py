@@ -1,12 +1,13 @@
 """Children of a run: starting them once, waiting for them, and reading what became of them."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.context.run import Run
 from aiq.context.waits import Waits
-from aiq.errors import ChildFailed, Conflict, ResultGone, StepChanged
+from aiq.errors import ChildFailed, Conflict, InvalidInput, ResultGone, StepChanged
 from aiq.model import Failure, JobRecord, JobSpec, State, Step, StepKind, Waiting
 from aiq.rules.ids import child_id
 from aiq.rules.validation import check_count
@@ -29,10 +30,11 @@ class Children:
 
         Raises:
             TooLarge: more than MAX_DEPENDENCIES.
+            InvalidInput: two of them have one id, so there would be one child where two are waited for.
         """
         check_count("list of children", len(jobs), MAX_DEPENDENCIES)
         parent, queue = self._run.record, self._run.default_queue
-        return [
+        specs = [
             job.spec(
                 job_id=child_id(parent.id, parent.generation, key, index),
                 queue_default=queue,
@@ -41,6 +43,10 @@ class Children:
             )
             for index, job in enumerate(jobs)
         ]
+        twice = [job_id for job_id, uses in Counter(spec.id for spec in specs).items() if uses > 1]
+        if twice:
+            raise InvalidInput(f"More than one child has the id {twice[0]!r}. Give each its own: job.using(id=…).")
+        return specs
 
     async def over(self, waiting: Waiting, specs: Sequence[JobSpec]) -> Step:
         """Start the children unless an earlier run did, and wait for them.
@@ -48,12 +54,15 @@ class Children:
         Raises:
             ChildFailed: one ended badly and the wait was for all, or too many did.
             StepChanged: an earlier run started others.
+            Conflict("parent"): a job of this id stands elsewhere, so it cannot be a child of this run.
         """
         if waiting.key not in self._run.steps:
             try:
                 await self._run.spawn(specs)
             except Conflict as error:
-                raise StepChanged(waiting.key) from error
+                if error.reason == "content":
+                    raise StepChanged(waiting.key) from error
+                raise
         step = await self._waits.over(waiting, StepKind.CHILDREN, StepKind.CHILD_FAILED)
         if step.kind is StepKind.CHILD_FAILED:
             failed = step.value.decode()
@@ -88,7 +97,7 @@ def result_of(job: "NewJob[R]", record: JobRecord) -> R | Failure:
 
 def _error_text(record: JobRecord | None) -> str:
     if record is None:
-        return "it is not stored any more"
+        return "it is not stored"
     if not record.errors:
         return f"it is {record.state}"
     return f"{record.errors[-1].type}: {record.errors[-1].message}"
