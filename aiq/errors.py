@@ -16,7 +16,6 @@ AiqError
 │   ├── Corrupt                   what was stored cannot be read back
 │   ├── NotFound                  no such job
 │   ├── Conflict                  it stands in a state, or with a content, that forbids this
-│   ├── Gone                      it was there, and its time is over
 │   └── PartlyEnqueued            enqueue_many stored some batches and failed at one
 ├── LeaseLost                     the caller no longer owns the job; nothing was changed
 ├── JobFailed                     what a handle raises for a job that did not succeed
@@ -131,10 +130,10 @@ class Corrupt(StorageError):
 
 
 class NotFound(StorageError):
-    """No job of this id is stored here; it may have been purged."""
+    """No job of this id is stored here."""
 
     def __init__(self, job_id: str, message: str = "") -> None:
-        super().__init__(message or f"No job {job_id!r} is stored here. Check the id; it may have been purged.")
+        super().__init__(message or f"No job {job_id!r} is stored here. Check the id, and the address of the storage.")
         self.job_id = job_id
 
 
@@ -144,14 +143,6 @@ class Conflict(StorageError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
-
-
-class Gone(StorageError):
-    """What was asked for has been removed by retention. Go on from `earliest`."""
-
-    def __init__(self, message: str, *, earliest: int) -> None:
-        super().__init__(message)
-        self.earliest = earliest
 
 
 class PartlyEnqueued(StorageError):
@@ -218,10 +209,10 @@ class ResultTimeout(JobFailed, TimeoutError):
 
 
 class ResultGone(JobFailed):
-    """The job is not stored any more, and its result with it."""
+    """No such job is stored here, so there is no result to wait for."""
 
     def __init__(self, job_id: str) -> None:
-        super().__init__(job_id, f"Job {job_id} is not stored any more. Check the id, or keep results longer.")
+        super().__init__(job_id, f"No job {job_id} is stored here. Check the id, and the address of the storage.")
 
 
 class RunError(AiqError):

@@ -54,7 +54,7 @@ class Job(Generic[R_co]):
             JobDead: it failed for good; the text has the last error.
             JobCancelled: it was cancelled.
             ResultTimeout: it has not ended in time.
-            ResultGone: it is not stored, or not any more.
+            ResultGone: no such job is stored here.
             ResultInvalid: the stored result does not fit the task's annotation any more.
         """
         until = None if timeout is None else _now_ms() + duration_ms("timeout", timeout)

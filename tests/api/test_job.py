@@ -67,7 +67,7 @@ async def test_a_result_that_is_not_there_in_time_says_where_the_job_stands(queu
 
 
 async def test_a_job_that_is_not_stored_has_no_result(queue: aiq.Queue) -> None:
-    with pytest.raises(aiq.ResultGone):
+    with pytest.raises(aiq.ResultGone, match=r"^No job nobody is stored here\. Check the id, and the address of the"):
         await queue.job("nobody", work).result()
 
 

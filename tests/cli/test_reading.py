@@ -315,4 +315,4 @@ def test_a_job_that_is_not_stored_is_a_no(stored: Stored, url: str) -> None:
     done = aiq("show", "nothing", url=url)
 
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "aiq: No job 'nothing' is stored here. Check the id; it may have been purged.\n"
+    assert done.stderr == "aiq: No job 'nothing' is stored here. Check the id, and the address of the storage.\n"
