@@ -28,8 +28,9 @@ def add_verbs(verbs: Verbs) -> None:
         "  aiq worker myapp.jobs:make_worker     # a function that returns one\n"
         "  aiq worker jobs.py                    # a file; the name is `worker` if none is given\n\n"
         "Which storage, tasks, slots and grace are the Worker's own. --url is handed to the\n"
-        f"module as ${URL_VARIABLE}. The log goes to stderr, unless the module sets up logging;\n"
-        "what the worker has done is told on stdout in the end.",
+        f"module as ${URL_VARIABLE}, and does nothing where the module names its storage itself.\n"
+        "The log goes to stderr, unless the module sets up logging; what the worker\n"
+        "has done is told on stdout in the end.",
     )
     parser.add_argument("target", metavar="MODULE:WORKER", help="where to find the aiq.Worker")
 
