@@ -41,6 +41,8 @@ NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_CHARS - 1}}}"
 """Names of queues, tasks, signals and limits: an alphabet that is safe in keys, topics, files and shells."""
 MAX_OPAQUE_BYTES: Final = 256
 """Tenants, keys, ids, step keys, signal ids: opaque text chosen by users."""
+MAX_STEP_NAME_BYTES: Final = 200
+"""The name of a step, gather or sleep; with its ordinal (name#10000) it is a step key."""
 MAX_LIMITS: Final = 16
 """Limits, and routes, that one job names: an admission looks at each of them in one step."""
 MAX_OPTION_BYTES: Final = 16 * 1024

@@ -2,7 +2,7 @@
 
 AiqError
 ├── InvalidInput (ValueError)     the caller passed something that can never work
-│   ├── InvalidName               a name outside the alphabet
+│   ├── InvalidName               a name outside the alphabet, or no name for a step
 │   ├── TooLarge                  over a named bound of aiq.bounds
 │   ├── PayloadInvalid            arguments do not fit the task's annotations
 │   └── FlowInvalid               a cycle, or a node of another flow
@@ -57,12 +57,12 @@ class InvalidInput(AiqError, ValueError):
 
 
 class InvalidName(InvalidInput):
-    """A queue, task, signal or step was given a name outside the alphabet."""
+    """A queue, task, flow or signal was given a name outside the alphabet, or a step one that it cannot have."""
 
-    def __init__(self, kind: str, name: str) -> None:
-        super().__init__(
-            f"{name!r} is not a name for a {kind}. Use 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter or digit."
-        )
+    def __init__(
+        self, kind: str, name: object, rule: str = "Use 1 to 128 of A-Z a-z 0-9 _ . - and begin with a letter or digit."
+    ) -> None:
+        super().__init__(f"{name!r:.200} is not a name for a {kind}. {rule}")
 
 
 class TooLarge(InvalidInput):

@@ -31,8 +31,9 @@ T = TypeVar("T")
 class Context:
     """One run of a job, as its handler sees it. Made by the worker; good for as long as the handler runs.
 
-    Each durable point has a name. A name in use twice at once raises `DuplicateStep`; one that is used again later
-    in the run counts as name#2, name#3 … so the order of uses must be the same from run to run.
+    Each durable point has a name, any text of 1 to MAX_STEP_NAME_BYTES bytes without control characters; else it
+    raises `InvalidName`. A name in use twice at once raises `DuplicateStep`; one that is used again later in the run
+    counts as name#2, name#3 … so the order of uses must be the same from run to run, and no name may end like that.
 
     Every method may raise `LeaseLost`: the job is no longer this run's. Let it pass.
     """

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from contextvars import ContextVar
 
 from aiq.errors import DuplicateStep
-from aiq.rules.validation import check_name
+from aiq.rules.validation import check_step_name
 
 _inside_of: ContextVar[tuple[str, ...]] = ContextVar("aiq_steps_under_way", default=())
 """The steps that the code now running is inside of, the innermost last; tasks that a step starts inherit it."""
@@ -33,9 +33,10 @@ class Points:
         """Use a name for a durable point, and tell its key: the name, or from its second use on name#2, name#3 …
 
         Raises:
+            InvalidName: it cannot be a name, or its end would be taken for an ordinal.
             DuplicateStep: the name is in use at this moment.
         """
-        check_name("step", name)
+        check_step_name(name)
         if name in self._names:
             raise DuplicateStep(name)
         self._uses[name] += 1

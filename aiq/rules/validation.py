@@ -4,6 +4,7 @@ Each check raises `InvalidInput` or one of its kinds, and returns nothing. Types
 are ours. Spec: chapter 9.
 """
 
+import re
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,12 +27,24 @@ from aiq.model import (
 
 _SHORTER: Final = "Use a shorter text, or a digest of it."
 _IN_PARTS: Final = "Send it in several parts."
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_ORDINAL: Final = re.compile(r"#[0-9]+\Z")
 
 
-def check_name(kind: str, name: str) -> None:
+def check_name(kind: str, name: object) -> None:
     """Refuse a name outside the alphabet of queues, tasks, signals and limits. `kind` is for the message."""
-    if not bounds.NAME.fullmatch(name):
+    if not isinstance(name, str) or not bounds.NAME.fullmatch(name):
         raise InvalidName(kind, name)
+
+
+def check_step_name(name: object) -> None:
+    """Refuse what is no text of 1 to MAX_STEP_NAME_BYTES bytes, or holds control characters, which no log or terminal
+    shows; and what ends like the key of a name that is used again, since two steps would share that key."""
+    if not isinstance(name, str) or not name or _CONTROL.search(name) or not _fits(name, bounds.MAX_STEP_NAME_BYTES):
+        rule = f"Use a text of 1 to {bounds.MAX_STEP_NAME_BYTES} bytes in UTF-8, without control characters."
+        raise InvalidName("step", name, rule)
+    if _ORDINAL.search(name):
+        raise InvalidName("step", name, 'Its end means a name that is used again: name#2. Use "name 2", or "name-2".')
 
 
 def check_opaque(kind: str, text: str) -> None:
@@ -180,6 +193,13 @@ def cut(text: str) -> str:
     """
     kept = text.replace("\0", "\\0").encode(errors="backslashreplace")[: bounds.MAX_ERROR_BYTES]
     return kept.decode(errors="ignore")
+
+
+def _fits(text: str, bound: int) -> bool:
+    try:
+        return len(text.encode()) <= bound
+    except UnicodeEncodeError:
+        return False
 
 
 def _check_texts(spec: JobSpec) -> None:

@@ -64,6 +64,35 @@ async def test_a_name_that_is_used_again_is_another_step(world: World) -> None:
 
 
 @virtually
+async def test_names_of_steps_waits_and_sleeps_are_any_text(world: World) -> None:
+    @aiq.task
+    async def reader(ctx: aiq.Context) -> list[int]:
+        pages = [await ctx.step("page 1: «Über»", double, n) for n in range(2)]
+        await ctx.sleep("bis später …", 60)
+        return [*pages, *await ctx.gather("kids/of {ctx}", [double.job(2)])]
+
+    [job] = await world.enqueue(reader.job())
+    record = await finished(world, job, reader, double)
+
+    assert record.result == b"[0,2,4]"
+    keys = {step.key for step in await world.storage.get_steps(job)}
+    assert keys == {"page 1: «Über»", "page 1: «Über»#2", "bis später …", "kids/of {ctx}"}
+
+
+@virtually
+async def test_a_name_that_ends_like_an_ordinal_kills_the_job_at_once_and_says_why(world: World) -> None:
+    @aiq.task(retry=aiq.Retry(attempts=5))
+    async def reader(ctx: aiq.Context) -> None:
+        await ctx.step("page #2", double, 1)
+
+    [job] = await world.enqueue(reader.job())
+    record = await finished(world, job, reader)
+
+    assert (record.state, record.fence) == (State.DEAD, 1)
+    assert "'page #2' is not a name for a step." in await last_error(world, job)
+
+
+@virtually
 async def test_a_name_in_use_twice_at_once_kills_the_job(world: World) -> None:
     @aiq.task
     async def both(ctx: aiq.Context) -> None:

@@ -41,6 +41,35 @@ def test_any_other_name_is_refused(name: str) -> None:
         v.check_name("queue", name)
 
 
+@pytest.mark.parametrize("name", [None, 7, b"a"])
+def test_what_is_no_text_is_no_name(name: object) -> None:
+    with pytest.raises(InvalidName):
+        v.check_name("queue", name)
+    with pytest.raises(InvalidName):
+        v.check_step_name(name)
+
+
+@pytest.mark.parametrize("name", ["a", " ", "page 1", "Übersicht/§1: «x»", "#", "2#", "a#2b", "a#٢", "é" * 100])
+def test_the_name_of_a_step_is_any_text_of_200_bytes(name: str) -> None:
+    v.check_step_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "a\n", "\ta", "a\0b", "\x1b[2J", "\x7f", "\x85", "\ud800", "é" * 100 + "x"])
+def test_a_name_of_a_step_that_cannot_be_shown_or_kept_is_refused(name: str) -> None:
+    with pytest.raises(InvalidName, match="1 to 200 bytes in UTF-8, without control characters"):
+        v.check_step_name(name)
+
+
+@pytest.mark.parametrize("name", ["a#2", "page #10", "#1", "a##0"])
+def test_a_name_of_a_step_that_ends_like_an_ordinal_is_refused(name: str) -> None:
+    with pytest.raises(InvalidName, match="Its end means a name that is used again: name#2"):
+        v.check_step_name(name)
+
+
+def test_the_longest_name_of_a_step_has_room_for_the_ordinal_of_its_last_use() -> None:
+    v.check_step(Step("é" * (bounds.MAX_STEP_NAME_BYTES // 2) + f"#{bounds.MAX_STEPS}", StepKind.VALUE, b""))
+
+
 @pytest.mark.parametrize("text", ["a", " ", "{}:*\n", OPAQUE])
 def test_an_opaque_text_is_any_text_of_256_bytes(text: str) -> None:
     v.check_opaque("key", text)
