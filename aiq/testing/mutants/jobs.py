@@ -62,7 +62,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("rules.validation", "spec.payload, bounds.MAX_PAYLOAD_BYTES", "spec.payload[1:], bounds.MAX_PAYLOAD_BYTES"),
     ),
     "a_name_may_have_two_words": mutant(
-        "ENQ-8", ("rules.validation", "if not bounds.NAME.fullmatch(name):", "if not bounds.NAME.match(name):")
+        "ENQ-8", ("rules.validation", "or not bounds.NAME.fullmatch(name):", "or not bounds.NAME.match(name):")
     ),
     "claim_ignores_bands": mutant("CLAIM-6", ("data", "return (record.band, ", "return (0, ")),
     "claim_ignores_lanes": mutant(
