@@ -7,6 +7,7 @@ from typing import Generic, Literal, TypeVar, cast
 from aiq.bounds import MAX_BATCH
 from aiq.errors import FlowInvalid
 from aiq.job import Job
+from aiq.misuse import check_job
 from aiq.model import Band, JobSpec
 from aiq.newjob import NewJob, Place
 from aiq.rules.ids import node_id
@@ -88,7 +89,9 @@ class Flow:
 
         Raises:
             FlowInvalid: it names a node of another flow, or is to continue without a place for a Failure.
+            InvalidInput: what was passed is no job.
         """
+        check_job(job, "flow.add({})")
         upstream = [output.node for _, output in job.arguments.places]
         wanted = [cast(Node[object], node) for node in (*upstream, *after)]
         for other in wanted:

@@ -12,6 +12,7 @@ from aiq.bounds import MAX_BATCH, MAX_PAGE
 from aiq.errors import InvalidInput, PartlyEnqueued, StorageError, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
+from aiq.misuse import check_job, jobs_of
 from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobSpec, Page, State
 from aiq.newjob import JobOptions, NewJob
 from aiq.policy import BandName, Duration, band_of
@@ -108,9 +109,10 @@ class Queue:
 
         Raises:
             Conflict("content"): the id is stored with another content.
-            InvalidInput: an option or a size is out of range.
+            InvalidInput: an option or a size is out of range, or what was passed is no job.
             Unavailable: a note says under which id to repeat the call.
         """
+        check_job(job, "enqueue({})")
         chosen = job.using(**options)
         spec = chosen.spec(job_id=fresh_id(), queue_default=self.name)
         try:
@@ -131,7 +133,7 @@ class Queue:
         """
         if "id" in options:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
-        chosen = [job.using(**options) for job in jobs]
+        chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
         specs = [job.spec(job_id=fresh_id(), queue_default=self.name) for job in chosen]
         for spec in specs:
             check_spec(spec)
@@ -176,6 +178,7 @@ class Queue:
             ResultTimeout: it had not ended in time. It goes on: `job_id` of the error finds it again.
             JobDead, JobCancelled, …: as `Job.result` and `enqueue`.
         """
+        check_job(job, "ask({})")
         handle = await self.enqueue(job)
         return await handle.result(timeout)
 

@@ -17,6 +17,7 @@ from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.unserved import Unserved
 from aiq.errors import InvalidInput
+from aiq.misuse import tasks_of
 from aiq.policy import Duration, duration_ms
 from aiq.queue import Queue
 from aiq.rules.validation import check_count, check_name, check_range
@@ -222,9 +223,7 @@ class Worker:
 # Any: as above.
 def _by_name(tasks: Iterable[Task[Any, object]]) -> dict[str, Task[Any, object]]:
     known: dict[str, Task[Any, object]] = {}
-    for task in tasks:
-        if not isinstance(task, Task):
-            raise InvalidInput(f"{task!r} is not a task; decorate the function with @aiq.task.")
+    for task in tasks_of(tasks):
         if known.setdefault(task.name, task) is not task:
             raise InvalidInput(f'Two tasks are named "{task.name}". Give one of them another: @aiq.task(name="…").')
     if not known:

@@ -15,6 +15,7 @@ from aiq.context.run import Run
 from aiq.context.steps import codec_of, decode, encode
 from aiq.context.waits import Waits
 from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, WaitTimeout
+from aiq.misuse import check_function, jobs_of
 from aiq.model import ChunkKind, Failure, Sleeping, Step, StepKind, Suspended, Waiting
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
@@ -103,12 +104,14 @@ class Context:
         a digest; a Context among them, and whatever has no form in JSON, does not count.
 
         Raises:
+            InvalidInput: `fn` is no function, or nothing says what it returns.
             DuplicateStep: the name is in use at this moment.
             StepChanged: it is remembered with other arguments, or was a wait.
             ResultInvalid: the value does not fit, or is no JSON.
             TooLarge: the value is over MAX_STEP_BYTES.
         Spec: STEP-1, STEP-2, STEP-3
         """
+        check_function(name, fn)
         codec = codec_of(name, fn, returns)
         with self._points.named(name) as key:
             wanted = digest([args, kwargs])
@@ -157,10 +160,11 @@ class Context:
 
         Raises:
             ChildFailed: uncaught, it kills this job without a retry.
+            InvalidInput: what was passed are no jobs.
             StepChanged: under this name other jobs were started by an earlier run.
         Spec: FLOW-8, FLOW-9, FLOW-11, FAN-5
         """
-        children = list(jobs)
+        children = jobs_of(jobs, "ctx.gather(name, [{}])")
         if not children:
             return []
         need = len(children) if on_failure == "fail" else None
@@ -175,10 +179,10 @@ class Context:
 
         Raises:
             ChildFailed: every one of them ended badly.
-            InvalidInput: there are no jobs.
+            InvalidInput: there are no jobs, or they are none.
         Spec: FLOW-9, FLOW-12
         """
-        return (await self.quorum(name, jobs, 1))[0]
+        return (await self.quorum(name, jobs_of(jobs, "ctx.first(name, [{}])"), 1))[0]
 
     async def quorum(self, name: str, jobs: "Iterable[NewJob[R]]", k: int) -> list[R]:
         """Run jobs as children, and take the first `k` results, in the order they came; the others are cancelled.
@@ -188,7 +192,7 @@ class Context:
             InvalidInput: `k` is not 1 to the number of jobs.
         Spec: FLOW-9, FLOW-12, FLOW-13
         """
-        children = list(jobs)
+        children = jobs_of(jobs, "ctx.quorum(name, [{}], k)")
         if not 1 <= k <= len(children):
             raise InvalidInput(f"{k} of {len(children)} jobs cannot succeed; ask for 1 to as many as there are.")
         with self._points.named(name) as key:

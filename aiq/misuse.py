@@ -1,0 +1,113 @@
+"""What people pass where a job or a task is meant, and the sentence that says what to write instead.
+
+The likeliest mistake is to forget `.job`: `enqueue(summarize(text))` calls the task here and now. A coroutine that
+such a call has made is closed, so that no warning of one "never awaited" hides the sentence. Values are told by
+their type only: what jobs work on is nobody's business in a log.
+"""
+
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
+
+from aiq.errors import InvalidInput
+from aiq.newjob import NewJob
+from aiq.task import Task
+
+R = TypeVar("R")
+
+
+def check_job(job: object, usage: str) -> None:
+    """Refuse what is no job. `usage` shows the right call, with {} in the place of the job."""
+    _check_jobs([job], usage)
+
+
+def jobs_of(jobs: Iterable[NewJob[R]], usage: str) -> list[NewJob[R]]:
+    """The jobs of a list or any other iterable, which is read once. `usage` is as for `check_job`.
+
+    Raises:
+        InvalidInput: it is no iterable, or holds something else.
+    """
+    _check_many(jobs, usage)
+    found = list(jobs)
+    _check_jobs(found, usage)
+    return found
+
+
+# Any: a worker runs tasks of all signatures.
+def tasks_of(tasks: Iterable[Task[Any, object]]) -> list[Task[Any, object]]:
+    """The tasks that a worker is given.
+
+    Raises:
+        InvalidInput: it is no iterable, or holds something else.
+    """
+    _check_many_tasks(tasks)
+    found = list(tasks)
+    _check_tasks(found)
+    return found
+
+
+def check_function(step: str, fn: object) -> None:
+    """Refuse what a step cannot call, a coroutine above all."""
+    if not callable(fn):
+        close(fn)
+        raise InvalidInput(
+            f'Step "{step}" takes a function and its arguments, and calls it unless its value is remembered. '
+            f'Write ctx.step("{step}", {_name_of(fn, "function")}, …).'
+        )
+
+
+def close(value: object) -> None:
+    """Close a coroutine that was made by mistake; leave anything else alone."""
+    if inspect.iscoroutine(value):
+        value.close()
+
+
+def _check_jobs(given: Sequence[object], usage: str) -> None:
+    strangers = [one for one in given if not isinstance(one, NewJob)]
+    for stranger in strangers:
+        close(stranger)
+    for stranger in strangers[:1]:
+        raise InvalidInput(_no_job(stranger, usage.format(f"{_name_of(stranger)}.job(…)")))
+
+
+def _no_job(stranger: object, right: str) -> str:
+    if inspect.iscoroutine(stranger):
+        return f"To call {stranger.__name__} runs it here and now, and makes no job. Write {right}."
+    if isinstance(stranger, Task):
+        return f'Task "{stranger.name}" is no job before it has arguments. Write {right}.'
+    return f"A `{type(stranger).__qualname__}` is no job. Write {right}; to call a task runs it here and now."
+
+
+def _check_many(jobs: object, usage: str) -> None:
+    if isinstance(jobs, NewJob):
+        raise InvalidInput(f"Pass a list, even of a single job: {usage.format('job')}.")
+    if not isinstance(jobs, Iterable):
+        check_job(jobs, usage)
+
+
+def _check_many_tasks(tasks: object) -> None:
+    if isinstance(tasks, Task):
+        raise InvalidInput(f"Pass a list, even of a single task: Worker(queue, tasks=[{_name_of(tasks)}]).")
+    if not isinstance(tasks, Iterable):
+        _check_tasks([tasks])
+
+
+def _check_tasks(given: Sequence[object]) -> None:
+    strangers = [one for one in given if not isinstance(one, Task)]
+    for stranger in strangers:
+        close(stranger)
+    for stranger in strangers[:1]:
+        raise InvalidInput(
+            f"A `{type(stranger).__qualname__}` is not a task. Decorate the function with @aiq.task, and pass it "
+            f"without calling it: Worker(queue, tasks=[{_name_of(stranger)}])."
+        )
+
+
+def _name_of(stranger: object, unknown: str = "task") -> str:
+    """What the caller is likely to call the function that he meant."""
+    if isinstance(stranger, NewJob):
+        return _name_of(stranger.task)
+    if isinstance(stranger, Task):
+        return _name_of(stranger.function)
+    named = inspect.iscoroutine(stranger) or inspect.isroutine(stranger)
+    return str(getattr(stranger, "__name__", unknown)) if named else unknown
