@@ -128,7 +128,7 @@ def main() -> None:
         "rounds": arguments.rounds,
         "python": sys.version.split()[0],
         "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "jobs_per_s": figures,
+        "figures": figures,
     }
     if arguments.json:
         print(json.dumps(report))
