@@ -8,6 +8,7 @@ from typing import Final, Generic, TypeVar
 
 from aiq.bounds import MAX_PAGE
 from aiq.errors import JobCancelled, JobDead, NotFound, PayloadInvalid, ResultGone, ResultTimeout, Unavailable
+from aiq.misuse import check_signal
 from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
@@ -124,9 +125,11 @@ class Job(Generic[R_co]):
 
         Raises:
             PayloadInvalid: the value is not of the signal's type.
+            InvalidInput: `signal` is no Signal, or the id is no text of 1 to 256 bytes.
             Conflict("terminal"): the job has ended.
             NotFound: no such job.
         """
+        check_signal(signal, "job.send({}, value)")
         try:
             payload = Codec(signal.type).encode(value)
         except Unfit as error:

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from aiq.errors import InvalidInput
 from aiq.newjob import NewJob
+from aiq.policy import Signal
 from aiq.task import Task
 
 R = TypeVar("R")
@@ -54,6 +55,13 @@ def check_function(step: str, fn: object) -> None:
             f'Step "{step}" takes a function and its arguments, and calls it unless its value is remembered. '
             f'Write ctx.step("{step}", {_name_of(fn, "function")}, …).'
         )
+
+
+def check_signal(signal: object, usage: str) -> None:
+    """Refuse what is no signal: its name alone, above all. `usage` is as for `check_job`."""
+    if not isinstance(signal, Signal):
+        made = f'APPROVAL = aiq.Signal("{signal if isinstance(signal, str) else "approval"}", bool)'
+        raise InvalidInput(f"Pass a Signal, which has the type of its values: {made}, then {usage.format('APPROVAL')}.")
 
 
 def close(value: object) -> None:

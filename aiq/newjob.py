@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypedD
 
 import msgspec
 
+from aiq.bounds import MAX_ATTEMPTS
 from aiq.errors import InvalidInput
 from aiq.model import Band, JobRecord, JobSpec
 from aiq.policy import BandName, Duration, band_of, duration_ms, instant_ms, lease_ms_of, timeout_ms_of
 from aiq.rules.arguments import Arguments
-from aiq.rules.validation import check_name, check_opaque
+from aiq.rules.validation import check_name, check_opaque, check_range
 from aiq.rules.writing import Output, digest
 
 if TYPE_CHECKING:
@@ -173,6 +174,14 @@ def _checked(check: Callable[[str, str], None], kind: str) -> Callable[[str], st
     return read
 
 
+def _whole(kind: str) -> Callable[[int], int]:
+    def read(number: int) -> int:
+        check_range(kind, number, 1, MAX_ATTEMPTS)
+        return number
+
+    return read
+
+
 # Any: each option has a type of its own, which JobOptions declares.
 _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "id": ("id", _checked(check_opaque, "job id")),
@@ -183,8 +192,8 @@ _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "tenant": ("tenant", _checked(check_opaque, "tenant")),
     "lease": ("lease_ms", lease_ms_of),
     "timeout": ("timeout_ms", timeout_ms_of),
-    "attempts": ("max_attempts", int),
-    "max_stalls": ("max_stalls", int),
+    "attempts": ("max_attempts", _whole("number of attempts")),
+    "max_stalls": ("max_stalls", _whole("number of stalls")),
 }
 
 

@@ -4,6 +4,7 @@ Durations are given in seconds or as a timedelta, and kept in whole milliseconds
 """
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -32,21 +33,21 @@ class Retry:
         Retry(attempts=5)                                       # four more tries after the first
         Retry(attempts=8, first_delay=0.5, max_delay=60)        # seconds, or timedeltas
         Retry(on=(RateLimited, TimeoutError))                   # any other exception kills the job at once
-        Retry(never=(BadPrompt,))                               # everything but this is tried again
+        Retry(never=BadPrompt)                                  # everything but this is tried again
         Retry(attempts=1)                                       # once, whatever happens
 
     `Fatal`, the other RunErrors and InvalidInput are never retried. A lease that expires counts as a failed attempt.
 
     Raises:
-        InvalidInput: attempts outside 1..1000, or a delay outside 0..366 days.
+        InvalidInput: attempts outside 1..1000, a delay outside 0..366 days, or what is no exception class.
     Source: "full jitter", Marc Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015.
     """
 
     attempts: int
     first_delay_ms: int
     max_delay_ms: int
-    on: tuple[type[Exception], ...]
-    never: tuple[type[Exception], ...]
+    on: tuple[type[BaseException], ...]
+    never: tuple[type[BaseException], ...]
 
     def __init__(
         self,
@@ -54,17 +55,19 @@ class Retry:
         *,
         first_delay: Duration = 1.0,
         max_delay: Duration = 300.0,
-        on: tuple[type[Exception], ...] = (Exception,),
-        never: tuple[type[Exception], ...] = (),
+        on: type[BaseException] | Iterable[type[BaseException]] = Exception,
+        never: type[BaseException] | Iterable[type[BaseException]] = (),
     ) -> None:
-        if not 1 <= attempts <= bounds.MAX_ATTEMPTS:
-            raise InvalidInput(f"attempts is {attempts!r}; it counts the first run too, and is 1 to 1,000.")
+        if not _is_whole(attempts, 1, bounds.MAX_ATTEMPTS):
+            raise InvalidInput(
+                f"attempts is {attempts!r}; it counts the first run too, and is a whole number from 1 to 1,000."
+            )
         keep = partial(object.__setattr__, self)
         keep("attempts", attempts)
         keep("first_delay_ms", duration_ms("first_delay", first_delay))
         keep("max_delay_ms", duration_ms("max_delay", max_delay))
-        keep("on", tuple(on))
-        keep("never", tuple(never))
+        keep("on", _classes("on", on))
+        keep("never", _classes("never", never))
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +90,7 @@ class Signal(Generic[T]):
     type: type[T]
 
     def __post_init__(self) -> None:
-        if not bounds.NAME.fullmatch(self.name):
+        if not _is_name(self.name):
             raise InvalidName("signal", self.name)
 
 
@@ -98,7 +101,11 @@ def duration_ms(kind: str, value: Duration, *, low_ms: int = 0, high_ms: int = b
         InvalidInput: not a number of seconds, or outside low_ms..high_ms.
     """
     seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    if not math.isfinite(seconds):
+    try:
+        finite = math.isfinite(seconds)
+    except (TypeError, OverflowError):
+        finite = False
+    if not finite:
         raise InvalidInput(f"{kind} is {value!r}; pass seconds as a number, or a timedelta.")
     ms = round(seconds * 1000)
     if seconds > 0:
@@ -123,9 +130,9 @@ def instant_ms(kind: str, value: datetime) -> int:
     """An aware datetime as whole milliseconds since 1970 UTC.
 
     Raises:
-        InvalidInput: it has no time zone, so nobody can tell which instant it means.
+        InvalidInput: it is no datetime, or has no time zone, so nobody can tell which instant it means.
     """
-    if value.utcoffset() is None:
+    if not _is_aware(value):
         raise InvalidInput(f"{kind} is {value!r}; pass a datetime with a time zone: datetime.now(UTC) + ….")
     return round(value.timestamp() * 1000)
 
@@ -142,3 +149,26 @@ def band_of(value: BandName | Band) -> Band:
     if value not in named:
         raise InvalidInput(f"band is {value!r}; the bands are {', '.join(named)}.")
     return named[value]
+
+
+# What follows takes any object: what a type checker has not seen is only told at run time.
+
+
+def _is_whole(value: object, low: int, high: int) -> bool:
+    return isinstance(value, int) and low <= value <= high
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, str) and bounds.NAME.fullmatch(value) is not None
+
+
+def _is_aware(value: object) -> bool:
+    return isinstance(value, datetime) and value.utcoffset() is not None
+
+
+def _classes(kind: str, given: object) -> tuple[type[BaseException], ...]:
+    classes = tuple(given) if isinstance(given, Iterable) else (given,)
+    for one in classes:
+        if not (isinstance(one, type) and issubclass(one, BaseException)):
+            raise InvalidInput(f"{kind} has {one!r}; name exception classes: Retry({kind}=(TimeoutError, OSError)).")
+    return classes

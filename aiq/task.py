@@ -21,6 +21,7 @@ from typing import (
     TypeVar,
     Unpack,
     cast,
+    get_args,
     get_type_hints,
     overload,
 )
@@ -44,6 +45,7 @@ R_co = TypeVar("R_co", covariant=True)
 Kind: TypeAlias = Literal["async", "thread", "process"]
 """Where a handler runs: on the event loop, in a thread of the worker's own pool, or in a process of its own."""
 
+_KINDS: Final = get_args(Kind)
 _DEFAULT_RETRY: Final = Retry()
 
 
@@ -89,7 +91,7 @@ class Task(Generic[P, R_co]):
         self.takes_context = _takes_context(function)
         self.name = options.get("name", function.__name__)
         self.queue = options.get("queue")
-        self.retry = options.get("retry", _DEFAULT_RETRY)
+        self.retry = _retry_of(options.get("retry", _DEFAULT_RETRY))
         self.max_stalls = options.get("max_stalls", DEFAULT_STALLS)
         lease, timeout, band = options.get("lease"), options.get("timeout"), options.get("band")
         self.band = None if band is None else band_of(band)
@@ -254,7 +256,15 @@ def _is_async(function: Callable[..., object]) -> bool:
     return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
+def _retry_of(value: object) -> Retry:
+    if isinstance(value, Retry):
+        return value
+    raise InvalidInput(f"retry is {value!r}; pass a policy, for instance aiq.Retry(attempts=3).")
+
+
 def _kind_of(function: Callable[..., object], wanted: Kind | None) -> Kind:
+    if wanted is not None and wanted not in _KINDS:
+        raise InvalidInput(f"kind is {wanted!r}; the kinds are {', '.join(_KINDS)}.")
     plain = inspect.unwrap(function)
     if inspect.isasyncgenfunction(plain) or inspect.isgeneratorfunction(plain):
         raise InvalidInput(f"{function!r} yields. A task returns its result; parts on the way go through ctx.emit.")

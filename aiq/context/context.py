@@ -15,7 +15,7 @@ from aiq.context.run import Run
 from aiq.context.steps import codec_of, decode, encode
 from aiq.context.waits import Waits
 from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, WaitTimeout
-from aiq.misuse import check_function, jobs_of
+from aiq.misuse import check_function, check_signal, jobs_of
 from aiq.model import ChunkKind, Failure, Sleeping, Step, StepKind, Suspended, Waiting
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
@@ -213,8 +213,10 @@ class Context:
         Raises:
             WaitTimeout: nothing came in time.
             PayloadInvalid: what came does not fit the type of the signal.
+            InvalidInput: `signal` is no Signal, or the timeout is out of range.
         Spec: SIG-2, SIG-3, SIG-6, SIG-7
         """
+        check_signal(signal, "ctx.wait_for({})")
         timeout_ms = None if timeout is None else duration_ms("timeout", timeout)
         with self._points.named(signal.name) as key:
             step = await self._waits.over(Suspended(key, signal.name, timeout_ms), StepKind.SIGNAL, StepKind.TIMEOUT)

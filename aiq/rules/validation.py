@@ -1,7 +1,7 @@
 """What a caller may pass, checked before anything is touched: by the queue, and again by every store.
 
-Each check raises `InvalidInput` or one of its kinds, and returns nothing. Types are mypy's business, ranges
-are ours. Spec: chapter 9.
+Each check raises `InvalidInput` or one of its kinds, and returns nothing. Types are mypy's business, ranges are
+ours; where users who run no type checker often pass another type, that is told too. Spec: chapter 9.
 """
 
 import re
@@ -47,8 +47,10 @@ def check_step_name(name: object) -> None:
         raise InvalidName("step", name, 'Its end means a name that is used again: name#2. Use "name 2", or "name-2".')
 
 
-def check_opaque(kind: str, text: str) -> None:
+def check_opaque(kind: str, text: object) -> None:
     """Refuse an id or key that is empty, longer than MAX_OPAQUE_BYTES, or no text that every store can keep."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"The {kind} is {text!r:.200}; pass a text, for instance str(…) of it.")
     if not text:
         raise InvalidInput(f"The {kind} is empty. Pass a text of 1 to {bounds.MAX_OPAQUE_BYTES} bytes.")
     try:
@@ -61,8 +63,10 @@ def check_opaque(kind: str, text: str) -> None:
         raise TooLarge(kind, size, bounds.MAX_OPAQUE_BYTES, _SHORTER)
 
 
-def check_range(kind: str, value: int, low: int, high: int) -> None:
-    """Refuse a number outside low..high, ends included."""
+def check_range(kind: str, value: object, low: int, high: int) -> None:
+    """Refuse a number outside low..high, ends included, and what is no whole number."""
+    if not isinstance(value, int):
+        raise InvalidInput(f"The {kind} is {value!r:.200}; pass a whole number from {low:,} to {high:,}.")
     if not low <= value <= high:
         raise InvalidInput(f"The {kind} is {value:,}; it must be from {low:,} to {high:,}.")
 

@@ -1,6 +1,7 @@
 """The handle of a job: result, stream, cancel, signal."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -227,6 +228,17 @@ async def test_a_signal_of_another_type_is_refused(queue: aiq.Queue) -> None:
 
     with pytest.raises(aiq.PayloadInvalid, match=r'Signal "approval" does not carry this value\. Expected `bool`'):
         await job.send(APPROVAL, "yes")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("given", "name"), [("decision", "decision"), (bool, "approval")])
+async def test_a_name_where_a_signal_is_meant_is_told(given: Any, name: str, queue: aiq.Queue) -> None:
+    job = await queue.enqueue(work.job(3))
+
+    with pytest.raises(aiq.InvalidInput) as caught:
+        await job.send(given, True)
+
+    made = f'APPROVAL = aiq.Signal("{name}", bool)'
+    assert str(caught.value).endswith(f"the type of its values: {made}, then job.send(APPROVAL, value).")
 
 
 async def test_a_signal_to_a_job_that_has_ended_is_a_conflict(queue: aiq.Queue, storage: Faulty) -> None:

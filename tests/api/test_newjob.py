@@ -88,6 +88,15 @@ def test_delay_and_instant_replace_each_other() -> None:
         ({"lease": 0}, r"lease is 0 s"),
         ({"timeout": 0}, r"timeout is 0 s"),
         ({"band": "urgent"}, r"the bands are"),
+        ({"delay": "3"}, r"delay is '3'; pass seconds as a number"),
+        ({"at": "2026-01-01"}, r"pass a datetime with a time zone"),
+        ({"id": 7}, r"job id is 7; pass a text"),
+        ({"tenant": 7}, r"tenant is 7; pass a text"),
+        ({"queue": None}, r"None is not a name for a queue"),
+        ({"attempts": "3"}, r"number of attempts is '3'; pass a whole number"),
+        ({"attempts": 0}, r"number of attempts is 0"),
+        ({"attempts": 2.5}, r"number of attempts is 2\.5"),
+        ({"max_stalls": 1_001}, r"number of stalls is 1,001"),
     ],
 )
 def test_an_option_that_cannot_work_is_refused_where_it_is_given(options: dict[str, Any], message: str) -> None:

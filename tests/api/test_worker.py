@@ -279,6 +279,10 @@ async def test_an_address_that_cannot_be_opened_is_told_at_the_start() -> None:
         ({"slots": {"no such name!": 1}}, "is not a name for a queue"),
         ({"grace": -1}, "grace"),
         ({"threads": 0}, "threads"),
+        ({"slots": "8"}, "number of slots of default is '8'; pass a whole number"),
+        ({"slots": {"default": 2.5}}, "number of slots of default is 2.5; pass a whole number"),
+        ({"grace": "30"}, "grace is '30'; pass seconds as a number"),
+        ({"threads": "4"}, "number of threads is '4'; pass a whole number"),
     ],
 )
 def test_what_can_never_work_is_refused_at_once(options: dict[str, object], told: str) -> None:

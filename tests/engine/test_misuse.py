@@ -53,3 +53,10 @@ async def test_one_job_where_many_are_meant_kills_the_job(world: World) -> None:
     told = await refusal(world, lambda ctx, given: ctx.gather("kids", given), double.job(1))
 
     assert "Pass a list, even of a single job: ctx.gather(name, [job])." in told
+
+
+@virtually
+async def test_a_name_where_a_signal_is_meant_kills_the_job(world: World) -> None:
+    told = await refusal(world, lambda ctx, given: ctx.wait_for(given), "approval")
+
+    assert 'APPROVAL = aiq.Signal("approval", bool), then ctx.wait_for(APPROVAL).' in told

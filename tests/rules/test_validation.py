@@ -81,6 +81,18 @@ def test_an_opaque_text_that_some_store_could_not_keep_is_refused(text: str, err
         v.check_opaque("key", text)
 
 
+@pytest.mark.parametrize("value", [7, b"a", None])
+def test_what_is_no_text_is_refused_with_what_to_pass(value: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^The job id is .*; pass a text, for instance str\(…\) of it"):
+        v.check_opaque("job id", value)
+
+
+@pytest.mark.parametrize("value", ["3", 2.5, None])
+def test_what_is_no_whole_number_is_refused_with_what_to_pass(value: object) -> None:
+    with pytest.raises(InvalidInput, match=r"^The number of slots is .*; pass a whole number from 1 to 10,000"):
+        v.check_range("number of slots", value, 1, 10_000)
+
+
 def test_an_opaque_text_is_measured_in_bytes() -> None:
     with pytest.raises(TooLarge):
         v.check_opaque("key", OPAQUE + "x")
