@@ -25,11 +25,12 @@ MAX_BACKOFF_MS: Final = 5_000
 def boot_ms() -> int:
     """Milliseconds since the machine booted.
 
-    CLOCK_BOOTTIME goes on while a laptop sleeps, and so do leases in a storage elsewhere; the usual monotonic clock
-    stands still, and would let a run believe in a lease that was given away hours ago.
+    CLOCK_BOOTTIME goes on while a laptop sleeps, and so do leases in a storage elsewhere; on Linux the usual monotonic
+    clock stands still, and would let a run believe in a lease that was given away hours ago. Other systems have no
+    such clock, or need none.
     """
-    clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-    return time.clock_gettime_ns(clock) // 1_000_000
+    clock = getattr(time, "CLOCK_BOOTTIME", None)
+    return (time.monotonic_ns() if clock is None else time.clock_gettime_ns(clock)) // 1_000_000
 
 
 class Backoff:
