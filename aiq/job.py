@@ -6,6 +6,8 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import Final, Generic, TypeVar
 
+import msgspec
+
 from aiq.bounds import MAX_PAGE
 from aiq.errors import JobCancelled, JobDead, NotFound, PayloadInvalid, ResultGone, ResultTimeout, Unavailable
 from aiq.misuse import check_signal
@@ -144,6 +146,16 @@ class Job(Generic[R_co]):
             NotFound: no such job.
         """
         return (await self.record()).state
+
+    async def progress(self) -> object:
+        """The newest value that the handler gave to `ctx.progress`, as plain JSON: at most MAX_CHUNK_BYTES of it.
+        None while there is none. It stays when the job is tried again, and when it has ended.
+
+        Raises:
+            NotFound: no such job.
+        """
+        newest = (await self.record()).progress
+        return None if newest is None else msgspec.json.decode(newest)
 
     async def record(self) -> JobRecord:
         """Everything that is stored of the job but its stream and steps.

@@ -80,7 +80,7 @@ class Place:
 ALONE: Final = Place()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class NewJob(Generic[R_co]):
     """A task with arguments, not stored yet. Made by `Task.job`; a value, which can be kept and used twice.
 
@@ -94,6 +94,13 @@ class NewJob(Generic[R_co]):
     task: "Task[..., R_co]"
     arguments: Arguments
     chosen: Chosen = Chosen()
+
+    def __repr__(self) -> str:
+        # Without the arguments: it finds its way into error texts and logs, where they are nobody's business.
+        chosen = {field.name: getattr(self.chosen, field.name) for field in fields(self.chosen)}
+        chosen["queue"] = self.chosen.queue or self.task.queue
+        told = "".join(f", {name}={value!r}" for name, value in chosen.items() if value is not None)
+        return f"<new job of {self.task.name}{told}>"
 
     def using(self, **options: Unpack[JobOptions]) -> "NewJob[R_co]":
         """The same job with other options; those not named stay. `delay` and `at` replace each other.

@@ -83,7 +83,14 @@ async def test_a_stored_result_that_no_longer_fits_the_annotation_is_refused(que
 async def test_a_missing_job_is_not_found_by_whatever_needs_it(queue: aiq.Queue) -> None:
     job = queue.job("nobody")
 
-    for call in (job.state, job.record, job.cancel, lambda: job.send(APPROVAL, True), lambda: anext(job.stream())):
+    for call in (
+        job.state,
+        job.record,
+        job.progress,
+        job.cancel,
+        lambda: job.send(APPROVAL, True),
+        lambda: anext(job.stream()),
+    ):
         with pytest.raises(aiq.NotFound):
             await call()
 
@@ -212,6 +219,21 @@ async def test_a_signal_sent_twice_with_one_id_is_sent_once(queue: aiq.Queue) ->
 
     assert [answer.existed for answer in sent] == [False, True]
     assert (await job.record()).kept_signals == 1
+
+
+async def test_the_progress_of_a_job_is_the_newest_value_and_outlives_the_job(
+    queue: aiq.Queue, storage: Faulty
+) -> None:
+    job = await queue.enqueue(work.job(3))
+    assert await job.progress() is None
+    running = await claim_one(storage)
+    told = [NewChunk(seq, data, aiq.ChunkKind.PROGRESS) for seq, data in enumerate((b"0.5", b'{"pages":[3,4]}'), 1)]
+    await storage.append(running.lease, told)
+    assert await job.progress() == {"pages": [3, 4]}
+
+    await settle(storage, running.lease, Succeeded(b"3"), settlement_id="1")
+
+    assert await job.progress() == {"pages": [3, 4]}
 
 
 async def test_a_signal_whose_reply_was_lost_is_sent_once(queue: aiq.Queue, storage: Faulty) -> None:

@@ -54,6 +54,13 @@ def test_using_leaves_the_job_as_it_was() -> None:
     assert spec_of(job).queue == "default"
 
 
+def test_a_job_shows_its_task_and_options_and_never_its_arguments() -> None:
+    assert repr(note.job("secret")) == "<new job of note>"
+    assert repr(search.job({"secret": "secret"})) == "<new job of search, queue='search'>"
+    told = repr(note.job("secret").using(id="mine", queue="slow", band="high", delay=30))
+    assert told == "<new job of note, id='mine', queue='slow', band=<Band.HIGH: 1>, delay_ms=30000>"
+
+
 def test_using_adds_up() -> None:
     spec = spec_of(note.job("x").using(queue="slow").using(band="high"))
 

@@ -62,6 +62,9 @@ research.job("x").using(delay="soon")  # type: ignore[arg-type]
 research.job("x").using(unique="x")  # type: ignore[call-arg]
 aiq.task(limits=[])  # type: ignore[call-overload]
 aiq.task(lease="long")  # type: ignore[call-overload]
+aiq.task(retry=3)  # type: ignore[call-overload]
+aiq.Retry(on=TimeoutError, never=[ValueError, KeyError])
+aiq.Retry(on="TimeoutError")  # type: ignore[arg-type]
 
 
 # A task is a value with types of its own, and one of a narrower result serves where a wider one is asked for.

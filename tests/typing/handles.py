@@ -43,6 +43,7 @@ async def handles(queue: aiq.Queue) -> None:
     assert_type(await queue.job("id").result(), object)
     assert_type(queue["bulk"], aiq.Queue)
     assert_type(await job.state(), aiq.State)
+    assert_type(await job.progress(), object)
     async for chunk in job.stream(after=3):
         assert_type(chunk, aiq.Chunk)
     async for text in job.text():
