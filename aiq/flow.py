@@ -7,7 +7,7 @@ from typing import Generic, Literal, TypeVar, cast
 from aiq.bounds import MAX_BATCH
 from aiq.errors import FlowInvalid
 from aiq.job import Job
-from aiq.misuse import check_job
+from aiq.misuse import check_job, check_word
 from aiq.model import Band, JobSpec
 from aiq.newjob import NewJob, Place
 from aiq.rules.ids import node_id
@@ -92,6 +92,7 @@ class Flow:
             InvalidInput: what was passed is no job.
         """
         check_job(job, "flow.add({})")
+        check_word("on_upstream", on_upstream, "fail", "continue")
         upstream = [output.node for _, output in job.arguments.places]
         wanted = [cast(Node[object], node) for node in (*upstream, *after)]
         for other in wanted:

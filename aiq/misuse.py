@@ -64,6 +64,12 @@ def check_signal(signal: object, usage: str) -> None:
         raise InvalidInput(f"Pass a Signal, which has the type of its values: {made}, then {usage.format('APPROVAL')}.")
 
 
+def check_word(option: str, word: object, *words: str) -> None:
+    """Refuse a word that an option does not know: it would silently be taken for one of the others."""
+    if word not in words:
+        raise InvalidInput(f"{option} is {word!r}; it can be {' or '.join(map(repr, words))}.")
+
+
 def close(value: object) -> None:
     """Close a coroutine that was made by mistake; leave anything else alone."""
     if inspect.iscoroutine(value):

@@ -15,7 +15,7 @@ from aiq.context.run import Run
 from aiq.context.steps import codec_of, decode, encode
 from aiq.context.waits import Waits
 from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, WaitTimeout
-from aiq.misuse import check_function, check_signal, jobs_of
+from aiq.misuse import check_function, check_signal, check_word, jobs_of
 from aiq.model import ChunkKind, Failure, Sleeping, Step, StepKind, Suspended, Waiting
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
@@ -164,6 +164,8 @@ class Context:
             StepChanged: under this name other jobs were started by an earlier run.
         Spec: FLOW-8, FLOW-9, FLOW-11, FAN-5
         """
+        check_word("on_failure", on_failure, "fail", "continue")
+        check_word("rest", rest, "cancel", "leave")
         children = jobs_of(jobs, "ctx.gather(name, [{}])")
         if not children:
             return []

@@ -162,6 +162,11 @@ def test_using_the_value_of_an_output_is_refused_with_an_explanation() -> None:
         part.output.upper()
 
 
+def test_a_word_for_on_upstream_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(aiq.InvalidInput, match="on_upstream is 'ignore'; it can be 'fail' or 'continue'"):
+        aiq.Flow("digest").add(summarize.job("one"), on_upstream="ignore")  # type: ignore[arg-type]
+
+
 async def test_an_empty_flow_is_refused(queue: aiq.Queue) -> None:
     with pytest.raises(aiq.FlowInvalid, match="has no jobs"):
         await queue.run(aiq.Flow("digest"))
@@ -182,7 +187,7 @@ async def test_a_flow_whose_jobs_are_too_large_together_is_refused_whole(queue: 
     for _ in range(17):
         flow.add(summarize.job("x" * 255_000))
 
-    with pytest.raises(aiq.TooLarge, match="batch in bytes"):
+    with pytest.raises(aiq.TooLarge, match=r"The batch .*bytes"):
         await queue.run(flow)
     assert await storage.count() == {}
 

@@ -60,3 +60,14 @@ async def test_a_name_where_a_signal_is_meant_kills_the_job(world: World) -> Non
     told = await refusal(world, lambda ctx, given: ctx.wait_for(given), "approval")
 
     assert 'APPROVAL = aiq.Signal("approval", bool), then ctx.wait_for(APPROVAL).' in told
+
+
+@virtually
+async def test_a_word_that_an_option_does_not_know_kills_the_job(world: World) -> None:
+    kids = [double.job(1)]
+
+    failing = await refusal(world, lambda ctx, word: ctx.gather("kids", kids, on_failure=word), "ignore")
+    resting = await refusal(world, lambda ctx, word: ctx.gather("kids", kids, rest=word), "keep")
+
+    assert "on_failure is 'ignore'; it can be 'fail' or 'continue'." in failing
+    assert "rest is 'keep'; it can be 'cancel' or 'leave'." in resting
