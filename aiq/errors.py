@@ -68,9 +68,9 @@ class InvalidName(InvalidInput):
 class TooLarge(InvalidInput):
     """Something is over its named bound; nothing was stored."""
 
-    def __init__(self, what: str, size: int, bound: int, hint: str = "") -> None:
+    def __init__(self, what: str, size: int, bound: int, hint: str = "", *, unit: str = "") -> None:
         advice = hint or "Keep the bytes in a file or an object store, and pass their address."
-        super().__init__(f"The {what} is {size:,}, and at most {bound:,} is allowed. {advice}")
+        super().__init__(f"The {what} is {size:,}{unit}, and at most {bound:,} is allowed. {advice}")
         self.what, self.size, self.bound = what, size, bound
 
 

@@ -16,7 +16,7 @@ from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.ids import new_id
 from aiq.rules.writing import Unfit
-from aiq.storage import Storage
+from aiq.storage import Storage, job_topic, stream_topic
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -61,7 +61,7 @@ class Job(Generic[R_co]):
             ResultInvalid: the stored result does not fit the task's annotation any more.
         """
         until = None if timeout is None else _now_ms() + duration_ms("timeout", timeout)
-        topics = {f"job:{self.id}"}
+        topics = {job_topic(self.id)}
         mark = await self._mark(topics)
         while not (record := await self._stored()).state.terminal:
             left_ms = POLL_MS if until is None else min(POLL_MS, until - _now_ms())
@@ -82,7 +82,7 @@ class Job(Generic[R_co]):
             JobDead, JobCancelled: after the last item, if the job did not succeed.
             NotFound: no such job.
         """
-        topics = {f"stream:{self.id}", f"job:{self.id}"}
+        topics = {stream_topic(self.id), job_topic(self.id)}
         mark = await self._mark(topics)
         while True:
             page = await self._storage.read(self.id, after=after, limit=MAX_PAGE)

@@ -210,16 +210,30 @@ class Streams(Protocol):
         ...
 
 
+def queue_topic(name: str) -> str:
+    """The topic of those who wait for a job of a queue to become claimable."""
+    return f"queue:{name}"
+
+
+def job_topic(job_id: str) -> str:
+    """The topic of those who wait for a job to move."""
+    return f"job:{job_id}"
+
+
+def stream_topic(job_id: str) -> str:
+    """The topic of those who read a job's stream. Apart from the job's own, which a token must not wake."""
+    return f"stream:{job_id}"
+
+
 class Wakeups(Protocol):
     """A hint that something changed. Never needed for correctness: a poll always finds the truth."""
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """Wait until something has changed on one of `topics` since the mark `after`, at most `timeout_ms`.
 
-        Topics are "queue:NAME" (a job may be claimable), "job:ID" (it moved) and "stream:ID" (a run added to it). The
-        answer is a mark to wait from next time: take it (`after=None` answers at once), look at the
-        storage, then wait from it, and no change is missed in between. It may return early, or by its
-        time-out, without saying which.
+        Topics are those of `queue_topic`, `job_topic` and `stream_topic`. The answer is a mark to wait from
+        next time: take it (`after=None` answers at once), look at the storage, then wait from it, and no
+        change is missed in between. It may return early, or by its time-out, without saying which.
 
         Spec: LIVE-3, STORE-6
         """

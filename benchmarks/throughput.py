@@ -76,13 +76,24 @@ async def check(queue: aiq.Queue, jobs: int) -> None:
         raise SystemExit(f"{counted} of {jobs} jobs succeeded: the figures of this run mean nothing")
 
 
+def refuse_existing(parser: argparse.ArgumentParser, url: str) -> None:
+    """Whoever names the file of a real storage by mistake must not lose it."""
+    for file in files(url):
+        if file.exists():
+            parser.error(f"{file} exists, and each round would remove it. Name a file that does not exist.")
+
+
 def remove(url: str) -> None:
     """A new file for each round."""
+    for file in files(url):
+        file.unlink(missing_ok=True)
+
+
+def files(url: str) -> list[Path]:
+    """The files of a storage in SQLite; none of any other."""
     parts = urlsplit(url)
-    if parts.scheme == "sqlite":
-        path = parts.path[1:]
-        for name in (path, f"{path}-wal", f"{path}-shm"):
-            Path(name).unlink(missing_ok=True)
+    path = parts.path[1:]
+    return [Path(path), Path(f"{path}-wal"), Path(f"{path}-shm")] if parts.scheme == "sqlite" else []
 
 
 def summary(rounds: list[Round]) -> dict[str, dict[str, float]]:
@@ -108,13 +119,14 @@ def show(report: dict[str, object], figures: dict[str, dict[str, float]]) -> Non
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file is removed before each round")
+    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
+    refuse_existing(parser, arguments.url)
 
     async def run() -> list[Round]:
         return [await measure(arguments.url, arguments.jobs, arguments.concurrency) for _ in range(arguments.rounds)]

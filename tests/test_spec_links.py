@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from aiq import bounds
+
 ROOT = Path(__file__).parent.parent
 CLAUSE = re.compile(r"^\*\*([A-Z]+-\d+)\*\*(.*)$", re.MULTILINE)
 NOT_TESTABLE = re.compile(r"\(not testable: [^)]+\)")
@@ -93,3 +95,15 @@ def test_every_statement_of_sql_names_the_clauses_that_it_carries() -> None:
     files = sorted((ROOT / "aiq").rglob("sql/*.sql"))
     found = [path.relative_to(ROOT).as_posix() for path in files if "-- spec:" not in path.read_text(encoding="utf-8")]
     fail_if_any(found, "Say in the header which clauses it carries, or `-- spec: none`:")
+
+
+def test_the_chapter_on_storage_publishes_every_bound_as_it_is() -> None:
+    rows = re.findall(
+        r"^\|[^|]+\| `([A-Z_]+)` \| ([\d,]+) \|$",
+        (ROOT / "spec" / "09-storage.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+    published = {name: int(figure.replace(",", "")) for name, figure in rows}
+
+    limits = {name: value for name, value in vars(bounds).items() if isinstance(value, int)}
+    assert published == {name: value for name, value in limits.items() if not name.startswith("DEFAULT_")}

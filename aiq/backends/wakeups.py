@@ -15,21 +15,6 @@ KEPT_TOPICS: Final = 4_096
 """Topics whose last change is remembered. A mark older than what was forgotten ends its wait at once."""
 
 
-def queue_topic(name: str) -> str:
-    """The topic of a queue: a job may be claimable."""
-    return f"queue:{name}"
-
-
-def job_topic(job_id: str) -> str:
-    """The topic of those who wait for a job to move."""
-    return f"job:{job_id}"
-
-
-def stream_topic(job_id: str) -> str:
-    """The topic of those who read a job's stream. Apart from the job's own, which a token must not wake."""
-    return f"stream:{job_id}"
-
-
 @dataclass(eq=False, slots=True)
 class _Waiter:
     """Somebody who waits, and the loop in which he does."""

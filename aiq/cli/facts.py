@@ -23,7 +23,7 @@ def job_fact(record: JobRecord) -> dict[str, object]:
         "queue": record.queue,
         "task": record.task,
         "band": record.band.name.lower(),
-        "attempt": attempt_of(record),
+        "attempt": record.attempt,
         "max_attempts": record.max_attempts,
         "stalls": record.stalls,
         "fence": record.fence,
@@ -43,11 +43,6 @@ def job_fact(record: JobRecord) -> dict[str, object]:
         "due_ms": record.due_ms,
         "expires_at_ms": record.expires_at_ms,
     }
-
-
-def attempt_of(record: JobRecord) -> int:
-    """The attempt under way or to come; of a dead job the last one, since there is none to come."""
-    return record.errors[-1].attempt if record.state is State.DEAD and record.errors else record.attempt
 
 
 def wait_fact(record: JobRecord) -> dict[str, object] | None:
@@ -142,7 +137,7 @@ def plain(data: bytes) -> str:
 
 def job_row(record: JobRecord, now_ms: int) -> list[str]:
     """A job as one row of a table: the columns of JOB_COLUMNS."""
-    attempt = f"{attempt_of(record)}/{record.max_attempts}"
+    attempt = f"{record.attempt}/{record.max_attempts}"
     return [record.id, record.state, record.queue, record.task, attempt, ago(record.created_at_ms, now_ms),
             remark(record, now_ms)]  # fmt: skip
 
@@ -186,7 +181,7 @@ def job_lines(record: JobRecord, now_ms: int) -> Lines:
         "tenant": record.tenant,
         "flow": record.flow or "",
         "parent": record.parent_id or "",
-        "attempt": f"{attempt_of(record)} of {record.max_attempts}",
+        "attempt": f"{record.attempt} of {record.max_attempts}",
         "runs": f"{record.fence}, of which {record.stalls} stalled" if record.stalls else str(record.fence),
         "worker": record.owner or "",
         "signals": f"{record.kept_signals} kept for later waits" if record.kept_signals else "",

@@ -22,7 +22,7 @@ from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
 from aiq.errors import StorageFull, Unavailable
 from aiq.model import JobRecord
-from aiq.storage import Storage
+from aiq.storage import Storage, queue_topic
 
 _log = logging.getLogger("aiq.worker")
 
@@ -44,7 +44,7 @@ class Engine:
         self._upkeep = Upkeep(storage, rng=rng)
         self._threads = Threads(settings.threads, "aiq-handler")
         self._processes = Processes(settings.processes)
-        self._rest = Rest(storage, [f"queue:{name}" for name in settings.slots], tasks=self._tasks, rng=rng)
+        self._rest = Rest(storage, [queue_topic(name) for name in settings.slots], tasks=self._tasks, rng=rng)
         exchanger = Exchanger(storage, clock=clock, rng=rng, stopping=lambda: not self._intake.claiming)
         self._intake = Intake(
             self, exchanger, self._rest, self._slots, self._leases, worker=settings.name, tally=tally, rng=rng

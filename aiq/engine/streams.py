@@ -59,7 +59,7 @@ class Emitter:
             LeaseLost: an earlier item was refused.
         """
         if len(data) > MAX_CHUNK_BYTES:
-            raise TooLarge("chunk", len(data), MAX_CHUNK_BYTES, "Emit it in several parts.")
+            raise TooLarge("chunk", len(data), MAX_CHUNK_BYTES, "Emit it in several parts.", unit=" bytes")
         self._raise_error()
         while self._bytes >= BUFFER_BYTES or len(self._waiting) >= BUFFER_ITEMS:
             await self._append_done()

@@ -1,6 +1,6 @@
 """What the other operations answer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -52,6 +52,10 @@ class Page:
 
     jobs: tuple[JobRecord, ...]
     cursor: str | None
+
+    def __iter__(self) -> Iterator[JobRecord]:
+        """The jobs of this part."""
+        return iter(self.jobs)
 
 
 Counts: TypeAlias = Mapping[str, Mapping[State, int]]

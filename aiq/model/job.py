@@ -166,8 +166,8 @@ class JobRecord(JobSpec):
 
     @property
     def attempt(self) -> int:
-        """The attempt as users count it: 1 for the first."""
-        return self.failures + 1
+        """The attempt as users count it: 1 for the first. Of a dead job it is the last one, 0 if it never ran."""
+        return self.failures if self.state is State.DEAD else self.failures + 1
 
     @property
     def lease(self) -> Lease:

@@ -60,7 +60,7 @@ def check_opaque(kind: str, text: object) -> None:
     if "\0" in text:
         raise InvalidInput(f"The {kind} {text!r} holds a NUL character, which not every store can keep.")
     if size > bounds.MAX_OPAQUE_BYTES:
-        raise TooLarge(kind, size, bounds.MAX_OPAQUE_BYTES, _SHORTER)
+        raise TooLarge(kind, size, bounds.MAX_OPAQUE_BYTES, _SHORTER, unit=" bytes")
 
 
 def check_range(kind: str, value: object, low: int, high: int) -> None:
@@ -74,7 +74,7 @@ def check_range(kind: str, value: object, low: int, high: int) -> None:
 def check_size(kind: str, data: bytes, bound: int) -> None:
     """Refuse bytes over their bound."""
     if len(data) > bound:
-        raise TooLarge(kind, len(data), bound)
+        raise TooLarge(kind, len(data), bound, unit=" bytes")
 
 
 def check_count(kind: str, count: int, bound: int) -> None:
@@ -110,7 +110,7 @@ def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
     check_count("batch", len(batch), bounds.MAX_BATCH)
     size = sum(len(spec.payload) for spec in batch)
     if size > bounds.MAX_BATCH_BYTES:
-        raise TooLarge("batch in bytes", size, bounds.MAX_BATCH_BYTES, _IN_PARTS)
+        raise TooLarge("batch", size, bounds.MAX_BATCH_BYTES, _IN_PARTS, unit=" bytes")
     edges = sum(len(spec.depends_on) for spec in batch)
     check_count("list of dependencies of a batch", edges, bounds.MAX_DEPENDENCIES)
     before: set[str] = set()
@@ -142,7 +142,7 @@ def check_settlements(settlements: Sequence[Settlement]) -> None:
         if isinstance(outcome, Waiting) and outcome.need is not None:
             check_range("need of a wait", outcome.need, 0, bounds.MAX_DEPENDENCIES)
     if size > bounds.MAX_BATCH_BYTES:
-        raise TooLarge("list of settlements in bytes", size, bounds.MAX_BATCH_BYTES, _IN_PARTS)
+        raise TooLarge("list of settlements", size, bounds.MAX_BATCH_BYTES, _IN_PARTS, unit=" bytes")
 
 
 def check_result(result: bytes) -> None:

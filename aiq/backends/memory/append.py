@@ -7,13 +7,13 @@ from aiq.backends.memory.data import Stream
 from aiq.backends.memory.holder import owned
 from aiq.backends.memory.items import add_item, add_reset, has_data
 from aiq.backends.memory.transition import Transaction
-from aiq.backends.wakeups import stream_topic
 from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
 from aiq.model import Appended, Chunk, ChunkKind, JobRecord, Lease, NewChunk
 from aiq.rules.leases import expired
 from aiq.rules.streams import Range
 from aiq.rules.validation import check_chunks
+from aiq.storage import stream_topic
 
 
 def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:

@@ -1,8 +1,8 @@
 """Closing a queue to claims, and opening it again. Neither touches a job."""
 
 from aiq.backends.memory.transition import Transaction
-from aiq.backends.wakeups import queue_topic
 from aiq.rules.validation import check_name
+from aiq.storage import queue_topic
 
 
 def pause(tx: Transaction, queue: str) -> None:

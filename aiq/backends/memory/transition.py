@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 
 from aiq.backends.memory.data import Event, Tables
-from aiq.backends.wakeups import job_topic, queue_topic
 from aiq.model import JobRecord, Lane, State, Step
 from aiq.rules.states import check
+from aiq.storage import job_topic, queue_topic
 
 
 @dataclass(slots=True)

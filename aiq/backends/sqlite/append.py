@@ -8,11 +8,11 @@ from aiq.backends.sqlite.items import open_stream
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.backends.wakeups import stream_topic
 from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
 from aiq.model import Appended, ChunkKind, Lease, NewChunk
 from aiq.rules.leases import expired
+from aiq.storage import stream_topic
 
 SQL: Final = load("append")
 

@@ -8,11 +8,11 @@ from aiq.backends.sqlite.rows import Row, numbers, whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.sweeps import promote, revoke
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.backends.wakeups import job_topic
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
 from aiq.rules.batches import Room
 from aiq.rules.states import check
+from aiq.storage import job_topic
 
 SQL: Final = load("claim")
 

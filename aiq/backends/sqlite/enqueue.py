@@ -13,13 +13,13 @@ from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.backends.wakeups import job_topic, queue_topic
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, TooLarge
 from aiq.model import Enqueued, JobSpec, Lane, Lease, State, Wait
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.settling import Change
 from aiq.rules.states import check
+from aiq.storage import job_topic, queue_topic
 
 SQL: Final = load("enqueue")
 _encoder: Final = msgspec.json.Encoder()

@@ -5,12 +5,12 @@ from typing import Final
 
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import SQL, Transaction
-from aiq.backends.wakeups import job_topic, queue_topic
 from aiq.bounds import MAX_ERRORS
 from aiq.model import JobError, JobRecord, Lane, State
 from aiq.rules.failures import appended
 from aiq.rules.settling import Change
 from aiq.rules.states import check
+from aiq.storage import job_topic, queue_topic
 
 _PARKED: Final = frozenset({State.WAITING, State.SUSPENDED, State.SCHEDULED})
 _TIMED: Final = frozenset({State.SCHEDULED, State.SUSPENDED})

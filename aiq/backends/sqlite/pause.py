@@ -4,7 +4,7 @@ from typing import Final
 
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.backends.wakeups import queue_topic
+from aiq.storage import queue_topic
 
 SQL: Final = load("pause")
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from aiq.backends.sqlite.sql import load
-from aiq.backends.wakeups import Wakeups, job_topic, queue_topic, stream_topic
+from aiq.backends.wakeups import Wakeups
+from aiq.storage import job_topic, queue_topic, stream_topic
 
 SQL: Final = load("watch")
 
