@@ -132,14 +132,9 @@ class Run:
         """The storage says why the lease is no longer good. After its mere expiry the run may still settle."""
         if reason is LostReason.EXPIRED:
             self.held.expired = True
-            return
-        self.lost_because = reason
-        if self._emitter is not None:
-            self._emitter.close()
-        # A renewal may learn that the run has parked before the answer to its own settlement has come; that answer
-        # says what to do.
-        if not self.parked and not self._parking:
-            self.stop(Stop.LOST)
+        elif not self._parking:
+            # A renewal may learn that the run has parked before its own settlement is answered. That answer decides.
+            self._give_up(reason)
 
     def refused(self, lost: LeaseLost) -> None:
         """An item of the stream was refused."""
@@ -180,13 +175,19 @@ class Run:
         return saved.step
 
     async def park(self, outcome: Outcome) -> Step:
-        """Settle a wait. Its step if it is over already, and the run goes on; else Parked unwinds the handler."""
+        """Settle a wait. Its step if it is over already, and the run goes on; else Parked unwinds the handler.
+
+        A cancelled caller withdraws the wait, unless it is with the storage already; then the storage's word counts.
+        """
         self.require_owned()
         await self.flush()
         self._parking += 1
+        answer = self.desk.settle(self, outcome)
         try:
-            answer = self.desk.settle(self, outcome)
             await asyncio.wait({answer})
+        except asyncio.CancelledError:
+            answer.cancel()
+            raise
         finally:
             self._parking -= 1
         return self._parked_or_over(answer.result())
@@ -205,7 +206,7 @@ class Run:
         if isinstance(answer, Settled) and answer.state is not State.RUNNING:
             self.parked = True
         elif isinstance(answer, LeaseLost) and not self.parked:
-            self.lost(answer.reason)
+            self._give_up(answer.reason)
 
     async def spawn(self, specs: Sequence[JobSpec]) -> None:
         """Store children of this run, in batches; a repeat stores none twice."""
@@ -246,6 +247,13 @@ class Run:
         self.over = True
         if self._emitter is not None:
             self._emitter.close()
+
+    def _give_up(self, reason: LostReason) -> None:
+        self.lost_because = reason
+        if self._emitter is not None:
+            self._emitter.close()
+        if not self.parked:
+            self.stop(Stop.LOST)
 
     async def _save(self, step: Step) -> Saved:
         await self.flush()
