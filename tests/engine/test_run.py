@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import aiq
+from aiq.context import Parked
 from aiq.engine.outbox import Outbox
 from aiq.engine.run import Run, Stop
 from aiq.engine.slots import Slots
@@ -291,7 +292,7 @@ async def test_a_handler_that_swallows_its_unwinding_settles_nothing(world: Worl
     async def swallows(ctx: aiq.Context) -> str:
         try:
             await ctx.wait_for(APPROVAL)
-        except BaseException:  # noqa: BLE001 - that is the point
+        except Parked:
             return "swallowed"
         return "answered"
 
