@@ -2,14 +2,15 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from aiq.backends import open_storage
 from aiq.backends.memory.storage import MemoryStorage, open_memory
 from aiq.errors import InvalidInput, Misconfigured, Unavailable
-from aiq.model import Capability, ClaimRequest, JobFilter, JobSpec, State, Want
+from aiq.model import Capability, ClaimRequest, JobFilter, JobSpec, NewChunk, State, Want
+from aiq.rules.streams import Range
 
 
 @pytest.fixture
@@ -162,3 +163,19 @@ async def test_reading_and_failing_leave_no_trace_in_the_tables(storage: MemoryS
 async def test_a_cursor_that_no_page_gave_is_refused(storage: MemoryStorage) -> None:
     with pytest.raises(InvalidInput, match="cursor"):
         await storage.list(JobFilter(), cursor="-1")
+
+
+async def test_an_append_looks_at_the_newest_range_alone(storage: MemoryStorage) -> None:
+    class Ranges(list[Range]):
+        def __iter__(self) -> Iterator[Range]:
+            raise AssertionError("all ranges were read")
+
+    await storage.enqueue([job("a")])
+    (run,) = (await storage.exchange((), claim_of("w", 1))).claimed
+    await storage.append(run.lease, [NewChunk(1, b"one", step="a"), NewChunk(2, b"two", step="b")])
+    stream = storage._home.tables.streams["a"]
+    stream.ranges = Ranges(stream.ranges)
+
+    await storage.append(run.lease, [NewChunk(3, b"three", step="a"), NewChunk(4, b"four", step="a")])
+
+    assert [(r.first, r.last) for r in stream.ranges[:]] == [(1, 1), (2, 2), (3, 4)]

@@ -184,3 +184,33 @@ async def test_a_database_in_another_encoding_is_not_for_us(tmp_path: Path) -> N
 
     with pytest.raises(Misconfigured, match="UTF-16"):
         await open_sqlite(url_of(path))
+
+
+async def work_of(storage: SQLiteStorage, call: Callable[[], Awaitable[object]]) -> int:
+    """How many instructions SQLite runs for a call, of which each row that it reads takes some."""
+    done = 0
+
+    def count() -> int:
+        nonlocal done
+        done += 1
+        return 0
+
+    await in_writer(storage, lambda raw: raw.set_progress_handler(count, 1))
+    await call()
+    await in_writer(storage, lambda raw: raw.set_progress_handler(None, 0))
+    return done
+
+
+async def test_an_append_reads_as_many_rows_behind_hundreds_of_ranges_as_behind_two(storage: SQLiteStorage) -> None:
+    run = await start(storage)
+    steps = [
+        chunk for seq in range(1, 451, 2) for chunk in (*chunks("a", first=seq, step="a"), *chunks("b", first=seq + 1))
+    ]
+    await storage.append(run.lease, steps[:2])
+    early = await work_of(storage, lambda: storage.append(run.lease, steps[2:4]))
+    await storage.append(run.lease, steps[4:224])
+    await storage.append(run.lease, steps[224:448])
+
+    late = await work_of(storage, lambda: storage.append(run.lease, steps[448:]))
+
+    assert late == early

@@ -22,13 +22,14 @@ def add_reset(tx: Transaction, record: JobRecord) -> JobRecord:
     void = newly_void(stream.ranges, saved_by, record.fence)
     if not void:
         return record
-    stream.ranges = [replace(r, void=True) if r in void else r for r in stream.ranges]
+    named = {r.first for r in void}
+    stream.ranges = [replace(r, void=True) if r.first in named else r for r in stream.ranges]
     return add_item(tx, record, ChunkKind.RESET, reset_body(void))
 
 
 def has_data(stream: Stream, fence: int) -> bool:
-    """Whether a run has appended data."""
-    return any(chunk.kind is ChunkKind.DATA for chunk in stream.runs[fence])
+    """Whether the newest run has appended data. Its own ranges are the newest."""
+    return bool(stream.ranges) and stream.ranges[-1].fence == fence
 
 
 def close_stream(tx: Transaction, before: JobRecord, after: JobRecord) -> JobRecord:

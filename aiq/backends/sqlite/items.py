@@ -1,6 +1,7 @@
 """Items of a job's stream, and the ranges by which a reset knows what is void. Spec: chapter 8."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -21,7 +22,8 @@ class Stream:
     tx: Transaction
     job: Job
     last: int
-    ranges: list[Range]
+    newest: Range | None
+    """The newest range. The others are read when a reset is due, once a run: there may be as many as items."""
     touched: dict[int, Range] = field(default_factory=dict)
     """Ranges that are new or other than stored, by their first number."""
 
@@ -49,27 +51,27 @@ class Stream:
             self.reset()
         number = self.add(ChunkKind.DATA, data, step=step, seq=seq)
         fence = self.job.record.fence
-        newest = self.ranges[-1] if self.ranges else None
-        if newest is not None and (newest.fence, newest.step) == (fence, step):
-            self.ranges[-1] = extended = replace(newest, last=number)
+        if self.newest is not None and (self.newest.fence, self.newest.step) == (fence, step):
+            self.newest = replace(self.newest, last=number)
         else:
-            extended = Range(number, number, fence, step)
-            self.ranges.append(extended)
-        self.touched[extended.first] = extended
+            self.newest = Range(number, number, fence, step)
+        self.touched[self.newest.first] = self.newest
 
     @property
     def has_data(self) -> bool:
         """Whether this run has emitted data. Its own ranges are the newest."""
-        return bool(self.ranges) and self.ranges[-1].fence == self.job.record.fence
+        return self.newest is not None and self.newest.fence == self.job.record.fence
 
     def reset(self) -> None:
         """Name the data that this run makes void, if there is any; name nothing twice. Spec: STREAM-4, STREAM-7"""
-        void = newly_void(self.ranges, self._saved_by(), self.job.record.fence)
+        if self.newest is None:
+            return
+        fence = self.job.record.fence
+        ranges = [Range(*row) for row in self.tx.table(SQL["ranges"], {"n": self.job.n, "fence": fence})]
+        void = newly_void(ranges, self._saved_by(ranges), fence)
         if void:
             self.add(ChunkKind.RESET, reset_body(void))
-            named = {r.first: replace(r, void=True) for r in void}
-            self.ranges = [named.get(r.first, r) for r in self.ranges]
-            self.touched.update(named)
+            self.touched.update({r.first: replace(r, void=True) for r in void})
 
     def save(self) -> None:
         """Write how long the stream is now, and the ranges that changed."""
@@ -78,8 +80,8 @@ class Stream:
         self.tx.run(SQL["count"], {"n": self.job.n, "last": self.last})
         self.tx.forget(self.job)
 
-    def _saved_by(self) -> dict[str, int]:
-        keys = sorted({r.step for r in self.ranges if r.step is not None})
+    def _saved_by(self, ranges: Iterable[Range]) -> dict[str, int]:
+        keys = sorted({r.step for r in ranges if r.step is not None})
         return dict(self.tx.table(STEPS["saved_by"], {"n": self.job.n, "keys": json.dumps(keys)})) if keys else {}
 
     def _columns(self, r: Range) -> dict[str, object]:
@@ -88,9 +90,8 @@ class Stream:
 
 def open_stream(tx: Transaction, job: Job) -> Stream:
     """The stream of a job as it is stored."""
-    rows = sorted(tx.table(SQL["ranges"], {"n": job.n})) if job.record.chunks else []
-    ranges = [Range(first, last, fence, step, bool(void)) for first, last, fence, step, void in rows]
-    return Stream(tx, job, job.record.chunks, ranges)
+    row = tx.row(SQL["newest_range"], {"n": job.n}) if job.record.chunks else None
+    return Stream(tx, job, job.record.chunks, Range(*row) if row else None)
 
 
 def close_stream(tx: Transaction, job: Job, state: State, told: str) -> None:

@@ -217,7 +217,7 @@ STREAMS: Final[dict[str, Mutant]] = {
     ),
     "a_reset_names_an_item_again": mutant(
         "STREAM-7",
-        ("items", "    stream.ranges = [replace(r, void=True) if r in void else r for r in stream.ranges]\n", ""),
+        ("items", "    named = {r.first for r in void}\n", "    named = set[int]()\n"),
     ),
     "no_marker_closes_a_stream": mutant("STREAM-8", ("items", "    if not before.chunks:\n", "    if True:\n")),
     "a_marker_closes_a_stream_without_items": mutant(

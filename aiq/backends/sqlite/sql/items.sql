@@ -11,8 +11,13 @@ SELECT
     json_extract(item, '$.fence'), json_extract(item, '$.seq'), json_extract(item, '$.step'), :now_ms
 FROM given;
 
+-- name: newest_range
+SELECT first, last, fence, step_key FROM aiq_ranges WHERE n = :n ORDER BY first DESC LIMIT 1;
+
 -- name: ranges
-SELECT json_group_array(json_array(first, last, fence, step_key, void)) FROM aiq_ranges WHERE n = :n;
+-- What a reset may have to name: data of earlier runs that none has named yet.
+SELECT json_group_array(json_array(first, last, fence, step_key)) FROM aiq_ranges
+WHERE n = :n AND fence < :fence AND void = 0;
 
 -- name: touch
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
