@@ -4,14 +4,23 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
 from aiq.bounds import MAX_PAGE
-from aiq.errors import JobCancelled, JobDead, NotFound, PayloadInvalid, ResultGone, ResultTimeout, Unavailable
+from aiq.errors import (
+    JobCancelled,
+    JobDead,
+    NotFound,
+    PayloadInvalid,
+    ResultGone,
+    ResultInvalid,
+    ResultTimeout,
+    Unavailable,
+)
 from aiq.misuse import check_signal
-from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State
+from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State, Step, StepKind
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.ids import new_id
@@ -71,15 +80,18 @@ class Job(Generic[R_co]):
         _raise_unless_succeeded(record)
         return self._read(record.result or b"null")
 
-    async def stream(self, after: int = 0, *, kinds: Collection[ChunkKind] = OUTPUT) -> AsyncIterator[Chunk]:
+    async def stream(
+        self, after: int = 0, *, kinds: Collection[ChunkKind] = OUTPUT, follow: bool = True
+    ) -> AsyncIterator[Chunk]:
         """Follow what the job emits, from the item after number `after`, until it ends.
 
         `chunk.number` is where to go on after a broken connection. A chunk of kind RESET means that a run was
         lost: the items numbered in its `void` no longer count, and a reader cuts them from what it shows.
-        `kinds` may ask for log lines, progress and end markers too. Not reading does not stop the job.
+        `kinds` may ask for log lines, progress and end markers too. With `follow=False` it ends with what is there
+        already. Not reading does not stop the job.
 
         Raises:
-            JobDead, JobCancelled: after the last item, if the job did not succeed.
+            JobDead, JobCancelled: after the last item of a job that has ended, if it did not succeed.
             NotFound: no such job.
         """
         topics = {stream_topic(self.id), job_topic(self.id)}
@@ -95,6 +107,8 @@ class Job(Generic[R_co]):
             # The state was read in the same step as the items, so nothing can follow a terminal one.
             if page.state.terminal:
                 break
+            if not follow:
+                return
             mark = await self._storage.wait(topics, after=mark, timeout_ms=POLL_MS)
         _raise_unless_succeeded(await self._stored())
 
@@ -156,6 +170,23 @@ class Job(Generic[R_co]):
         """
         newest = (await self.record()).progress
         return None if newest is None else msgspec.json.decode(newest)
+
+    async def step(self, key: str, type: type[T]) -> T | None:
+        """What the job remembers under the name of a step, read as `type`; None while there is nothing.
+
+            draft = await job.step("draft", str)             # for the person who is to approve it
+
+        Raises:
+            ResultInvalid: it is no value of this type, or the name is that of a wait.
+            NotFound: no such job.
+        """
+        after = ""
+        while page := await self._storage.get_steps(self.id, after=after):
+            for step in page:
+                if step.key == key:
+                    return cast(T, _step_value(step, type))
+            after = page[-1].key
+        return None
 
     async def record(self) -> JobRecord:
         """Everything that is stored of the job but its stream and steps.
@@ -219,3 +250,12 @@ def _raise_unless_succeeded(record: JobRecord) -> None:
     if record.state is State.DEAD:
         last = record.errors[-1] if record.errors else None
         raise JobDead(record.id, record.cause or "unknown", f"{last.type}: {last.message}" if last else "")
+
+
+def _step_value(step: Step, type: type[object]) -> object:
+    if step.kind is not StepKind.VALUE:
+        raise ResultInvalid(f'"{step.key}" is a {step.kind}, not a step with a value.')
+    try:
+        return Codec(type).decode(step.value)
+    except Unfit as error:
+        raise ResultInvalid(f'What is remembered of step "{step.key}" is of another type. {error}.') from error

@@ -81,8 +81,11 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
 
 def _last_words(report: Report, show: Show) -> None:
     if report.published is not None:
+        path = report.published.path
         how = "bold green" if report.exit is Exit.PUBLISHED else "bold red"
-        show.tell(f"Published: {report.published.path}, {report.published.bytes:,} bytes.", how)
+        show.tell(f"Published: {path}, {report.published.bytes:,} bytes.", how)
+        if not Path(path).exists():
+            show.tell("Somebody has removed that file since. `--again` publishes another digest.", "bold magenta")
     elif report.state is aiq.State.SUCCEEDED:
         show.tell("Not published: a person said no. `--again` makes another digest.", "bold magenta")
     elif report.exit is Exit.FAILED:

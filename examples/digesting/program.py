@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 import aiq
 from aiq.testing.provider import Entry, read_ledger
 from aiq.testing.provider import Outcome as CallOutcome
@@ -172,8 +170,7 @@ class Start:
         return True
 
     async def _draft(self) -> str:
-        steps = await self._queue.storage.get_steps(self._job.id)
-        return next(msgspec.json.decode(step.value, type=str) for step in steps if step.key == DRAFT)
+        return await self._job.step(DRAFT, str) or ""
 
     async def _hire(self, environment: Mapping[str, str]) -> Child:
         slots = prove.slots_for(len(self._plan.documents)) if self._options.prove else prove.SLOTS

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 import aiq
-from aiq.model import Died, JobError, NewChunk, Released, Succeeded, Suspended
+from aiq.model import Died, JobError, NewChunk, Released, Sleeping, Step, StepKind, Succeeded, Suspended
 from aiq.storage import settle
 from aiq.testing import Faulty, LoseReply
 from aiq.testing.actions import chunks, claim_one, end, end_one, value
@@ -125,6 +125,28 @@ async def test_a_stream_longer_than_a_page_is_read_whole(queue: aiq.Queue, stora
     await end(storage, run, Succeeded(b"3"))
 
     assert len(await collect(job)) == 768
+
+
+async def test_a_stream_that_is_not_followed_ends_with_what_is_there(queue: aiq.Queue, storage: Faulty) -> None:
+    job = await queue.enqueue(work.job(3))
+    run = await claim_one(storage)
+    await storage.append(run.lease, chunks("a", "b"))
+
+    async with asyncio.timeout(5):
+        assert [chunk.text async for chunk in job.stream(follow=False)] == ["a", "b"]
+
+
+async def test_a_step_is_read_from_outside_as_its_type(queue: aiq.Queue, storage: Faulty) -> None:
+    job = await queue.enqueue(work.job(3))
+    run = await claim_one(storage)
+    await storage.save_step(run.lease, Step("draft", StepKind.VALUE, b'"text"'))
+    await settle(storage, run.lease, Sleeping("nap", 1_000), settlement_id="1")
+
+    assert await job.step("draft", str) == "text"
+    assert await job.step("other", str) is None
+    for key, kind in (("draft", int), ("nap", str)):
+        with pytest.raises(aiq.ResultInvalid):
+            await job.step(key, kind)
 
 
 async def test_a_reset_names_what_a_lost_run_had_emitted(queue: aiq.Queue, storage: Faulty) -> None:
