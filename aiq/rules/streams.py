@@ -1,9 +1,9 @@
 """Which items of a job's stream no longer count once a new run starts to write. Spec: chapter 8."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from aiq.bounds import MAX_CHUNK_BYTES
 from aiq.model import ChunkKind, State
 
 
@@ -22,7 +22,7 @@ class Range:
 
 
 def newly_void(ranges: Iterable[Range], saved_by: Mapping[str, int], fence: int) -> list[Range]:
-    """Ranges that a reset before the first item of run `fence` must name, in order.
+    """Ranges that resets before the first item of run `fence` must name, in order.
 
     A range of an earlier run stays valid only if its step was saved by that same run: `saved_by` maps a
     step key to the fence that saved it. Spec: STREAM-4, STREAM-5, STREAM-7.
@@ -34,15 +34,29 @@ def newly_void(ranges: Iterable[Range], saved_by: Mapping[str, int], fence: int)
     ]
 
 
-def reset_body(void: Iterable[Range]) -> bytes:
-    """The body of a `reset` item, neighbours joined: {"void": [[1, 40], [43, 50]]}."""
+def reset_bodies(void: Iterable[Range]) -> list[bytes]:
+    """The bodies of the `reset` items that name ranges, neighbours joined: {"void": [[1, 40], [43, 50]]}.
+
+    As few as it takes, none over MAX_CHUNK_BYTES; no range is cut in two. Spec: STREAM-4
+    """
+    bodies: list[str] = []
+    for first, last in _joined(void):
+        pair = f"[{first},{last}]"
+        if bodies and len(bodies[-1]) + len(pair) + len(",]}") <= MAX_CHUNK_BYTES:
+            bodies[-1] += f",{pair}"
+        else:
+            bodies.append(f'{{"void":[{pair}')
+    return [f"{body}]}}".encode() for body in bodies]
+
+
+def _joined(ranges: Iterable[Range]) -> list[list[int]]:
     joined: list[list[int]] = []
-    for r in void:
+    for r in ranges:
         if joined and joined[-1][1] + 1 == r.first:
             joined[-1][1] = r.last
         else:
             joined.append([r.first, r.last])
-    return json.dumps({"void": joined}, separators=(",", ":")).encode()
+    return joined
 
 
 _MARKERS = {State.SUCCEEDED: ChunkKind.END, State.DEAD: ChunkKind.ERROR, State.CANCELLED: ChunkKind.CANCELLED}

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from aiq.backends.memory.data import Stream
 from aiq.backends.memory.holder import owned
-from aiq.backends.memory.items import add_item, add_reset, has_data
+from aiq.backends.memory.items import add_item, add_resets, has_data
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
@@ -50,7 +50,7 @@ def _add(tx: Transaction, record: JobRecord, new: Sequence[NewChunk]) -> JobReco
     stream = tx.tables.streams[record.id]
     for chunk in new:
         if chunk.kind is ChunkKind.DATA and not has_data(stream, record.fence):
-            record = add_reset(tx, record)
+            record = add_resets(tx, record)
         if chunk.kind is ChunkKind.PROGRESS:
             record = replace(record, progress=chunk.data)
         record = add_item(tx, record, chunk.kind, chunk.data, chunk.step)

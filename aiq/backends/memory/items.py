@@ -5,7 +5,7 @@ from dataclasses import replace
 from aiq.backends.memory.data import Stream
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Chunk, ChunkKind, JobRecord, State
-from aiq.rules.streams import marker, newly_void, reset_body
+from aiq.rules.streams import marker, newly_void, reset_bodies
 
 
 def add_item(tx: Transaction, record: JobRecord, kind: ChunkKind, data: bytes, step: str | None = None) -> JobRecord:
@@ -15,16 +15,16 @@ def add_item(tx: Transaction, record: JobRecord, kind: ChunkKind, data: bytes, s
     return replace(record, chunks=number)
 
 
-def add_reset(tx: Transaction, record: JobRecord) -> JobRecord:
+def add_resets(tx: Transaction, record: JobRecord) -> JobRecord:
     """Name the data that a new run makes void, if there is any; name nothing twice. Spec: STREAM-4, STREAM-7"""
     stream = tx.tables.streams[record.id]
     saved_by = {step.key: step.fence for step in tx.tables.steps[record.id].values()}
     void = newly_void(stream.ranges, saved_by, record.fence)
-    if not void:
-        return record
     named = {r.first for r in void}
     stream.ranges = [replace(r, void=True) if r.first in named else r for r in stream.ranges]
-    return add_item(tx, record, ChunkKind.RESET, reset_body(void))
+    for body in reset_bodies(void):
+        record = add_item(tx, record, ChunkKind.RESET, body)
+    return record
 
 
 def has_data(stream: Stream, fence: int) -> bool:
@@ -37,7 +37,7 @@ def close_stream(tx: Transaction, before: JobRecord, after: JobRecord) -> JobRec
     if not before.chunks:
         return after
     if before.state is State.RUNNING and not has_data(tx.tables.streams[before.id], before.fence):
-        after = add_reset(tx, after)
+        after = add_resets(tx, after)
     return add_item(tx, after, marker(after.state), _told(after))
 
 

@@ -10,7 +10,7 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.steps import SQL as STEPS
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import ChunkKind, State
-from aiq.rules.streams import Range, marker, newly_void, reset_body
+from aiq.rules.streams import Range, marker, newly_void, reset_bodies
 
 SQL: Final = load("items")
 
@@ -69,9 +69,9 @@ class Stream:
         fence = self.job.record.fence
         ranges = [Range(*row) for row in self.tx.table(SQL["ranges"], {"n": self.job.n, "fence": fence})]
         void = newly_void(ranges, self._saved_by(ranges), fence)
-        if void:
-            self.add(ChunkKind.RESET, reset_body(void))
-            self.touched.update({r.first: replace(r, void=True) for r in void})
+        for body in reset_bodies(void):
+            self.add(ChunkKind.RESET, body)
+        self.touched.update({r.first: replace(r, void=True) for r in void})
 
     def save(self) -> None:
         """Write how long the stream is now, and the ranges that changed."""

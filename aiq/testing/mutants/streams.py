@@ -196,11 +196,15 @@ STREAMS: Final[dict[str, Mutant]] = {
             ),
         ),
     ),
-    "a_new_run_writes_no_reset": mutant("STREAM-4", ("items", "    if not void:\n", "    if True:\n")),
+    "a_new_run_writes_no_reset": mutant("STREAM-4", ("items", "in reset_bodies(void):", "in ():")),
     "a_log_line_writes_the_reset": mutant(
         "STREAM-4", ("append", "if chunk.kind is ChunkKind.DATA and not has_data(", "if not has_data(")
     ),
-    "a_reset_names_one_range_only": mutant("STREAM-4", ("items", "reset_body(void)", "reset_body(void[:1])")),
+    "a_reset_names_one_range_only": mutant("STREAM-4", ("items", "reset_bodies(void)", "reset_bodies(void[:1])")),
+    "a_reset_has_no_bound": mutant("STREAM-4", ("rules.streams", '+ len(",]}") <= MAX_CHUNK_BYTES:', '+ len(",]}"):')),
+    "resets_after_the_first_are_left_out": mutant(
+        "STREAM-4", ("items", "in reset_bodies(void):", "in reset_bodies(void)[:1]:")
+    ),
     "a_reset_names_what_a_step_has_saved": mutant(
         "STREAM-5",
         ("items", "saved_by = {step.key: step.fence for step in tx.tables.steps[record.id].values()}", "saved_by = {}"),
