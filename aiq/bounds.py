@@ -26,6 +26,8 @@ MAX_STEP_BYTES: Final = 1024 * 1024
 MAX_SIGNAL_BYTES: Final = 64 * 1024
 MAX_CHUNK_BYTES: Final = 64 * 1024
 MAX_STREAM_BYTES: Final = 16 * 1024 * 1024
+ITEM_OVERHEAD_BYTES: Final = 64
+"""What an item of a stream takes of MAX_STREAM_BYTES beside its data, so that empty items are bounded too."""
 MAX_ERROR_BYTES: Final = 16 * 1024
 """Longer error texts are cut, not refused: a failure must always be recordable."""
 MAX_ERRORS: Final = 8

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from aiq.bounds import MAX_CHUNK_BYTES
-from aiq.model import ChunkKind, State
+from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_CHUNK_BYTES
+from aiq.model import ChunkKind, NewChunk, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,11 @@ class Range:
     fence: int
     step: str | None
     void: bool = False
+
+
+def stored_bytes(chunks: Iterable[NewChunk]) -> int:
+    """What items take of MAX_STREAM_BYTES: their data, and ITEM_OVERHEAD_BYTES each. Spec: STREAM-10"""
+    return sum(len(chunk.data) + ITEM_OVERHEAD_BYTES for chunk in chunks)
 
 
 def newly_void(ranges: Iterable[Range], saved_by: Mapping[str, int], fence: int) -> list[Range]:

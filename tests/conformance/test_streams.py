@@ -270,18 +270,32 @@ async def test_a_chunk_that_is_too_large_is_refused_with_its_batch(storage: Stor
 async def test_a_full_stream_takes_no_more_and_the_job_can_still_succeed(storage: Storage) -> None:
     run = await start(storage)
     full = "x" * bounds.MAX_CHUNK_BYTES
-    fitting = bounds.MAX_STREAM_BYTES // bounds.MAX_CHUNK_BYTES
+    fitting = bounds.MAX_STREAM_BYTES // (bounds.MAX_CHUNK_BYTES + bounds.ITEM_OVERHEAD_BYTES)
     assert fitting <= bounds.MAX_BATCH
     await storage.append(run.lease, chunks(*(full for _ in range(fitting))))
     before = await get_one(storage)
 
     with pytest.raises(TooLarge):
-        await storage.append(run.lease, chunks("x", first=fitting + 1))
+        await storage.append(run.lease, chunks(full, first=fitting + 1))
 
     assert await get_one(storage) == before
     await end(storage, run, GOOD)
     assert await states(storage, "job") == [S.SUCCEEDED]
     assert [kind for _, kind, _ in await the_items(storage, after=fitting)] == [K.END]
+
+
+@clause("STREAM-10")
+async def test_an_item_without_data_takes_room_in_the_stream_too(storage: Storage) -> None:
+    run = await start(storage)
+    fitting, rest = divmod(bounds.MAX_STREAM_BYTES, bounds.MAX_CHUNK_BYTES + bounds.ITEM_OVERHEAD_BYTES)
+    texts = [*("x" * bounds.MAX_CHUNK_BYTES for _ in range(fitting)), "x" * (rest - 2 * bounds.ITEM_OVERHEAD_BYTES)]
+    await storage.append(run.lease, chunks(*texts))
+    await storage.append(run.lease, chunks("", first=fitting + 2))
+
+    with pytest.raises(TooLarge):
+        await storage.append(run.lease, chunks("", first=fitting + 3))
+
+    assert (await get_one(storage)).chunks == fitting + 2
 
 
 @clause("STREAM-11")

@@ -71,10 +71,10 @@ async def test_a_job_whose_stream_is_full_can_still_complete(world: World) -> No
 async def test_a_handler_that_never_hears_that_its_stream_is_full_has_not_succeeded(world: World) -> None:
     @aiq.task(retry=aiq.Retry(attempts=5))
     async def talker(ctx: aiq.Context) -> None:
-        for _ in range(aiq.bounds.MAX_STREAM_BYTES // 65_536):
+        for _ in range(aiq.bounds.MAX_STREAM_BYTES // 65_600):
             await ctx.emit(b"x" * 65_536)
         await ctx.step("flushed", double, 1)
-        await ctx.emit("the end")
+        await ctx.emit(b"x" * 65_536)
 
     [job] = await world.enqueue(talker.job())
     record = await finished(world, job, talker)

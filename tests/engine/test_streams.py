@@ -5,7 +5,7 @@ from random import Random
 
 import pytest
 
-from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_STREAM_BYTES
+from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_BATCH, MAX_CHUNK_BYTES, MAX_STREAM_BYTES
 from aiq.engine.streams import BUFFER_BYTES, BUFFER_ITEMS, Emitter
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import ChunkKind, JobSpec
@@ -143,11 +143,11 @@ async def test_a_lost_reply_stores_nothing_twice(world: World) -> None:
 async def test_a_stream_that_is_full_ends_emitting_and_says_it_once(world: World) -> None:
     e, _, listener = await emitter(world)
     chunk = b"x" * MAX_CHUNK_BYTES
-    for _ in range(MAX_STREAM_BYTES // MAX_CHUNK_BYTES):
+    for _ in range(MAX_STREAM_BYTES // (MAX_CHUNK_BYTES + ITEM_OVERHEAD_BYTES)):
         await emit(e, chunk)
     await e.flush()
 
-    await emit(e, b"one too many")
+    await emit(e, chunk)
     with pytest.raises(TooLarge, match="stream"):
         await e.flush()
     with pytest.raises(TooLarge, match="stream"):

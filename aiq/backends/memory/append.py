@@ -11,7 +11,7 @@ from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
 from aiq.model import Appended, Chunk, ChunkKind, JobRecord, Lease, NewChunk
 from aiq.rules.leases import expired
-from aiq.rules.streams import Range
+from aiq.rules.streams import Range, stored_bytes
 from aiq.rules.validation import check_chunks
 from aiq.storage import stream_topic
 
@@ -22,7 +22,7 @@ def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appende
     record = owned(tx, lease)
     stream = tx.tables.streams.get(record.id, Stream())
     new = _unknown(stream.runs.get(lease.fence, []), chunks)
-    size = stream.size + sum(len(chunk.data) for chunk in new)
+    size = stream.size + stored_bytes(new)
     if size > MAX_STREAM_BYTES:
         raise TooLarge(f"stream of job {record.id}", size, MAX_STREAM_BYTES)
     if new:
@@ -48,6 +48,7 @@ def _unknown(known: Sequence[Chunk], chunks: Sequence[NewChunk]) -> list[NewChun
 
 def _add(tx: Transaction, record: JobRecord, new: Sequence[NewChunk]) -> JobRecord:
     stream = tx.tables.streams[record.id]
+    stream.size += stored_bytes(new)
     for chunk in new:
         if chunk.kind is ChunkKind.DATA and not has_data(stream, record.fence):
             record = add_resets(tx, record)
@@ -55,7 +56,6 @@ def _add(tx: Transaction, record: JobRecord, new: Sequence[NewChunk]) -> JobReco
             record = replace(record, progress=chunk.data)
         record = add_item(tx, record, chunk.kind, chunk.data, chunk.step)
         stream.runs[record.fence].append(stream.chunks[-1])
-        stream.size += len(chunk.data)
         if chunk.kind is ChunkKind.DATA:
             _extend_ranges(stream, record, chunk.step)
     tx.tables.put(record)

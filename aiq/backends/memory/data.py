@@ -141,7 +141,7 @@ class Stream:
     runs: defaultdict[int, list[Chunk]] = field(default_factory=lambda: defaultdict(list))
     ranges: list[Range] = field(default_factory=list)
     size: int = 0
-    """Bytes that runs have appended."""
+    """What the items that runs have appended take of MAX_STREAM_BYTES."""
 
 
 @dataclass(slots=True)

@@ -12,6 +12,7 @@ from aiq.bounds import MAX_STREAM_BYTES
 from aiq.errors import Conflict, TooLarge
 from aiq.model import Appended, ChunkKind, Lease, NewChunk
 from aiq.rules.leases import expired
+from aiq.rules.streams import stored_bytes
 from aiq.storage import stream_topic
 
 SQL: Final = load("append")
@@ -22,7 +23,7 @@ def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appende
     job = owned(tx, lease)
     record = job.record
     new = _unknown(tx, job, chunks)
-    size = job.stream_bytes + sum(len(chunk.data) for chunk in new)
+    size = job.stream_bytes + stored_bytes(new)
     if size > MAX_STREAM_BYTES:
         raise TooLarge(f"stream of job {record.id}", size, MAX_STREAM_BYTES)
     last = _add(tx, job, new, size) if new else record.chunks

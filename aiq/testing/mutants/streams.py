@@ -246,6 +246,7 @@ STREAMS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_stream_has_no_bound": mutant("STREAM-10", ("append", "    if size > MAX_STREAM_BYTES:\n", "    if False:\n")),
+    "an_item_without_data_is_free": mutant("STREAM-10", ("rules.streams", " + ITEM_OVERHEAD_BYTES for", " for")),
     "a_chunk_has_no_bound": mutant(
         "STREAM-10", ("rules.validation", '        check_size("chunk", chunk.data, bounds.MAX_CHUNK_BYTES)\n', "")
     ),
