@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import aiq
 from aiq.backends.sqlite import connection as connections
 from aiq.backends.sqlite.storage import SQLiteStorage, open_sqlite
 from aiq.errors import Corrupt, Misconfigured, ReadOnly, StorageFull, StorageMismatch, Unavailable
@@ -59,6 +60,8 @@ async def test_the_address_says_how_much_a_commit_waits_for(path: Path, setting:
     try:
         assert await set_pragma(storage, "synchronous") == (level,)
         assert await set_pragma(storage, "journal_mode") == ("wal",)
+        assert await set_pragma(storage, "fullfsync") == (1,)
+        assert await set_pragma(storage, "checkpoint_fullfsync") == (1,)
     finally:
         await storage.close()
 
@@ -180,9 +183,9 @@ async def test_a_file_that_is_deleted_while_it_is_open_takes_no_more_jobs(path: 
     await enqueue_one(storage, "before")
     remove(path)
 
-    with pytest.raises(Unavailable, match="deleted"):
+    with pytest.raises(Misconfigured, match="deleted"):
         await enqueue_one(storage, "lost")
-    with pytest.raises(Unavailable, match="deleted"):
+    with pytest.raises(Misconfigured, match="deleted"):
         await storage.count()
 
 
@@ -190,8 +193,20 @@ async def test_a_file_that_is_replaced_while_it_is_open_takes_no_more_jobs(path:
     shutil.copy(path, path.with_suffix(".copy"))
     path.with_suffix(".copy").replace(path)
 
-    with pytest.raises(Unavailable, match="replaced"):
+    with pytest.raises(Misconfigured, match="replaced"):
         await enqueue_one(storage, "lost")
+
+
+async def test_a_worker_ends_by_it_when_its_file_is_deleted(path: Path) -> None:
+    @aiq.task
+    async def deletes() -> None:
+        remove(path)
+
+    async with aiq.Queue(url_of(path)) as queue:
+        await queue.enqueue(deletes.job())
+        async with asyncio.timeout(10):
+            with pytest.raises(Misconfigured, match="deleted"):
+                await aiq.Worker(queue, tasks=[deletes]).run()
 
 
 async def test_a_file_that_another_keeps_locked_is_unavailable_after_our_own_patience(

@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 
 from aiq.backends.clock import Clock
 from aiq.backends.sqlite.address import Address
-from aiq.backends.sqlite.errors import is_busy, ours
+from aiq.backends.sqlite.errors import gone, is_busy, ours
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.watch import News
 from aiq.errors import Misconfigured, Unavailable
@@ -53,16 +53,21 @@ class Home:
             )
 
     def check_file(self) -> None:
-        """Refuse to write into a file that nobody can find any more."""
+        """Refuse to write into a file that nobody can find any more.
+
+        Trying again does not bring it back, so a worker must end by it, and not wait for ever.
+        """
         try:
             status = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise Misconfigured(gone(self.path)) from error
         except OSError as error:
-            raise Unavailable(f"{self.path} was moved or deleted while it was open ({error}).") from error
+            raise Unavailable(f"{self.path} cannot be looked at just now ({error}).") from error
         found = (status.st_dev, status.st_ino)
         if self.inode is None:
             self.inode = found
         elif found != self.inode:
-            raise Unavailable(f"{self.path} was replaced by another file while it was open. Open the storage again.")
+            raise Misconfigured(gone(self.path))
 
 
 def write(

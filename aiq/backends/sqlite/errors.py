@@ -22,6 +22,14 @@ def is_busy(error: sqlite3.Error) -> bool:
     return primary_code(error) in BUSY
 
 
+def gone(path: str) -> str:
+    """What is said of a file that is not there any more under its name."""
+    return (
+        f"{path} was moved, deleted or replaced while it was open. What is running here is lost to it. Start again, "
+        "once the right file is in its place."
+    )
+
+
 @contextmanager
 def ours(path: str) -> Iterator[None]:
     """Raise errors of aiq in place of SQLite's. `path` is the file, for the message."""
@@ -38,7 +46,7 @@ def _ours(error: sqlite3.Error, path: str) -> StorageError:
     if code == sqlite3.SQLITE_FULL:
         return StorageFull(f"{path} cannot grow: the disk is full. Free some space, and repeat the call.")
     if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_READONLY_DBMOVED:
-        return Unavailable(f"{path} was moved or deleted while it was open. Put it back, or open it again.")
+        return Misconfigured(gone(path))
     if code in _FORBIDDEN:
         return ReadOnly(f"{path} cannot be written ({error}). Check the permissions of the file and of its folder.")
     if code in _DAMAGED:

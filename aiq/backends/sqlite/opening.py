@@ -21,6 +21,9 @@ _SYNCHRONOUS: Final = {
     "extra": "PRAGMA synchronous = EXTRA",
 }
 _SETTINGS: Final = (
+    # Without these a disk under macOS may keep in a cache of its own what it was told to write. No effect elsewhere.
+    "PRAGMA fullfsync = ON",
+    "PRAGMA checkpoint_fullfsync = ON",
     # After a long reader has let go, the log shrinks again to this.
     "PRAGMA journal_size_limit = 67108864",
     "PRAGMA cache_size = -16384",
