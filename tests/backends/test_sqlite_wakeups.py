@@ -1,11 +1,14 @@
 """Wake-ups across processes. Two storages that are opened apart share nothing but the file, as two processes do."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,3 +161,24 @@ async def test_another_process_wakes_this_one(path: Path, here: SQLiteStorage) -
         await waiting
     assert time.monotonic() - ended < 5
     assert (await claim_one(here)).id == "job"
+
+
+async def test_a_look_that_fails_half_way_leaves_its_changes_to_the_next(path: Path, here: SQLiteStorage) -> None:
+    class Once(sqlite3.Connection):
+        failed = False
+
+        def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
+            if sql == watch.SQL["jobs"] and not self.failed:
+                self.failed = True
+                raise sqlite3.OperationalError("disk I/O error")
+            return super().execute(sql, *rest)
+
+    await enqueue_one(here)
+    news = watch.News()
+    mark = await news.wakeups.wait(["queue:default"], after=None, timeout_ms=0)
+    with closing(sqlite3.connect(path, factory=Once)) as connection:
+        with pytest.raises(sqlite3.OperationalError):
+            news.look(connection)
+        news.look(connection)
+
+    assert await news.wakeups.wait(["queue:default"], after=mark, timeout_ms=0) != mark

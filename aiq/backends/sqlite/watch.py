@@ -43,9 +43,11 @@ class News:
         """Tell of what others have committed since the last look."""
         with self.lock:
             (last,) = connection.execute(SQL["last"]).fetchone()
-            seen, self.seen = self.seen, last
-        rows = connection.execute(SQL["jobs"], {"seen": seen, "last": last}).fetchall() if last - seen <= _MANY else []
-        if len(rows) != last - seen:
+            span, many = {"seen": self.seen, "last": last}, last - self.seen
+            rows = connection.execute(SQL["jobs"], span).fetchall() if many <= _MANY else []
+            # Not before the rows are here: a look that fails leaves its changes to the next one.
+            self.seen = last
+        if len(rows) != many:
             # Too many to name, or something without a row, such as a queue that was resumed.
             self.wakeups.notify_all()
             return
