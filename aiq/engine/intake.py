@@ -11,6 +11,7 @@ from random import Random
 from typing import Protocol
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
+from aiq.engine import dropped
 from aiq.engine.exchanger import Exchanger
 from aiq.engine.leases import Held, Leases
 from aiq.engine.outbox import Answer, Entry, Outbox
@@ -170,7 +171,8 @@ class Intake:
         """Hand one answer to whom it concerns. Whether the lease is gone with it."""
         if entry.answer is not None:
             entry.run.answered(answer)
-            entry.answer.set_result(answer)
+            if not entry.withdrawn:
+                entry.answer.set_result(answer)
         if isinstance(answer, Settled):
             if answer.state is State.RUNNING:
                 return False
@@ -179,12 +181,15 @@ class Intake:
             self._outbox.put(entry.run, Died(JobError(type="TooLarge", message=str(answer), cause=Cause.RESULT)))
             return False
         elif entry.answer is None:
-            self._refused(entry.run, answer)
+            self._refused(entry.run, entry.settlement.outcome, answer)
         return True
 
-    def _refused(self, run: Run, lost: LeaseLost) -> None:
-        # A run that parked and then was told to stop settles twice, and the second time it owns nothing.
-        if not run.parked and run.lost_because is None:
+    def _refused(self, run: Run, outcome: Outcome, lost: LeaseLost) -> None:
+        if run.parked:
+            # One that was told to stop as it parked has nothing to say; any other has not heeded that it was unwound.
+            if run.why is None:
+                dropped.tell(run, outcome)
+        elif run.lost_because is None:
             self._tally.add("lost")
             _log.warning("An outcome was refused: %s", lost, extra=run.extra)
 

@@ -15,11 +15,19 @@ Answer: TypeAlias = Settled | LeaseLost | TooLarge
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One settlement. `answer` is set where a run waits for it in place; None is the last word of a run."""
+    """One settlement. `answer` is set where a run waits for it in place; None is the last word of a run.
+
+    An answer that is cancelled is not waited for any more: an entry that has not gone out yet is withdrawn by it.
+    """
 
     run: Run
     settlement: Settlement
     answer: "asyncio.Future[Answer] | None"
+
+    @property
+    def withdrawn(self) -> bool:
+        """Whether nobody wants it to be sent any more."""
+        return self.answer is not None and self.answer.cancelled()
 
 
 class Outbox:
@@ -37,6 +45,9 @@ class Outbox:
         batch: list[Entry] = []
         size = 0
         while self._entries and len(batch) < MAX_BATCH:
+            if self._entries[0].withdrawn:
+                self._entries.popleft()
+                continue
             outcome = self._entries[0].settlement.outcome
             if isinstance(outcome, Succeeded):
                 size += len(outcome.result)

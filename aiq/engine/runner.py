@@ -10,6 +10,7 @@ from typing import Any, assert_never
 import msgspec
 
 from aiq.context import Context
+from aiq.engine import dropped
 from aiq.engine.child import Request, outcome_of
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
@@ -52,6 +53,8 @@ class Runner:
             outcome = await self._flushed(run, outcome)
             run.close()
             # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
+            if run.parked and outcome is not None:
+                dropped.tell(run, outcome)
             self._finish(run, None if run.parked or run.lost_because else outcome)
         finally:
             run.close()
@@ -147,6 +150,7 @@ class Runner:
 
     def _raised(self, run: Run, error: BaseException) -> Outcome | None:
         if run.parked:
+            dropped.tell_raised(run, error)
             return None
         own = (leaf for leaf in leaves(error) if isinstance(leaf, LeaseLost) and leaf.job_id == run.lease.job_id)
         lost = next(own, None)
