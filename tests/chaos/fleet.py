@@ -87,6 +87,10 @@ class Fleet:
         await self.noted("up", pid=member.pid)
         return member
 
+    def is_up(self, member: Member) -> bool:
+        """Whether a worker process has begun to work; a cheaper look than into the notes."""
+        return (self.folder / f"up.{member.pid}").exists()
+
     async def revive_until(self, over: Callable[[], Awaitable[bool]], **options: object) -> int:
         """Keep one worker running, however often it is killed, until `over`; how often that was."""
         worker, deaths = self.launch(**options), 0

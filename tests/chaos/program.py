@@ -6,6 +6,7 @@ It notes when it is up, that is when it has asked the storage for jobs and hears
 import asyncio
 import json
 import logging
+import os
 import sys
 from typing import Any
 
@@ -15,6 +16,7 @@ from tests.chaos import notes, storm, tasks
 
 async def tell_when_up(worker: aiq.Worker) -> None:
     await notes.until(lambda: worker.statistics.exchanges > 0, "the first exchange")
+    (notes.place() / f"up.{os.getpid()}").touch()
     notes.write("up")
 
 

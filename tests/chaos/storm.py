@@ -149,7 +149,7 @@ def orders(jobs: int, rng: Random, mean_s: float) -> Iterator[Order]:
     while jobs:
         task = mix[number % len(mix)] if jobs > PARTS else work
         seconds = rng.uniform(0, 2 * mean_s)
-        result = EXPECTED.get(task.name, lambda plain: plain)(number)
+        result = EXPECTED[task.name](number) if task.name in EXPECTED else number
         yield Order(number, task.job(number, seconds).using(id=f"{task.name}-{number}"), result)
         jobs -= 1 + (PARTS if task is gather else 0)
         number += 1

@@ -25,7 +25,8 @@ SLOTS = 8
 WORK_S = 0.12
 """Of a job, on average: so that the storm lasts long enough for many kills."""
 BATCH = 40
-RECOVERED_S = LEASE_S + 5.0
+RECOVERED_S = LEASE_S + 2.0
+"""The rest of its lease, one sweep, and a busy machine."""
 
 
 @pytest.mark.faults
