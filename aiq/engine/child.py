@@ -5,8 +5,11 @@ read and its result written here, so that nothing has to be pickled, and large v
 """
 
 import importlib
+import multiprocessing
+import os
 import signal
-from multiprocessing.connection import Connection
+import threading
+from multiprocessing.connection import Connection, wait
 from random import Random, SystemRandom
 from typing import Any, Final, assert_never
 
@@ -17,6 +20,9 @@ from aiq.errors import PayloadInvalid
 from aiq.model import Cause, Died, Failure, JobError, Retried, Succeeded
 from aiq.rules.retry import job_error
 from aiq.task import Task
+
+ORPHANED: Final = 1
+"""The exit code of a process whose worker is no more; nobody is left to read it but the system."""
 
 
 class Request(msgspec.Struct, frozen=True):
@@ -45,6 +51,7 @@ def serve(pipe: Connection) -> None:
     """Answer requests until the worker closes the pipe, or dies."""
     # Ctrl-C reaches every process of a terminal. The worker decides what happens to this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_worker, name="aiq-orphan", daemon=True).start()
     rng = SystemRandom()
     while True:
         try:
@@ -52,6 +59,17 @@ def serve(pipe: Connection) -> None:
         except (EOFError, OSError):
             return
         pipe.send_bytes(_encode(_outcome(_REQUESTS.decode(data), rng)))
+
+
+def _end_with_worker() -> None:
+    """Wait until the worker's process is no more, and end this one at once: its job will run elsewhere.
+
+    The pipe tells only a process that reads from it. One that computes would go on beside the second run.
+    """
+    worker = multiprocessing.parent_process()
+    if worker is not None:
+        wait([worker.sentinel])
+        os._exit(ORPHANED)
 
 
 def outcome_of(reply: bytes) -> Succeeded | Retried | Died:

@@ -3,8 +3,13 @@
 import asyncio
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
+from collections.abc import Callable
 from contextvars import ContextVar
+from pathlib import Path
 
 import pytest
 
@@ -265,3 +270,60 @@ async def test_a_process_that_breaks_is_replaced() -> None:
         with pytest.raises(ProcessDied, match="exited with code 1"):
             await processes.call(b"no request")
     processes.close()
+
+
+ORPHANS = """
+import asyncio, pathlib, sys
+import aiq
+
+@aiq.task(kind="process")
+def spins(note: str) -> None:
+    import os
+    path = pathlib.Path(note)
+    path.with_suffix(".new").write_text(str(os.getpid()))
+    path.with_suffix(".new").rename(path)
+    while True:
+        pass
+
+async def main() -> None:
+    async with aiq.Queue("memory://") as queue:
+        await queue.enqueue(spins.job(sys.argv[1]))
+        await aiq.Worker(queue, tasks=[spins], processes=1).run()
+
+if __name__ == "__main__":
+    asyncio.run(main())
+"""
+
+
+def looked_for(what: Callable[[], bool]) -> bool:
+    """Whether something comes true within 20 s; processes of their own have no virtual time."""
+    end = time.monotonic() + 20
+    while not (true := what()) and time.monotonic() < end:
+        threading.Event().wait(0.01)
+    return true
+
+
+def computes(pid: int) -> bool:
+    """Whether a process is there, and no mere entry of one that has ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_handler_in_a_process_ends_when_its_worker_is_killed(tmp_path: Path) -> None:
+    program, note = tmp_path / "orphans.py", tmp_path / "pid"
+    program.write_text(ORPHANS)
+    worker = subprocess.Popen([sys.executable, str(program), str(note)])
+    try:
+        assert looked_for(note.exists)
+        child = int(note.read_text())
+        assert computes(child)
+    finally:
+        worker.kill()
+        worker.wait()
+
+    ended = looked_for(lambda: not computes(child))
+    if not ended:
+        os.kill(child, signal.SIGKILL)
+    assert ended
