@@ -51,6 +51,8 @@ class Worker:
     task's own, else to the line that the worker was made for: `queue.name`, or "default" for a URL. `def` tasks run
     in at most `threads` threads of their own, tasks of kind "process" in at most `processes` processes.
 
+    An error that leaves `async with` stops it without grace.
+
     When it stops, it claims no more, lets handlers finish for `grace` (30 s), then cancels them and gives their
     jobs back without counting an attempt. A handler that does not end within `cancel_grace` (10 s) after it was
     cancelled is reported as stuck, and its job is left to other workers. A job whose task is not known here is
@@ -129,6 +131,9 @@ class Worker:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
+        # The program is in trouble, or cancelled: it must hear of that now, and not after the grace.
+        if error is not None and self._engine is not None:
+            self._engine.hurry()
         await self.stop()
 
     async def stop(self) -> None:

@@ -132,6 +132,24 @@ async def test_cancelling_a_program_that_holds_a_worker_gives_back_what_runs(que
     assert await job.state() is aiq.State.READY
 
 
+async def test_an_error_in_a_program_that_holds_a_worker_is_not_kept_back_for_the_grace(queue: aiq.Queue) -> None:
+    started = asyncio.Event()
+    blocks = blocker(started)
+    job = await queue.enqueue(blocks.job())
+
+    async def program() -> None:
+        async with asyncio.timeout(20), aiq.Worker(queue, tasks=[blocks], grace=600):
+            await started.wait()
+            raise LookupError("of the program")
+
+    with pytest.raises(LookupError, match="of the program"):
+        await program()
+
+    [record] = await queue.storage.get([job.id])
+    assert record is not None
+    assert (record.state, record.failures) == (aiq.State.READY, 0)
+
+
 async def test_a_signal_lets_running_jobs_finish_and_ends_run(queue: aiq.Queue) -> None:
     started, gate = asyncio.Event(), asyncio.Event()
 
