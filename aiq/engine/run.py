@@ -17,7 +17,9 @@ from aiq.engine.timing import BootClock, patiently
 from aiq.engine.unserved import Unserved
 from aiq.errors import LeaseLost, LostReason, TooLarge
 from aiq.model import (
+    Cancelled,
     ChunkKind,
+    Died,
     JobRecord,
     JobSpec,
     Outcome,
@@ -26,6 +28,7 @@ from aiq.model import (
     Settlement,
     State,
     Step,
+    Succeeded,
 )
 from aiq.rules.batches import batches
 from aiq.storage import Storage
@@ -68,6 +71,7 @@ class Run:
 
     __slots__ = (
         "_emitter",
+        "_over_because",
         "_parking",
         "_settlements",
         "desk",
@@ -98,6 +102,7 @@ class Run:
         self.started = False
         self.parked = False
         self.over = False
+        self._over_because = LostReason.TAKEN
         self._emitter: Emitter | None = None
         self._parking = 0
         self._settlements = 0
@@ -147,7 +152,7 @@ class Run:
         if self.lost_because is not None:
             raise LeaseLost(self.lease.job_id, self.lost_because)
         if self.over or self.parked:
-            raise LeaseLost(self.lease.job_id, LostReason.TAKEN)
+            raise LeaseLost(self.lease.job_id, self._over_because)
 
     def require_live(self) -> None:
         """Raise LeaseLost when this run may start nothing new, though it may still settle."""
@@ -242,9 +247,10 @@ class Run:
         self._settlements += 1
         return Settlement(self.lease, str(self._settlements), outcome)
 
-    def close(self) -> None:
-        """The handler is over; whatever it left running can do nothing more."""
-        self.over = True
+    def close(self, outcome: Outcome | None = None) -> None:
+        """The handler is over; whatever it left running can do nothing more, and hears why by the outcome."""
+        if not self.over:
+            self.over, self._over_because = True, _over_because(outcome)
         if self._emitter is not None:
             self._emitter.close()
 
@@ -269,3 +275,14 @@ class Run:
             if lost.job_id == self.lease.job_id:
                 self.lost(lost.reason)
             raise
+
+
+def _over_because(outcome: Outcome | None) -> LostReason:
+    """Why a run that has ended with this outcome owns its job no more."""
+    match outcome:
+        case Succeeded() | Died():
+            return LostReason.TERMINAL
+        case Cancelled():
+            return LostReason.CANCELLED
+        case _:
+            return LostReason.TAKEN

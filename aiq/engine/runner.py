@@ -51,7 +51,7 @@ class Runner:
         try:
             outcome = await self._outcome(run)
             outcome = await self._flushed(run, outcome)
-            run.close()
+            run.close(None if run.parked or run.lost_because else outcome)
             # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
             if run.parked and outcome is not None:
                 dropped.tell(run, outcome)

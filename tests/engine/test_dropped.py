@@ -7,6 +7,7 @@ import pytest
 
 import aiq
 from aiq.context import Parked
+from aiq.errors import LostReason
 from aiq.model import State
 from aiq.testing import Delay
 from tests.engine.handlers import APPROVAL, double, last_error
@@ -182,3 +183,40 @@ async def test_branches_that_are_unwound_because_one_of_them_waits_are_nothing_t
     await worker.stop()
 
     assert warned(caplog, job) == []
+
+
+@virtually
+@pytest.mark.parametrize(
+    ("raised", "state", "reason"),
+    [
+        (None, State.SUCCEEDED, LostReason.TERMINAL),
+        (aiq.Fatal("no use"), State.DEAD, LostReason.TERMINAL),
+        (OSError("again"), State.SCHEDULED, LostReason.TAKEN),
+    ],
+)
+async def test_what_a_handler_leaves_running_hears_how_its_run_has_ended(
+    world: World, raised: Exception | None, state: State, reason: LostReason
+) -> None:
+    heard: asyncio.Future[aiq.LeaseLost] = asyncio.get_running_loop().create_future()
+
+    @aiq.task(retry=aiq.Retry(first_delay=10_000, max_delay=10_000))
+    async def leaves(ctx: aiq.Context) -> None:
+        async def late() -> None:
+            await asyncio.sleep(1)
+            try:
+                await ctx.emit("late")
+            except aiq.LeaseLost as lost:
+                heard.set_result(lost)
+
+        left.append(asyncio.create_task(late()))
+        if raised is not None:
+            raise raised
+
+    left: list[asyncio.Task[None]] = []
+    [job] = await world.enqueue(leaves.job())
+    worker = await world.start(leaves)
+    await world.until(job, state)
+    lost = await heard
+    await worker.stop()
+
+    assert lost.reason is reason
