@@ -18,6 +18,7 @@ from typing import Final, TypeAlias, assert_never
 
 from aiq.bounds import MAX_BATCH
 from aiq.engine.leases import Held, Leases
+from aiq.engine.outage import Outage
 from aiq.engine.timing import BootClock
 from aiq.errors import LeaseLost, LostReason, StorageError
 from aiq.model import Renewed
@@ -103,7 +104,7 @@ class Keeper:
         self._woken = asyncio.Event()
         self._stopping = False
         self._warned = False
-        self._troubled = False
+        self._outage = Outage(_log, "Leases could not be renewed", "Leases are renewed again", clock=clock)
 
     def needs_waking(self, lease_ms: int) -> bool:
         """Whether the next round is too far away for a lease of this length. Any thread may ask."""
@@ -138,9 +139,9 @@ class Keeper:
             async with asyncio.timeout(max(self._interval_ms(), MIN_PATIENCE_MS) / 1000):
                 for start in range(0, len(due), MAX_BATCH):
                     await self._renew(due[start : start + MAX_BATCH])
-            self._troubled = False
+            self._outage.over()
         except (StorageError, TimeoutError) as error:
-            self._tell_trouble(error)
+            self._outage.failed(error)
         self._end_the_silent(held)
 
     async def _safe_round(self) -> None:
@@ -203,12 +204,6 @@ class Keeper:
             self._post(message)
         except RuntimeError:
             _log.debug("The worker's loop is closed; nobody is left to hear of a lease.")
-
-    def _tell_trouble(self, error: Exception) -> None:
-        # Once per outage, not once per round.
-        if not self._troubled:
-            self._troubled = True
-            _log.warning("Leases could not be renewed (%s: %s); trying on.", type(error).__name__, error)
 
     def _warn_if_blocked(self, blocked_ms: int, held: Sequence[Held]) -> None:
         shortest_ms = min(one.lease_ms for one in held)

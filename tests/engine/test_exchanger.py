@@ -1,6 +1,7 @@
 """An exchange that is repeated until it is answered."""
 
 import asyncio
+import re
 from collections.abc import Sequence
 from random import Random
 
@@ -122,6 +123,26 @@ async def test_an_outage_is_said_once_and_its_end_too(world: World, caplog: pyte
     await exchanger(world, Scripted(*[Unavailable("away")] * 9)).send((), CLAIM)
 
     assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+
+
+@virtually
+async def test_an_outage_of_minutes_is_told_again_once_a_minute_with_its_length(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    back_ms = world.clock() + 200_000
+
+    class Away:
+        async def exchange(self, *_: object) -> Exchanged:
+            if world.clock() < back_ms:
+                raise Unavailable("away")
+            return Exchanged((), (), None)
+
+    await exchanger(world, Away()).send((), CLAIM)
+
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 4 + ["INFO"]
+    seconds = [int(re.findall(r"(\d+) s\b", record.getMessage())[0]) for record in caplog.records[1:]]
+    assert all(0 <= told - due <= 15 for told, due in zip(seconds, (60, 120, 180, 200), strict=True))
 
 
 @virtually
