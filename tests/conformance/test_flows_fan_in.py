@@ -1,11 +1,9 @@
 """Chapter 5, fan-in: each end counts once, and whoever waits moves once."""
 
-import time
-
 import pytest
 
 from aiq import bounds
-from aiq.model import JobRecord, Outcome, Settlement, State, StepKind, Waiting
+from aiq.model import JobRecord, Outcome, State, StepKind, Waiting
 from aiq.storage import Storage, settle
 from aiq.testing.actions import (
     BAD,
@@ -163,28 +161,6 @@ async def fan_out_widely(storage: Storage, name: str, width: int) -> None:
         names = [f"{name} {m}" for m in range(n, n + bounds.MAX_BATCH)]
         await spawn(storage, parent, *names, queue=f"{name}-children")
     await end(storage, parent, Waiting("children", width))
-
-
-@clause("FAN-7")
-async def test_the_end_of_a_child_costs_no_more_among_many_siblings_than_among_few(storage: Storage) -> None:
-    await fan_out_widely(storage, "narrow", 4 * bounds.MAX_BATCH)
-    await fan_out_widely(storage, "wide", 32 * bounds.MAX_BATCH)
-
-    seconds: dict[str, list[float]] = {"narrow": [], "wide": []}
-    for _ in range(4):
-        for name, took in seconds.items():
-            took.append(await time_to_end_a_batch(storage, f"{name}-children"))
-
-    # Of each the best, so that what else the machine does is not counted.
-    assert min(seconds["wide"]) < 2 * min(seconds["narrow"])
-
-
-async def time_to_end_a_batch(storage: Storage, queue: str) -> float:
-    runs = await claim_some(storage, bounds.MAX_BATCH, queue)
-    settlements = [Settlement(run.lease, "1", GOOD) for run in runs]
-    began = time.perf_counter()
-    await storage.exchange(settlements)
-    return time.perf_counter() - began
 
 
 @clause("FAN-2", "FAN-1")

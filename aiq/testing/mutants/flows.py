@@ -196,14 +196,6 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_child_that_is_cancelled_leaves_its_parent_waiting": mutant(
         "FAN-6", ("cancel", 'return end(tx, "T14", record,', 'return move(tx, "T14", record,')
     ),
-    "a_child_that_ends_counts_its_siblings": mutant(
-        "FAN-7",
-        (
-            "fan_in",
-            "    edge.done_order = wait.succeeded + wait.failed\n",
-            "    edge.done_order = sum(e.done_order is not None for e in tx.tables.edges_in[place].values()) + 1\n",
-        ),
-    ),
     "a_death_upstream_strikes_a_job_that_has_ended": mutant(
         "FLOW-3", ("outbox", "    if record.state is not State.WAITING:\n        return 0\n", "")
     ),
