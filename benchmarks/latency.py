@@ -20,7 +20,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
 import aiq
-from benchmarks.throughput import loop_factory, remove
+from benchmarks.throughput import loop_factory, refuse_existing, remove
 
 GAPS_S = (0.005, 0.1)
 WARM_UP = 20
@@ -135,7 +135,7 @@ async def run(arguments: argparse.Namespace) -> dict[str, Latency | Idle]:
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file is removed before each part")
+    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
     parser.add_argument("--jobs", type=int, default=300)
     parser.add_argument("--idle-seconds", type=float, default=10.0)
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
@@ -147,6 +147,7 @@ def main() -> None:
         if arguments.serve or arguments.idle is not None:
             runner.run(serve(arguments.url, arguments.idle))
             return
+        refuse_existing(parser, arguments.url)
         answers = {name: asdict(answer) for name, answer in runner.run(run(arguments)).items()}
     report = {"url": arguments.url, "jobs": arguments.jobs, "python": sys.version.split()[0], "answers": answers}
     if arguments.json:
