@@ -111,8 +111,8 @@ class Worker:
             Misconfigured, Unavailable: the storage could not be opened.
             StorageError: later, when the storage is beyond repair. An outage is waited for instead.
         """
-        await self._begin(until_idle=False)
         with self._signals(wanted=handle_signals):
+            await self._begin(until_idle=False)
             await self._until_over()
 
     async def run_until_idle(self) -> Statistics:
@@ -216,8 +216,9 @@ class Worker:
 
     def _signalled(self, number: int) -> None:
         if self._engine is None:
-            return
-        if self._engine.stopping:
+            # It is starting; there is nothing to finish yet.
+            self._unwanted = True
+        elif self._engine.stopping:
             _log.warning("%s again: giving back at once what still runs.", signal.Signals(number).name)
             self._engine.hurry()
         else:

@@ -171,6 +171,20 @@ async def test_a_signal_lets_running_jobs_finish_and_ends_run(queue: aiq.Queue) 
     assert await later.state() is aiq.State.READY
 
 
+async def test_a_signal_that_comes_while_a_worker_starts_ends_it_in_order(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with aiq.Queue(url) as queue:
+        job = await queue.enqueue(double.job(1))
+        running = asyncio.create_task(aiq.Worker(url, tasks=[double]).run())
+        await asyncio.sleep(0)
+        assert not running.done()
+
+        os.kill(os.getpid(), signal.SIGTERM)
+        await running
+
+        assert await job.state() is aiq.State.READY
+
+
 async def test_a_second_signal_gives_back_at_once(queue: aiq.Queue) -> None:
     started = asyncio.Event()
     blocks = blocker(started)
