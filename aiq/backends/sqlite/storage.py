@@ -177,7 +177,7 @@ class SQLiteStorage:
         return await self._read(read, job_id, after, limit)
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
-        """See `aiq.storage.Wakeups`. A change by another process is seen within 30 ms."""
+        """See `aiq.storage.Wakeups`. A change by another process is seen within 35 ms."""
         self._check_usable()
         check_count("list of topics", len(topics), MAX_BATCH)
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)

@@ -18,7 +18,7 @@ from aiq.storage import job_topic, queue_topic, stream_topic
 
 SQL: Final = load("watch")
 
-LOOK_S: Final = 0.03
+LOOK_S: Final = 0.035
 """A look costs little, but waking a loop that is at rest does: more often, and an idle worker uses 1 % of a core."""
 _MANY: Final = 1_000
 """Changes between two looks from which on everybody is woken: to name them all would keep the loop too long."""
