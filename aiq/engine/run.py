@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from random import Random
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from aiq.bounds import MAX_PAGE
 from aiq.context import Parked
@@ -34,6 +34,9 @@ from aiq.rules.batches import batches
 from aiq.storage import Storage
 
 _T = TypeVar("_T")
+
+JOBS_AT_ONCE: Final = 32
+"""Jobs that a run reads in one call: each may weigh a payload and a result, and a full page of them 300 MiB."""
 
 
 class Stop(StrEnum):
@@ -221,10 +224,10 @@ class Run:
         self.desk.unserved.look(specs, self.extra)
 
     async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
-        """Read jobs, a page at a time, in the order asked."""
+        """Read jobs, a few at a time, in the order asked."""
         found: list[JobRecord | None] = []
-        for start in range(0, len(job_ids), MAX_PAGE):
-            found += await self._patiently(partial(self.desk.storage.get, job_ids[start : start + MAX_PAGE]))
+        for start in range(0, len(job_ids), JOBS_AT_ONCE):
+            found += await self._patiently(partial(self.desk.storage.get, job_ids[start : start + JOBS_AT_ONCE]))
         return found
 
     async def emit(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
