@@ -248,7 +248,7 @@ def _raise_unless_succeeded(record: JobRecord) -> None:
     if record.state is State.CANCELLED:
         raise JobCancelled(record.id)
     if record.state is State.DEAD:
-        last = record.errors[-1] if record.errors else None
+        last = record.last_error
         raise JobDead(record.id, record.cause or "unknown", f"{last.type}: {last.message}" if last else "")
 
 

@@ -91,13 +91,11 @@ def result_of(job: "NewJob[R]", record: JobRecord) -> R | Failure:
     """What a child returned, or how it ended badly."""
     if record.state is State.SUCCEEDED:
         return job.task.decode_result(record.result or b"null")
-    error = record.errors[-1] if record.errors else None
-    return Failure(record.id, record.state, error.type if error else "", error.message if error else "")
+    return Failure.of(record)
 
 
 def _error_text(record: JobRecord | None) -> str:
     if record is None:
         return "it is not stored"
-    if not record.errors:
-        return f"it is {record.state}"
-    return f"{record.errors[-1].type}: {record.errors[-1].message}"
+    error = record.last_error
+    return f"{error.type}: {error.message}" if error else f"it is {record.state}"

@@ -132,12 +132,10 @@ class Runner:
         for job_id, record in zip(ids, await run.jobs(ids), strict=True):
             if record is None:
                 raise ResultGone(job_id)
-            error = record.errors[-1] if record.errors else None
-            outputs[job_id] = (
-                record.result or b"null"
-                if record.state is State.SUCCEEDED
-                else Failure(job_id, record.state, error.type if error else "", error.message if error else "")
-            )
+            if record.state is State.SUCCEEDED:
+                outputs[job_id] = record.result or b"null"
+            else:
+                outputs[job_id] = Failure.of(record)
         return outputs
 
     def _timer(self, run: Run) -> asyncio.TimerHandle | None:

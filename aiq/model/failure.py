@@ -1,8 +1,9 @@
 """A job that ended badly, as a value."""
 
 from dataclasses import dataclass
+from typing import Self
 
-from aiq.model.job import State
+from aiq.model.job import JobRecord, State
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +18,9 @@ class Failure:
     state: State
     type: str = ""
     message: str = ""
+
+    @classmethod
+    def of(cls, record: JobRecord) -> Self:
+        """What stands in the place of this job's result."""
+        error = record.last_error
+        return cls(record.id, record.state, error.type, error.message) if error else cls(record.id, record.state)

@@ -170,6 +170,11 @@ class JobRecord(JobSpec):
         return self.failures if self.state is State.DEAD else self.failures + 1
 
     @property
+    def last_error(self) -> JobError | None:
+        """The newest of the errors that are kept."""
+        return self.errors[-1] if self.errors else None
+
+    @property
     def lease(self) -> Lease:
         """The lease under which the job runs.
 
