@@ -50,6 +50,31 @@ MAX_LIMITS: Final = 16
 MAX_OPTION_BYTES: Final = 16 * 1024
 """An estimate, and a budget, as stored with a job."""
 
+MAX_AMOUNT: Final = 10**12
+"""Tokens of one call, and of a limit in its period: so that a thousand of them times a thousand stay below 2^53."""
+MAX_MONEY: Final = 10**15
+"""Micro-dollars of a budget, and of a price for a million tokens: a billion dollars."""
+MAX_LEVEL: Final = 2**53 - 1
+"""The largest number that every store keeps exactly; a limit whose bucket would pass half of it is refused."""
+MAX_PERIOD_MS: Final = 31 * 24 * 3_600_000
+"""The period of a limit, its burst and its ramp."""
+MAX_CONCURRENCY: Final = 1_000_000
+MAX_CHAIN: Final = 8
+"""Budgets that one job draws from: its own, those it inherits, its tenant's, and their parents."""
+MAX_CATEGORIES: Final = 32
+"""Categories in one usage, and weights or caps by category in one limit or budget."""
+MAX_WEIGHT: Final = 1_000_000
+"""A weight per mille: a thousand times a token, or a thousand times a tenant's share."""
+MAX_OPEN_CALLS: Final = 256
+"""Calls that one run has open, or waiting, at once."""
+MAX_REFUSED: Final = 64
+"""Candidates that one claim may find too large for what is left, before it parks the pool."""
+DEFAULT_BURST_MS: Final = 30_000
+DEFAULT_MAX_DEFERRAL_MS: Final = 3_600_000
+"""How long a job may be given back by rate limits alone before it is dead."""
+RESERVATION_KEPT_MS: Final = 24 * 3_600_000
+"""How long a closed reservation is kept, for a late report that corrects it."""
+
 MIN_LEASE_MS: Final = 10
 MAX_LEASE_MS: Final = 24 * 3_600_000
 MAX_DELAY_MS: Final = 366 * 24 * 3_600_000

@@ -5,7 +5,10 @@ AiqError
 │   ├── InvalidName               a name outside the alphabet, or no name for a step
 │   ├── TooLarge                  over a named bound of aiq.bounds
 │   ├── PayloadInvalid            arguments do not fit the task's annotations
-│   └── FlowInvalid               a cycle, or a node of another flow
+│   ├── FlowInvalid               a cycle, or a node of another flow
+│   ├── UnknownLimit              a limit of this name is not stored
+│   ├── NeverFits                 a job needs more than its limit can ever give
+│   └── PriceUnknown              a budget counts money, and the model has no price
 ├── UnknownTask                   no task of this name here
 ├── StorageError                  what a storage answers
 │   ├── Unavailable               try again; `outcome_unknown` says whether it may have happened
@@ -16,6 +19,7 @@ AiqError
 │   ├── Corrupt                   what was stored cannot be read back
 │   ├── NotFound                  no such job
 │   ├── Conflict                  it stands in a state, or with a content, that forbids this
+│   ├── QueueFull                 the queue holds as many jobs as it may
 │   └── PartlyEnqueued            enqueue_many stored some batches and failed at one
 ├── LeaseLost                     the caller no longer owns the job; nothing was changed
 ├── JobFailed                     what a handle raises for a job that did not succeed
@@ -29,6 +33,9 @@ AiqError
     ├── WaitTimeout (TimeoutError)
     ├── DuplicateStep             one step name is in use twice at once
     ├── StepChanged               a remembered step is called with other arguments
+    ├── RateLimited               a provider answered 429: the job comes back, no attempt is counted
+    ├── QuotaExhausted            a provider's quota is used up: the job takes another route, or is held
+    ├── BudgetExceeded            a budget cannot hold a call, and fails the job
     └── ResultInvalid             the return value does not fit its annotation
 """
 
@@ -80,6 +87,32 @@ class PayloadInvalid(InvalidInput):
 
 class FlowInvalid(InvalidInput):
     """A flow has a cycle, or uses the output of a node that is not in it; nothing was stored."""
+
+
+class NeverFits(InvalidInput):
+    """A job needs more than one of its limits can ever give; it would wait for ever."""
+
+
+class UnknownLimit(InvalidInput):
+    """A job names a limit that is not stored."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        close = get_close_matches(name, names, n=1)
+        meant = f' Did you mean "{close[0]}"?' if close else f" Known: {', '.join(names) or 'none'}."
+        super().__init__(f'No limit "{name}" is stored.{meant} Store it with `queue.admin.put_limit(Limit(...))`.')
+        self.name, self.known = name, names
+
+
+class PriceUnknown(InvalidInput):
+    """A budget in money binds a job, and the model that it calls has no price, so nobody can tell what it costs."""
+
+    def __init__(self, model: str, budget: str) -> None:
+        super().__init__(
+            f'Model "{model}" has no price, and budget "{budget}" counts money. Store one with '
+            f'`queue.admin.put_prices([Price("{model}", "input", "2.50"), Price("{model}", "output", "10")])`.'
+        )
+        self.model, self.budget = model, budget
 
 
 class UnknownTask(AiqError):
@@ -143,6 +176,17 @@ class Conflict(StorageError):
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class QueueFull(StorageError):
+    """As many jobs stand ready in a queue as its `max_ready` allows; nothing was stored."""
+
+    def __init__(self, queue: str, ready: int, bound: int) -> None:
+        super().__init__(
+            f'Queue "{queue}" holds {ready:,} jobs that have not started, and at most {bound:,} are allowed. '
+            "Wait for room with enqueue(job, wait=30), or raise it with `queue.admin.configure`."
+        )
+        self.queue, self.ready, self.bound = queue, ready, bound
 
 
 class PartlyEnqueued(StorageError):
@@ -256,6 +300,33 @@ class StepChanged(RunError):
             "and keep its arguments the same from run to run."
         )
         self.key = key
+
+
+class RateLimited(RunError):
+    """A provider answered 429. The job is given back, no attempt is counted, and its limits pause for everybody.
+
+    `retry_after` is in seconds, None if the provider named no time; `limits` are the names of those that pause,
+    empty for all of the job's. Raise it in a handler, or `raise call.throttled(...)` inside `ctx.call`.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float | None = None, limits: Iterable[str] = ()) -> None:
+        super().__init__(message or "The provider answered that it is over its rate limit.")
+        self.retry_after, self.limits = retry_after, tuple(limits)
+
+
+class QuotaExhausted(RunError):
+    """A provider says that a quota or a spending limit is used up, which no waiting of seconds mends.
+
+    The job takes its next route; without one it is held until `queue.unhold`.
+    """
+
+
+class BudgetExceeded(RunError):
+    """A budget cannot hold what a call needs, and says that the job is to fail."""
+
+    def __init__(self, budget: str, text: str) -> None:
+        super().__init__(text)
+        self.budget = budget
 
 
 class ResultInvalid(RunError):

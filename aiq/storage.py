@@ -23,7 +23,12 @@ from typing import Protocol, Self
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
+    Acquired,
+    Amounts,
     Appended,
+    BudgetSpec,
+    BudgetStatus,
+    CallRequest,
     CancelAnswer,
     Capability,
     ClaimRequest,
@@ -34,18 +39,29 @@ from aiq.model import (
     JobRecord,
     JobSpec,
     Lease,
+    LimitSpec,
+    LimitStatus,
     NewChunk,
     Outcome,
     Page,
+    PriceRow,
+    QueueSettings,
+    QueueStatus,
     Renewed,
+    Report,
+    Reported,
     Saved,
     Sent,
     Settled,
     Settlement,
     Step,
     StreamPage,
+    Throttle,
     Upkept,
+    UsageFilter,
+    UsagePage,
     Violation,
+    Why,
 )
 
 
@@ -64,6 +80,10 @@ class Jobs(Protocol):
             Conflict("parent"): an id to be spawned is stored, and not as a child of this wait.
             NotFound: a dependency is not stored.
             LeaseLost: the parent's run is over, or its lease has expired.
+            QueueFull: a queue with a `max_ready` has no room for all of them. Children are not counted against it.
+            UnknownLimit, NeverFits, PriceUnknown: a job names a limit that is not stored, declares to need more than
+                one can give, or has a declared model without a price and a budget in money.
+            NotFound: a budget it draws from is not stored.
             InvalidInput: a bound, a name or a duration is out of range.
         Spec: ENQ-1, ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, ENQ-7, ENQ-8, FLOW-8, FAN-5, LEASE-6
         """
@@ -74,8 +94,9 @@ class Jobs(Protocol):
 
         Settlements come first, in order, each with its fan-in, stream marker and event; a refused one is a
         value in its place. The claim then promotes what is due and revokes what has expired (MAX_SWEEP
-        each), and leases for each wanted queue up to `count` ready jobs by (band, lane, position), queues
-        in the order asked; a paused queue gives none. Nothing to do writes nothing.
+        each), and leases for each wanted queue up to `count` ready jobs in the order of chapter 12, queues in
+        the order asked; a paused queue gives none. What a job needs of its limits and budgets is reserved in the same
+        step, all of it or none. Nothing to do writes nothing.
 
         Spec: STATE-6, STORE-5, LEASE-1, LEASE-5, chapters 1 to 3, 5 and 7
         """
@@ -102,6 +123,35 @@ class Jobs(Protocol):
         """
         ...
 
+    async def hold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """Keep ready jobs from being claimed until `unhold` (T21); one that is held already stays so.
+
+        The records are as the call left them, None where an id is not stored.
+
+        Raises:
+            Conflict("state"): one of them is neither ready nor held; none was changed.
+        Spec: HOLD-1, HOLD-2
+        """
+        ...
+
+    async def unhold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """Make held jobs ready (T22), whatever they are held for, in the order given; their routes are open again.
+
+        One that is not held is left alone. A budget without room holds its job again at the next claim.
+
+        Spec: HOLD-3
+        """
+        ...
+
+    async def explain(self, job_id: str) -> Why:
+        """Name the one gate that a job waits for. Reads only.
+
+        Raises:
+            NotFound: no such job.
+        Spec: WHY-1
+        """
+        ...
+
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """Read jobs whole, with payload, result and errors; None where an id is not stored."""
         ...
@@ -122,7 +172,9 @@ class Upkeep(Protocol):
         """Do a bounded amount of what is due, at most `limit` of each kind, oldest first.
 
         Promotes due jobs (T2), revokes expired leases (T9), ends timed-out waits (T13), ends running jobs
-        that did not heed a cancel within CANCEL_GRACE_MS (T16), and applies the outbox of wide fan-ins.
+        that did not heed a cancel within CANCEL_GRACE_MS (T16), applies the outbox of wide fan-ins, gives jobs whose
+        patience with a route is over their next one (T19), makes held jobs ready whose budget has begun a new
+        window (T22), and forgets reservations that nobody corrects any more.
         Safe to run anywhere at the same time. A row that cannot be handled does not stop the others.
 
         Spec: TIME-4, LIVE-2, FAN-8, CANCEL-5, SIG-8
@@ -135,6 +187,23 @@ class Upkeep(Protocol):
 
     async def resume(self, queue: str) -> None:
         """Undo `pause`, at once. Spec: STORE-4"""
+        ...
+
+    async def configure(self, queue: str, settings: QueueSettings) -> QueueStatus:
+        """Set what bounds a queue, in the place of what was set before. Jobs that stand or run are left alone.
+
+        Raises:
+            InvalidInput: a number is out of range.
+        Spec: QUEUE-1, QUEUE-2
+        """
+        ...
+
+    async def get_queue(self, queue: str) -> QueueStatus:
+        """Read what bounds a queue, and how it stands."""
+        ...
+
+    async def weigh(self, tenant: str, weight: int) -> None:
+        """Give a tenant a share of `weight` per mille of the usual one, from its next job on. Spec: FAIR-5"""
         ...
 
     async def audit(self, limit: int = MAX_PAGE) -> list[Violation]:
@@ -210,6 +279,94 @@ class Streams(Protocol):
         ...
 
 
+class Limits(Protocol):
+    """Rates and concurrencies, shared by all queues of a storage. Spec: chapter 10."""
+
+    async def put_limits(self, limits: Sequence[LimitSpec], *, absent_only: bool = False) -> list[LimitSpec]:
+        """Store limits by name, and answer with what stands now. What is left of each goes with the change, at most
+        its new burst. With `absent_only` one that is stored stays as it is.
+
+        Raises:
+            Conflict("by"): a stored limit would change its `by`; make one of another name.
+            InvalidInput: a number is out of range, or the limit bounds nothing.
+        Spec: LIMIT-1, LIMIT-2, LIMIT-3
+        """
+        ...
+
+    async def get_limits(
+        self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> list[LimitStatus]:
+        """Read limits with what is left of them: those named (what is not stored is left out), or all in the order of
+        their names, those after `after`. One with a `by` is told once, without amounts, or as many as fit of its parts."""
+        ...
+
+    async def acquire(self, calls: Sequence[CallRequest]) -> list[Acquired]:
+        """Reserve for calls of running jobs, each wholly or not at all; a call that must wait stands in line.
+
+        The first call of a run on its job's limits adopts what the claim reserved. Spec: CALL-1 to CALL-8
+        """
+        ...
+
+    async def report(self, reports: Sequence[Report]) -> list[Reported | LeaseLost]:
+        """Say what calls have used, so far or in the end. Each unit is counted once, whatever is repeated.
+
+        A run that lost its job may still report a call that it had reserved: that corrects the ledger, and never
+        the job. Spec: USAGE-1 to USAGE-6, LEASE-1
+        """
+        ...
+
+    async def throttled(self, throttles: Sequence[Throttle]) -> None:
+        """Pause limits after a 429, for everybody, and slow them down. Unknown names are left out. Spec: LIMIT-10"""
+        ...
+
+
+class Budgets(Protocol):
+    """Ceilings on tokens and money, prices, and what was used. Spec: chapters 11 and 13."""
+
+    async def put_budgets(self, budgets: Sequence[BudgetSpec], *, absent_only: bool = False) -> list[BudgetSpec]:
+        """Store budgets by id, and answer with what stands now. What was spent stays; more room wakes held jobs.
+
+        Raises:
+            NotFound: a parent is not stored.
+            Conflict("parent"): a budget would be its own ancestor, or a chain longer than MAX_CHAIN.
+            InvalidInput: a number is out of range.
+        Spec: BUDGET-1, BUDGET-2, BUDGET-9
+        """
+        ...
+
+    async def get_budgets(
+        self, ids: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> list[BudgetStatus]:
+        """Read budgets as they stand now: those named (what is not stored is left out), or all by id after `after`."""
+        ...
+
+    async def grant(self, budget_id: str, grant_id: str, amounts: Amounts) -> BudgetStatus:
+        """Add to the caps of a budget, in its present window, and wake what it can hold now, in the order it was held.
+
+        A repeat of `grant_id` changes nothing.
+
+        Raises:
+            NotFound: no such budget.
+        Spec: BUDGET-10, HOLD-4
+        """
+        ...
+
+    async def put_prices(self, prices: Sequence[PriceRow], *, absent_only: bool = False) -> None:
+        """Store prices by (model, category, from_ms). With `absent_only` a model that has any price is left alone.
+
+        Spec: USAGE-7
+        """
+        ...
+
+    async def get_prices(self, model: str) -> list[PriceRow]:
+        """Read every price of a model, by category and instant."""
+        ...
+
+    async def usage(self, query: UsageFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> UsagePage:
+        """Read what was used, a page at a time. Spec: USAGE-8"""
+        ...
+
+
 def queue_topic(name: str) -> str:
     """The topic of those who wait for a job of a queue to become claimable."""
     return f"queue:{name}"
@@ -223,6 +380,16 @@ def job_topic(job_id: str) -> str:
 def stream_topic(job_id: str) -> str:
     """The topic of those who read a job's stream. Apart from the job's own, which a token must not wake."""
     return f"stream:{job_id}"
+
+
+def limit_topic(name: str) -> str:
+    """The topic of calls that wait for room on a limit."""
+    return f"limit:{name}"
+
+
+def room_topic(queue: str) -> str:
+    """The topic of producers who wait for room in a queue."""
+    return f"room:{queue}"
 
 
 class Wakeups(Protocol):
@@ -240,7 +407,7 @@ class Wakeups(Protocol):
         ...
 
 
-class Storage(Jobs, Upkeep, Steps, Signals, Streams, Wakeups, Protocol):
+class Storage(Jobs, Upkeep, Steps, Signals, Streams, Limits, Budgets, Wakeups, Protocol):
     """Everything a backend offers, and its own life. Opened by `aiq.backends.open_storage(url)`."""
 
     @property

@@ -5,6 +5,8 @@ from enum import IntEnum, StrEnum
 from typing import Final, Literal
 
 from aiq import bounds
+from aiq.model.budget import BudgetSpec
+from aiq.model.usage import Estimate
 
 
 class State(StrEnum):
@@ -56,6 +58,8 @@ class Cause(StrEnum):
     UNROUTABLE = "unroutable"
     PAYLOAD = "payload"
     RESULT = "result"
+    RATE_LIMITED = "rate_limited"
+    BUDGET = "budget"
 
 
 class Capability(StrEnum):
@@ -92,6 +96,32 @@ class JobError:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSpec:
+    """One way to do a job: a model and the limits that go with it. A job that has stood ready for `patience_ms`
+    behind a limit of this route takes the next one."""
+
+    name: str
+    model: str = ""
+    limits: tuple[str, ...] = ()
+    patience_ms: int | None = None
+
+
+class HeldFor(StrEnum):
+    """Why a job is held."""
+
+    OPERATOR = "operator"
+    BUDGET = "budget"
+    APPROVAL = "approval"
+    """A budget that only a grant opens."""
+    QUOTA = "quota"
+    """Every route is closed."""
+    PRICE = "price"
+    """Its model has no price, and a budget in money binds it."""
+    SIZE = "size"
+    """It needs more than a limit can ever give."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
     """One piece of work, as a producer hands it to a storage.
 
@@ -99,6 +129,10 @@ class JobSpec:
     digest is the same job, with another one a conflict. `delay_ms` counts from the store's now; `at_ms` is
     an instant, and wins. `depends_on` names jobs that must end first; `child_of` is the wait key, within
     the parent whose lease comes with the enqueue, under which this job is counted.
+
+    With `routes` the job's limits and model are those of the route it stands on. `budgets` are the ids of those it
+    draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
+    step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
     """
 
     id: str
@@ -121,9 +155,11 @@ class JobSpec:
     key: str | None = None
     unique: str | None = None
     limits: tuple[str, ...] = ()
-    routes: tuple[str, ...] = ()
-    estimate: bytes | None = None
-    budget: bytes | None = None
+    routes: tuple[RouteSpec, ...] = ()
+    estimate: Estimate | None = None
+    budgets: tuple[str, ...] = ()
+    creates: tuple[BudgetSpec, ...] = ()
+    max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
 
 
@@ -134,6 +170,11 @@ class JobRecord(JobSpec):
     `failures` and `stalls` count within the generation; the attempt shown to users is failures + 1.
     `fence` rises by one at every claim and is never reset. `wait_key` names the wait of a job that is
     waiting, suspended or sleeping. `remembers` says that steps are stored, so that a run knows to fetch them.
+
+    `route` is the place in `routes` where it stands, `closed_routes` has a bit for each that it may not take again.
+    `opened_calls` says that a run of it has opened a call, `resumes` that its next run goes on after a wait.
+    `deferred_at_ms` is when rate limits first gave it back, while nothing else has happened to it; `held` is why it
+    is held, and `held_by` by what.
     """
 
     state: State
@@ -159,6 +200,13 @@ class JobRecord(JobSpec):
     result: bytes | None = None
     errors: tuple[JobError, ...] = ()
     late: bool = False
+    route: int = 0
+    closed_routes: int = 0
+    opened_calls: bool = False
+    resumes: bool = False
+    deferred_at_ms: int | None = None
+    held: HeldFor | None = None
+    held_by: str = ""
     events: int = 0
     created_at_ms: int = 0
     started_at_ms: int | None = None
@@ -168,6 +216,17 @@ class JobRecord(JobSpec):
     def attempt(self) -> int:
         """The attempt as users count it: 1 for the first. Of a dead job it is the last one, 0 if it never ran."""
         return self.failures if self.state is State.DEAD else self.failures + 1
+
+    @property
+    def taken_limits(self) -> tuple[str, ...]:
+        """The names of the limits that its runs take: those of its route, else its own."""
+        return self.routes[self.route].limits if self.routes else self.limits
+
+    @property
+    def model(self) -> str:
+        """The model that its runs call: that of its route, else of its estimate; empty where nobody said."""
+        named = self.routes[self.route].model if self.routes else ""
+        return named or (self.estimate.model if self.estimate else "")
 
     @property
     def last_error(self) -> JobError | None:

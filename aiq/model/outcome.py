@@ -1,9 +1,11 @@
 """What became of one run of a job, as a value."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from aiq.model.job import JobError
+from aiq.model.budget import Amounts
+from aiq.model.job import HeldFor, JobError
+from aiq.model.limit import Throttle, none
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,10 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Retried:
-    """It failed and may try again after `delay_ms`; the store makes it dead when no attempt is left. T6."""
+    """It failed and may try again after `delay_ms`; the store makes it dead when no attempt is left. T6.
+
+    A job with routes takes the next one that is open, and after the last one begins anew with the first.
+    """
 
     error: JobError
     delay_ms: int
@@ -71,4 +76,33 @@ class Sleeping:
     delay_ms: int
 
 
-Outcome: TypeAlias = Succeeded | Retried | Died | Cancelled | Released | Suspended | Waiting | Sleeping
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """A provider had no room: it is given back, no failure is counted, and it goes first when `delay_ms` is over. T20.
+
+    `throttles` pause limits for everybody, in the same step. With `close_route` the job may not take its route
+    again: it goes on with its next one at once, and is held when there is none. The store makes it dead, of
+    RATE_LIMITED with this error, once it has been deferred for `max_deferral_ms`.
+    """
+
+    error: JobError
+    delay_ms: int
+    throttles: tuple[Throttle, ...] = ()
+    close_route: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """It is held, and leaves its worker: on a budget that cannot hold `need`, or for another reason. T21.
+
+    If the budget has room by now it is ready at once, in front. A run that goes on after it resumes.
+    """
+
+    reason: HeldFor
+    by: str = ""
+    need: Amounts = field(default_factory=none)
+
+
+Outcome: TypeAlias = (
+    Succeeded | Retried | Died | Cancelled | Released | Suspended | Waiting | Sleeping | Deferred | Held
+)

@@ -11,7 +11,10 @@ from aiq.bounds import MAX_DELAY_MS
 from aiq.model import (
     Cancelled,
     Cause,
+    Deferred,
     Died,
+    Held,
+    HeldFor,
     JobRecord,
     Lane,
     Outcome,
@@ -23,6 +26,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
+from aiq.rules.routes import next_route
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +42,14 @@ class Change:
     stalls: int = 0
     cause: Cause | None = None
     wait_key: str | None = None
+    held: HeldFor | None = None
 
 
-def after(outcome: Outcome, record: JobRecord) -> Change:
+def after(outcome: Outcome, record: JobRecord, now_ms: int) -> Change:
     """Decide where a settlement takes a running job whose lease is the settler's.
 
     A cancel that was asked for ends every run but one that succeeded. For `Suspended` and `Waiting` the
-    answer is where the job goes if its wait is not over yet. Spec: CANCEL-3, CANCEL-4, RETRY-1, RETRY-2, RETRY-5.
+    answer is where the job goes if its wait is not over yet, and for `Held` if its budget has no room. Spec: CANCEL-3, CANCEL-4, RETRY-1, RETRY-2, RETRY-5.
     """
     failures, stalls = record.failures, record.stalls
     if isinstance(outcome, Succeeded):
@@ -65,6 +70,10 @@ def after(outcome: Outcome, record: JobRecord) -> Change:
             return Change("T11", State.SUSPENDED, Lane.RETURNED, limit_ms, failures, stalls, wait_key=key)
         case Waiting(key):
             return Change("T10", State.WAITING, Lane.RETURNED, None, failures, stalls, wait_key=key)
+        case Deferred():
+            return _after_deferral(outcome, record, now_ms)
+        case Held(reason):
+            return Change("T21", State.HELD, Lane.RETURNED, None, failures, stalls, held=reason)
         case _:
             assert_never(outcome)
 
@@ -90,6 +99,21 @@ def _after_failure(outcome: Retried | Died, record: JobRecord) -> Change:
         cause = outcome.error.cause
         return Change("T7", State.DEAD, failures=failures, stalls=record.stalls, cause=cause)
     return _timed("T6", outcome.delay_ms, Lane.FRESH, failures, record.stalls)
+
+
+def _after_deferral(outcome: Deferred, record: JobRecord, now_ms: int) -> Change:
+    """Spec: DEFER-1, DEFER-2, ROUTE-4"""
+    since_ms = now_ms if record.deferred_at_ms is None else record.deferred_at_ms
+    if now_ms - since_ms >= record.max_deferral_ms:
+        cause = Cause.RATE_LIMITED
+        return Change("T7", State.DEAD, failures=record.failures + 1, stalls=record.stalls, cause=cause)
+    if not outcome.close_route:
+        number = "T20" if outcome.delay_ms > 0 else "T8"
+        return _timed(number, outcome.delay_ms, Lane.RETURNED, record.failures, record.stalls)
+    if next_route(record, record.closed_routes | 1 << record.route) is None:
+        held = HeldFor.QUOTA
+        return Change("T21", State.HELD, Lane.RETURNED, None, record.failures, record.stalls, held=held)
+    return _timed("T8", 0, Lane.RETURNED, record.failures, record.stalls)
 
 
 def _timed(number: str, delay_ms: int, lane: Lane, failures: int, stalls: int) -> Change:

@@ -62,8 +62,12 @@ TRANSITIONS: Final[dict[str, Transition]] = {
         _row("T14", "cancel", _PARKED, {S.CANCELLED}, _A, _S),
         _row("T15", "request cancel", {S.RUNNING}, {S.RUNNING}, _A, _S),
         _row("T16", "finish cancel", {S.RUNNING}, {S.CANCELLED}, _H, _S, _A),
+        _row("T19", "edit", {S.READY}, {S.READY}, _A, _S, _B),
         _row("T20", "defer", {S.RUNNING}, {S.SCHEDULED}, _H),
+        _row("T21", "hold", {S.READY, S.RUNNING}, {S.HELD, S.READY}, _H, _A, _B),
+        _row("T22", "unhold", {S.HELD}, {S.READY}, _A, _S, _B),
         _row("T24", "spawn", {S.RUNNING}, {S.RUNNING}, _H),
+        _row("T25", "refuse", {S.READY, S.HELD}, {S.DEAD}, _S, _B),
     )
 }
 """Rows by number. A number that is missing belongs to a chapter that is not built yet."""

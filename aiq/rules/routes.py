@@ -1,0 +1,58 @@
+"""Which of its routes a job takes, and what else a run leaves to the next one. Spec: ROUTE-1 to ROUTE-5."""
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from aiq.model import (
+    Cancelled,
+    Deferred,
+    Died,
+    Held,
+    JobRecord,
+    Outcome,
+    Released,
+    Retried,
+    Sleeping,
+    Succeeded,
+    Suspended,
+    Waiting,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """What a settled run leaves on its record for the next one; the fields are those of JobRecord."""
+
+    route: int
+    closed_routes: int
+    resumes: bool = False
+    deferred_at_ms: int | None = None
+
+
+def next_route(record: JobRecord, closed_routes: int) -> int | None:
+    """The next open route after the one that a job stands on, beginning anew after the last; None without one."""
+    count = len(record.routes)
+    places = ((record.route + step) % count for step in range(1, count + 1))
+    return next((place for place in places if not closed_routes >> place & 1), None)
+
+
+def course(outcome: Outcome, record: JobRecord, now_ms: int) -> Course:
+    """What a settlement leaves. A failure takes the next route, a rate limit stays, a spent quota closes the route."""
+    route, closed = record.route, record.closed_routes
+    match outcome:
+        case Succeeded() | Died() | Cancelled() | Released():
+            return Course(route, closed)
+        case Retried():
+            onward = next_route(record, closed)
+            return Course(route if onward is None else onward, closed)
+        case Suspended() | Waiting() | Sleeping() | Held():
+            return Course(route, closed, resumes=True)
+        case Deferred(close_route=True):
+            closed |= 1 << route
+            onward = next_route(record, closed)
+            return Course(route if onward is None else onward, closed)
+        case Deferred():
+            since_ms = now_ms if record.deferred_at_ms is None else record.deferred_at_ms
+            return Course(route, closed, deferred_at_ms=since_ms)
+        case _:
+            assert_never(outcome)
