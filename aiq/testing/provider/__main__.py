@@ -7,8 +7,23 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import Final, get_args
 
+import msgspec
+
+from aiq.testing.provider.limits import Charge, RateLimit
 from aiq.testing.provider.server import Provider
+from aiq.testing.provider.styles import Style
+
+_OPTIONS_OF_ONE_LIMIT: Final = (
+    ("requests", int, "in --per seconds"),
+    ("tokens", int, "in --per seconds, input and output together"),
+    ("per", float, "seconds; default: 60"),
+    ("burst", float, "the capacity, in seconds of the rate; default: 60"),
+    ("hidden-share", float, "the share of the rates that another client takes; default: 0"),
+    ("seed", int, "of the instants at which it does; default: 0"),
+)
+_OF_ONE_LIMIT: Final = frozenset(RateLimit.__struct_fields__)
 
 
 def main() -> int:
@@ -16,7 +31,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         asyncio.run(_serve(options))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, msgspec.DecodeError) as error:
         sys.stderr.write(f"The provider simulator cannot run: {error}\n")
         return 1
     return 0
@@ -29,6 +44,8 @@ async def _serve(options: argparse.Namespace) -> None:
     provider = Provider(
         latency_first_token=options.latency_first_token,
         latency_per_token=options.latency_per_token,
+        latency_per_input_token=options.latency_per_input_token,
+        limits=_limits(options),
         ledger_file=options.ledger,
         port=options.port,
     )
@@ -37,6 +54,15 @@ async def _serve(options: argparse.Namespace) -> None:
         sys.stdout.write(json.dumps(ready) + "\n")
         sys.stdout.flush()
         await stopped.wait()
+
+
+def _limits(options: argparse.Namespace) -> list[RateLimit]:
+    """Read `--limits`, and make one more limit of the options that spell one out."""
+    limits = msgspec.json.decode(options.limits, type=list[RateLimit])
+    single = {name: value for name, value in vars(options).items() if name in _OF_ONE_LIMIT and value is not None}
+    if single:
+        limits.append(msgspec.convert(single, RateLimit))
+    return limits
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ledger", type=Path, metavar="FILE", help="append each call to FILE as it starts and ends")
     parser.add_argument("--latency-first-token", type=float, default=0.005, metavar="SECONDS", help="default: 0.005")
     parser.add_argument("--latency-per-token", type=float, default=0.001, metavar="SECONDS", help="default: 0.001")
+    parser.add_argument("--latency-per-input-token", type=float, default=0.0, metavar="SECONDS", help="default: 0")
+    parser.add_argument(
+        "--limits", default="[]", metavar="JSON", help="an array of limits, each with a RateLimit's fields"
+    )
+    limit = parser.add_argument_group("one rate limit", "A limit of its own, for the calls of all models.")
+    for name, kind, text in _OPTIONS_OF_ONE_LIMIT:
+        limit.add_argument(f"--{name}", type=kind, help=text)
+    limit.add_argument("--charge", choices=get_args(Charge), help="what a call takes, and when; default: stream")
+    limit.add_argument("--style", choices=get_args(Style), help="whose headers and bodies; default: openai")
+    limit.add_argument("--exact-retry", action="store_true", default=None, help="send retry-after-ms in every style")
     return parser
 
 

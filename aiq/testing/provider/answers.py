@@ -11,10 +11,16 @@ from aiq.testing.provider.calls import Call
 from aiq.testing.provider.extract import Extract, FinishReason, summarise
 from aiq.testing.provider.faults import Fault, FaultKind
 from aiq.testing.provider.ledger import Outcome
+from aiq.testing.provider.styles import Style, failure_body
 from aiq.testing.provider.text import tokens
 
 OVERLOADED_STATUS: Final = 529
 """No number of the HTTP standard; several providers answer it when all of their customers come at once."""
+
+QUOTA_MESSAGE: Final = "The quota of this account is used up (its monthly spend limit): see its plan and billing."
+"""Clients tell by such words, for the status and often the type are those of a rate limit."""
+SIMULATED_TEXT: Final = "So many tokens were to be simulated."
+"""What is sent in place of an answer whose length was simulated."""
 
 _JSON: Final = "application/json"
 _EVENTS: Final = "text/event-stream; charset=utf-8"
@@ -25,16 +31,27 @@ _Json = Mapping[str, object]
 class Pace:
     """How fast tokens are made, in seconds: the first after `first_token`, each other `per_token` later.
 
+    Reading a prompt, `per_input_token` for each of its tokens, comes before the first.
+
     Raises:
         ValueError: one of them is negative.
     """
 
     first_token: float
     per_token: float
+    per_input_token: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.first_token < 0 or self.per_token < 0:
-            raise ValueError(f"latencies must not be negative: {self.first_token} s, {self.per_token} s")
+        latencies = (self.first_token, self.per_token, self.per_input_token)
+        if not all(latency >= 0 for latency in latencies):
+            raise ValueError(f"latencies must not be negative: {', '.join(f'{latency} s' for latency in latencies)}")
+
+    def of(self, call: Call) -> "Pace":
+        """Say how fast one call is answered: with its own latencies, and its prompt read."""
+        own = call.simulate
+        first = _or(own.latency_first_token, self.first_token)
+        reading = call.tokens_in * _or(own.latency_per_input_token, self.per_input_token)
+        return Pace(first + reading, _or(own.latency_per_token, self.per_token))
 
     def due(self, count: int) -> float:
         """Say when this many tokens are made; none is made before the first."""
@@ -74,15 +91,20 @@ class Script:
         return self.pace.made(elapsed, self.tokens_out)
 
 
-def write_script(call: Call, fault: Fault | None, pace: Pace, *, created: int) -> Script:
+def write_script(call: Call, fault: Fault | None, usual: Pace, *, created: int, style: Style = "openai") -> Script:
     """Write what the provider answers to a call, under a fault or none. `created` is seconds UTC."""
+    pace = usual.of(call)
     if fault is None:
         return _answer(call, pace, created)
     match fault.kind:
         case FaultKind.SERVER_ERROR:
-            return _failure(500, "server_error", "The simulator was told to fail.")
+            return _failure(style, 500, "The simulator was told to fail.")
         case FaultKind.OVERLOADED:
-            return _failure(OVERLOADED_STATUS, "overloaded_error", "The simulator was told to be overloaded.")
+            return _failure(style, OVERLOADED_STATUS, "The simulator was told to be overloaded.")
+        case FaultKind.UNAVAILABLE:
+            return _failure(style, 503, "The simulator was told to be unavailable.")
+        case FaultKind.QUOTA:
+            return _failure(style, 429, QUOTA_MESSAGE)
         case FaultKind.SLOW:
             return _answer(call, replace(pace, first_token=pace.first_token + fault.delay), created)
         case FaultKind.CUT:
@@ -99,22 +121,28 @@ def error_body(message: str, kind: str) -> bytes:
 
 
 def _answer(call: Call, pace: Pace, created: int) -> Script:
-    extract = summarise(call.question, call.max_tokens)
-    pieces = tokens(extract.text)
-    usage = {
-        "prompt_tokens": call.tokens_in,
-        "completion_tokens": len(pieces),
-        "total_tokens": call.tokens_in + len(pieces),
-    }
+    extract, pieces, count = _text(call)
+    usage = {"prompt_tokens": call.tokens_in, "completion_tokens": count, "total_tokens": call.tokens_in + count}
     if call.stream:
-        frames = tuple(_events(call, pieces, extract.finish_reason, usage, pace, created))
-        return Script(200, _EVENTS, frames, pace, len(pieces), Outcome.ANSWERED)
+        frames = tuple(_events(call, pieces, count, extract.finish_reason, usage, pace, created))
+        return Script(200, _EVENTS, frames, pace, count, Outcome.ANSWERED)
     body = _encode(_completion(call, extract, usage, created))
-    return Script(200, _JSON, (Frame(pace.due(len(pieces)), body),), pace, len(pieces), Outcome.ANSWERED)
+    return Script(200, _JSON, (Frame(pace.due(count), body),), pace, count, Outcome.ANSWERED)
 
 
-def _failure(status: int, kind: str, message: str) -> Script:
-    frame = Frame(0.0, error_body(message, kind))
+def _text(call: Call) -> tuple[Extract, list[str], int]:
+    """Say what is answered, in pieces to stream, and for how many tokens it counts."""
+    length = call.simulate.output
+    if length is None:
+        extract = summarise(call.question, call.max_tokens)
+        pieces = tokens(extract.text)
+        return extract, pieces, len(pieces)
+    count = length if call.max_tokens is None else min(length, call.max_tokens)
+    return Extract(SIMULATED_TEXT, "stop" if count == length else "length"), [SIMULATED_TEXT], count
+
+
+def _failure(style: Style, status: int, message: str) -> Script:
+    frame = Frame(0.0, failure_body(style, status, message))
     return Script(status, _JSON, (frame,), Pace(0.0, 0.0), 0, Outcome.FAILED)
 
 
@@ -151,9 +179,9 @@ def _completion(call: Call, extract: Extract, usage: _Json, created: int) -> _Js
 
 
 def _events(
-    call: Call, pieces: Sequence[str], finish_reason: FinishReason, usage: _Json, pace: Pace, created: int
+    call: Call, pieces: Sequence[str], count: int, finish_reason: FinishReason, usage: _Json, pace: Pace, created: int
 ) -> Iterator[Frame]:
-    """Write the events of a stream: the role, one a token, and in one last frame all that ends it.
+    """Write the events of a stream: the role, one a piece, and in one last frame all that ends it.
 
     The end is one frame, so that a client that stops reading at the finish reason has not gone away too early.
     """
@@ -161,12 +189,12 @@ def _events(
     if call.include_usage:
         head = {**head, "usage": None}
     yield Frame(pace.due(1), _event(head, {"role": "assistant", "content": ""}, None))
-    for count, piece in enumerate(pieces, start=1):
-        yield Frame(pace.due(count), _event(head, {"content": piece}, None))
+    for number, piece in enumerate(pieces, start=1):
+        yield Frame(pace.due(number), _event(head, {"content": piece}, None))
     end = _event(head, {}, finish_reason)
     if call.include_usage:
         end += _data(_encode({**head, "choices": [], "usage": usage}))
-    yield Frame(pace.due(len(pieces)), end + _data(b"[DONE]"))
+    yield Frame(pace.due(count), end + _data(b"[DONE]"))
 
 
 def _event(head: _Json, delta: _Json, finish_reason: FinishReason | None) -> bytes:
@@ -176,6 +204,10 @@ def _event(head: _Json, delta: _Json, finish_reason: FinishReason | None) -> byt
 
 def _data(payload: bytes) -> bytes:
     return b"data: " + payload + b"\n\n"
+
+
+def _or(own: float | None, usual: float) -> float:
+    return usual if own is None else own
 
 
 def _encode(value: object) -> bytes:

@@ -54,7 +54,7 @@ class TokenBucket:
     """The capacity, as the time that fills it."""
     at_ns: int
     """At first when it starts, then how far its account has come."""
-    hidden_calls: Iterator[tuple[int, int]] = iter(())
+    hidden_calls: Iterator[tuple[int, int]] = field(default_factory=lambda: iter(()))
     """What another client takes: (instant, tokens), in order of time. It asks nobody, and may leave a debt."""
     taken: int = 0
     """Tokens that calls took, on arrival or as they were made; `returned` and `hidden` are tokens too."""

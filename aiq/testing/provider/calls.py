@@ -15,6 +15,13 @@ MAX_REQUEST_BYTES: Final = 2 * 1024 * 1024
 """The body of a request: room for half a million tokens of plain text."""
 
 
+MAX_SIMULATED_TOKENS: Final = 100_000_000
+MAX_SIMULATED_LATENCY: Final = 3_600.0
+"""Seconds, for each of the latencies that a request may ask for."""
+CHARS_PER_TOKEN: Final = 4
+"""By which providers are said to estimate the tokens of a text that they have not read yet."""
+
+
 class BadRequest(ValueError):
     """The request cannot be answered; `status` is the HTTP status that says so."""
 
@@ -52,6 +59,24 @@ class _TextFormat(Struct, tag_field="type", tag="text"):
 
 
 _PositiveInt = Annotated[int, Meta(ge=1)]
+_Tokens = Annotated[int, Meta(ge=0, le=MAX_SIMULATED_TOKENS)]
+_PositiveTokens = Annotated[int, Meta(ge=1, le=MAX_SIMULATED_TOKENS)]
+_Seconds = Annotated[float, Meta(ge=0, le=MAX_SIMULATED_LATENCY)]
+
+
+class Simulate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The simulator's own extension of a request, `aiq_simulate`: sizes without their weight.
+
+    A call of 95,000 tokens is counted, limited and slow as one, but carries one sentence each way. What is left out
+    is as it would be without: the text is counted, and the latencies are those of the simulator, in seconds.
+    """
+
+    input: _Tokens | None = None
+    output: _PositiveTokens | None = None
+    """The length of the answer, unless `max_tokens` is less."""
+    latency_first_token: _Seconds | None = None
+    latency_per_input_token: _Seconds | None = None
+    latency_per_token: _Seconds | None = None
 
 
 class _ChatRequest(Struct):
@@ -72,6 +97,7 @@ class _ChatRequest(Struct):
     tools: None = None
     functions: None = None
     modalities: None = None
+    aiq_simulate: Simulate = Simulate()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +112,9 @@ class Call:
     include_usage: bool
     idempotency_key: str | None
     tokens_in: int
+    estimated_tokens_in: int
+    """What a provider makes of the number of characters before it has counted the tokens."""
+    simulate: Simulate
 
     @property
     def prompt(self) -> str:
@@ -117,6 +146,7 @@ def parse(body: bytes, *, idempotency_key: str | None = None) -> Call:
         raise BadRequest(f"This request cannot be answered here: {error}") from error
     if not any(message.role == "user" for message in request.messages):
         raise BadRequest("There is no message of the role `user` to answer.")
+    simulated = request.aiq_simulate.input
     return Call(
         id=f"chatcmpl-{uuid4().hex}",
         model=request.model,
@@ -125,8 +155,18 @@ def parse(body: bytes, *, idempotency_key: str | None = None) -> Call:
         stream=bool(request.stream),
         include_usage=bool(request.stream_options and request.stream_options.include_usage),
         idempotency_key=idempotency_key,
-        tokens_in=sum(count_tokens(message.text) for message in request.messages),
+        tokens_in=_tokens_in(request) if simulated is None else simulated,
+        estimated_tokens_in=_estimate(request) if simulated is None else simulated,
+        simulate=request.aiq_simulate,
     )
+
+
+def _tokens_in(request: _ChatRequest) -> int:
+    return sum(count_tokens(message.text) for message in request.messages)
+
+
+def _estimate(request: _ChatRequest) -> int:
+    return -(-sum(len(message.text) for message in request.messages) // CHARS_PER_TOKEN)
 
 
 def prompt_digest(messages: Sequence[tuple[str, str]]) -> str:

@@ -5,8 +5,10 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import islice
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -14,6 +16,7 @@ import msgspec
 
 from aiq.testing.provider.calls import Call
 from aiq.testing.provider.faults import FaultKind
+from aiq.testing.provider.styles import Kind
 
 MAX_ENTRIES: Final = 100_000
 """Entries kept in memory; older ones are dropped and counted. The file keeps them all."""
@@ -33,6 +36,8 @@ class Outcome(StrEnum):
     """The client went away before the end."""
     STOPPED = "stopped"
     """The simulator was stopped before the end."""
+    REJECTED = "rejected"
+    """A rate limit was reached: answered with HTTP 429, and no work was done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,11 +62,21 @@ class Entry:
     outcome: Outcome = Outcome.RUNNING
     started_at_ms: int
     finished_at_ms: int | None = None
+    refused_by: Kind | None = None
+    """What the bucket counts that a rejected call would have had to wait for longest."""
 
     @property
     def client_gone(self) -> bool:
         """Whether the client went away before the end."""
         return self.outcome is Outcome.ABANDONED
+
+
+class Totals(msgspec.Struct):
+    """Sums over calls. Sizes are tokens."""
+
+    calls: int = 0
+    tokens_in: int = 0
+    tokens_out: int = 0
 
 
 class Ledger:
@@ -74,6 +89,7 @@ class Ledger:
     def __init__(self, file: Path | None = None, *, max_entries: int = MAX_ENTRIES) -> None:
         self._changed = threading.Condition()
         self._entries: OrderedDict[str, Entry] = OrderedDict()
+        self._totals: dict[Outcome, Totals] = {}
         self._max_entries = max_entries
         self._count = 0
         self._file = None if file is None else _open_for_append(file)
@@ -87,29 +103,32 @@ class Ledger:
     def entries(self, *, after: int = 0, limit: int | None = None) -> tuple[Entry, ...]:
         """List up to `limit` entries whose number is greater than `after`."""
         with self._changed:
-            found = [entry for entry in self._entries.values() if entry.number > after]
-        return tuple(found[:limit])
+            # Numbers have no gaps, so it is known how many to pass over.
+            start = max(0, after - (self._count - len(self._entries)))
+            stop = None if limit is None else start + limit
+            return tuple(islice(self._entries.values(), start, stop))
+
+    def totals(self) -> dict[Outcome, Totals]:
+        """Sum up every call that has ended, those that memory has let go of too, by what became of it."""
+        with self._changed:
+            return {outcome: copy(totals) for outcome, totals in self._totals.items()}
 
     def start(self, call: Call, fault: FaultKind | None) -> Entry:
         """Record that a call has come."""
         with self._changed:
-            entry = Entry(
-                number=self._count + 1,
-                id=call.id,
-                prompt_digest=call.prompt_digest,
-                model=call.model,
-                stream=call.stream,
-                idempotency_key=call.idempotency_key,
-                fault=fault,
-                tokens_in=call.tokens_in,
-                started_at_ms=_now_ms(),
+            entry = self._entry(call, fault)
+            self._keep(entry)
+            return entry
+
+    def reject(self, call: Call, refused_by: Kind) -> Entry:
+        """Record that a call has come and was refused for its rate."""
+        with self._changed:
+            came = self._entry(call, None)
+            entry = replace(
+                came, outcome=Outcome.REJECTED, status=429, refused_by=refused_by, finished_at_ms=came.started_at_ms
             )
-            self._write(entry)
-            self._count += 1
-            self._entries[entry.id] = entry
-            if len(self._entries) > self._max_entries:
-                self._entries.popitem(last=False)
-            self._changed.notify_all()
+            self._keep(entry)
+            self._sum(entry)
             return entry
 
     def finish(self, entry: Entry, outcome: Outcome, *, tokens_out: int, status: int | None) -> None:
@@ -117,6 +136,7 @@ class Ledger:
         ended = replace(entry, outcome=outcome, tokens_out=tokens_out, status=status, finished_at_ms=_now_ms())
         with self._changed:
             self._write(ended)
+            self._sum(ended)
             if entry.id in self._entries:
                 self._entries[entry.id] = ended
             self._changed.notify_all()
@@ -135,6 +155,33 @@ class Ledger:
             if self._file is not None:
                 self._file.close()
                 self._file = None
+
+    def _entry(self, call: Call, fault: FaultKind | None) -> Entry:
+        return Entry(
+            number=self._count + 1,
+            id=call.id,
+            prompt_digest=call.prompt_digest,
+            model=call.model,
+            stream=call.stream,
+            idempotency_key=call.idempotency_key,
+            fault=fault,
+            tokens_in=call.tokens_in,
+            started_at_ms=_now_ms(),
+        )
+
+    def _keep(self, entry: Entry) -> None:
+        self._write(entry)
+        self._count += 1
+        self._entries[entry.id] = entry
+        if len(self._entries) > self._max_entries:
+            self._entries.popitem(last=False)
+        self._changed.notify_all()
+
+    def _sum(self, ended: Entry) -> None:
+        totals = self._totals.setdefault(ended.outcome, Totals())
+        totals.calls += 1
+        totals.tokens_in += ended.tokens_in
+        totals.tokens_out += ended.tokens_out
 
     def _wait(self, satisfied: Callable[[tuple[Entry, ...]], bool], timeout: float) -> tuple[Entry, ...]:
         with self._changed:

@@ -76,7 +76,7 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 raise ValueError(f"{kind} must be from 1 to {MAX_RATE}, not {rate}")
             if rate * self.burst_ns < self.per_ns:
                 raise ValueError(
-                    f"burst is too short: at {rate} {kind} in {self.per} s, {self.burst} s do not fill one"
+                    f"a burst of {self.burst} s is too short: {rate} {kind} in {self.per} s do not fill one"
                 )
         if not 0 <= self.hidden_share <= MAX_HIDDEN_SHARE:
             raise ValueError(f"hidden_share must be from 0 to {MAX_HIDDEN_SHARE}, not {self.hidden_share}")

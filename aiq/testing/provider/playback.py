@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope, Send
 
 from aiq.testing.provider.answers import Script
 from aiq.testing.provider.ledger import Entry, Ledger, Outcome
+from aiq.testing.provider.limiter import Admission
 
 
 @dataclass(slots=True)
@@ -18,6 +19,7 @@ class Playback:
     script: Script
     entry: Entry
     ledger: Ledger
+    admission: Admission
     stopping: asyncio.Event
     arrived: float
     """`time.monotonic()` of the call's arrival: the zero of the script's clock."""
@@ -68,10 +70,12 @@ class Playback:
         ended_early = outcome in {Outcome.ABANDONED, Outcome.STOPPED}
         sent = self._headers_sent or not ended_early
         made = self.script.tokens_by(self._elapsed()) if ended_early else self.script.tokens_out
+        self.admission.end(made)
         self.ledger.finish(self.entry, outcome, tokens_out=made, status=self.script.status if sent else None)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
-        return [(b"content-type", self.script.content_type.encode()), (b"x-request-id", self.entry.id.encode())]
+        own = [(b"content-type", self.script.content_type.encode()), (b"x-request-id", self.entry.id.encode())]
+        return own + self.admission.headers
 
     def _elapsed(self) -> float:
         return time.monotonic() - self.arrived

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import closing, contextmanager
@@ -17,6 +18,8 @@ from aiq.testing.provider.answers import Pace
 from aiq.testing.provider.app import App
 from aiq.testing.provider.faults import Fault, Faults
 from aiq.testing.provider.ledger import Ledger
+from aiq.testing.provider.limiter import Limiter
+from aiq.testing.provider.limits import RateLimit
 
 LOOPBACK: Final = "127.0.0.1"
 """The only address it ever listens on: the control endpoints ask nobody who he is."""
@@ -32,10 +35,11 @@ class Provider:
     """An OpenAI-compatible provider that costs nothing: a context manager, `async with` or `with`, to be used once.
 
     It runs in a thread of its own, so that it goes on answering while the caller's loop is blocked or gone.
-    Latencies are seconds. Faults and ledger may be used from any thread, also after the end.
+    Latencies are seconds. Limits, faults and ledger may be used from any thread, also after the end. `clock` is what
+    the limits go by, in nanoseconds.
 
     Raises:
-        ValueError: a latency is negative, or there are too many faults.
+        ValueError: a latency is negative, or there are too many faults or limits.
         OSError: the ledger's file cannot be written; or, on entry, the port is taken.
     """
 
@@ -44,13 +48,17 @@ class Provider:
         *,
         latency_first_token: float = 0.005,
         latency_per_token: float = 0.001,
+        latency_per_input_token: float = 0.0,
+        limits: Iterable[RateLimit] = (),
         faults: Iterable[Fault] = (),
         models: Sequence[str] = ("simulated",),
         ledger_file: Path | None = None,
         port: int = 0,
+        clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        self._pace = Pace(latency_first_token, latency_per_token)
+        self._pace = Pace(latency_first_token, latency_per_token, latency_per_input_token)
         self._models = models
+        self.limits = Limiter(limits, clock=clock)
         self.faults = Faults(faults)
         self.ledger = Ledger(ledger_file)
         self._port = port
@@ -133,7 +141,7 @@ class Provider:
             self._ended.set_result(None)
 
     async def _serve(self, listener: socket.socket) -> None:
-        app = App(pace=self._pace, models=self._models, faults=self.faults, ledger=self.ledger)
+        app = App(pace=self._pace, models=self._models, limiter=self.limits, faults=self.faults, ledger=self.ledger)
         loop = asyncio.get_running_loop()
         with _expected_endings_unlogged():
             server = await _started_server(app, listener)

@@ -1,7 +1,7 @@
 """How four providers say that a limit is reached, and how much of it is left: headers and bodies. Pure.
 
 Sources, as of 2026:
-    openai: developers.openai.com, guide "Rate limits"; "x-ratelimit-…", resets as durations, code `rate_limit_exceeded`.
+    openai: developers.openai.com, guide "Rate limits"; resets as durations, code `rate_limit_exceeded`.
     anthropic: platform.claude.com/docs/en/api/rate-limits; whole seconds to wait, resets in RFC 3339, what remains
         rounded to thousands of tokens, no time to wait where the spend limit of a month is reached.
     azure: learn.microsoft.com, "Manage Azure OpenAI quota"; the time to wait in milliseconds.
@@ -98,11 +98,12 @@ def retry_headers(style: Style, wait_ns: int | None, *, exact: bool) -> Headers:
 def refusal_body(style: Style, refusal: Refusal) -> bytes:
     """Say that a rate limit is reached."""
     what = refusal.kind.replace("_", " ")
-    reached = f"The limit of {refusal.limit} {what} is reached for {refusal.model}: {refusal.requested} requested."
+    need = f"{refusal.requested} {what} requested"
     if refusal.wait_ns is None:
-        reached = f"This call is too large for {refusal.model}: {refusal.requested} {what} requested, more than may come at once."
+        reached = f"This call is too large for {refusal.model}: {need}, more than may come at once."
     else:
-        reached += f" Try again in {_duration(refusal.wait_ns)}."
+        wait = _duration(refusal.wait_ns)
+        reached = f"The limit of {refusal.limit} {what} is reached for {refusal.model}: {need}. Try again in {wait}."
     match style:
         case "openai":
             return _openai(reached, refusal.kind, "rate_limit_exceeded")
