@@ -92,7 +92,7 @@ class Books(Protocol):
         ...
 
     def freed(self, name: str, key: str) -> None:
-        """Room has appeared on a limit: wake the pools, lines and jobs that it parked, and the calls that wait. POOL-1"""
+        """Room has appeared on a limit: wake the pools, lines and jobs it parked, and the calls that wait. POOL-1"""
         ...
 
     def waiting(self, name: str, key: str) -> Sequence[WaitingCall]:
