@@ -31,7 +31,7 @@ def main() -> int:
     options = _parser().parse_args()
     try:
         asyncio.run(_serve(options))
-    except (OSError, ValueError, msgspec.DecodeError) as error:
+    except (OSError, ValueError) as error:
         sys.stderr.write(f"The provider simulator cannot run: {error}\n")
         return 1
     return 0
@@ -57,11 +57,18 @@ async def _serve(options: argparse.Namespace) -> None:
 
 
 def _limits(options: argparse.Namespace) -> list[RateLimit]:
-    """Read `--limits`, and make one more limit of the options that spell one out."""
-    limits = msgspec.json.decode(options.limits, type=list[RateLimit])
+    """Read `--limits`, and make one more limit of the options that spell one out.
+
+    Raises:
+        ValueError: they are no limits; the message says why.
+    """
+    try:
+        limits = msgspec.json.decode(options.limits, type=list[RateLimit])
+    except msgspec.DecodeError as error:
+        raise ValueError(f"--limits cannot be read: {error}") from error
     single = {name: value for name, value in vars(options).items() if name in _OF_ONE_LIMIT and value is not None}
     if single:
-        limits.append(msgspec.convert(single, RateLimit))
+        limits.append(RateLimit(**single))
     return limits
 
 
