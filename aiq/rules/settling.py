@@ -72,7 +72,7 @@ def after(outcome: Outcome, record: JobRecord, now_ms: int) -> Change:
             return Change("T10", State.WAITING, Lane.RETURNED, None, failures, stalls, wait_key=key)
         case Deferred():
             return _after_deferral(outcome, record, now_ms)
-        case Held(reason):
+        case Held(reason=reason):
             return Change("T21", State.HELD, Lane.RETURNED, None, failures, stalls, held=reason)
         case _:
             assert_never(outcome)

@@ -95,8 +95,6 @@ def check_spec(spec: JobSpec) -> None:
     _check_texts(spec)
     _check_numbers(spec)
     check_size("payload", spec.payload, bounds.MAX_PAYLOAD_BYTES)
-    check_size("estimate", spec.estimate or b"", bounds.MAX_OPTION_BYTES)
-    check_size("budget", spec.budget or b"", bounds.MAX_OPTION_BYTES)
     check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
     if spec.id in spec.depends_on:
         raise FlowInvalid(f"Job {spec.id!r} depends on itself, so it could never start.")
@@ -210,7 +208,7 @@ def _check_texts(spec: JobSpec) -> None:
     check_opaque("job id", spec.id)
     check_name("task", spec.task)
     check_name("queue", spec.queue)
-    for kind, names in (("limit", spec.limits), ("route", spec.routes)):
+    for kind, names in (("limit", spec.limits), ("route", [route.name for route in spec.routes])):
         check_count(f"list of {kind}s", len(names), bounds.MAX_LIMITS)
         for name in names:
             check_name(kind, name)

@@ -6,7 +6,19 @@ import pytest
 
 from aiq import bounds
 from aiq.errors import Conflict, FlowInvalid, InvalidInput, InvalidName, LeaseLost, LostReason, NotFound, TooLarge
-from aiq.model import Band, Enqueued, JobSpec, Lane, Released, State, Succeeded
+from aiq.model import (
+    Band,
+    BudgetSpec,
+    Enqueued,
+    Estimate,
+    JobSpec,
+    Lane,
+    LimitSpec,
+    Released,
+    RouteSpec,
+    State,
+    Succeeded,
+)
 from aiq.storage import Storage, settle
 from aiq.testing.actions import (
     BAD,
@@ -151,11 +163,14 @@ async def test_a_job_is_there_when_enqueue_has_answered(storage: Storage) -> Non
         key="k",
         unique="u",
         limits=("b", "a"),
-        routes=("r",),
-        estimate=b"e",
-        budget=b"b",
+        routes=(RouteSpec(name="r", model="m", limits=("a",), patience_ms=7),),
+        estimate=Estimate(input=1, output=2, max_output=3, min_output=1, model="e"),
+        budgets=("job:full",),
+        creates=(BudgetSpec(id="job:full", caps={"tokens": 100}, weights={"input": 500}),),
+        max_deferral_ms=60_000,
         deadline_ms=2_000_000_000_000,
     )
+    await storage.put_limits([LimitSpec(name="a", requests=1), LimitSpec(name="b", requests=1)])
     assert await storage.enqueue([wanted]) == [Enqueued("full", S.READY)]
 
     record = await get_one(storage, "full")

@@ -4,7 +4,7 @@ import pytest
 
 from aiq import bounds
 from aiq.errors import InvalidInput, InvalidName
-from aiq.model import Band, ClaimRequest, Lane, Released, State, Want
+from aiq.model import Band, ClaimRequest, Lane, LimitSpec, Released, State, Want
 from aiq.storage import Storage, claim
 from aiq.testing.actions import (
     GOOD,
@@ -65,6 +65,7 @@ async def test_a_claim_gives_at_most_what_was_asked_and_changes_no_other_job(sto
 
 @clause("CLAIM-2")
 async def test_a_claim_answers_with_the_record_as_it_is_stored(storage: Storage) -> None:
+    await storage.put_limits([LimitSpec(name="a", requests=60), LimitSpec(name="b", requests=60)])
     run = await start(storage, payload=b'["p"]', limits=("a", "b"), depends_on=())
 
     assert run == await get_one(storage)
@@ -216,6 +217,7 @@ async def test_a_job_stands_where_it_became_ready_not_where_it_was_enqueued(stor
 
 @clause("CLAIM-6")
 async def test_limits_and_tenants_do_not_change_the_order_of_a_queue(storage: Storage) -> None:
+    await storage.put_limits([LimitSpec(name="slow", requests=600)])
     await storage.enqueue(
         [job("a", limits=("slow",)), job("b"), job("c", tenant="acme"), job("d", limits=("slow",), tenant="acme")]
     )

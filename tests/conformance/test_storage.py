@@ -378,7 +378,7 @@ async def test_batches_of_nothing_are_fine(storage: Storage) -> None:
 
 @clause("STORE-10")
 async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
-    run = await start(storage, payload=EVERY_BYTE, estimate=EVERY_BYTE, budget=EVERY_BYTE)
+    run = await start(storage, payload=EVERY_BYTE)
     await storage.save_step(run.lease, value("plan", EVERY_BYTE))
     await storage.append(run.lease, [NewChunk(1, EVERY_BYTE), NewChunk(2, EVERY_BYTE, ChunkKind.PROGRESS)])
     await storage.send("job", "go", "1", EVERY_BYTE)
@@ -386,7 +386,7 @@ async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
     await end(storage, run, Succeeded(EVERY_BYTE))
 
     record = await get_one(storage)
-    assert {record.payload, record.estimate, record.budget, record.result, record.progress} == {EVERY_BYTE}
+    assert {record.payload, record.result, record.progress} == {EVERY_BYTE}
     assert [step.value for step in await storage.get_steps("job")] == [EVERY_BYTE] * 2
     assert taken.step is not None
     assert taken.step.value == EVERY_BYTE
@@ -395,13 +395,12 @@ async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
 
 @clause("STORE-10")
 async def test_empty_bytes_are_not_nothing(storage: Storage) -> None:
-    run = await start(storage, payload=b"", estimate=b"")
+    run = await start(storage, payload=b"")
     await storage.append(run.lease, [NewChunk(1, b"", ChunkKind.PROGRESS)])
     await end(storage, run, GOOD)
 
     record = await get_one(storage)
-    assert (record.payload, record.estimate, record.budget) == (b"", b"", None)
-    assert (record.result, record.progress) == (b"", b"")
+    assert (record.payload, record.result, record.progress) == (b"", b"", b"")
 
 
 @clause("STORE-10")

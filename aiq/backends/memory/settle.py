@@ -55,7 +55,7 @@ def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | Too
 
 
 def _take_effect(tx: Transaction, record: JobRecord, outcome: Outcome) -> Settled:
-    change = after(outcome, record)
+    change = after(outcome, record, tx.now_ms)
     changed = _changed(tx, record, outcome, change)
     if change.state.terminal:
         return Settled(end(tx, change.number, record, changed).state, record.late)
