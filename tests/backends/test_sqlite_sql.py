@@ -13,7 +13,7 @@ import pytest
 from aiq.backends import sqlite
 from aiq.backends.sqlite import audit, migrate, sql
 from aiq.errors import Misconfigured
-from aiq.model import Band, JobRecord, JobSpec, State
+from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, LimitSpec, RouteSpec, State
 from aiq.testing.actions import job
 from aiq.testing.clock import Clock
 from tests.backends.sqlite_files import opened
@@ -100,9 +100,12 @@ def test_what_is_next_is_found_by_an_index_in_its_order(
 async def test_every_field_of_a_job_is_read_back_from_its_own_column(tmp_path: Path) -> None:
     options = {"band": Band.HIGH, "delay_ms": 11, "at_ms": 12, "lease_ms": 13, "timeout_ms": 14, "max_attempts": 15}
     options |= {"max_stalls": 16, "flow": "f", "on_upstream": "continue", "tenant": "t", "key": "k", "unique": "u"}
-    options |= {"limits": ("l", "m"), "routes": ("r", "s"), "estimate": b"e\x00\xff", "budget": b"", "deadline_ms": 17}
+    options |= {"limits": ("l", "m"), "estimate": Estimate(input=18), "budgets": ("b",), "deadline_ms": 17}
+    options |= {"routes": (RouteSpec(name="r", limits=("m",), patience_ms=19), RouteSpec(name="s")), "max_deferral_ms": 20}
+    options |= {"creates": (BudgetSpec(id="b", caps={"tokens": 21}),)}
     wanted = job("job", queue="q", payload=b"\xffp", digest="d", depends_on=("c", "b"), **options)
     async with opened(tmp_path / "jobs.db", Clock()) as storage:
+        await storage.put_limits([LimitSpec(name=name, requests=1) for name in "lm"])
         await storage.enqueue([job("b"), job("c"), wanted])
         (record,) = await storage.get(["job"])
 

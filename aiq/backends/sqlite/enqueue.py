@@ -11,6 +11,7 @@ from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, rea
 from aiq.backends.sqlite.moves import add_event
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.terms import terms_of
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_DEPENDENCIES
@@ -121,8 +122,12 @@ def _store(
     check("T1", None, change.state)
     hot = _hot(tx, n, spec, change, parent)
     hot["dependents"] = parent is not None or spec.id in awaited
+    terms = terms_of(spec)
+    hot["gated"] = terms is not None or spec.tenant != ""
     tx.later(SQL["job"], hot)
-    tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload, estimate=spec.estimate, budget=spec.budget)
+    tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload)
+    if terms is not None:
+        tx.later(SQL["terms"], (n, terms))
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
@@ -193,6 +198,7 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
         "on_upstream": spec.on_upstream,
         "order_key": spec.key,
         "unique_key": spec.unique,
+        "max_deferral_ms": spec.max_deferral_ms,
     }
 
 
@@ -203,8 +209,6 @@ def _cold(n: int, spec: JobSpec) -> dict[str, object]:
         "timeout_ms": spec.timeout_ms,
         "child_of": spec.child_of,
         "depends_on": _names(spec.depends_on),
-        "limits": _names(spec.limits),
-        "routes": _names(spec.routes),
     }
 
 

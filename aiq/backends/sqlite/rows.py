@@ -9,7 +9,8 @@ from typing import Any, Final, TypeAlias
 
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
-from aiq.model import Band, Cause, JobError, JobRecord, Lane, State
+from aiq.backends.sqlite.terms import read_terms
+from aiq.model import Band, Cause, HeldFor, JobError, JobRecord, Lane, State
 
 Row: TypeAlias = Sequence[Any]
 """What the driver gives; each use names the columns beside it, and mypy cannot know more."""
@@ -20,21 +21,25 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deferred_at_ms", "resumes", "opened_calls"),
+    *("route", "closed_routes", "held", "held_by", "terms"),
 )
 """The fields of a record that decisions look at, in the order of the columns of `hot`."""
 
 WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
-    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "limits", "routes"),
+    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms"),
+    *("deferred_at_ms", "resumes", "opened_calls", "route", "closed_routes", "held", "held_by", "terms"),
     *("deadline_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
-    *("finished_at_ms", "depends_on", "payload", "estimate", "budget", "result", "progress"),
+    *("finished_at_ms", "depends_on", "payload", "result", "progress"),
 )
-"""All fields but the errors, in the order of the columns of `whole`."""
+"""All fields but the errors, in the order of the columns of `whole`; `terms` stands for those that it is made of."""
 
 _STATES: Final = {state.value: state for state in State}
 _CAUSES: Final[Mapping[str | None, Cause | None]] = {None: None, **{cause.value: cause for cause in Cause}}
+_HELD: Final[Mapping[str | None, HeldFor | None]] = {None: None, **{reason.value: reason for reason in HeldFor}}
 _LANES: Final = tuple(Lane)
 _BANDS: Final = tuple(Band)
 
@@ -90,16 +95,20 @@ def _decided(values: dict[str, Any]) -> dict[str, Any]:
     values["state"] = _STATES[values["state"]]
     values["lane"] = _LANES[values["lane"]]
     values["cause"] = _CAUSES[values["cause"]]
-    values["late"] = bool(values["late"])
+    values["band"] = _BANDS[values["band"]]
+    values["held"] = _HELD[values["held"]]
+    for flag in ("late", "resumes", "opened_calls"):
+        values[flag] = bool(values[flag])
+    terms = values.pop("terms")
+    if terms is not None:
+        values |= read_terms(terms).fields()
     return values
 
 
 def _whole(fields: Row, errors: tuple[JobError, ...]) -> JobRecord:
     values = _decided(dict(zip(WHOLE, fields, strict=True)))
-    values["band"] = _BANDS[values["band"]]
     values["remembers"] = bool(values["remembers"])
-    for names in ("limits", "routes", "depends_on"):
-        values[names] = tuple(values[names])
+    values["depends_on"] = tuple(values["depends_on"])
     values["errors"] = errors
     return JobRecord(**values)
 

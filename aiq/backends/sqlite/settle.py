@@ -72,7 +72,7 @@ def _first_answer(tx: Transaction, lease: Lease, settled_id: str) -> Settled | N
 
 
 def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled:
-    change = after(outcome, job.record)
+    change = after(outcome, job.record, tx.now_ms)
     told = add_error(tx, job, outcome.error).message if isinstance(outcome, Retried | Died) else ""
     if isinstance(outcome, Succeeded):
         tx.later(SQL["result"], {"n": job.n}, result=outcome.result)

@@ -11,8 +11,8 @@ JOIN aiq_specs AS s ON s.n = j.n;
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_jobs (
     n, id, state, queue, band, pool, tenant, lane, position, due_ms, wait_key, task, lease_ms, max_attempts,
-    max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key, dependents, events,
-    created_at_ms
+    max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key, dependents, gated,
+    max_deferral_ms, events, created_at_ms
 )
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.id'), json_extract(item, '$.state'),
@@ -22,21 +22,23 @@ SELECT
     json_extract(item, '$.lease_ms'), json_extract(item, '$.max_attempts'), json_extract(item, '$.max_stalls'),
     json_extract(item, '$.delay_ms'), json_extract(item, '$.at_ms'), json_extract(item, '$.deadline_ms'),
     json_extract(item, '$.flow'), json_extract(item, '$.parent_id'), json_extract(item, '$.on_upstream'),
-    json_extract(item, '$.order_key'), json_extract(item, '$.unique_key'), json_extract(item, '$.dependents'), 1,
-    :now_ms
+    json_extract(item, '$.order_key'), json_extract(item, '$.unique_key'), json_extract(item, '$.dependents'),
+    json_extract(item, '$.gated'), json_extract(item, '$.max_deferral_ms'), 1, :now_ms
 FROM given;
 
 -- name: spec
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_specs (n, digest, payload, timeout_ms, child_of, depends_on, limits, routes, estimate, budget)
+INSERT INTO aiq_specs (n, digest, payload, timeout_ms, child_of, depends_on, limits, routes)
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.digest'),
     substr(:blobs, json_extract(item, '$.payload[0]'), json_extract(item, '$.payload[1]')),
-    json_extract(item, '$.timeout_ms'), json_extract(item, '$.child_of'), json_extract(item, '$.depends_on'),
-    json_extract(item, '$.limits'), json_extract(item, '$.routes'),
-    substr(:blobs, json_extract(item, '$.estimate[0]'), json_extract(item, '$.estimate[1]')),
-    substr(:blobs, json_extract(item, '$.budget[0]'), json_extract(item, '$.budget[1]'))
+    json_extract(item, '$.timeout_ms'), json_extract(item, '$.child_of'), json_extract(item, '$.depends_on'), '[]', '[]'
 FROM given;
+
+-- name: terms
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_terms (n, terms)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]') FROM given;
 
 -- name: edge
 -- From a job to one that waits for it; there may be ten thousand, so the columns are found by place.

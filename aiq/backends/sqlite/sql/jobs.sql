@@ -8,6 +8,9 @@ SELECT json_group_array(json_array(
     j.id, j.task, j.queue, j.delay_ms, j.at_ms, j.lease_ms, j.max_attempts, j.max_stalls, j.on_upstream, j.state,
     j.fence, j.failures, j.stalls, j.lane, j.position, j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms,
     j.cause, j.wait_key, j.kept_signals, j.chunks, j.late, j.events, j.created_at_ms,
+    j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms, j.deferred_at_ms, j.resumes, j.opened_calls,
+    j.route, j.closed_routes, j.held, j.held_by,
+    CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END,
     j.n, j.wait_signal, j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors,
     j.settled_id, j.settled_state, j.settled_late, j.settled_step
 ))
@@ -19,16 +22,15 @@ CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
 SELECT
     json_group_array(json_array(
         j.n, j.errors, j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
-        j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, j.tenant, j.order_key, j.unique_key, json(s.limits),
-        json(s.routes), j.deadline_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position, j.due_ms,
+        j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, j.tenant, j.order_key, j.unique_key,
+        j.max_deferral_ms, j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
+        CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END, j.deadline_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position, j.due_ms,
         j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms, j.cause, j.wait_key,
         coalesce(w.total - w.succeeded - w.failed, 0), j.parent_id, j.steps > 0, j.kept_signals, j.chunks, j.late,
         j.events, j.created_at_ms, j.started_at_ms, j.finished_at_ms, json(s.depends_on),
-        length(s.payload), length(s.estimate), length(s.budget), length(r.result), length(c.data)
+        length(s.payload), length(r.result), length(c.data)
     )),
     CAST(group_concat(CAST(s.payload AS TEXT), '') AS BLOB),
-    CAST(group_concat(CAST(s.estimate AS TEXT), '') AS BLOB),
-    CAST(group_concat(CAST(s.budget AS TEXT), '') AS BLOB),
     CAST(group_concat(CAST(r.result AS TEXT), '') AS BLOB),
     CAST(group_concat(CAST(c.data AS TEXT), '') AS BLOB)
 FROM json_each(:ns) AS asked

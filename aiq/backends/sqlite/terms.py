@@ -1,0 +1,48 @@
+"""What a job brings to its admission, as one JSON text: most jobs of a task bring the same, so it is read once."""
+
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from aiq.model import BudgetSpec, Estimate, JobSpec, RouteSpec
+
+_KEPT: Final = 4_096
+
+
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Fields of JobSpec that are there for admission alone."""
+
+    limits: tuple[str, ...] = ()
+    routes: tuple[RouteSpec, ...] = ()
+    estimate: Estimate | None = None
+    budgets: tuple[str, ...] = ()
+    creates: tuple[BudgetSpec, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """By the names that they have in a record; of as many types, hence Any."""
+        return {name: getattr(self, name) for name in self.__struct_fields__}
+
+
+NO_TERMS: Final = Terms()
+
+
+def plain(value: object) -> object:
+    """A read-only mapping as one that JSON knows."""
+    return dict(value)  # type: ignore[call-overload]
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
+_decoder: Final = msgspec.json.Decoder(Terms)
+
+
+def terms_of(spec: JobSpec) -> str | None:
+    """What a job brings, None for one that brings nothing."""
+    terms = Terms(spec.limits, spec.routes, spec.estimate, spec.budgets, spec.creates)
+    return None if terms == NO_TERMS else _encoder.encode(terms).decode()
+
+
+@lru_cache(maxsize=_KEPT)
+def read_terms(text: str | None) -> Terms:
+    """Read what `terms_of` wrote."""
+    return NO_TERMS if text is None else _decoder.decode(text)
