@@ -64,7 +64,10 @@ Counts: TypeAlias = Mapping[str, Mapping[State, int]]
 
 @dataclass(frozen=True, slots=True)
 class Upkept:
-    """What one call of upkeep did. `next_due_ms` as in `Exchanged`: 0 asks to be called again at once."""
+    """What one call of upkeep did. `next_due_ms` as in `Exchanged`: 0 asks to be called again at once.
+
+    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again.
+    """
 
     promoted: int = 0
     revoked: int = 0
@@ -72,11 +75,14 @@ class Upkept:
     cancelled: int = 0
     outbox: int = 0
     next_due_ms: int | None = None
+    rerouted: int = 0
+    unheld: int = 0
 
     @property
     def total(self) -> int:
         """How much was done."""
-        return self.promoted + self.revoked + self.timed_out + self.cancelled + self.outbox
+        swept = self.promoted + self.revoked + self.timed_out + self.cancelled
+        return swept + self.outbox + self.rerouted + self.unheld
 
 
 @dataclass(frozen=True, slots=True)
