@@ -1,0 +1,1 @@
+"""Decisions, tried without any storage."""
