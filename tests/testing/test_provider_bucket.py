@@ -48,9 +48,10 @@ def test_a_clock_that_goes_back_changes_nothing() -> None:
     made.advance(10 * SECOND)
 
     made.advance(3 * SECOND)
+    gone_back = made.level
     made.advance(10 * SECOND)
 
-    assert (made.level, made.refilled) == (10, 10)
+    assert (gone_back, made.level, made.refilled) == (10, 10, 10)
 
 
 @given(
@@ -176,6 +177,14 @@ def test_a_hidden_client_takes_its_share_of_what_is_refilled() -> None:
     made.advance(100_000 * SECOND)
 
     assert 0.29 <= made.hidden / made.refilled <= 0.31
+
+
+def test_a_hidden_client_takes_from_what_is_there_at_its_instant_and_not_from_what_comes_later() -> None:
+    made = TokenBucket(60, 60 * SECOND, 60 * SECOND, 0, iter([(99 * SECOND, 10)]))
+
+    made.advance(100 * SECOND)
+
+    assert (made.level, made.overflowed) == (51, 99)
 
 
 def test_a_hidden_client_comes_at_the_same_instants_for_the_same_seed() -> None:

@@ -93,6 +93,7 @@ def test_memory_keeps_the_newest_entries_and_counts_the_others() -> None:
         ledger.finish(entry, Outcome.ANSWERED, tokens_out=1, status=200)
 
     assert [entry.number for entry in ledger.entries()] == [2, 3]
+    assert [entry.number for entry in ledger.entries(after=2)] == [3]
     assert ledger.dropped == 1
 
 

@@ -83,6 +83,14 @@ def test_what_a_call_takes_on_arrival_and_has_taken_at_the_end_is_that_of_the_ch
     assert (arrived, levels(limiter)) == ([on_arrival], [at_the_end])
 
 
+def test_a_short_answer_to_a_long_prompt_costs_the_prompt_where_the_greater_counts(clock: HandClock) -> None:
+    limiter = Limiter([RateLimit(tokens=1_000, charge="max")], clock=clock)
+
+    let_in(limiter, call(tokens_in=400, max_tokens=300))
+
+    assert levels(limiter) == [600]
+
+
 def test_a_limit_over_input_and_one_over_output_each_count_their_own(clock: HandClock) -> None:
     limiter = Limiter([RateLimit(input_tokens=1_000, output_tokens=500)], clock=clock)
 
@@ -121,9 +129,11 @@ def test_a_reservation_that_was_too_small_is_made_up_for(clock: HandClock) -> No
 
     admission = let_in(limiter, call(tokens_in=100))
     arrived = levels(limiter)
+    clock.advance(60)
     admission.end(5_000)
 
-    assert (arrived, levels(limiter)) == ([10_000 - 100 - 1_024], [4_900])
+    # It was full again by then: what had been reserved has been refilled, the rest has not.
+    assert (arrived, levels(limiter)) == ([10_000 - 1_124], [10_000 - (5_100 - 1_124)])
 
 
 def test_the_greater_of_two_figures_is_all_that_is_ever_taken(clock: HandClock) -> None:
@@ -185,6 +195,18 @@ def test_a_limit_of_a_model_counts_the_calls_of_that_model(clock: HandClock) -> 
     let_in(limiter, call(model="claude"))
 
     assert levels(limiter) == [4, 7]
+
+
+def test_output_into_debt_leaves_nothing_and_not_less_than_nothing(clock: HandClock) -> None:
+    limiter = Limiter([RateLimit(tokens=1_000, style="openai")], clock=clock)
+    admission = let_in(limiter, call(tokens_in=900))
+    admission.begin(AT_ONCE, 500)
+    admission.end(500)
+
+    rejection = refuse(limiter, call(tokens_in=1))
+
+    assert levels(limiter) == [-400]
+    assert dict(rejection.headers)[b"x-ratelimit-remaining-tokens"] == b"0"
 
 
 def told_wait_ms(rejection: Rejection) -> int:

@@ -134,19 +134,25 @@ async def test_an_answer_says_what_was_left_when_the_call_was_let_in(
 
 
 @pytest.mark.parametrize(
-    ("style", "word"),
-    [("openai", "insufficient_quota"), ("anthropic", "rate_limit_error"), ("azure", "insufficient_quota")],
+    ("style", "field", "word"),
+    [
+        ("openai", "code", "insufficient_quota"),
+        ("anthropic", "type", "rate_limit_error"),
+        ("azure", "code", "insufficient_quota"),
+        ("gemini", "status", "RESOURCE_EXHAUSTED"),
+    ],
 )
 async def test_a_quota_that_is_used_up_does_not_say_when_to_come_again(
-    provider: Provider, client: openai.AsyncOpenAI, style: Style, word: str
+    provider: Provider, client: openai.AsyncOpenAI, style: Style, field: str, word: str
 ) -> None:
     limited(provider, style, exact_retry=True)
     provider.faults.add(Fault(kind=FaultKind.QUOTA))
 
     headers, body = await refused(client, 10)
 
-    assert word in json.dumps(body)
-    assert "spend limit" in json.dumps(body)
+    assert body["error"][field] == word
+    assert "spend limit" in body["error"]["message"]
+    assert not body["error"].get("details")
     assert not [name for name in headers if name.startswith("retry")]
     (entry,) = provider.ledger.entries()
     assert (entry.outcome, entry.status, entry.fault) == (Outcome.FAILED, 429, FaultKind.QUOTA)
@@ -180,6 +186,16 @@ async def test_a_refused_call_is_in_the_ledger_and_uses_up_no_fault(
     entry = provider.ledger.entries()[-1]
     assert (entry.outcome, entry.status, entry.refused_by) == (Outcome.REJECTED, 429, "tokens")
     assert (entry.tokens_in, entry.tokens_out, entry.finished_at_ms) == (150, 0, entry.started_at_ms)
+
+
+async def test_what_was_reserved_and_not_used_is_back_when_the_client_has_its_answer(
+    provider: Provider, client: openai.AsyncOpenAI
+) -> None:
+    limited(provider, "azure", charge="reserve")
+
+    await simulate(client, 100, max_tokens=4_000)
+
+    assert [bucket.level for bucket in provider.limits.buckets()] == [9, 6_000 - 110]
 
 
 async def test_a_client_gets_over_a_limit_by_coming_again_when_it_is_told() -> None:
