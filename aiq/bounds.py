@@ -67,8 +67,12 @@ MAX_WEIGHT: Final = 1_000_000
 """A weight per mille: a thousand times a token, or a thousand times a tenant's share."""
 MAX_OPEN_CALLS: Final = 256
 """Calls that one run has open, or waiting, at once."""
+PLACE_KEPT_MS: Final = 60_000
+"""How long a call keeps its place in line after it last asked."""
 MAX_REFUSED: Final = 64
-"""Candidates that one claim may find too large for what is left, before it parks the pool."""
+"""Candidates that one claim may look at and not give."""
+MAX_BYPASSED: Final = 16
+"""Those among them that it may look at behind the head of one parked pool."""
 DEFAULT_BURST_MS: Final = 30_000
 DEFAULT_MAX_DEFERRAL_MS: Final = 3_600_000
 """How long a job may be given back by rate limits alone before it is dead."""

@@ -37,7 +37,7 @@ class Learned:
 class WaitingCall:
     """A call of a running job that stands in line for its limits. `number` is its place: one counter serves all.
 
-    `limits` are (name, key) with what it needs of each: requests, charge, rest. Spec: CALL-5, CALL-6
+    `limits` are (name, key) with what it needs of each: requests, charge, rest, units of concurrency. CALL-5, CALL-6
     """
 
     job_id: str
@@ -45,7 +45,7 @@ class WaitingCall:
     call: int
     band: Band
     number: int
-    limits: Mapping[tuple[str, str], tuple[int, int, int]]
+    limits: Mapping[tuple[str, str], tuple[int, int, int, int]]
     asked_at_ms: int
     next_ms: int
     """The instant at which it may be admitted, as far as was known when it last asked."""
@@ -96,8 +96,8 @@ class Books(Protocol):
         ...
 
     def waiting(self, name: str, key: str) -> Sequence[WaitingCall]:
-        """The calls that stand in line for a limit, by (band, number): those of runs that go on, asked in the last
-        minute. At most MAX_BATCH."""
+        """The calls that stand in line for a limit, by (band, number): those of runs that go on and that have asked
+        within PLACE_KEPT_MS (exactly that long ago still counts). At most MAX_BATCH."""
         ...
 
     def waiting_call(self, job_id: str, fence: int, call: int) -> WaitingCall | None:
@@ -112,8 +112,9 @@ class Books(Protocol):
         """Let a call stand in line, or keep its place."""
         ...
 
-    def drop_waiting(self, job_id: str, fence: int, call: int | None = None) -> None:
-        """Take a call, or all calls of a run, out of line; `freed` follows for each of their limits."""
+    def drop_waiting(self, job_id: str, fence: int, call: int | None = None) -> Sequence[WaitingCall]:
+        """Take a call, or all calls of a run, out of line, and tell which they were. The caller says `freed` where
+        that lets others go on: not of a call that was admitted, which now has what it stood for."""
         ...
 
     def queue_limited(self, queue: str) -> bool:
@@ -164,8 +165,9 @@ class Books(Protocol):
         """Count use for its job, flow, tenant and minute. USAGE-1"""
         ...
 
-    def serve(self, record: JobRecord, cost: int) -> None:
-        """Let the service of a job's line rise by the cost over the tenant's weight, or fall. FAIR-1, FAIR-2"""
+    def serve(self, record: JobRecord, cost: int) -> int:
+        """Let the service of a job's line rise by the cost over the tenant's weight, or fall (`fairness.risen`), and
+        tell what it is now. The line is kept while its tenant has a run, with or without ready jobs. FAIR-1, FAIR-2"""
         ...
 
 
@@ -174,7 +176,9 @@ class Pool:
     """Ready jobs of a queue that take the same limits. Kept while it is parked, or has credit or a head's claim.
 
     `credits` and `served` are by band: the floor's credit, and the service of the line served last. `head` is the
-    job whose refusal opened the bypass, and `bypass` what may still pass it. Spec: chapter 12
+    job whose refusal opened the bypass, and `bypass` what may still pass it. When the last job leaves the lanes of a
+    band, by whatever way, the store sets its credit to 0, and so the queue's own when none of its pools has one there.
+    Spec: chapter 12
     """
 
     queue: str
