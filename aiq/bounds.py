@@ -47,8 +47,6 @@ MAX_STEP_NAME_BYTES: Final = 200
 """The name of a step, gather or sleep; with its ordinal (name#10000) it is a step key."""
 MAX_LIMITS: Final = 16
 """Limits, and routes, that one job names: an admission looks at each of them in one step."""
-MAX_OPTION_BYTES: Final = 16 * 1024
-"""An estimate, and a budget, as stored with a job."""
 
 MAX_AMOUNT: Final = 10**12
 """Tokens of one call, and of a limit in its period: so that a thousand of them times a thousand stay below 2^53."""

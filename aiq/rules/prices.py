@@ -1,12 +1,45 @@
-"""What tokens cost. Spec: USAGE-5 to USAGE-9"""
+"""What tokens cost, in whole micro-dollars. Spec: USAGE-5 to USAGE-9."""
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
+from aiq import bounds
 from aiq.model import PriceRow
+from aiq.model.usage import check_category
+from aiq.rules.buckets import ceiling
+from aiq.rules.checks import check_opaque, check_range
+
+_MILLION: Final = 1_000_000
 
 
-def check_price(row: PriceRow) -> None: raise NotImplementedError
-def in_force(rows: Iterable[PriceRow], now_ms: int) -> Mapping[str, int]: raise NotImplementedError
+def check_price(row: PriceRow) -> None:
+    """Refuse a price without a model or category, below zero, or over MAX_MONEY.
+
+    Raises:
+        InvalidInput: the text says what to pass instead.
+    """
+    check_opaque("model of a price", row.model)
+    check_category(row.category)
+    check_range("price of a million tokens in micro-dollars", row.usd_micros_per_million, 0, bounds.MAX_MONEY)
+    check_range("start of a price in ms since 1970", row.from_ms, 0, bounds.MAX_INSTANT_MS)
+
+
+def in_force(rows: Iterable[PriceRow], now_ms: int) -> Mapping[str, int]:
+    """The prices of one model by category: of each the newest row that has begun, in the order of the categories.
+
+    Spec: USAGE-6, USAGE-7
+    """
+    begun = sorted((row for row in rows if row.from_ms <= now_ms), key=lambda row: (row.category, row.from_ms))
+    return {row.category: row.usd_micros_per_million for row in begun}
+
+
 def cost(tokens: Mapping[str, int], prices: Mapping[str, int]) -> tuple[int, int]:
-    """Micro-dollars, rounded up once, and the tokens among them that have no price of their own."""
-    raise NotImplementedError
+    """What tokens by category cost in micro-dollars, rounded up once, and how many of them have no price of their own.
+
+    Those cost what the dearest category does; where nothing has a price, nothing costs anything. More than MAX_MONEY
+    counts as that. Spec: USAGE-5, USAGE-9
+    """
+    dearest = max(prices.values(), default=0)
+    total = sum(count * prices.get(category, dearest) for category, count in tokens.items())
+    unpriced = sum(count for category, count in tokens.items() if category not in prices)
+    return min(bounds.MAX_MONEY, ceiling(total, _MILLION)), unpriced

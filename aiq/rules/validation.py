@@ -4,90 +4,75 @@ Each check raises `InvalidInput` or one of its kinds, and returns nothing. Types
 ours; where users who run no type checker often pass another type, that is told too. Spec: chapter 9.
 """
 
-import re
 from collections.abc import Sequence
-from typing import Final
 
 from aiq import bounds
-from aiq.errors import FlowInvalid, InvalidInput, InvalidName, TooLarge
+from aiq.errors import FlowInvalid, InvalidInput, TooLarge
 from aiq.model import (
+    FIRST,
+    CallRequest,
+    CallState,
     ChunkKind,
     ClaimRequest,
+    Deferred,
+    Estimate,
+    Held,
+    HeldFor,
     JobSpec,
     Lease,
     NewChunk,
+    Outcome,
+    QueueSettings,
+    Report,
+    RouteSpec,
     Settlement,
     Sleeping,
     Step,
     StepKind,
     Succeeded,
     Suspended,
+    Throttle,
+    Usage,
     Waiting,
 )
+from aiq.model.usage import check_amount, check_model
+from aiq.rules.budgets import check_amounts, check_budget
+from aiq.rules.checks import (
+    IN_PARTS,
+    check_count,
+    check_limit,
+    check_name,
+    check_opaque,
+    check_range,
+    check_size,
+    check_step_name,
+    cut,
+)
+from aiq.rules.limits import check_buckets, of_queue
 
-_SHORTER: Final = "Use a shorter text, or a digest of it."
-_IN_PARTS: Final = "Send it in several parts."
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-_ORDINAL: Final = re.compile(r"#[0-9]+\Z")
-
-
-def check_name(kind: str, name: object) -> None:
-    """Refuse a name outside the alphabet of queues, tasks, signals and limits. `kind` is for the message."""
-    if not isinstance(name, str) or not bounds.NAME.fullmatch(name):
-        raise InvalidName(kind, name)
-
-
-def check_step_name(name: object) -> None:
-    """Refuse what is no text of 1 to MAX_STEP_NAME_BYTES bytes, or holds control characters, which no log or terminal
-    shows; and what ends like the key of a name that is used again, since two steps would share that key."""
-    if not isinstance(name, str) or not name or _CONTROL.search(name) or not _fits(name, bounds.MAX_STEP_NAME_BYTES):
-        rule = f"Use a text of 1 to {bounds.MAX_STEP_NAME_BYTES} bytes in UTF-8, without control characters."
-        raise InvalidName("step", name, rule)
-    if _ORDINAL.search(name):
-        raise InvalidName("step", name, 'Its end means a name that is used again: name#2. Use "name 2", or "name-2".')
-
-
-def check_opaque(kind: str, text: object) -> None:
-    """Refuse an id or key that is empty, longer than MAX_OPAQUE_BYTES, or no text that every store can keep."""
-    if not isinstance(text, str):
-        raise InvalidInput(f"The {kind} is {text!r:.200}; pass a text, for instance str(…) of it.")
-    if not text:
-        raise InvalidInput(f"The {kind} is empty. Pass a text of 1 to {bounds.MAX_OPAQUE_BYTES} bytes.")
-    try:
-        size = len(text.encode())
-    except UnicodeEncodeError as error:
-        raise InvalidInput(f"The {kind} {text!r} cannot be written as UTF-8.") from error
-    if "\0" in text:
-        raise InvalidInput(f"The {kind} {text!r} holds a NUL character, which not every store can keep.")
-    if size > bounds.MAX_OPAQUE_BYTES:
-        raise TooLarge(kind, size, bounds.MAX_OPAQUE_BYTES, _SHORTER, unit=" bytes")
-
-
-def check_range(kind: str, value: object, low: int, high: int) -> None:
-    """Refuse a number outside low..high, ends included, and what is no whole number."""
-    if not isinstance(value, int):
-        raise InvalidInput(f"The {kind} is {value!r:.200}; pass a whole number from {low:,} to {high:,}.")
-    if not low <= value <= high:
-        raise InvalidInput(f"The {kind} is {value:,}; it must be from {low:,} to {high:,}.")
-
-
-def check_size(kind: str, data: bytes, bound: int) -> None:
-    """Refuse bytes over their bound."""
-    if len(data) > bound:
-        raise TooLarge(kind, len(data), bound, unit=" bytes")
-
-
-def check_count(kind: str, count: int, bound: int) -> None:
-    """Refuse a list that is longer than one call takes."""
-    if count > bound:
-        raise TooLarge(kind, count, bound, _IN_PARTS)
-
-
-def check_limit(limit: int, bound: int = bounds.MAX_PAGE) -> None:
-    """Refuse a page or sweep of no rows, or of more than `bound`."""
-    if limit < 1:
-        raise InvalidInput(f"The limit is {limit:,}; ask for 1 to {bound:,}.")
-    check_count("limit", limit, bound)
+__all__ = [
+    "check_batch",
+    "check_calls",
+    "check_chunks",
+    "check_claim",
+    "check_count",
+    "check_limit",
+    "check_name",
+    "check_opaque",
+    "check_range",
+    "check_reports",
+    "check_result",
+    "check_settings",
+    "check_settlements",
+    "check_signal",
+    "check_size",
+    "check_spec",
+    "check_step",
+    "check_step_name",
+    "check_throttles",
+    "check_weight",
+    "cut",
+]
 
 
 def check_spec(spec: JobSpec) -> None:
@@ -96,6 +81,7 @@ def check_spec(spec: JobSpec) -> None:
     _check_numbers(spec)
     check_size("payload", spec.payload, bounds.MAX_PAYLOAD_BYTES)
     check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
+    _check_admission(spec)
     if spec.id in spec.depends_on:
         raise FlowInvalid(f"Job {spec.id!r} depends on itself, so it could never start.")
 
@@ -108,7 +94,7 @@ def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
     check_count("batch", len(batch), bounds.MAX_BATCH)
     size = sum(len(spec.payload) for spec in batch)
     if size > bounds.MAX_BATCH_BYTES:
-        raise TooLarge("batch", size, bounds.MAX_BATCH_BYTES, _IN_PARTS, unit=" bytes")
+        raise TooLarge("batch", size, bounds.MAX_BATCH_BYTES, IN_PARTS, unit=" bytes")
     edges = sum(len(spec.depends_on) for spec in batch)
     check_count("list of dependencies of a batch", edges, bounds.MAX_DEPENDENCIES)
     before: set[str] = set()
@@ -130,17 +116,11 @@ def check_settlements(settlements: Sequence[Settlement]) -> None:
     size = 0
     for settlement in settlements:
         check_opaque("settlement id", settlement.id)
-        outcome = settlement.outcome
-        if isinstance(outcome, Succeeded) and len(outcome.result) <= bounds.MAX_RESULT_BYTES:
-            size += len(outcome.result)
-        if isinstance(outcome, Suspended | Waiting | Sleeping):
-            check_opaque("wait key", outcome.key)
-        if isinstance(outcome, Suspended):
-            check_name("signal", outcome.signal)
-        if isinstance(outcome, Waiting) and outcome.need is not None:
-            check_range("need of a wait", outcome.need, 0, bounds.MAX_DEPENDENCIES)
+        _check_outcome(settlement.outcome)
+        if isinstance(settlement.outcome, Succeeded) and len(settlement.outcome.result) <= bounds.MAX_RESULT_BYTES:
+            size += len(settlement.outcome.result)
     if size > bounds.MAX_BATCH_BYTES:
-        raise TooLarge("list of settlements", size, bounds.MAX_BATCH_BYTES, _IN_PARTS, unit=" bytes")
+        raise TooLarge("list of settlements", size, bounds.MAX_BATCH_BYTES, IN_PARTS, unit=" bytes")
 
 
 def check_result(result: bytes) -> None:
@@ -188,30 +168,73 @@ def check_signal(name: str, signal_id: str, payload: bytes) -> None:
     check_size("signal", payload, bounds.MAX_SIGNAL_BYTES)
 
 
-def cut(text: str) -> str:
-    """At most MAX_ERROR_BYTES of a text, whole characters, and such that every store can keep it.
+def check_calls(calls: Sequence[CallRequest]) -> None:
+    """Refuse requests for calls that are too many, numbered below 1, or of more limits than one job names."""
+    check_count("list of calls", len(calls), bounds.MAX_BATCH)
+    for call in calls:
+        check_range("number of a call", call.number, FIRST + 1, bounds.MAX_INSTANT_MS)
+        _check_limit_names(call.limits)
+        _check_estimate(call.estimate)
 
-    What cannot be written as UTF-8 is escaped: a failure must always be recordable.
+
+def check_reports(reports: Sequence[Report]) -> None:
+    """Refuse reports of use that are too many or too wide, and what only a store says: that a call has expired."""
+    check_count("list of reports", len(reports), bounds.MAX_BATCH)
+    for report in reports:
+        check_range("number of a call", report.call, FIRST, bounds.MAX_INSTANT_MS)
+        if report.state is CallState.EXPIRED:
+            raise InvalidInput("A run may not report a call as expired; the store does, when the run is lost.")
+        check_count("list of models in a report", len(report.used), bounds.MAX_LIMITS)
+        for usage in report.used:
+            _check_usage(usage)
+        _check_retry_after(report.retry_after_ms)
+        check_count("list of what remains", len(report.remaining), bounds.MAX_LIMITS)
+        for remaining in report.remaining:
+            check_name("limit", remaining.limit)
+            check_amount("remaining requests", remaining.requests or 0)
+            check_amount("remaining tokens", remaining.tokens or 0)
+
+
+def check_throttles(throttles: Sequence[Throttle]) -> None:
+    """Refuse pauses of limits that are too many, or whose figures are out of range."""
+    check_count("list of throttles", len(throttles), bounds.MAX_BATCH)
+    for throttle in throttles:
+        check_name("limit", throttle.limit)
+        if throttle.key:
+            check_opaque("key of a throttle", throttle.key)
+        check_amount("tokens of a throttle", throttle.tokens)
+        _check_retry_after(throttle.retry_after_ms)
+
+
+def check_settings(queue: str, settings: QueueSettings) -> None:
+    """Refuse settings of a queue that are out of range. None is no bound; who wants none to start pauses the queue.
+
+    Spec: QUEUE-1, QUEUE-2
     """
-    kept = text.replace("\0", "\\0").encode(errors="backslashreplace")[: bounds.MAX_ERROR_BYTES]
-    return kept.decode(errors="ignore")
+    check_name("queue", queue)
+    for kind, value, most in (
+        ("max_ready", settings.max_ready, bounds.MAX_AMOUNT),
+        ("concurrency", settings.concurrency, bounds.MAX_CONCURRENCY),
+        ("rate", settings.rate, bounds.MAX_AMOUNT),
+        ("period of the rate in ms", settings.rate_per_ms, bounds.MAX_PERIOD_MS),
+    ):
+        if value is not None:
+            check_range(f"{kind} of a queue", value, 1, most)
+    limit = of_queue(queue, settings)
+    if limit is not None:
+        check_buckets(limit)
 
 
-def _fits(text: str, bound: int) -> bool:
-    try:
-        return len(text.encode()) <= bound
-    except UnicodeEncodeError:
-        return False
+def check_weight(tenant: str, weight: int) -> None:
+    """Refuse a share of a tenant that is not from 1 to MAX_WEIGHT per mille of the usual one. Spec: FAIR-5"""
+    check_opaque("tenant", tenant)
+    check_range("weight of a tenant per mille", weight, 1, bounds.MAX_WEIGHT)
 
 
 def _check_texts(spec: JobSpec) -> None:
     check_opaque("job id", spec.id)
     check_name("task", spec.task)
     check_name("queue", spec.queue)
-    for kind, names in (("limit", spec.limits), ("route", [route.name for route in spec.routes])):
-        check_count(f"list of {kind}s", len(names), bounds.MAX_LIMITS)
-        for name in names:
-            check_name(kind, name)
     for dependency in spec.depends_on:
         check_opaque("id of a dependency", dependency)
     for kind, text in (
@@ -233,8 +256,86 @@ def _check_numbers(spec: JobSpec) -> None:
     check_range("lease in ms", spec.lease_ms, bounds.MIN_LEASE_MS, bounds.MAX_LEASE_MS)
     check_range("number of attempts", spec.max_attempts, 1, bounds.MAX_ATTEMPTS)
     check_range("number of stalls", spec.max_stalls, 1, bounds.MAX_ATTEMPTS)
+    check_range("longest deferral in ms", spec.max_deferral_ms, 0, bounds.MAX_DELAY_MS)
     if spec.timeout_ms is not None:
         check_range("timeout in ms", spec.timeout_ms, 1, bounds.MAX_DELAY_MS)
     for kind, instant in (("start", spec.at_ms), ("deadline", spec.deadline_ms)):
         if instant is not None:
             check_range(f"{kind} in ms since 1970", instant, 0, bounds.MAX_INSTANT_MS)
+
+
+def _check_admission(spec: JobSpec) -> None:
+    """What a job takes of limits and budgets."""
+    _check_limit_names(spec.limits)
+    check_count("list of routes", len(spec.routes), bounds.MAX_LIMITS)
+    for route in spec.routes:
+        _check_route(route)
+    if spec.estimate is not None:
+        _check_estimate(spec.estimate)
+    check_count("list of budgets", len(spec.budgets), bounds.MAX_CHAIN)
+    for budget_id in spec.budgets:
+        check_opaque("id of a budget", budget_id)
+    check_count("list of budgets to create", len(spec.creates), bounds.MAX_CHAIN)
+    for budget in spec.creates:
+        check_budget(budget)
+
+
+def _check_route(route: RouteSpec) -> None:
+    check_name("route", route.name)
+    check_model(route.model)
+    _check_limit_names(route.limits)
+    if route.patience_ms is not None:
+        check_range("patience of a route in ms", route.patience_ms, 0, bounds.MAX_DELAY_MS)
+
+
+def _check_limit_names(names: Sequence[str]) -> None:
+    check_count("list of limits", len(names), bounds.MAX_LIMITS)
+    for name in names:
+        check_name("limit", name)
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"The limits {', '.join(names)} name one twice; a job takes each limit once.")
+
+
+def _check_estimate(estimate: Estimate) -> None:
+    """Its numbers were checked when it was made."""
+    most = estimate.output if estimate.max_output is None else estimate.max_output
+    if most is not None and estimate.min_output is not None and estimate.min_output > most:
+        raise InvalidInput(
+            f"The min_output of an estimate is {estimate.min_output:,}, more than the {most:,} that are asked for. "
+            "Raise max_output, or lower min_output."
+        )
+
+
+def _check_usage(usage: Usage) -> None:
+    """Its numbers were checked when it was made, or summed by aiq from such."""
+    check_count("list of categories in a usage", len(usage.tokens), bounds.MAX_CATEGORIES)
+
+
+def _check_retry_after(retry_after_ms: int | None) -> None:
+    if retry_after_ms is not None:
+        check_range("time that a provider asks to wait, in ms,", retry_after_ms, 0, bounds.MAX_DELAY_MS)
+
+
+def _check_outcome(outcome: Outcome) -> None:
+    match outcome:
+        case Suspended(key, signal):
+            check_opaque("wait key", key)
+            check_name("signal", signal)
+        case Sleeping(key):
+            check_opaque("wait key", key)
+        case Waiting(key, need):
+            check_opaque("wait key", key)
+            if need is not None:
+                check_range("need of a wait", need, 0, bounds.MAX_DEPENDENCIES)
+        case Deferred():
+            check_throttles(outcome.throttles)
+        case Held():
+            _check_held(outcome)
+        case _:
+            pass
+
+
+def _check_held(outcome: Held) -> None:
+    if outcome.by or outcome.reason in (HeldFor.BUDGET, HeldFor.APPROVAL):
+        check_opaque("name of what holds a job", outcome.by)
+    check_amounts("need of a held job", outcome.need)
