@@ -15,7 +15,7 @@ from benchmarks.ratelimit.traces import Call, Job
 
 CALL = Call(900, 80, 1_000)
 OK = Answer(200, {}, b"")
-REFUSED = Answer(429, {"retry-after-ms": "1000"}, b"")
+REFUSED = Answer(429, {"retry-after-ms": "0"}, b"")
 NO_TIME = Clock(zero=time.time() - 1, compress=1e9)
 """A back-off of a minute takes no time that anybody could notice."""
 PLAN = Plan(
@@ -32,6 +32,7 @@ class FakeProvider:
         self._then = then
         self.asked: list[tuple[str, int]] = []
         self._changed = asyncio.Condition()
+        self.open = asyncio.Event()
         self.most_at_once = self._at_once = 0
 
     async def complete(self, job: str, number: int, call: Call) -> Answer:
@@ -40,7 +41,7 @@ class FakeProvider:
             self._changed.notify_all()
         self._at_once += 1
         self.most_at_once = max(self.most_at_once, self._at_once)
-        await asyncio.sleep(0)
+        await self.open.wait()
         self._at_once -= 1
         return self._answers.pop(0) if self._answers else self._then
 
@@ -53,14 +54,21 @@ def job(name: str, *, calls: int = 1) -> Job:
     return Job(name, name.partition("-")[0], 0.0, (CALL,) * calls)
 
 
+async def turns(count: int) -> None:
+    """Let everybody go on, as often as this."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 async def serve(provider: FakeProvider, jobs: Sequence[Job], *, asks: int, policy: str = "naive") -> Pool:
-    """Run a pool until the provider has been asked so often, and a little longer."""
+    """Run a pool until the provider, which answers only when all jobs have come, has been asked so often."""
     pool = Pool(replace(PLAN, policy=policy), NO_TIME, provider, random.Random(1))
     running = asyncio.create_task(pool.run(jobs))
+    await turns(10 * len(jobs))
+    provider.open.set()
     async with asyncio.timeout(10):
         await provider.until(asks)
-    for _ in range(20):
-        await asyncio.sleep(0)
+    await turns(20)
     running.cancel()
     await asyncio.wait({running})
     return pool
