@@ -6,7 +6,7 @@ written in another language does the same there. Everything is read as it stands
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiq.model import (
     Amounts,
@@ -21,6 +21,9 @@ from aiq.model import (
     PriceRow,
     Reservation,
 )
+
+WAITING_KEPT_MS: Final = 60_000
+"""How long a call keeps its place in line after it last asked. CALL-6"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,5 +264,11 @@ class Yard(Protocol):
         ...
 
     def set_aside(self, record: JobRecord, limit: str, key: str, wake_at_ms: int) -> None:
-        """Take a ready job out of its lane until an instant, or until `freed`. LIMIT-16"""
+        """Take a ready job out of its lane until an instant, or until `freed`. LIMIT-16
+
+        The jobs of one line that one limit and key keep aside stand behind one gate, in their order. It opens at the
+        earliest instant that was named since it last opened, or when the limit is freed, and lets the first of them
+        into its lane; when a job with that limit and key leaves its lane in any other way than this one, the next
+        follows. So thousands of jobs with one key never stand, all refused, in the way of those behind them.
+        """
         ...
