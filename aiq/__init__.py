@@ -1,8 +1,10 @@
 """A job queue for AI work, in pure asyncio."""
 
-from aiq.context import Context
+from aiq.admin import Admin
+from aiq.context import Call, Context
 from aiq.errors import (
     AiqError,
+    BudgetExceeded,
     ChildFailed,
     Conflict,
     Corrupt,
@@ -16,9 +18,14 @@ from aiq.errors import (
     JobFailed,
     LeaseLost,
     Misconfigured,
+    NeverFits,
     NotFound,
     PartlyEnqueued,
     PayloadInvalid,
+    PriceUnknown,
+    QueueFull,
+    QuotaExhausted,
+    RateLimited,
     ReadOnly,
     ResultGone,
     ResultInvalid,
@@ -30,22 +37,29 @@ from aiq.errors import (
     StorageMismatch,
     TooLarge,
     Unavailable,
+    UnknownLimit,
     UnknownTask,
     WaitTimeout,
 )
 from aiq.flow import Flow, FlowRun, Node
 from aiq.job import Job
-from aiq.model import Band, Chunk, ChunkKind, Failure, JobFilter, JobRecord, State
+from aiq.model import Band, Chunk, ChunkKind, Estimate, Failure, Gate, JobFilter, JobRecord, State, Usage, Why
 from aiq.newjob import NewJob
-from aiq.policy import Retry, Signal
+from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
+from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport
 from aiq.storage import Storage
 from aiq.task import Task, task
 from aiq.worker import Statistics, Worker
 
 __all__ = [
+    "Admin",
     "AiqError",
     "Band",
+    "Budget",
+    "BudgetExceeded",
+    "BudgetReport",
+    "Call",
     "ChildFailed",
     "Chunk",
     "ChunkKind",
@@ -53,11 +67,13 @@ __all__ = [
     "Context",
     "Corrupt",
     "DuplicateStep",
+    "Estimate",
     "Failure",
     "Fatal",
     "Flow",
     "FlowInvalid",
     "FlowRun",
+    "Gate",
     "InvalidInput",
     "InvalidName",
     "Job",
@@ -67,18 +83,28 @@ __all__ = [
     "JobFilter",
     "JobRecord",
     "LeaseLost",
+    "Limit",
+    "LimitReport",
     "Misconfigured",
+    "NeverFits",
     "NewJob",
     "Node",
     "NotFound",
     "PartlyEnqueued",
     "PayloadInvalid",
+    "Price",
+    "PriceUnknown",
     "Queue",
+    "QueueFull",
+    "QueueReport",
+    "QuotaExhausted",
+    "RateLimited",
     "ReadOnly",
     "ResultGone",
     "ResultInvalid",
     "ResultTimeout",
     "Retry",
+    "Route",
     "RunError",
     "Signal",
     "State",
@@ -91,8 +117,12 @@ __all__ = [
     "Task",
     "TooLarge",
     "Unavailable",
+    "UnknownLimit",
     "UnknownTask",
+    "Usage",
+    "UsageReport",
     "WaitTimeout",
+    "Why",
     "Worker",
     "task",
 ]

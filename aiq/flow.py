@@ -1,15 +1,16 @@
 """Flows: jobs that are stored together, each waiting for those whose output it uses."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar, cast
 
 from aiq.bounds import MAX_BATCH
 from aiq.errors import FlowInvalid
 from aiq.job import Job
 from aiq.misuse import check_job, check_word
-from aiq.model import Band, JobSpec
-from aiq.newjob import NewJob, Place
+from aiq.model import JobSpec
+from aiq.newjob import ALONE, NewJob, Place
+from aiq.policy import Budget, budget_of
 from aiq.rules.ids import node_id
 from aiq.rules.validation import check_name
 from aiq.rules.writing import Output
@@ -59,15 +60,18 @@ class Flow:
         run = await queue.run(flow)
         text = await run[digest].result()
 
+    All its jobs, and their children, draw from its `budget` if it has one: a Budget, or the id of a stored one.
     An output can only be used once its node is there, so a flow has no cycles.
 
     Raises:
         InvalidName: the name is outside the alphabet.
+        InvalidInput: what was passed is no budget.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, budget: Budget | str | None = None) -> None:
         check_name("flow", name)
         self.name = name
+        self.budget = None if budget is None else budget_of(budget)
         self._nodes: list[Node[object]] = []
 
     @property
@@ -103,13 +107,13 @@ class Flow:
         self._nodes.append(node)
         return node
 
-    def specs(
-        self, flow_id: str, *, queue_default: str, tenant: str | None = None, band: Band | None = None
-    ) -> list[JobSpec]:
-        """What a storage is handed: each job after those it waits for, under ids that follow from `flow_id`.
+    def specs(self, flow_id: str, *, queue_default: str, common: Place = ALONE) -> list[JobSpec]:
+        """What a storage is handed: each job after those it waits for, under ids that follow from `flow_id`. `common`
+        has the tenant and the band of those that say nothing themselves, and a budget in the place of the flow's own.
 
         Raises:
             FlowInvalid: it is empty, or has more than MAX_BATCH jobs, which cannot be stored in one step.
+            InvalidInput: the estimate of a task fails.
         """
         if not self._nodes:
             raise FlowInvalid(f'Flow "{self.name}" has no jobs; add one.')
@@ -119,26 +123,18 @@ class Flow:
                 "Let a task fan out with ctx.gather, which takes any number."
             )
         ids = {node.index: self._id_of(node, flow_id) for node in self._nodes}
-        return [self._spec(node, flow_id, ids, queue_default, tenant, band) for node in self._nodes]
-
-    def _spec(
-        self,
-        node: Node[object],
-        flow_id: str,
-        ids: Mapping[int, str],
-        queue_default: str,
-        tenant: str | None,
-        band: Band | None,
-    ) -> JobSpec:
-        place = Place(
-            flow=flow_id,
-            depends_on=tuple(ids[other.index] for other in node.after),
-            on_upstream=node.on_upstream,
-            id_of=lambda output: ids[cast(Node[object], output.node).index],
-            tenant=tenant,
-            band=band,
-        )
-        return node.job.spec(job_id=ids[node.index], queue_default=queue_default, place=place)
+        budget = self.budget if common.budget is None else common.budget
+        common = replace(common, flow=flow_id, budget=budget)
+        # The budget is stored with the first job; all of them are stored in one step, so the others only name it.
+        named = replace(common, budget=budget.spec(f"flow:{flow_id}").id if isinstance(budget, Budget) else budget)
+        return [
+            node.job.spec(
+                job_id=ids[node.index],
+                queue_default=queue_default,
+                place=_place(node, ids, named if node.index else common),
+            )
+            for node in self._nodes
+        ]
 
     def _id_of(self, node: Node[object], flow_id: str) -> str:
         chosen = node.job.chosen.id
@@ -147,6 +143,16 @@ class Flow:
     def _check_own(self, node: Node[object]) -> None:
         if node.flow is not self:
             raise FlowInvalid(f'{node!r} is not in flow "{self.name}". Add its job here too, or make one flow of both.')
+
+
+def _place(node: Node[object], ids: Mapping[int, str], common: Place) -> Place:
+    """Where a node's job stands, beside what is common to all jobs of the flow."""
+    return replace(
+        common,
+        depends_on=tuple(ids[other.index] for other in node.after),
+        on_upstream=node.on_upstream,
+        id_of=lambda output: ids[cast(Node[object], output.node).index],
+    )
 
 
 def _check_open_to_failure(job: NewJob[object]) -> None:

@@ -20,7 +20,7 @@ from aiq.errors import (
     Unavailable,
 )
 from aiq.misuse import check_signal
-from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State, Step, StepKind
+from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State, Step, StepKind, Why
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.ids import new_id
@@ -134,6 +134,31 @@ class Job(Generic[R_co]):
             raise NotFound(self.id)
         return answer
 
+    async def hold(self) -> JobRecord:
+        """Keep the job, which is ready, from running until `unhold`. Holding it twice changes nothing.
+
+        Raises:
+            Conflict("state"): it is neither ready nor held.
+            NotFound: no such job.
+        """
+        return self._found((await self._storage.hold([self.id]))[0])
+
+    async def unhold(self) -> JobRecord:
+        """Let the job go, whatever holds it. A budget that still has no room holds it again.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return self._found((await self._storage.unhold([self.id]))[0])
+
+    async def explain(self) -> Why:
+        """Say why the job does not run: the one gate it waits for, the figures, and when it may open.
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await self._storage.explain(self.id)
+
     async def send(self, signal: Signal[T], value: T, *, id: str | None = None) -> Sent:
         """Hand a message to the job's wait for `signal`; one that comes early is kept for it.
 
@@ -194,13 +219,15 @@ class Job(Generic[R_co]):
         Raises:
             NotFound: no such job.
         """
-        record = (await self._storage.get([self.id]))[0]
-        if record is None:
-            raise NotFound(self.id)
-        return record
+        return self._found((await self._storage.get([self.id]))[0])
 
     def __repr__(self) -> str:
         return f"<job {self.id}>"
+
+    def _found(self, record: JobRecord | None) -> JobRecord:
+        if record is None:
+            raise NotFound(self.id)
+        return record
 
     async def _mark(self, topics: Collection[str]) -> str:
         """Taken before the first look, so that no change falls between a look and a wait."""

@@ -34,6 +34,18 @@ def jobs_of(jobs: Iterable[NewJob[R]], usage: str) -> list[NewJob[R]]:
     return found
 
 
+def ids_of(ids: Iterable[str], usage: str) -> Iterable[str]:
+    """The ids of a list. `usage` is as for `check_job`.
+
+    Raises:
+        InvalidInput: it is a single text, which would be taken letter by letter.
+    """
+    if isinstance(ids, str):
+        right = usage.format(repr(ids))
+        raise InvalidInput(f"Pass a list of ids: {right}. A text alone would be taken letter by letter.")
+    return ids
+
+
 # Any: a worker runs tasks of all signatures.
 def tasks_of(tasks: Iterable[Task[Any, object]]) -> list[Task[Any, object]]:
     """The tasks that a worker is given.
@@ -68,6 +80,14 @@ def check_word(option: str, word: object, *words: str) -> None:
     """Refuse a word that an option does not know: it would silently be taken for one of the others."""
     if word not in words:
         raise InvalidInput(f"{option} is {word!r}; it can be {' or '.join(map(repr, words))}.")
+
+
+# Any: a class, or a union of them, is what isinstance takes.
+def check_kind(kind: str, value: object, wanted: Any, example: str) -> None:
+    """Refuse what is none of the wanted classes, with an example of what is."""
+    if not isinstance(value, wanted):
+        close(value)
+        raise InvalidInput(f"A `{type(value).__qualname__}` is no {kind}. Pass one: {example}.")
 
 
 def close(value: object) -> None:

@@ -1,63 +1,24 @@
 """A task with its arguments, on the way to a storage."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeVar, Unpack
 
 import msgspec
 
-from aiq.bounds import MAX_ATTEMPTS
-from aiq.errors import InvalidInput
-from aiq.model import Band, JobRecord, JobSpec
-from aiq.policy import BandName, Duration, band_of, duration_ms, instant_ms, lease_ms_of, timeout_ms_of
+from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, RouteSpec
+from aiq.options import Chosen, JobOptions, plain
+from aiq.policy import Budget, Limit, Route, limit_name
 from aiq.rules.arguments import Arguments
-from aiq.rules.validation import check_name, check_opaque, check_range
 from aiq.rules.writing import Output, digest
 
 if TYPE_CHECKING:
     from aiq.task import Task
 
+__all__ = ["ALONE", "JobOptions", "NewJob", "Place"]
+
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
-
-
-class JobOptions(TypedDict, total=False):
-    """What can be said of one job, apart from its arguments. Durations are seconds, or timedeltas."""
-
-    id: str
-    """Enqueueing the same id and content again finds the same job; other content is a Conflict."""
-    queue: str
-    band: BandName | Band
-    delay: Duration
-    """The job can be claimed no earlier than this after it was enqueued."""
-    at: datetime
-    """The job can be claimed no earlier than this; instead of `delay`."""
-    tenant: str
-    lease: Duration
-    """How long a worker may be silent before the job is given to another; renewed while it runs."""
-    timeout: Duration
-    """How long one run may take before it counts as failed."""
-    attempts: int
-    """Runs in all, the first included; the waits between them stay those of the task."""
-    max_stalls: int
-    """Leases that may expire before the job is dead."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Chosen:
-    """Options of one job, checked and in the storage's units. None is not chosen."""
-
-    id: str | None = None
-    queue: str | None = None
-    band: Band | None = None
-    delay_ms: int | None = None
-    at_ms: int | None = None
-    tenant: str | None = None
-    lease_ms: int | None = None
-    timeout_ms: int | None = None
-    max_attempts: int | None = None
-    max_stalls: int | None = None
 
 
 def _refuse_output(output: Output) -> NoReturn:
@@ -67,7 +28,7 @@ def _refuse_output(output: Output) -> NoReturn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """Where a job stands in a flow. `id_of` tells the id of the job that an output belongs to; `tenant` and
-    `band` are the flow's, for jobs that say nothing themselves."""
+    `band` are the flow's, for jobs that say nothing themselves, and all of them draw from its `budget`."""
 
     flow: str | None = None
     depends_on: tuple[str, ...] = ()
@@ -75,9 +36,11 @@ class Place:
     id_of: Callable[[Output], str] = _refuse_output
     tenant: str | None = None
     band: Band | None = None
+    budget: Budget | str | None = None
 
 
 ALONE: Final = Place()
+_NOTHING: Final = Chosen()
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -93,7 +56,7 @@ class NewJob(Generic[R_co]):
 
     task: "Task[..., R_co]"
     arguments: Arguments
-    chosen: Chosen = Chosen()
+    chosen: Chosen = _NOTHING
 
     def __repr__(self) -> str:
         # Without the arguments: it finds its way into error texts and logs, where they are nobody's business.
@@ -108,7 +71,17 @@ class NewJob(Generic[R_co]):
         Raises:
             InvalidInput: an option that does not exist, or a value out of its range.
         """
-        return replace(self, chosen=_merged(self.chosen, options)) if options else self
+        return replace(self, chosen=self.chosen.using(options)) if options else self
+
+    @property
+    def limits(self) -> tuple[Limit | str, ...]:
+        """The limits that it takes on every route: its own, else those of its task."""
+        return _first(self.chosen.limits, self.task.limits)
+
+    @property
+    def routes(self) -> tuple[Route, ...]:
+        """The ways in which it can be done: its own, else those of its task."""
+        return _first(self.chosen.routes, self.task.routes)
 
     def spec(
         self,
@@ -121,18 +94,24 @@ class NewJob(Generic[R_co]):
     ) -> JobSpec:
         """What a storage is handed. `job_id` counts unless `using(id=…)` chose one.
 
-        A child inherits its parent's tenant, band and flow; what `using` says of it wins, and its task's own
-        band does not, so that an urgent parent never waits for work that nobody hurries.
+        A child inherits its parent's tenant, band and flow, the budgets that it draws from, and begins with the route
+        of the same name if it has one. What `using` says of it wins, but a budget of its own comes before the others
+        and only narrows them; its task's own band does not count, so that an urgent parent never waits for work that
+        nobody hurries.
 
         Raises:
             FlowInvalid: it uses the output of a node, and has no place in a flow.
+            InvalidInput: the estimate of its task fails.
         """
-        chosen, task = self.chosen, self.task
+        chosen, task, own_id = self.chosen, self.task, _first(self.chosen.id, job_id)
+        payload = self.arguments.envelope(place.id_of)
+        own_budgets = _own_budgets(chosen, own_id, place)
+        inherited = parent.budgets if parent else ()
         return JobSpec(
-            id=_first(chosen.id, job_id),
+            id=own_id,
             task=task.name,
             queue=_first(chosen.queue, task.queue, queue_default),
-            payload=self.arguments.envelope(place.id_of),
+            payload=payload,
             digest=_digest_of(self, place),
             band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
             delay_ms=_first(chosen.delay_ms, 0),
@@ -146,10 +125,18 @@ class NewJob(Generic[R_co]):
             on_upstream=place.on_upstream,
             child_of=child_of,
             tenant=_first(chosen.tenant, parent.tenant if parent else None, place.tenant, ""),
+            key=chosen.key,
+            limits=tuple(map(limit_name, self.limits)),
+            routes=_routes_of(self, parent),
+            estimate=chosen.estimate or self._estimate(payload),
+            budgets=tuple(dict.fromkeys((*own_budgets, *inherited))),
+            creates=tuple(spec for spec in own_budgets.values() if spec is not None),
+            max_deferral_ms=_first(chosen.max_deferral_ms, task.max_deferral_ms),
         )
 
-
-_CHOICES: Final = tuple(field.name for field in fields(Chosen) if field.name != "id")
+    def _estimate(self, payload: bytes) -> Estimate | None:
+        """What its task says that it needs. With the output of another job among its arguments nobody can tell yet."""
+        return None if self.arguments.places else self.task.estimated(payload)
 
 
 def _first(*values: T | None) -> T:
@@ -159,60 +146,36 @@ def _first(*values: T | None) -> T:
     raise AssertionError("the last one is never None")
 
 
+def _routes_of(job: NewJob[object], parent: JobRecord | None) -> tuple[RouteSpec, ...]:
+    """The routes in the order in which the job goes round them, the first being that on which its parent stands."""
+    routes = tuple(route.spec(common=job.limits) for route in job.routes)
+    if parent is None or not parent.routes:
+        return routes
+    name = parent.routes[parent.route].name
+    start = next((place for place, route in enumerate(routes) if route.name == name), 0)
+    return routes[start:] + routes[:start]
+
+
+def _own_budgets(chosen: Chosen, job_id: str, place: Place) -> dict[str, BudgetSpec | None]:
+    """The budgets that come with a job, by id, nearest first; None for one that is stored already."""
+    found: dict[str, BudgetSpec | None] = {}
+    for budget, own_id in ((chosen.budget, f"job:{job_id}"), (place.budget, f"flow:{place.flow}")):
+        if isinstance(budget, Budget):
+            spec = budget.spec(own_id)
+            found.setdefault(spec.id, spec)
+        elif budget is not None:
+            found.setdefault(budget, None)
+    return found
+
+
 def _digest_of(job: NewJob[object], place: Place) -> str:
     """A digest of all that was said of this job: task, arguments, options, place in a flow.
 
     What its task says of all its jobs does not count, nor what is inherited: else a deploy that changes a lease
-    would make another job of every child that a parked parent is waiting for. What was not said is left out, so
-    that an option of a later release changes no digest.
+    would make another job of every child that a parked parent is waiting for.
     """
-    values = ((name, getattr(job.chosen, name)) for name in _CHOICES)
-    chosen = {name: value for name, value in values if value is not None}
     outputs = [(path, place.id_of(output)) for path, output in job.arguments.places]
-    where = (place.flow, place.depends_on, place.on_upstream, place.tenant, place.band)
-    return digest([job.task.name, msgspec.Raw(job.arguments.canonical), chosen, outputs, where])
-
-
-def _checked(check: Callable[[str, str], None], kind: str) -> Callable[[str], str]:
-    def read(text: str) -> str:
-        check(kind, text)
-        return text
-
-    return read
-
-
-def _whole(kind: str) -> Callable[[int], int]:
-    def read(number: int) -> int:
-        check_range(kind, number, 1, MAX_ATTEMPTS)
-        return number
-
-    return read
-
-
-# Any: each option has a type of its own, which JobOptions declares.
-_READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
-    "id": ("id", _checked(check_opaque, "job id")),
-    "queue": ("queue", _checked(check_name, "queue")),
-    "band": ("band", band_of),
-    "delay": ("delay_ms", lambda value: duration_ms("delay", value)),
-    "at": ("at_ms", lambda value: instant_ms("at", value)),
-    "tenant": ("tenant", _checked(check_opaque, "tenant")),
-    "lease": ("lease_ms", lease_ms_of),
-    "timeout": ("timeout_ms", timeout_ms_of),
-    "attempts": ("max_attempts", _whole("number of attempts")),
-    "max_stalls": ("max_stalls", _whole("number of stalls")),
-}
-
-
-def _merged(chosen: Chosen, options: JobOptions) -> Chosen:
-    unknown = sorted(options.keys() - _READ.keys())
-    if unknown:
-        raise InvalidInput(f"There is no option {unknown[0]!r} of a job. There are: {', '.join(_READ)}.")
-    if "delay" in options and "at" in options:
-        raise InvalidInput("Pass `delay`, counted from the enqueue, or `at`, an instant; not both.")
-    new: dict[str, Any] = {_READ[name][0]: _READ[name][1](value) for name, value in options.items()}
-    if "delay_ms" in new:
-        new["at_ms"] = None
-    if "at_ms" in new and new["at_ms"] is not None:
-        new["delay_ms"] = None
-    return replace(chosen, **new)
+    where: list[object] = [place.flow, place.depends_on, place.on_upstream, place.tenant, place.band]
+    if place.budget is not None:
+        where.append(plain(place.budget))
+    return digest([job.task.name, msgspec.Raw(job.arguments.canonical), job.chosen.told(), outputs, where])

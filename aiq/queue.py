@@ -1,24 +1,26 @@
 """The queue: what producers hold. It opens a storage, hands jobs to it, and gives their handles back."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, overload
 
 import msgspec
 
-from aiq.bounds import MAX_BATCH, MAX_PAGE
-from aiq.errors import InvalidInput, PartlyEnqueued, StorageError, Unavailable
+from aiq.admin import Admin
+from aiq.bounds import MAX_PAGE
+from aiq.errors import InvalidInput, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
-from aiq.misuse import check_job, jobs_of
-from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobSpec, Page, State
-from aiq.newjob import JobOptions, NewJob
-from aiq.policy import BandName, Duration, band_of
-from aiq.rules.batches import batches
-from aiq.rules.validation import check_batch, check_name, check_opaque, check_spec
+from aiq.misuse import check_job, ids_of, jobs_of
+from aiq.model import Band, CancelAnswer, JobFilter, JobRecord, JobSpec, Page, State, Why
+from aiq.needs import Named, Needs, models_of, parts
+from aiq.newjob import JobOptions, NewJob, Place
+from aiq.policy import BandName, Budget, Duration, band_of, budget_of
+from aiq.rules.validation import check_name, check_opaque, check_spec
 from aiq.storage import Storage
+from aiq.storing import Patience, store, store_all
 from aiq.task import Task
 
 R = TypeVar("R")
@@ -34,6 +36,7 @@ class _Door:
         self._url = storage if isinstance(storage, str) else None
         self._storage = None if isinstance(storage, str) else storage
         self._inside = 0
+        self.needs = Needs()
 
     @property
     def storage(self) -> Storage:
@@ -45,7 +48,7 @@ class _Door:
         if self._storage is None and self._url is not None:
             from aiq.backends import open_storage
 
-            self._storage = await open_storage(self._url)
+            self._storage, self.needs = await open_storage(self._url), Needs()
         self._inside += 1
 
     async def leave(self) -> None:
@@ -102,69 +105,104 @@ class Queue:
         """
         return self._door.storage
 
-    async def enqueue(self, job: NewJob[R], **options: Unpack[JobOptions]) -> Job[R]:
+    @property
+    def admin(self) -> Admin:
+        """Limits, budgets, prices, use, tenants and queues, for those who operate them.
+
+        Raises:
+            InvalidInput: the queue is not open.
+        """
+        return Admin(self.storage)
+
+    async def enqueue(self, job: NewJob[R], *, wait: Duration | None = None, **options: Unpack[JobOptions]) -> Job[R]:
         """Store a job, and return its handle. When this has returned, the job will run. ENQ-1
 
-        `options` are those of `NewJob.using`, and win over what the job says itself.
+        `options` are those of `NewJob.using`, and win over what the job says itself. Limits that it brings with it, and
+        default prices of its models, are stored before it, where they are absent. `wait` is how long to wait for room
+        in a queue that holds as many jobs as it may.
 
         Raises:
             Conflict("content"): the id is stored with another content.
             InvalidInput: an option or a size is out of range, or what was passed is no job.
+            QueueFull: the queue is full, and stayed so.
+            UnknownLimit, NeverFits, PriceUnknown: the job could never run as it is; nothing was stored.
+            NotFound: a budget that it names is not stored.
             Unavailable: a note says under which id to repeat the call.
         """
         check_job(job, "enqueue({})")
+        patience = Patience(wait)
         chosen = job.using(**options)
         spec = chosen.spec(job_id=fresh_id(), queue_default=self.name)
         try:
-            answer = (await self._store([spec]))[0]
+            await self._meet([chosen], [spec])
+            answer = (await store(self.storage, [spec], patience))[0]
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={spec.id!r}).")
             raise
         return Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
 
-    async def enqueue_many(self, jobs: Iterable[NewJob[R]], **options: Unpack[JobOptions]) -> list[Job[R]]:
+    async def enqueue_many(
+        self, jobs: Iterable[NewJob[R]], *, wait: Duration | None = None, **options: Unpack[JobOptions]
+    ) -> list[Job[R]]:
         """Store any number of jobs, in batches of at most MAX_BATCH, each batch whole or not at all.
 
-        All are checked before the first is stored. The handles come in the order of the jobs.
+        All are checked before the first is stored. The handles come in the order of the jobs. With `wait` as for
+        `enqueue` the batches become as small as the room that there is.
 
         Raises:
             PartlyEnqueued: a batch failed after others were stored, or nobody knows; it says what is stored.
             InvalidInput, StorageError: nothing was stored.
         """
+        patience = Patience(wait)
         if "id" in options:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
         chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
         specs = [job.spec(job_id=fresh_id(), queue_default=self.name) for job in chosen]
         for spec in specs:
             check_spec(spec)
-        answers = await self._store_all(specs)
+        await self._meet(chosen, specs)
+        answers = await store_all(self.storage, specs, patience)
         return [
             Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
             for job, answer in zip(chosen, answers, strict=True)
         ]
 
     async def run(
-        self, flow: Flow, *, id: str | None = None, tenant: str | None = None, band: BandName | Band | None = None
+        self,
+        flow: Flow,
+        *,
+        id: str | None = None,
+        tenant: str | None = None,
+        band: BandName | Band | None = None,
+        budget: Budget | str | None = None,
+        wait: Duration | None = None,
     ) -> FlowRun:
         """Store a flow, all its jobs or none.
 
         With an `id` of your own, running the same flow again finds the same jobs. `tenant` and `band` are for
-        those jobs that say nothing themselves.
+        those jobs that say nothing themselves; `budget` takes the place of the flow's own. `wait` is as for `enqueue`.
 
         Raises:
             FlowInvalid: the flow is empty, or has more than MAX_BATCH jobs.
             Conflict("content"): the id is stored with another flow.
+            QueueFull, UnknownLimit, NeverFits, PriceUnknown, NotFound: as for `enqueue`.
             Unavailable: a note says under which id to repeat the call.
         """
         if id is not None:
             check_opaque("flow", id)
         if tenant is not None:
             check_opaque("tenant", tenant)
+        patience = Patience(wait)
         flow_id = f"{flow.name}:{fresh_id()}" if id is None else id
-        chosen_band = None if band is None else band_of(band)
-        specs = flow.specs(flow_id, queue_default=self.name, tenant=tenant, band=chosen_band)
+        common = Place(
+            tenant=tenant,
+            band=None if band is None else band_of(band),
+            budget=None if budget is None else budget_of(budget),
+        )
+        specs = flow.specs(flow_id, queue_default=self.name, common=common)
         try:
-            answers = await self._store(specs)
+            await self._meet([node.job for node in flow.nodes], specs)
+            answers = await store(self.storage, specs, patience)
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the flow twice: run(flow, id={flow_id!r}).")
             raise
@@ -208,37 +246,60 @@ class Queue:
 
     async def cancel(self, ids: Iterable[str], *, force: bool = False) -> list[CancelAnswer]:
         """Cancel any number of jobs of any queue, as `Job.cancel` does one. A missing one answers with state None."""
-        if isinstance(ids, str):
-            raise InvalidInput(f"Pass a list of ids: cancel([{ids!r}]). A text alone would be taken letter by letter.")
         answers: list[CancelAnswer] = []
-        for batch in _parts(ids):
+        for batch in parts(ids_of(ids, "cancel([{}])")):
             answers += await self.storage.cancel(batch, force=force)
         return answers
 
-    async def _store(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
-        check_batch(specs)
-        return await until_known(lambda: self.storage.enqueue(specs))
+    async def hold(self, ids: Iterable[str]) -> list[JobRecord | None]:
+        """Keep ready jobs from running until `unhold`. The records are as this left them, None for a missing job.
 
-    async def _store_all(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
-        answers: list[Enqueued] = []
-        for batch in batches(specs):
-            try:
-                answers += await self._store(batch)
-            except StorageError as error:
-                known = not (isinstance(error, Unavailable) and error.outcome_unknown)
-                if not answers and known:
-                    raise
-                ids = [spec.id for spec in specs]
-                raise PartlyEnqueued(error, ids[: len(answers)], ids[len(answers) :]) from error
-        return answers
+        Raises:
+            Conflict("state"): one is neither ready nor held. Of the up to MAX_BATCH jobs around it none was changed.
+        """
+        records: list[JobRecord | None] = []
+        for batch in parts(ids_of(ids, "hold([{}])")):
+            records += await self.storage.hold(batch)
+        return records
+
+    async def unhold(self, ids: Iterable[str]) -> list[JobRecord | None]:
+        """Let held jobs go, whatever holds them. A budget that still has no room holds its jobs again.
+
+        The records are as this left them, None for a missing job; one that is not held is left alone.
+        """
+        records: list[JobRecord | None] = []
+        for batch in parts(ids_of(ids, "unhold([{}])")):
+            records += await self.storage.unhold(batch)
+        return records
+
+    async def explain(self, job: Job[object] | str) -> Why:
+        """Say why a job does not run: the one gate it waits for, the figures, and when it may open.
+
+            why = await queue.explain(job)
+            print(why.text, why.opens_in)                        # seconds, None where nobody knows
+
+        Raises:
+            NotFound: no such job.
+        """
+        return await self.storage.explain(job.id if isinstance(job, Job) else job)
+
+    async def prepare(self, tasks: Iterable[Named]) -> None:
+        """Store the limits that tasks name, and default prices of the models of their routes, where they are absent.
+
+        A worker does this when it starts, and `enqueue` for the jobs that it is given.
+
+        Raises:
+            Conflict("by"): a limit is stored with another `by`.
+        """
+        named = list(tasks)
+        models = {route.model for one in named for route in one.routes}
+        await until_known(partial(self._door.needs.meet, self.storage, named, models))
+
+    async def _meet(self, named: Sequence[Named], specs: Sequence[JobSpec]) -> None:
+        models = {model for spec in specs for model in models_of(spec)}
+        await until_known(partial(self._door.needs.meet, self.storage, named, models))
 
     # Last, because below it `list` is no more the builtin in annotations of this class.
     async def list(self, query: JobFilter | None = None, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
         """A page of this queue's jobs, or of whatever `query` asks for, in the order they were enqueued."""
         return await self.storage.list(query or JobFilter(queue=self.name), cursor=cursor, limit=limit)
-
-
-def _parts(ids: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(ids)
-    while part := list(islice(rest, MAX_BATCH)):
-        yield part

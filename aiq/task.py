@@ -5,7 +5,7 @@ the piece of work that a queue takes.
 """
 
 import inspect
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from functools import cached_property, update_wrapper
 from types import SimpleNamespace
 from typing import (
@@ -26,11 +26,24 @@ from typing import (
     overload,
 )
 
-from aiq.bounds import DEFAULT_LEASE_MS, DEFAULT_STALLS, MAX_ATTEMPTS
+from aiq.bounds import DEFAULT_LEASE_MS, DEFAULT_MAX_DEFERRAL_MS, DEFAULT_STALLS, MAX_ATTEMPTS
 from aiq.errors import InvalidInput, ResultInvalid
-from aiq.model import Band, Failure
+from aiq.model import Band, Estimate, Failure
 from aiq.newjob import NewJob
-from aiq.policy import BandName, Duration, Retry, band_of, lease_ms_of, timeout_ms_of
+from aiq.policy import (
+    BandName,
+    Duration,
+    Limit,
+    Limits,
+    Retry,
+    Route,
+    band_of,
+    lease_ms_of,
+    limits_of,
+    max_deferral_ms_of,
+    routes_of,
+    timeout_ms_of,
+)
 from aiq.rules.arguments import Arguments, Parameters
 from aiq.rules.validation import check_name, check_range
 from aiq.rules.writing import Unfit
@@ -61,6 +74,12 @@ class TaskOptions(TypedDict, total=False):
     kind: Kind
     max_stalls: int
     band: BandName | Band
+    limits: Limits
+    """What its jobs take, whatever their route: all of it in the step that starts them, or none."""
+    routes: Iterable[Route]
+    """The ways in which its jobs can be done, first choice first."""
+    max_deferral: Duration
+    """How long rate limits alone may give a job back before it is dead: an hour, if not given."""
 
 
 class Task(Generic[P, R_co]):
@@ -81,6 +100,9 @@ class Task(Generic[P, R_co]):
     timeout_ms: Final[int | None]
     max_stalls: Final[int]
     kind: Final[Kind]
+    limits: Final[tuple[Limit | str, ...]]
+    routes: Final[tuple[Route, ...]]
+    max_deferral_ms: Final[int]
     takes_context: Final[bool]
     function: Final[Callable[..., object]]
     """The function itself: context first if it takes one."""
@@ -97,6 +119,10 @@ class Task(Generic[P, R_co]):
         self.band = None if band is None else band_of(band)
         self.timeout_ms = None if timeout is None else timeout_ms_of(timeout)
         self.lease_ms = DEFAULT_LEASE_MS if lease is None else lease_ms_of(lease)
+        self.limits, self.routes = limits_of(options.get("limits", ())), routes_of(options.get("routes", ()))
+        deferral = options.get("max_deferral")
+        self.max_deferral_ms = DEFAULT_MAX_DEFERRAL_MS if deferral is None else max_deferral_ms_of(deferral)
+        self._estimate: Callable[..., object] | None = None
         self._check()
         update_wrapper(cast(Callable[..., object], self), function)
 
@@ -107,6 +133,40 @@ class Task(Generic[P, R_co]):
             PayloadInvalid: they do not fit the signature or the annotations, or cannot be written as JSON.
         """
         return NewJob(self, self._parameters.encode(args, kwargs))
+
+    def estimate(self, function: Callable[P, Estimate]) -> Callable[P, Estimate]:
+        """Say by a function what a job needs, from its arguments (without the context). A decorator.
+
+            @summarize.estimate
+            def _(text: str, style: str = "terse") -> aiq.Estimate:
+                return aiq.Estimate(input=len(text) // 4, max_output=2_000, model="gpt")
+
+        It is asked where the job is enqueued, unless `using(estimate=…)` says it. What it leaves out is learned.
+
+        Raises:
+            InvalidInput: it is no function, or an `async def`.
+        """
+        if inspect.iscoroutinefunction(function) or not callable(function):
+            raise InvalidInput(f'The estimate of task "{self.name}" is {function!r}; decorate a `def`.')
+        self._estimate = function
+        return function
+
+    def estimated(self, payload: bytes) -> Estimate | None:
+        """What a job with these arguments needs; None if nobody said how to tell.
+
+        Raises:
+            InvalidInput: the function that should tell fails, or tells something else.
+        """
+        if self._estimate is None:
+            return None
+        args, kwargs = self.decode(payload)
+        try:
+            found = self._estimate(*args, **kwargs)
+        except Exception as error:
+            raise InvalidInput(f'The estimate of task "{self.name}" failed: {type(error).__name__}: {error}') from error
+        if not isinstance(found, Estimate):
+            raise InvalidInput(f'The estimate of task "{self.name}" is {found!r:.100}; return an aiq.Estimate.')
+        return found
 
     def decode(
         self, payload: bytes, outputs: Mapping[str, bytes | Failure] | None = None

@@ -18,6 +18,8 @@ from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.unserved import Unserved
 from aiq.errors import InvalidInput
 from aiq.misuse import tasks_of
+from aiq.model import LimitSpec
+from aiq.needs import limits_in
 from aiq.policy import Duration, duration_ms
 from aiq.queue import Queue
 from aiq.rules.validation import check_count, check_name, check_range
@@ -53,13 +55,16 @@ class Worker:
 
     An error that leaves `async with` stops it without grace.
 
+    Limits that its tasks name, and default prices of the models of their routes, are stored when it starts, where they
+    are absent.
+
     When it stops, it claims no more, lets handlers finish for `grace` (30 s), then cancels them and gives their
     jobs back without counting an attempt. A handler that does not end within `cancel_grace` (10 s) after it was
     cancelled is reported as stuck, and its job is left to other workers. A job whose task is not known here is
     given back for others; after `unknown_grace` (300 s) it is dead. Durations are seconds, or timedeltas.
 
     Raises:
-        InvalidInput: no tasks, two of one name, or a number out of range.
+        InvalidInput: no tasks, two of one name, two limits of one name, or a number out of range.
     """
 
     # Any: a worker runs tasks of all signatures.
@@ -168,6 +173,7 @@ class Worker:
             if self._unwanted:
                 engine.hurry()
             try:
+                await queue.prepare(self._settings.tasks.values())
                 await engine.start()
                 self._tell_what_it_serves()
                 started.set()
@@ -234,7 +240,17 @@ def _by_name(tasks: Iterable[Task[Any, object]]) -> dict[str, Task[Any, object]]
             raise InvalidInput(f'Two tasks are named "{task.name}". Give one of them another: @aiq.task(name="…").')
     if not known:
         raise InvalidInput("A worker needs at least one task: Worker(queue, tasks=[...]).")
+    _check_limits(known.values())
     return known
+
+
+# Any: as above.
+def _check_limits(tasks: Iterable[Task[Any, object]]) -> None:
+    """Refuse two limits of one name: only the one that is stored first would hold."""
+    found: dict[str, LimitSpec] = {}
+    for spec in (spec for task in tasks for spec in limits_in(task)):
+        if found.setdefault(spec.name, spec) != spec:
+            raise InvalidInput(f'Two limits are named "{spec.name}", with other figures. Make one, and use it in both.')
 
 
 # Any: as above.

@@ -46,3 +46,8 @@ class Why:
     name: str = ""
     text: str = ""
     opens_in_ms: int | None = None
+
+    @property
+    def opens_in(self) -> float | None:
+        """How long until it may open, in seconds."""
+        return None if self.opens_in_ms is None else self.opens_in_ms / 1000

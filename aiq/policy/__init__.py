@@ -6,7 +6,15 @@ micro-dollars. One room a noun; import the names from here.
 
 from aiq.policy.bands import BandName, band_of
 from aiq.policy.budget import Budget, OnExceededName, amounts, budget_of, categories
-from aiq.policy.durations import Duration, duration_ms, instant_ms, instant_of, lease_ms_of, timeout_ms_of
+from aiq.policy.durations import (
+    Duration,
+    duration_ms,
+    instant_ms,
+    instant_of,
+    lease_ms_of,
+    max_deferral_ms_of,
+    timeout_ms_of,
+)
 from aiq.policy.figures import Money, dollars, per_mille, usd_micros, whole
 from aiq.policy.limit import ChargeName, Limit, Limits, limit_name, limits_of
 from aiq.policy.price import Price
@@ -38,6 +46,7 @@ __all__ = [
     "lease_ms_of",
     "limit_name",
     "limits_of",
+    "max_deferral_ms_of",
     "per_mille",
     "routes_of",
     "timeout_ms_of",

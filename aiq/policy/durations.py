@@ -43,6 +43,11 @@ def timeout_ms_of(value: Duration) -> int:
     return duration_ms("timeout", value, low_ms=1)
 
 
+def max_deferral_ms_of(value: Duration) -> int:
+    """How long rate limits alone may give a job back, in milliseconds; with nothing its first deferral is its last."""
+    return duration_ms("max_deferral", value)
+
+
 def instant_ms(kind: str, value: datetime) -> int:
     """An aware datetime as whole milliseconds since 1970 UTC.
 

@@ -48,8 +48,8 @@ def whole(kind: str, value: object, low: int, high: int) -> int:
     raise InvalidInput(f"{kind} is {told}; pass a whole number from {low:,} to {high:,}.")
 
 
-def per_mille(kind: str, value: object, high: int = bounds.MAX_WEIGHT) -> int:
-    """A weight as whole thousandths, from nothing to `high` of them.
+def per_mille(kind: str, value: object, *, low: int = 0, high: int = bounds.MAX_WEIGHT) -> int:
+    """A weight as whole thousandths, from `low` to `high` of them.
 
     Raises:
         InvalidInput: it is no number, out of range, or has more than three decimals.
@@ -58,9 +58,10 @@ def per_mille(kind: str, value: object, high: int = bounds.MAX_WEIGHT) -> int:
         exact = Fraction(str(value)) * _PER_MILLE if _is_number(value) else None
     except ValueError:  # NaN and infinity
         exact = None
-    if exact is None or exact.denominator != 1 or not 0 <= exact <= high:
+    if exact is None or exact.denominator != 1 or not low <= exact <= high:
+        least, most = low / _PER_MILLE, high / _PER_MILLE
         raise InvalidInput(
-            f"{kind} is {value!r:.100}; pass a number from 0 to {high // _PER_MILLE:,} with at most three decimals."
+            f"{kind} is {value!r:.100}; pass a number from {least:g} to {most:,g} with at most three decimals."
         )
     return int(exact)
 

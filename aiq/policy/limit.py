@@ -159,7 +159,7 @@ def _check_whole(limit: Limit) -> None:
             capacity = _ms(limit.burst) * (rate // gcd(rate, _ms(limit.per))) * 1000
             if 2 * capacity > bounds.MAX_LEVEL:
                 raise InvalidInput(
-                    f'Limit "{limit.name}" cannot be counted exactly below 2^53: {rate:,} {kind} in {limit.per:,g} s, and '
+                    f'Limit "{limit.name}" cannot be counted exactly below 2^53: {rate:,} {kind} in {limit.per:,g} s, '
                     f"{limit.burst:,g} s of it at once. Use a smaller burst, or a rate and a period that divide evenly."
                 )
 

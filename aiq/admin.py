@@ -1,0 +1,286 @@
+"""The operator's side of a queue: limits, budgets, prices, use, tenants and what bounds a queue."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from functools import partial
+from typing import Any, Final
+
+from aiq.bounds import MAX_AMOUNT, MAX_CONCURRENCY, MAX_PAGE
+from aiq.errors import InvalidInput, NotFound, Unavailable
+from aiq.flow import FlowRun
+from aiq.job import Job, fresh_id, until_known
+from aiq.misuse import check_kind
+from aiq.model import LimitSpec, QueueSettings, UsageFilter
+from aiq.needs import limits_in, parts
+from aiq.policy import (
+    Budget,
+    Limit,
+    Money,
+    Price,
+    amounts,
+    dollars,
+    instant_ms,
+    per_mille,
+    usd_micros,
+    whole,
+)
+from aiq.reports import BudgetReport, Difference, LimitReport, QueueReport, UsageReport, UseRow
+from aiq.rules.validation import check_name, check_opaque
+from aiq.storage import Storage
+from aiq.task import Task
+
+__all__ = ["Admin"]
+
+# The slowest rate of a queue is one job in so many seconds, and finer ones than that are rounded.
+_SLOWEST_S: Final = 1_000_000
+
+
+class Admin:
+    """Sets and shows what all queues of a storage share. Made by `Queue.admin`; any process may use it at any time.
+
+        await queue.admin.put_limit(aiq.Limit("openai.gpt", requests=600, tokens=450_000))
+        await queue.admin.put_budget(aiq.Budget(tenant="acme", usd="50", window="day"))
+        await queue.admin.grant("tenant:acme", usd=10)
+        for limit in await queue.admin.limits():
+            print(limit.limit.name, limit.tokens_left, limit.frozen)
+        print((await queue.admin.usage(tenant="acme")).total.usd)
+
+    What is set here counts from the next claim on, and stays whatever a later deploy names in its code. A call whose
+    outcome is unknown is repeated, twice; all of them can be.
+    """
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+
+    async def put_limit(self, limit: Limit) -> Limit:
+        """Store a limit, in the place of one of its name, and answer with what stands. What is left of that goes along.
+
+        Raises:
+            Conflict("by"): the stored one goes `by` something else; make one of another name.
+        """
+        return (await self.put_limits([limit]))[0]
+
+    async def put_limits(self, limits: Iterable[Limit]) -> list[Limit]:
+        """Store any number of limits, as `put_limit` does."""
+        return await self._put(_in_code(limits))
+
+    # Any: tasks of all signatures.
+    async def reset_limits(self, code: Iterable[Limit | Task[Any, object]]) -> list[Limit]:
+        """Give up what an operator changed: store the limits, or those of tasks, as code names them."""
+        return await self._put(_in_code(code))
+
+    async def limits(self, *names: str) -> list[LimitReport]:
+        """Limits with what is left of them, by name: those named, if they are stored, or all."""
+        found: list[LimitReport] = []
+        after = ""
+        while page := await self._storage.get_limits(names, after=after):
+            found += map(LimitReport.of, page)
+            after = page[-1].spec.name
+            if names or len(page) < MAX_PAGE:
+                break
+        return found
+
+    # Any: as above.
+    async def differences(self, code: Iterable[Limit | Task[Any, object]]) -> list[Difference]:
+        """The limits, or those of tasks, that are stored otherwise than code names them, or not at all."""
+        found: list[Difference] = []
+        for batch in parts(_in_code(code)):
+            stored = {status.spec.name: status.spec for status in await self._storage.get_limits(_names(batch))}
+            for spec in batch:
+                stands = stored.get(spec.name)
+                if stands != spec:
+                    found.append(Difference(code=Limit.of(spec), stored=Limit.of(stands) if stands else None))
+        return found
+
+    async def put_budget(self, budget: Budget) -> BudgetReport:
+        """Store a budget with a name or a tenant, in the place of what stood there. What was spent stays; more room
+        lets held jobs go.
+
+        Raises:
+            NotFound: its parent is not stored.
+            Conflict("parent"): it would be its own ancestor, or the chain would be too long.
+            InvalidInput: nothing says whose budget it is.
+        """
+        check_kind("budget", budget, Budget, 'aiq.Budget("team-a", usd="50")')
+        spec = budget.spec()
+        await until_known(partial(self._storage.put_budgets, [spec]))
+        return await self.budget(spec.id)
+
+    async def budget(self, id: str) -> BudgetReport:
+        """One budget as it stands: a name, "tenant:T", "flow:ID" or "job:ID".
+
+        Raises:
+            NotFound: no such budget.
+        """
+        found = await self._storage.get_budgets([id])
+        if not found:
+            raise NotFound(id, _NO_BUDGET.format(id))
+        return BudgetReport.of(found[0])
+
+    async def budgets(self) -> list[BudgetReport]:
+        """All budgets as they stand, by id; those that came with jobs and flows too."""
+        found: list[BudgetReport] = []
+        while page := await self._storage.get_budgets(after=found[-1].id if found else ""):
+            found += map(BudgetReport.of, page)
+            if len(page) < MAX_PAGE:
+                break
+        return found
+
+    async def grant(
+        self,
+        budget: str,
+        /,
+        *,
+        usd: Money | None = None,
+        tokens: int | None = None,
+        id: str | None = None,
+        **categories: int,
+    ) -> BudgetReport:
+        """Add to the caps of a budget, for its present window, and let held jobs go that it can hold now.
+
+            await queue.admin.grant("tenant:acme", usd="10", output=100_000)
+
+        The same grant counts once however often it is repeated: give it an `id` of your own to repeat it yourself.
+
+        Raises:
+            NotFound: no such budget.
+            Unavailable: a note says under which id to repeat the call.
+        """
+        check_opaque("budget", budget)
+        counted = {name: whole(f"grant of {name}", count, 0, MAX_AMOUNT) for name, count in categories.items()}
+        added = amounts(
+            None if usd is None else dollars(usd_micros("grant of usd", usd)),
+            None if tokens is None else whole("grant of tokens", tokens, 0, MAX_AMOUNT),
+            counted,
+        )
+        if not added:
+            raise InvalidInput(f"Say how much: grant({budget!r}, usd=10), tokens=50_000, or a category, output=10_000.")
+        grant_id = fresh_id() if id is None else id
+        check_opaque("grant id", grant_id)
+        try:
+            return BudgetReport.of(await until_known(partial(self._storage.grant, budget, grant_id, added)))
+        except Unavailable as error:
+            error.add_note(f"To repeat it without granting twice: grant(…, id={grant_id!r}).")
+            raise
+
+    async def put_prices(self, prices: Iterable[Price]) -> None:
+        """Store what tokens cost. A price of the same model, category and instant takes the place of the stored one;
+        jobs that are held because their model has no price go on."""
+        given = list(prices)
+        for price in given:
+            check_kind("price", price, Price, 'aiq.Price("gpt", "input", "2.50")')
+        for batch in parts(price.row() for price in given):
+            await until_known(partial(self._storage.put_prices, batch))
+
+    async def prices(self, model: str) -> list[Price]:
+        """Every price of a model, by category and instant, also those that have not begun."""
+        return [Price.of(row) for row in await self._storage.get_prices(model)]
+
+    async def usage(
+        self,
+        *,
+        job: Job[object] | str | None = None,
+        flow: FlowRun | str | None = None,
+        tenant: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> UsageReport:
+        """What one job, flow or tenant has used, or all of them, in the minutes from `since` and up to `until`.
+
+        The whole answer is read, a row for each minute, model and category: ask for a part of a long time.
+
+        Raises:
+            InvalidInput: more than one of job, flow and tenant, or an instant without a time zone.
+        """
+        if sum(one is not None for one in (job, flow, tenant)) > 1:
+            raise InvalidInput("Ask for the use of one job, one flow or one tenant; or of none of them, for all.")
+        query = UsageFilter(
+            job_id=job.id if isinstance(job, Job) else job,
+            flow=flow.id if isinstance(flow, FlowRun) else flow,
+            tenant=tenant,
+            since_ms=None if since is None else instant_ms("since", since),
+            until_ms=None if until is None else instant_ms("until", until),
+        )
+        page = await self._storage.usage(query)
+        rows = [UseRow.of(row) for row in page.rows]
+        while page.cursor is not None:
+            page = await self._storage.usage(query, cursor=page.cursor)
+            rows += map(UseRow.of, page.rows)
+        return UsageReport(tuple(rows))
+
+    async def put_tenant(self, tenant: str, *, weight: float) -> None:
+        """Give a tenant `weight` times the usual share, from its next job on: 3 for three times, at most 1,000."""
+        check_opaque("tenant", tenant)
+        milli = per_mille("weight of a tenant", weight, low=1)
+        await until_known(partial(self._storage.weigh, tenant, milli))
+
+    async def configure(
+        self,
+        queue: str,
+        *,
+        max_ready: int | None = None,
+        concurrency: int | None = None,
+        rate: float | Decimal | None = None,
+    ) -> QueueReport:
+        """Set what bounds a queue, all of it: what is left out is not bounded any more.
+
+        `max_ready` bounds the jobs that have not started: an enqueue of more waits or is refused. `concurrency` bounds
+        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers.
+        """
+        check_name("queue", queue)
+        jobs, seconds = (None, 1) if rate is None else _fraction(rate)
+        settings = QueueSettings(
+            max_ready=None if max_ready is None else whole("max_ready", max_ready, 0, MAX_AMOUNT),
+            concurrency=None if concurrency is None else whole("concurrency", concurrency, 1, MAX_CONCURRENCY),
+            rate=jobs,
+            rate_per_ms=seconds * 1000,
+        )
+        return QueueReport.of(await until_known(partial(self._storage.configure, queue, settings)))
+
+    async def queue(self, queue: str) -> QueueReport:
+        """What bounds a queue, and how it stands."""
+        check_name("queue", queue)
+        return QueueReport.of(await self._storage.get_queue(queue))
+
+    async def _put(self, specs: Sequence[LimitSpec]) -> list[Limit]:
+        stands: list[LimitSpec] = []
+        for batch in parts(specs):
+            stands += await until_known(partial(self._storage.put_limits, batch))
+        return [Limit.of(spec) for spec in stands]
+
+
+_NO_BUDGET: Final = (
+    'No budget "{}" is stored here. A tenant\'s is "tenant:T", those of flows and jobs "flow:ID", "job:ID".'
+)
+
+
+# Any: as above.
+def _in_code(code: Iterable[Limit | Task[Any, object]]) -> list[LimitSpec]:
+    """The limits of a list, which may name tasks for theirs; each name once."""
+    found: dict[str, LimitSpec] = {}
+    check_kind("list of limits", code, Iterable, "[GPT]")
+    for one in code:
+        check_kind("limit", one, Limit | Task, 'aiq.Limit("gpt", requests=600)')
+        for spec in limits_in(one) if isinstance(one, Task) else (one.spec(),):
+            found.setdefault(spec.name, spec)
+    return list(found.values())
+
+
+def _names(specs: Sequence[LimitSpec]) -> list[str]:
+    return [spec.name for spec in specs]
+
+
+def _fraction(rate: object) -> tuple[int, int]:
+    """A rate as whole jobs in whole seconds: 0.1 is one in ten."""
+    example = "pass how many jobs start in a second, 50 or 0.1"
+    if isinstance(rate, bool) or not isinstance(rate, int | float | Decimal):
+        raise InvalidInput(f"rate is {rate!r:.100}; {example}.")
+    try:
+        exact = Fraction(str(rate)).limit_denominator(_SLOWEST_S)
+    except ValueError:
+        raise InvalidInput(f"rate is {rate!r:.100}; {example}.") from None
+    if not 0 < exact <= MAX_CONCURRENCY:
+        raise InvalidInput(f"rate is {rate!r:.100}; it must be above 0 and at most {MAX_CONCURRENCY:,} jobs a second.")
+    return exact.numerator, exact.denominator

@@ -1,0 +1,171 @@
+"""What can be said of one job beside its arguments: the options of `using` and `enqueue`, read and checked."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from typing import Any, Final, TypedDict
+
+from aiq.bounds import MAX_ATTEMPTS
+from aiq.errors import InvalidInput
+from aiq.model import Band, Estimate
+from aiq.policy import (
+    BandName,
+    Budget,
+    Duration,
+    Limit,
+    Limits,
+    Route,
+    band_of,
+    budget_of,
+    duration_ms,
+    instant_ms,
+    lease_ms_of,
+    limit_name,
+    limits_of,
+    max_deferral_ms_of,
+    routes_of,
+    timeout_ms_of,
+)
+from aiq.rules.validation import check_name, check_opaque, check_range
+
+
+class JobOptions(TypedDict, total=False):
+    """What can be said of one job, apart from its arguments. Durations are seconds, or timedeltas."""
+
+    id: str
+    """Enqueueing the same id and content again finds the same job; other content is a Conflict."""
+    queue: str
+    band: BandName | Band
+    delay: Duration
+    """The job can be claimed no earlier than this after it was enqueued."""
+    at: datetime
+    """The job can be claimed no earlier than this; instead of `delay`."""
+    tenant: str
+    """Whose job it is: fairness, limits by tenant and the tenant's budget count by it."""
+    key: str
+    """What limits by key count by: a user, a conversation, an API key."""
+    lease: Duration
+    """How long a worker may be silent before the job is given to another; renewed while it runs."""
+    timeout: Duration
+    """How long one run may take before it counts as failed."""
+    attempts: int
+    """Runs in all, the first included; the waits between them stay those of the task."""
+    max_stalls: int
+    """Leases that may expire before the job is dead."""
+    limits: Limits
+    """The limits that it takes, in the place of those of its task."""
+    routes: Iterable[Route]
+    """The ways in which it can be done, in the place of those of its task."""
+    estimate: Estimate
+    """What its first call needs, in the place of what its task estimates."""
+    budget: Budget | str
+    """A budget of its own, or the id of a stored one. It and its children draw from it."""
+    max_deferral: Duration
+    """How long rate limits alone may give it back before it is dead."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chosen:
+    """Options of one job, checked and in the storage's units. None is not chosen."""
+
+    id: str | None = None
+    queue: str | None = None
+    band: Band | None = None
+    delay_ms: int | None = None
+    at_ms: int | None = None
+    tenant: str | None = None
+    lease_ms: int | None = None
+    timeout_ms: int | None = None
+    max_attempts: int | None = None
+    max_stalls: int | None = None
+    key: str | None = None
+    limits: tuple[Limit | str, ...] | None = None
+    routes: tuple[Route, ...] | None = None
+    estimate: Estimate | None = None
+    budget: Budget | str | None = None
+    max_deferral_ms: int | None = None
+
+    def using(self, options: JobOptions) -> "Chosen":
+        """These and other options; what `options` says wins. `delay` and `at` replace each other.
+
+        Raises:
+            InvalidInput: an option that does not exist, or a value out of its range.
+        """
+        unknown = sorted(options.keys() - _READ.keys())
+        if unknown:
+            raise InvalidInput(f"There is no option {unknown[0]!r} of a job. There are: {', '.join(_READ)}.")
+        if "delay" in options and "at" in options:
+            raise InvalidInput("Pass `delay`, counted from the enqueue, or `at`, an instant; not both.")
+        new: dict[str, Any] = {_READ[name][0]: _READ[name][1](value) for name, value in options.items()}
+        if "delay_ms" in new:
+            new["at_ms"] = None
+        if "at_ms" in new and new["at_ms"] is not None:
+            new["delay_ms"] = None
+        return replace(self, **new)
+
+    def told(self) -> dict[str, object]:
+        """All but the id that was said, for a digest. What was not said is left out, so that an option of a later
+        release changes no digest."""
+        values = ((name, getattr(self, name)) for name in _CHOICES)
+        return {name: plain(value) for name, value in values if value is not None}
+
+
+def plain(value: object) -> object:
+    """A policy as a digest sees it. Of a limit that is its name: its figures are the storage's, not the job's."""
+    match value:
+        case tuple():
+            return [plain(one) for one in value]
+        case Limit():
+            return limit_name(value)
+        case Route():
+            return value.spec()
+        case Budget():
+            spec = value.spec("")
+            return [spec.id, spec.parent, dict(spec.caps), dict(spec.weights), spec.window, spec.on_exceeded]
+    return value
+
+
+_CHOICES: Final = tuple(field.name for field in fields(Chosen) if field.name != "id")
+
+
+def _checked(check: Callable[[str, str], None], kind: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        check(kind, text)
+        return text
+
+    return read
+
+
+def _whole(kind: str) -> Callable[[int], int]:
+    def read(number: int) -> int:
+        check_range(kind, number, 1, MAX_ATTEMPTS)
+        return number
+
+    return read
+
+
+def _estimate(value: object) -> Estimate:
+    if isinstance(value, Estimate):
+        return value
+    raise InvalidInput(f"estimate is {value!r:.200}; pass aiq.Estimate(input=1_000, max_output=2_000).")
+
+
+# Any: each option has a type of its own, which JobOptions declares.
+_READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
+    "id": ("id", _checked(check_opaque, "job id")),
+    "queue": ("queue", _checked(check_name, "queue")),
+    "band": ("band", band_of),
+    "delay": ("delay_ms", lambda value: duration_ms("delay", value)),
+    "at": ("at_ms", lambda value: instant_ms("at", value)),
+    "tenant": ("tenant", _checked(check_opaque, "tenant")),
+    "key": ("key", _checked(check_opaque, "key")),
+    "lease": ("lease_ms", lease_ms_of),
+    "timeout": ("timeout_ms", timeout_ms_of),
+    "attempts": ("max_attempts", _whole("number of attempts")),
+    "max_stalls": ("max_stalls", _whole("number of stalls")),
+    "limits": ("limits", limits_of),
+    "routes": ("routes", routes_of),
+    "estimate": ("estimate", _estimate),
+    "budget": ("budget", budget_of),
+    "max_deferral": ("max_deferral_ms", max_deferral_ms_of),
+}

@@ -1,0 +1,87 @@
+"""Handing jobs to a storage: again while nobody knows whether it happened, and waiting for room if asked to."""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from aiq.errors import PartlyEnqueued, QueueFull, StorageError, Unavailable
+from aiq.job import POLL_MS, until_known
+from aiq.model import Enqueued, JobSpec
+from aiq.policy import Duration, duration_ms
+from aiq.rules.batches import batches
+from aiq.rules.validation import check_batch
+from aiq.storage import Storage, room_topic
+
+
+class Patience:
+    """How long a producer still waits for room in a full queue, over all that one call stores. None does not wait."""
+
+    def __init__(self, wait: Duration | None) -> None:
+        self._until = None if wait is None else _now() + duration_ms("wait", wait) / 1000
+
+    @property
+    def left_ms(self) -> int:
+        """What is left of it."""
+        return 0 if self._until is None else max(0, round((self._until - _now()) * 1000))
+
+
+async def store(storage: Storage, specs: Sequence[JobSpec], patience: Patience) -> list[Enqueued]:
+    """Store jobs in one step, all of them or none.
+
+    Raises:
+        QueueFull: there was no room for all of them in time, or there never can be.
+    """
+    return await _store(storage, specs, patience, in_parts=False)
+
+
+async def store_all(storage: Storage, specs: Sequence[JobSpec], patience: Patience) -> list[Enqueued]:
+    """Store any number of jobs, batch by batch, in order. A producer that waits for room stores as many as there is
+    room for.
+
+    Raises:
+        PartlyEnqueued: a batch failed after others were stored, or nobody knows.
+        StorageError: nothing was stored.
+    """
+    answers: list[Enqueued] = []
+    try:
+        for batch in batches(specs):
+            await _store_parts(storage, batch, patience, answers)
+    except StorageError as error:
+        known = not (isinstance(error, Unavailable) and error.outcome_unknown)
+        if not answers and known:
+            raise
+        ids = [spec.id for spec in specs]
+        raise PartlyEnqueued(error, ids[: len(answers)], ids[len(answers) :]) from error
+    return answers
+
+
+async def _store_parts(storage: Storage, batch: Sequence[JobSpec], patience: Patience, answers: list[Enqueued]) -> None:
+    """Store a batch, and add what it is answered, part by part, so that a failure finds what is stored."""
+    while batch:
+        stored = await _store(storage, batch, patience, in_parts=True)
+        answers += stored
+        batch = batch[len(stored) :]
+
+
+async def _store(storage: Storage, specs: Sequence[JobSpec], patience: Patience, *, in_parts: bool) -> list[Enqueued]:
+    """Store jobs, or with `in_parts` the first of them, at least one."""
+    check_batch(specs)
+    topics = {room_topic(spec.queue) for spec in specs}
+    mark: str | None = None
+    while True:
+        try:
+            return await until_known(partial(storage.enqueue, specs))
+        except QueueFull as full:
+            left_ms, room = patience.left_ms, full.bound - full.ready
+            wanted = sum(spec.queue == full.queue for spec in specs)
+            if left_ms == 0 or (wanted > full.bound and not in_parts):
+                raise
+            if in_parts and 0 < room < wanted:
+                specs = specs[:room]
+                continue
+            # The first mark answers at once, and the storage is looked at again: no room that appears is missed.
+            mark = await storage.wait(topics, after=mark, timeout_ms=min(POLL_MS, left_ms))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
