@@ -102,6 +102,11 @@ class Worker:
         self._unwanted = False
 
     @property
+    def tasks(self) -> tuple[Task[Any, object], ...]:
+        """The tasks it runs."""
+        return tuple(self._settings.tasks.values())
+
+    @property
     def statistics(self) -> Statistics:
         """What it has done so far, over all its runs."""
         return self._engine.statistics if self._engine is not None else self._tally.snapshot()

@@ -1,6 +1,7 @@
-"""Verbs by which a person steps in: send, cancel."""
+"""Verbs by which a person steps in: send, cancel, hold, unhold."""
 
 from argparse import ArgumentTypeError, Namespace
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import msgspec
@@ -11,14 +12,15 @@ from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.errors import Unavailable
 from aiq.job import fresh_id, until_known
-from aiq.model import CancelAnswer, Sent, State
+from aiq.model import CancelAnswer, JobRecord, Sent, State
 from aiq.storage import Storage
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Declare send and cancel."""
+    """Declare send, cancel, hold and unhold."""
     _add_send(verbs)
     _add_cancel(verbs)
+    _add_holding(verbs)
 
 
 def _add_send(verbs: Verbs) -> None:
@@ -51,6 +53,25 @@ def _add_cancel(verbs: Verbs) -> None:
     )
     parser.add_argument("ids", metavar="ID", nargs="+", help="the jobs")
     parser.add_argument("--force", action="store_true", help="take running jobs from their workers, now")
+
+
+def _add_holding(verbs: Verbs) -> None:
+    hold = add_verb(
+        verbs,
+        "hold",
+        asking(_hold),
+        help="keep ready jobs from being started, until unhold",
+        example="  aiq hold 019a2b… 019a2c…",
+    )
+    unhold = add_verb(
+        verbs,
+        "unhold",
+        asking(_unhold),
+        help="let held jobs go, whatever they are held for; a budget without room holds its job again",
+        example="  aiq unhold 019a2b…\n  aiq ls --state held --json --limit 1000 | jq -r .id | xargs aiq unhold",
+    )
+    for parser in (hold, unhold):
+        parser.add_argument("ids", metavar="ID", nargs="+", help="the jobs")
 
 
 def _json(text: str) -> bytes:
@@ -87,6 +108,28 @@ async def _cancel(storage: Storage, args: Namespace, output: Output) -> Exit:
                 f"{answer.job_id}  {_what_was_done(answer)}",
             )
             if not _stops(answer):
+                status = Exit.NO
+    return status
+
+
+async def _hold(storage: Storage, args: Namespace, output: Output) -> Exit:
+    return await _each(storage.hold, args.ids, output)
+
+
+async def _unhold(storage: Storage, args: Namespace, output: Output) -> Exit:
+    return await _each(storage.unhold, args.ids, output)
+
+
+async def _each(
+    deed: Callable[[Sequence[str]], Awaitable[list[JobRecord | None]]], ids: Sequence[str], output: Output
+) -> Exit:
+    status = Exit.DONE
+    for start in range(0, len(ids), MAX_BATCH):
+        batch = ids[start : start + MAX_BATCH]
+        for job_id, record in zip(batch, await until_known(partial(deed, batch)), strict=True):
+            state = None if record is None else record.state
+            output.fact({"job_id": job_id, "state": state}, f"{job_id}  {state or 'not found'}")
+            if record is None:
                 status = Exit.NO
     return status
 

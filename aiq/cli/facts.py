@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-from aiq.model import Chunk, ChunkKind, JobError, JobRecord, State, Step
+from aiq.model import Chunk, ChunkKind, JobError, JobRecord, State, Step, Why
 
 Lines: TypeAlias = list[tuple[str, str]]
 """Labels and what they label."""
@@ -33,6 +33,10 @@ def job_fact(record: JobRecord) -> dict[str, object]:
         "tenant": record.tenant,
         "owner": record.owner,
         "cause": record.cause.value if record.cause else None,
+        "held": record.held.value if record.held else None,
+        "held_by": record.held_by or None,
+        "route": record.routes[record.route].name if record.routes else None,
+        "limits": list(record.taken_limits),
         "wait": wait_fact(record),
         "cancel_requested_at_ms": record.cancel_requested_at_ms,
         "kept_signals": record.kept_signals,
@@ -69,6 +73,17 @@ def whole_fact(record: JobRecord, steps: Iterable[Step], *, payload: bool) -> di
     if payload:
         fact |= readable("payload", record.payload) | readable("result", record.result)
     return fact
+
+
+def why_fact(why: Why) -> dict[str, object]:
+    """Why a job does not run."""
+    return {"gate": why.gate.value, "name": why.name, "text": why.text, "opens_in_ms": why.opens_in_ms}
+
+
+def why_line(why: Why) -> str:
+    """The same in a sentence."""
+    opens = "" if why.opens_in_ms is None else f" (at the earliest in {span(why.opens_in_ms)})"
+    return f"{why.gate}: {why.text}{opens}"
 
 
 def error_fact(error: JobError) -> dict[str, object]:
@@ -158,6 +173,8 @@ def remark(record: JobRecord, now_ms: int) -> str:
         case State.RUNNING:
             asked = ", asked to stop" if record.cancel_requested_at_ms is not None else ""
             return f"lease ends {_when(record.expires_at_ms, now_ms)}{asked}"
+        case State.HELD:
+            return f"held for {record.held}" + (f': "{record.held_by}"' if record.held_by else "")
         case State.DEAD:
             return f"{record.cause}: {record.errors[-1].type}" if record.errors else f"{record.cause}"
         case _:
@@ -179,6 +196,9 @@ def job_lines(record: JobRecord, now_ms: int) -> Lines:
         "task": record.task,
         "queue": f"{record.queue}, band {record.band.name.lower()}",
         "tenant": record.tenant,
+        "route": record.routes[record.route].name if record.routes else "",
+        "limits": ", ".join(record.taken_limits),
+        "budgets": ", ".join(record.budgets),
         "flow": record.flow or "",
         "parent": record.parent_id or "",
         "attempt": f"{record.attempt} of {record.max_attempts}",

@@ -7,7 +7,17 @@ from typing import Final
 
 from aiq.bounds import MAX_PAGE
 from aiq.cli.exits import Exit
-from aiq.cli.facts import JOB_COLUMNS, error_lines, job_fact, job_lines, job_row, plain, whole_fact
+from aiq.cli.facts import (
+    JOB_COLUMNS,
+    error_lines,
+    job_fact,
+    job_lines,
+    job_row,
+    plain,
+    whole_fact,
+    why_fact,
+    why_line,
+)
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.errors import NotFound
@@ -55,9 +65,12 @@ def _add_show(verbs: Verbs) -> None:
         "show",
         asking(_show),
         help="show all about one job: state, attempts, errors, what it waits for, steps, times",
-        example="  aiq show 019a2b…\n  aiq show 019a2b… --payload --json | jq .result",
+        example="  aiq show 019a2b…\n"
+        "  aiq show 019a2b… --why                # what it waits for, and until when\n"
+        "  aiq show 019a2b… --payload --json | jq .result",
     )
     parser.add_argument("id", metavar="ID", help="the job")
+    parser.add_argument("--why", action="store_true", help="only why it does not run: the one gate, with figures")
     parser.add_argument(
         "--payload",
         action="store_true",
@@ -120,6 +133,10 @@ async def _jobs(storage: Storage, query: JobFilter) -> AsyncIterator[JobRecord]:
 
 
 async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
+    if args.why:
+        why = await storage.explain(args.id)
+        output.fact(why_fact(why), why_line(why))
+        return Exit.DONE
     (record,) = await storage.get([args.id])
     if record is None:
         raise NotFound(args.id)

@@ -36,6 +36,11 @@ def add_verb(verbs: Verbs, name: str, run: Verb, *, help: str, example: str) -> 
     return parser
 
 
+def add_actions(parser: ArgumentParser) -> Verbs:
+    """Let a verb have verbs of its own, as in `aiq limits set`; without one it does what it does alone."""
+    return parser.add_subparsers(title="actions", metavar="ACTION")
+
+
 def add_common(parser: ArgumentParser, *, url: str | None = None, flag: str | bool = False) -> None:
     """Declare the options that may stand before or after any verb."""
     group = parser.add_argument_group("common options")
