@@ -12,7 +12,12 @@ from typing import Any, Generic, Self, TypeAlias, TypeVar, assert_never, cast
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
 from aiq.errors import LeaseLost, Unavailable
 from aiq.model import (
+    Acquired,
+    Amounts,
     Appended,
+    BudgetSpec,
+    BudgetStatus,
+    CallRequest,
     CancelAnswer,
     Capability,
     ClaimRequest,
@@ -23,16 +28,27 @@ from aiq.model import (
     JobRecord,
     JobSpec,
     Lease,
+    LimitSpec,
+    LimitStatus,
     NewChunk,
     Page,
+    PriceRow,
+    QueueSettings,
+    QueueStatus,
     Renewed,
+    Report,
+    Reported,
     Saved,
     Sent,
     Settlement,
     Step,
     StreamPage,
+    Throttle,
     Upkept,
+    UsageFilter,
+    UsagePage,
     Violation,
+    Why,
 )
 from aiq.storage import Storage
 
@@ -139,6 +155,18 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("cancel", lambda: self._storage.cancel(job_ids, force=force))
 
+    async def hold(self, job_ids: Sequence[str]) -> _List[JobRecord | None]:
+        """As the contract says, or as planned."""
+        return await self._call("hold", lambda: self._storage.hold(job_ids))
+
+    async def unhold(self, job_ids: Sequence[str]) -> _List[JobRecord | None]:
+        """As the contract says, or as planned."""
+        return await self._call("unhold", lambda: self._storage.unhold(job_ids))
+
+    async def explain(self, job_id: str) -> Why:
+        """As the contract says, or as planned."""
+        return await self._call("explain", lambda: self._storage.explain(job_id))
+
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """As the contract says, or as planned."""
         return await self._call("get", lambda: self._storage.get(job_ids))
@@ -163,6 +191,18 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("resume", lambda: self._storage.resume(queue))
 
+    async def configure(self, queue: str, settings: QueueSettings) -> QueueStatus:
+        """As the contract says, or as planned."""
+        return await self._call("configure", lambda: self._storage.configure(queue, settings))
+
+    async def get_queue(self, queue: str) -> QueueStatus:
+        """As the contract says, or as planned."""
+        return await self._call("get_queue", lambda: self._storage.get_queue(queue))
+
+    async def weigh(self, tenant: str, weight: int) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("weigh", lambda: self._storage.weigh(tenant, weight))
+
     async def audit(self, limit: int = MAX_PAGE) -> _List[Violation]:
         """As the contract says, or as planned."""
         return await self._call("audit", lambda: self._storage.audit(limit))
@@ -186,6 +226,54 @@ class Faulty:
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """As the contract says, or as planned."""
         return await self._call("read", lambda: self._storage.read(job_id, after=after, limit=limit))
+
+    async def put_limits(self, limits: Sequence[LimitSpec], *, absent_only: bool = False) -> _List[LimitSpec]:
+        """As the contract says, or as planned."""
+        return await self._call("put_limits", lambda: self._storage.put_limits(limits, absent_only=absent_only))
+
+    async def get_limits(
+        self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> _List[LimitStatus]:
+        """As the contract says, or as planned."""
+        return await self._call("get_limits", lambda: self._storage.get_limits(names, after=after, limit=limit))
+
+    async def acquire(self, calls: Sequence[CallRequest]) -> _List[Acquired]:
+        """As the contract says, or as planned."""
+        return await self._call("acquire", lambda: self._storage.acquire(calls))
+
+    async def report(self, reports: Sequence[Report]) -> _List[Reported | LeaseLost]:
+        """As the contract says, or as planned."""
+        return await self._call("report", lambda: self._storage.report(reports))
+
+    async def throttled(self, throttles: Sequence[Throttle]) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("throttled", lambda: self._storage.throttled(throttles))
+
+    async def put_budgets(self, budgets: Sequence[BudgetSpec], *, absent_only: bool = False) -> _List[BudgetSpec]:
+        """As the contract says, or as planned."""
+        return await self._call("put_budgets", lambda: self._storage.put_budgets(budgets, absent_only=absent_only))
+
+    async def get_budgets(
+        self, ids: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> _List[BudgetStatus]:
+        """As the contract says, or as planned."""
+        return await self._call("get_budgets", lambda: self._storage.get_budgets(ids, after=after, limit=limit))
+
+    async def grant(self, budget_id: str, grant_id: str, amounts: Amounts) -> BudgetStatus:
+        """As the contract says, or as planned."""
+        return await self._call("grant", lambda: self._storage.grant(budget_id, grant_id, amounts))
+
+    async def put_prices(self, prices: Sequence[PriceRow], *, absent_only: bool = False) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("put_prices", lambda: self._storage.put_prices(prices, absent_only=absent_only))
+
+    async def get_prices(self, model: str) -> _List[PriceRow]:
+        """As the contract says, or as planned."""
+        return await self._call("get_prices", lambda: self._storage.get_prices(model))
+
+    async def usage(self, query: UsageFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> UsagePage:
+        """As the contract says, or as planned."""
+        return await self._call("usage", lambda: self._storage.usage(query, cursor=cursor, limit=limit))
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """As the contract says, or as planned."""
