@@ -1,7 +1,7 @@
 """A job queue for AI work, in pure asyncio."""
 
 from aiq.admin import Admin
-from aiq.context import Call, Context
+from aiq.context import Call, Context, retry_after_of, usage_of
 from aiq.errors import (
     AiqError,
     BudgetExceeded,
@@ -124,5 +124,7 @@ __all__ = [
     "WaitTimeout",
     "Why",
     "Worker",
+    "retry_after_of",
     "task",
+    "usage_of",
 ]

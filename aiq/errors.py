@@ -96,22 +96,24 @@ class NeverFits(InvalidInput):
 class UnknownLimit(InvalidInput):
     """A job names a limit that is not stored."""
 
-    def __init__(self, name: str, known: Iterable[str]) -> None:
+    def __init__(self, name: str, known: Iterable[str] = (), *, text: str = "") -> None:
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         meant = f' Did you mean "{close[0]}"?' if close else f" Known: {', '.join(names) or 'none'}."
-        super().__init__(f'No limit "{name}" is stored.{meant} Store it with `queue.admin.put_limit(Limit(...))`.')
+        said = f'No limit "{name}" is stored.{meant} Store it with `queue.admin.put_limit(Limit(...))`.'
+        super().__init__(text or said)
         self.name, self.known = name, names
 
 
 class PriceUnknown(InvalidInput):
     """A budget in money binds a job, and the model that it calls has no price, so nobody can tell what it costs."""
 
-    def __init__(self, model: str, budget: str) -> None:
-        super().__init__(
+    def __init__(self, model: str, budget: str = "", *, text: str = "") -> None:
+        said = (
             f'Model "{model}" has no price, and budget "{budget}" counts money. Store one with '
             f'`queue.admin.put_prices([Price("{model}", "input", "2.50"), Price("{model}", "output", "10")])`.'
         )
+        super().__init__(text or said)
         self.model, self.budget = model, budget
 
 
@@ -306,19 +308,26 @@ class RateLimited(RunError):
     """A provider answered 429. The job is given back, no attempt is counted, and its limits pause for everybody.
 
     `retry_after` is in seconds, None if the provider named no time; `limits` are the names of those that pause,
-    empty for all of the job's. Raise it in a handler, or `raise call.throttled(...)` inside `ctx.call`.
+    empty for all of the job's. Raise it in a handler, or `raise call.throttled(...)` inside `ctx.call`. `reported` says
+    that its call has paused them already.
     """
 
     def __init__(self, message: str = "", *, retry_after: float | None = None, limits: Iterable[str] = ()) -> None:
         super().__init__(message or "The provider answered that it is over its rate limit.")
         self.retry_after, self.limits = retry_after, tuple(limits)
+        self.reported = False
 
 
 class QuotaExhausted(RunError):
     """A provider says that a quota or a spending limit is used up, which no waiting of seconds mends.
 
-    The job takes its next route; without one it is held until `queue.unhold`.
+    The job takes its next route; without one it is held until `queue.unhold`. `reported` says that its call has been
+    given back already.
     """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or "The provider answered that its quota is used up.")
+        self.reported = False
 
 
 class BudgetExceeded(RunError):

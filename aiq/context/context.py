@@ -9,6 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
+from aiq.context.calls import Named, Opening, names_of, usage_from
 from aiq.context.children import Children, result_of
 from aiq.context.points import Points
 from aiq.context.run import Run
@@ -16,7 +17,7 @@ from aiq.context.steps import codec_of, decode, encode
 from aiq.context.waits import Waits
 from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, WaitTimeout
 from aiq.misuse import check_function, check_signal, check_word, jobs_of
-from aiq.model import ChunkKind, Failure, Sleeping, Step, StepKind, Suspended, Waiting
+from aiq.model import ChunkKind, Estimate, Failure, RouteSpec, Sleeping, Step, StepKind, Suspended, Waiting
 from aiq.policy import Duration, Signal, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.writing import Unfit, digest, write
@@ -79,6 +80,17 @@ class Context:
     def fence(self) -> int:
         """Rises with every run of the job, for whatever outside compares runs: the higher one is the later one."""
         return self._run.record.fence
+
+    @property
+    def route(self) -> RouteSpec | None:
+        """The route on which this run is; None for a job without routes. Spec: ROUTE-1"""
+        record = self._run.record
+        return record.routes[record.route] if record.routes else None
+
+    @property
+    def estimate(self) -> Estimate | None:
+        """What the job was declared to need; None where nobody said."""
+        return self._run.record.estimate
 
     def idempotency_key(self, step: str = "") -> str:
         """A key that is the same in every run of the job, for a service that does the same request only once."""
@@ -235,6 +247,58 @@ class Context:
         """Let time pass without holding a worker; it counts from the first run that comes here. Spec: TIME-6"""
         with self._points.named(name) as key:
             await self._waits.over(Sleeping(key, duration_ms("seconds", seconds)), StepKind.TIMER)
+
+    def call(
+        self,
+        *limits: Named | str,
+        input: int | None = None,
+        output: int | None = None,
+        max_output: int | None = None,
+        min_output: int | None = None,
+        model: str | None = None,
+    ) -> Opening:
+        """Ask a provider, once limits and budgets have room for it; what it needs is reserved before it is sent.
+
+            async with ctx.call(GPT, input=1_000, max_output=2_000, model="gpt") as call:
+                response = await client.chat.completions.create(..., max_completion_tokens=call.max_output)
+                call.settle(response)
+
+        Without limits, those of the job or of its route are meant, and without a model the job's. Numbers are tokens;
+        what is not given is learned. With `min_output` the call is admitted for less than `max_output` when a budget
+        has no room for more. While it waits for a limit the run keeps its lease, and after a second lends its slot.
+        An error with status 429 that leaves the block gives the job back without counting an attempt.
+
+        Raises, on entering:
+            InvalidInput: a number, a name or the model is out of its bounds. UnknownLimit, NeverFits, PriceUnknown: the
+                call can never be admitted.
+            BudgetExceeded: a budget has no room, and says that the job is to fail. One that says otherwise unwinds the
+                handler, as a wait does.
+        Raises, on leaving: RateLimited, QuotaExhausted: in the place of an error that says so.
+        Spec: CALL-1, CALL-3, CALL-5, CALL-8, CALL-9, CALL-11, BUDGET-8, HOLD-1
+        """
+        record = self._run.record
+        estimate = Estimate(
+            input=input,
+            output=output,
+            max_output=max_output,
+            min_output=min_output,
+            model=record.model if model is None else model,
+        )
+        return Opening(self._run, self._waits, names_of(limits), estimate)
+
+    def report(self, used: object) -> None:
+        """Say what the handler has used beside `ctx.call`: a Usage, or a response of `openai` or `anthropic`.
+
+        It is added to what this run has reported so before, and sent soon.
+
+        Raises:
+            InvalidInput: it says nothing of its use.
+        Spec: USAGE-1, CALL-12
+        """
+        usage = usage_from(used, self._run.record.model)
+        if usage is None:
+            raise InvalidInput(f"{used!r:.200} does not say what was used; pass aiq.Usage(model=…, input=…, output=…).")
+        self._run.calls.add(usage)
 
     async def emit(self, data: str | bytes) -> None:
         """Add to the job's stream; readers see it at once, in order, and can resume after a disconnect.

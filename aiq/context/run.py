@@ -3,11 +3,52 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from aiq.model import ChunkKind, JobRecord, JobSpec, Outcome, Step
+from aiq.model import (
+    Admitted,
+    CallState,
+    ChunkKind,
+    Estimate,
+    Exceeded,
+    JobRecord,
+    JobSpec,
+    Outcome,
+    Refused,
+    Remaining,
+    Step,
+    Usage,
+)
 
 
 class Parked(BaseException):
     """Unwinds a handler whose run has left its worker. Let it pass, as a cancellation; `finally` works as ever."""
+
+
+class Calls(Protocol):
+    """The calls of one run, as the storage books them."""
+
+    async def open(self, limits: tuple[str, ...], estimate: Estimate) -> tuple[int, Admitted | Exceeded | Refused]:
+        """Wait until a call may be made, or can never be. The number names it from then on."""
+        ...
+
+    def report(
+        self,
+        call: int,
+        state: CallState,
+        used: tuple[Usage, ...] = (),
+        *,
+        retry_after_ms: int | None = None,
+        remaining: tuple[Remaining, ...] = (),
+    ) -> None:
+        """Say what became of a call so far, or in the end; it is sent soon."""
+        ...
+
+    def add(self, usage: Usage) -> None:
+        """Say what the handler has used beside its calls, on top of what it said before."""
+        ...
+
+    def unsaid(self) -> None:
+        """A call has ended, and nobody has said what it used."""
+        ...
 
 
 class Run(Protocol):
@@ -26,6 +67,11 @@ class Run(Protocol):
     @property
     def steps(self) -> Mapping[str, Step]:
         """What is remembered, by key."""
+        ...
+
+    @property
+    def calls(self) -> Calls:
+        """Its calls."""
         ...
 
     def require_live(self) -> None:

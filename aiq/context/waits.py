@@ -1,9 +1,11 @@
 """Waits: the run leaves its worker, unless what it waits for is there already."""
 
+from typing import NoReturn
+
 from aiq.context.points import Points
-from aiq.context.run import Run
+from aiq.context.run import Parked, Run
 from aiq.errors import StepChanged
-from aiq.model import Sleeping, Step, StepKind, Suspended, Waiting
+from aiq.model import Deferred, Held, Sleeping, Step, StepKind, Suspended, Waiting
 
 
 class Waits:
@@ -25,3 +27,9 @@ class Waits:
         if step.kind not in kinds:
             raise StepChanged(outcome.key)
         return step
+
+    async def leave(self, outcome: Held | Deferred) -> NoReturn:
+        """Give the job back, and unwind the handler; the next run begins from the top."""
+        async with self._points.quiet():
+            await self._run.park(outcome)
+        raise Parked

@@ -15,6 +15,7 @@ from typing import Any, Final, assert_never
 
 import msgspec
 
+from aiq.engine.deferrals import Deferral, deferral_of
 from aiq.engine.outcomes import failed, succeeded, unreadable
 from aiq.errors import PayloadInvalid
 from aiq.model import Cause, Died, Failure, JobError, Retried, Succeeded
@@ -36,11 +37,12 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """What became of it: a result, or an error and when to try again, None for never."""
+    """What became of it: a result, or an error and when to try again, None for never, or a provider without room."""
 
     result: bytes | None = None
     error: JobError | None = None
     delay_ms: int | None = None
+    deferral: Deferral | None = None
 
 
 _REQUESTS: Final = msgspec.msgpack.Decoder(Request)
@@ -72,17 +74,19 @@ def _end_with_worker() -> None:
         os._exit(ORPHANED)
 
 
-def outcome_of(reply: bytes) -> Succeeded | Retried | Died:
+def outcome_of(reply: bytes) -> Succeeded | Retried | Died | Deferral:
     """The outcome that a process has sent."""
     read = _REPLIES.decode(reply)
     if read.result is not None:
         return Succeeded(read.result)
+    if read.deferral is not None:
+        return read.deferral
     if read.error is None:
         raise ValueError("A process of a handler answered neither a result nor an error.")
     return Died(read.error) if read.delay_ms is None else Retried(read.error, read.delay_ms)
 
 
-def _encode(outcome: Succeeded | Retried | Died) -> bytes:
+def _encode(outcome: Succeeded | Retried | Died | Deferral) -> bytes:
     match outcome:
         case Succeeded(result):
             reply = Reply(result=result)
@@ -90,12 +94,14 @@ def _encode(outcome: Succeeded | Retried | Died) -> bytes:
             reply = Reply(error=error, delay_ms=delay_ms)
         case Died(error):
             reply = Reply(error=error)
+        case Deferral():
+            reply = Reply(deferral=outcome)
         case _:
             assert_never(outcome)
     return msgspec.msgpack.encode(reply)
 
 
-def _outcome(request: Request, rng: Random) -> Succeeded | Retried | Died:
+def _outcome(request: Request, rng: Random) -> Succeeded | Retried | Died | Deferral:
     try:
         task = _task(request)
         args, kwargs = task.decode(request.payload, request.outputs)
@@ -106,7 +112,7 @@ def _outcome(request: Request, rng: Random) -> Succeeded | Retried | Died:
     try:
         return succeeded(task, task.function(*args, **kwargs))
     except (Exception, SystemExit) as error:  # noqa: BLE001 - it becomes the outcome
-        return failed(task, request.attempt, error, rng)
+        return deferral_of(task.retry, error) or failed(task, request.attempt, error, rng)
 
 
 # Any: as in outcomes.

@@ -5,6 +5,8 @@ import contextvars
 import logging
 from collections.abc import Iterable
 
+from aiq.engine.bookings import Bookings
+from aiq.engine.calls import Unsaid
 from aiq.engine.exchanger import Exchanger
 from aiq.engine.intake import Intake
 from aiq.engine.leases import Held, Leases
@@ -49,8 +51,20 @@ class Engine:
         self._intake = Intake(
             self, exchanger, self._rest, self._slots, self._leases, worker=settings.name, tally=tally, rng=rng
         )
+        self._bookings = Bookings(storage, clock=clock, rng=rng)
         self._desk = Desk(
-            storage, settings.default_queue, unserved, self._intake.settle, self._stopping, self._tasks, clock, rng
+            storage=storage,
+            default_queue=settings.default_queue,
+            unserved=unserved,
+            unsaid=Unsaid(),
+            bookings=self._bookings,
+            settle=self._intake.settle,
+            stopping=self._stopping,
+            lend=self._intake.lend,
+            take_back=self._intake.take_back,
+            tasks=self._tasks,
+            clock=clock,
+            rng=rng,
         )
         self._runner = Runner(
             settings.tasks,
@@ -163,6 +177,7 @@ class Engine:
 
     async def _close(self) -> None:
         self._rest.close()
+        await self._bookings.close()
         await self._keeper.stop()
         self._threads.close()
         self._processes.close()

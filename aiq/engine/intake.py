@@ -20,7 +20,19 @@ from aiq.engine.run import Run
 from aiq.engine.slots import Slots
 from aiq.engine.statistics import Count, Tally
 from aiq.errors import LeaseLost, LostReason, TooLarge
-from aiq.model import Cause, ClaimRequest, Died, JobError, JobRecord, Outcome, Released, Retried, Settled, State
+from aiq.model import (
+    Cause,
+    ClaimRequest,
+    Deferred,
+    Died,
+    JobError,
+    JobRecord,
+    Outcome,
+    Released,
+    Retried,
+    Settled,
+    State,
+)
 
 _log = logging.getLogger("aiq.worker")
 
@@ -110,6 +122,15 @@ class Intake:
         """The handler of a run is really over: its slot is free."""
         self._slots.give_back(run)
         self.look()
+
+    def lend(self, run: Run) -> None:
+        """A run waits for its provider: another job may have its slot, until `take_back`."""
+        if self._slots.lend(run):
+            self.look()
+
+    def take_back(self, run: Run) -> None:
+        """A run that may have lent its slot goes on."""
+        self._slots.take_back(run)
 
     def look(self) -> None:
         """Look for jobs now."""
@@ -205,4 +226,6 @@ def _count(outcome: Outcome, state: State) -> Count:
         return ends[state]
     if isinstance(outcome, Retried):
         return "failed"
+    if isinstance(outcome, Deferred):
+        return "deferred"
     return "released" if isinstance(outcome, Released) else "parked"

@@ -10,6 +10,8 @@ from typing import Final, TypeVar
 
 from aiq.bounds import MAX_PAGE
 from aiq.context import Parked
+from aiq.engine.bookings import Bookings
+from aiq.engine.calls import Calls, Unsaid
 from aiq.engine.leases import Held
 from aiq.engine.streams import Emitter
 from aiq.engine.tasks import Tasks
@@ -53,14 +55,18 @@ class Desk:
     """What every run of a worker needs: the storage, a way to settle, and time and chance as they were injected.
 
     `settle` sends an outcome with the next exchange and answers when that has come back; `stopping` is told of each
-    run whose handler was asked to end.
+    run whose handler was asked to end; `lend` and `take_back` are about the slot of a run that waits.
     """
 
     storage: Storage
     default_queue: str
     unserved: Unserved
+    unsaid: Unsaid
+    bookings: Bookings
     settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
     stopping: "Callable[[Run], None]"
+    lend: "Callable[[Run], None]"
+    take_back: "Callable[[Run], None]"
     tasks: Tasks
     clock: BootClock
     rng: Random
@@ -73,6 +79,7 @@ class Run:
     """
 
     __slots__ = (
+        "_calls",
         "_emitter",
         "_over_because",
         "_parking",
@@ -107,6 +114,7 @@ class Run:
         self.over = False
         self._over_because = LostReason.TAKEN
         self._emitter: Emitter | None = None
+        self._calls: Calls | None = None
         self._parking = 0
         self._settlements = 0
 
@@ -145,10 +153,26 @@ class Run:
             self._give_up(reason)
 
     def refused(self, lost: LeaseLost) -> None:
-        """An item of the stream was refused."""
+        """An item of the stream was refused, or a word about a call."""
         self.lost(lost.reason)
 
     # What its Context asks.
+
+    @property
+    def calls(self) -> Calls:
+        """Its calls; most runs have none."""
+        if self._calls is None:
+            desk = self.desk
+            self._calls = Calls(
+                self,
+                desk.bookings,
+                desk.storage,
+                lend=partial(desk.lend, self),
+                take_back=partial(desk.take_back, self),
+                unsaid=partial(desk.unsaid.look, self.record.task, self.extra),
+                rng=desk.rng,
+            )
+        return self._calls
 
     def require_owned(self) -> None:
         """Raise LeaseLost when this run can write nothing any more."""
@@ -241,9 +265,10 @@ class Run:
     # What the runner needs.
 
     async def flush(self) -> None:
-        """Wait until everything emitted so far is stored."""
-        if self._emitter is not None:
-            await self._emitter.flush()
+        """Wait until everything said of calls and everything emitted so far is stored."""
+        if self._calls is not None:
+            await self._calls.flush()
+        await self._flush_items()
 
     def settlement(self, outcome: Outcome) -> Settlement:
         """An outcome with an id of its own, by which a repeat is recognised."""
@@ -259,13 +284,19 @@ class Run:
 
     def _give_up(self, reason: LostReason) -> None:
         self.lost_because = reason
+        if self._calls is not None:
+            self._calls.give_up()
         if self._emitter is not None:
             self._emitter.close()
         if not self.parked:
             self.stop(Stop.LOST)
 
+    async def _flush_items(self) -> None:
+        if self._emitter is not None:
+            await self._emitter.flush()
+
     async def _save(self, step: Step) -> Saved:
-        await self.flush()
+        await self._flush_items()
         return await self._patiently(partial(self.desk.storage.save_step, self.lease, step))
 
     async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:

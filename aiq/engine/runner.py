@@ -12,6 +12,7 @@ import msgspec
 from aiq.context import Context
 from aiq.engine import dropped
 from aiq.engine.child import Request, outcome_of
+from aiq.engine.deferrals import Deferral, deferral_of, deferred
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
@@ -120,7 +121,8 @@ class Runner:
     async def _in_process(self, task: Task[Any, object], run: Run, outputs: Mapping[str, bytes | Failure]) -> Outcome:
         record = run.record
         request = Request(task.function.__module__, task.name, record.payload, dict(outputs), record.attempt)
-        return outcome_of(await self._processes.call(msgspec.msgpack.encode(request)))
+        outcome = outcome_of(await self._processes.call(msgspec.msgpack.encode(request)))
+        return self._deferred(run, outcome) if isinstance(outcome, Deferral) else outcome
 
     async def _outputs(self, run: Run) -> dict[str, bytes | Failure]:
         """The results of the jobs whose outputs are among the arguments."""
@@ -157,9 +159,19 @@ class Runner:
             return None
         if run.why is not None:
             return self._stopped(run, run.why)
+        task = self._tasks[run.record.task]
+        deferral = deferral_of(task.retry, error)
+        if deferral is not None:
+            return self._deferred(run, deferral)
         # The text of an exception may hold what the job works on; it is stored with the job, not logged.
         _log.info("The run failed: %s", type(error).__name__, extra=run.extra)
-        return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
+        return failed(task, run.record.attempt, error, self._rng)
+
+    def _deferred(self, run: Run, deferral: Deferral) -> Outcome:
+        outcome = deferred(run.record, deferral, self._rng)
+        what = "its quota is used up" if outcome.close_route else f"it comes back in {outcome.delay_ms / 1000:.1f} s"
+        _log.info("The run is deferred, %s: %s", what, deferral.error.type, extra=run.extra)
+        return outcome
 
     def _stopped(self, run: Run, why: Stop) -> Outcome | None:
         match why:

@@ -8,10 +8,17 @@ from aiq.model import Want
 
 
 class Slots:
-    """Places for runs, per queue. A run holds its place until its handler is really over, heeded cancel or not."""
+    """Places for runs, per queue. A run holds its place until its handler is really over, heeded cancel or not.
+
+    A run that only waits may lend its place, and takes it back when it goes on, free or not: it is under way, and what
+    it was admitted for must be used now. No more places of a queue are lent than it has, so at most twice as many
+    runs of a queue are there, and for as long as all of them work, no further one is claimed.
+    """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
+        self._sizes = dict(sizes)
         self._free = dict(sizes)
+        self._lent: set[Run] = set()
         self._order = list(sizes)
         self._empty = asyncio.Event()
         self._empty.set()
@@ -28,10 +35,28 @@ class Slots:
         """Free the place of a run; a second time changes nothing."""
         if run not in self.runs:
             return
+        self.take_back(run)
         self.runs.remove(run)
         self._free[run.record.queue] += 1
         if not self.runs:
             self._empty.set()
+
+    def lend(self, run: Run) -> bool:
+        """Let another have the place of a run that waits. Whether it is newly free; a second time changes nothing."""
+        queue = run.record.queue
+        if run not in self.runs or run in self._lent:
+            return False
+        if sum(lender.record.queue == queue for lender in self._lent) >= self._sizes[queue]:
+            return False
+        self._lent.add(run)
+        self._free[queue] += 1
+        return True
+
+    def take_back(self, run: Run) -> None:
+        """A run that has lent its place needs it; of any other this changes nothing."""
+        if run in self._lent:
+            self._lent.remove(run)
+            self._free[run.record.queue] -= 1
 
     async def empty(self) -> None:
         """Wait until no handler runs."""

@@ -5,7 +5,17 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 Count: TypeAlias = Literal[
-    "claimed", "succeeded", "failed", "died", "cancelled", "released", "parked", "lost", "stuck", "exchanges"
+    "claimed",
+    "succeeded",
+    "failed",
+    "died",
+    "cancelled",
+    "released",
+    "deferred",
+    "parked",
+    "lost",
+    "stuck",
+    "exchanges",
 ]
 
 
@@ -13,9 +23,10 @@ Count: TypeAlias = Literal[
 class Statistics:
     """What a worker has done since it was made. `running` is of this moment, the rest only rise.
 
-    `failed` counts runs that will be tried again, `died` those that will not. A run that waits (for a signal,
-    children or time) is `parked`, and claimed again when it goes on. `lost` counts runs whose job was taken away,
-    `stuck` handlers that did not end within the cancel grace after they were told to. `exchanges` are round trips.
+    `failed` counts runs that will be tried again, `died` those that will not. A run for which a provider had no room
+    is `deferred`. One that waits (for a signal, children, time or a budget) is `parked`, and claimed again when it
+    goes on. `lost` counts runs whose job was taken away, `stuck` handlers that did not end within the cancel grace
+    after they were told to. `exchanges` are round trips.
     """
 
     claimed: int = 0
@@ -24,6 +35,7 @@ class Statistics:
     died: int = 0
     cancelled: int = 0
     released: int = 0
+    deferred: int = 0
     parked: int = 0
     lost: int = 0
     stuck: int = 0

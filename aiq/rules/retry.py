@@ -4,7 +4,15 @@ import traceback
 from collections.abc import Iterable, Iterator
 from random import Random
 
-from aiq.errors import ChildFailed, InvalidInput, ResultInvalid, RunError
+from aiq.errors import (
+    BudgetExceeded,
+    ChildFailed,
+    InvalidInput,
+    QuotaExhausted,
+    RateLimited,
+    ResultInvalid,
+    RunError,
+)
 from aiq.model import Cause, Died, JobError, Retried
 from aiq.policy import Retry
 
@@ -21,7 +29,7 @@ def after_failure(
     Spec: RETRY-1, RETRY-3, RETRY-4
     """
     error = job_error(exc, cause)
-    if not all(_repeatable(policy, leaf) for leaf in leaves(exc)):
+    if not all(repeatable(policy, leaf) for leaf in leaves(exc)):
         return Died(error)
     return Retried(error, delay_ms=draw_delay_ms(policy, attempt, rng))
 
@@ -46,7 +54,8 @@ def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
     )
 
 
-def _repeatable(policy: Retry, exc: BaseException) -> bool:
+def repeatable(policy: Retry, exc: BaseException) -> bool:
+    """Whether a failure with this exception, which is no group, may be tried again."""
     return isinstance(exc, policy.on) and not isinstance(exc, (*policy.never, RunError, InvalidInput))
 
 
@@ -68,7 +77,13 @@ def _text_of(exc: BaseException) -> str:
 
 
 def _cause_of(told: Iterable[BaseException]) -> Cause:
-    known = {ChildFailed: Cause.CHILD, ResultInvalid: Cause.RESULT}
+    known = {
+        ChildFailed: Cause.CHILD,
+        ResultInvalid: Cause.RESULT,
+        BudgetExceeded: Cause.BUDGET,
+        RateLimited: Cause.RATE_LIMITED,
+        QuotaExhausted: Cause.RATE_LIMITED,
+    }
     return next((cause for exc in told for kind, cause in known.items() if isinstance(exc, kind)), Cause.HANDLER)
 
 

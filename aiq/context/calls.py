@@ -1,0 +1,254 @@
+"""Asking a provider: admitted before it is sent, and told of afterwards, whatever happens in between."""
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import NoReturn, Protocol, assert_never
+
+from aiq.bounds import MAX_LIMITS
+from aiq.context.providers import headers_of, lowered, remaining_of, usage_of
+from aiq.context.refusals import UNANSWERED, refusal_of, status_of, whole_ms
+from aiq.context.run import Run
+from aiq.context.waits import Waits
+from aiq.errors import BudgetExceeded, InvalidInput, NeverFits, PriceUnknown, QuotaExhausted, RateLimited, UnknownLimit
+from aiq.model import (
+    CallState,
+    Cause,
+    Deferred,
+    Estimate,
+    Exceeded,
+    Held,
+    HeldFor,
+    JobError,
+    OnExceeded,
+    Refused,
+    Remaining,
+    Usage,
+)
+from aiq.policy import Duration, duration_ms
+from aiq.rules.retry import leaves
+from aiq.rules.routes import next_route
+from aiq.rules.validation import check_count, check_name
+
+
+class Named(Protocol):
+    """What has the name of a limit: an `aiq.Limit`."""
+
+    @property
+    def name(self) -> str:
+        """The name under which it is stored."""
+        ...
+
+
+class Call:
+    """One call to a provider that may be made now. Made by `ctx.call`."""
+
+    def __init__(self, run: Run, number: int, model: str, max_output: int, limits: tuple[str, ...]) -> None:
+        self._calls, self._limits = run.calls, limits
+        self._number, self._model, self._max_output = number, model, max_output
+        self._used: Usage | None = None
+        self._remaining: tuple[Remaining, ...] = ()
+        self._settled = self._closed = False
+        self._refused: RateLimited | QuotaExhausted | None = None
+
+    @property
+    def number(self) -> int:
+        """1 for the first call of this run."""
+        return self._number
+
+    @property
+    def model(self) -> str:
+        """The model for which it was admitted; empty where nobody named one."""
+        return self._model
+
+    @property
+    def max_output(self) -> int:
+        """The most output that it may ask for, in tokens: less than was wished for if a budget has no room for it."""
+        return self._max_output
+
+    def report(self, used: object) -> None:
+        """Say all that the call has used so far, while it streams: a Usage, or a part of the stream that says so.
+
+        It is sent soon; of what is reported meanwhile only the newest. Spec: CALL-10, USAGE-2
+        """
+        usage = usage_from(used, self._model)
+        if usage is not None:
+            self._used = usage
+            self._calls.report(self._number, CallState.SETTLED if self._closed else CallState.OPEN, (usage,))
+
+    def settle(self, used: object, headers: Mapping[str, str] | None = None) -> None:
+        """Say what the call has used in the end: a Usage, or the response of `openai` or `anthropic`.
+
+        What the headers say is left lowers the level of the first of the call's limits. They are read from the response
+        where it has them. It counts when the block is left; after that, it corrects what was counted. Spec: CALL-9
+        """
+        told = headers_of(used) if headers is None else lowered(headers)
+        remaining = remaining_of(self._limits[0], told) if self._limits else None
+        self._remaining = () if remaining is None else (remaining,)
+        usage = usage_from(used, self._model)
+        if usage is not None:
+            self._used, self._settled = usage, True
+            if self._closed:
+                self._calls.report(self._number, CallState.SETTLED, (usage,), remaining=self._remaining)
+
+    def throttled(
+        self, retry_after: Duration | None = None, error: BaseException | None = None
+    ) -> RateLimited | QuotaExhausted:
+        """The provider has answered 429: its limits pause for everybody, for `retry_after` or for what `error` says.
+
+        Raise what this returns, and the job comes back without an attempt counted; it is QuotaExhausted if `error` says
+        that a quota or a spending limit is used up. Spec: CALL-11, LIMIT-10, LIMIT-11
+        """
+        refusal = None if error is None else refusal_of(error)
+        wait_ms = None if retry_after is None else duration_ms("retry_after", retry_after)
+        if refusal is not None and refusal.quota:
+            refused: RateLimited | QuotaExhausted = QuotaExhausted()
+        else:
+            if wait_ms is None and refusal is not None:
+                wait_ms = refusal.retry_after_ms
+            refused = self._rate_limited(wait_ms)
+        refused.reported = not self._closed
+        self._refused = refused
+        return refused
+
+    def end(self, error: BaseException | None) -> BaseException | None:
+        """Tell the storage what became of the call, and answer what is to be raised in the place of `error`."""
+        found = None if self._settled or self._refused else self._refused_by(error)
+        self._closed = True
+        self._tell(found or self._refused, error)
+        # A group goes on as it is: it may hold more than the refusal.
+        return error if found is None or isinstance(error, BaseExceptionGroup) else found
+
+    def _tell(self, refused: RateLimited | QuotaExhausted | None, error: BaseException | None) -> None:
+        match refused:
+            case RateLimited():
+                wait_ms = whole_ms(refused.retry_after)
+                self._calls.report(self._number, CallState.THROTTLED, retry_after_ms=wait_ms, remaining=self._remaining)
+            case QuotaExhausted():
+                self._calls.report(self._number, CallState.UNSENT)
+            case None:
+                self._calls.report(self._number, CallState.SETTLED, self._all_used(error), remaining=self._remaining)
+                if error is None and self._used is None:
+                    self._calls.unsaid()
+            case _:
+                assert_never(refused)
+
+    def _all_used(self, error: BaseException | None) -> tuple[Usage, ...]:
+        """What was reported. Of a call that the provider has answered with an error nothing but the request was used;
+        of any other that nobody spoke of nobody knows, and the storage takes its estimate."""
+        if self._used is not None:
+            return (self._used,)
+        status = None if error is None else status_of(error)
+        answered = status is not None and status >= 400 and status not in UNANSWERED
+        return (Usage(self._model),) if answered else ()
+
+    def _refused_by(self, error: BaseException | None) -> RateLimited | QuotaExhausted | None:
+        """What an error says of this call: one that a call inside of it has reported is about that one."""
+        for leaf in () if error is None else leaves(error):
+            refusal = refusal_of(leaf)
+            if refusal is None or getattr(leaf, "reported", False):
+                continue
+            if isinstance(leaf, RateLimited | QuotaExhausted):
+                leaf.reported = True
+                return leaf
+            refused = QuotaExhausted() if refusal.quota else self._rate_limited(refusal.retry_after_ms)
+            refused.reported = True
+            return refused
+        return None
+
+    def _rate_limited(self, wait_ms: int | None) -> RateLimited:
+        return RateLimited(retry_after=None if wait_ms is None else wait_ms / 1000, limits=self._limits)
+
+
+class Opening:
+    """A call that is asked for. Enter it with `async with`."""
+
+    def __init__(self, run: Run, waits: Waits, limits: tuple[str, ...], estimate: Estimate) -> None:
+        self._run, self._waits = run, waits
+        self._limits, self._estimate = limits, estimate
+        self._call: Call | None = None
+
+    async def __aenter__(self) -> Call:
+        number, answer = await self._run.calls.open(self._limits, self._estimate)
+        if isinstance(answer, Refused):
+            raise _never(answer, self._estimate.model)
+        if isinstance(answer, Exceeded):
+            await self._exceeded(answer)
+        limits = self._limits or self._run.record.taken_limits
+        self._call = Call(self._run, number, self._estimate.model, answer.max_output, limits)
+        return self._call
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Nothing is awaited here: what is told goes out soon, and no cancellation can come between.
+        if self._call is not None:
+            raised = self._call.end(error)
+            if raised is not None and raised is not error:
+                raise raised from error
+
+    async def _exceeded(self, answer: Exceeded) -> NoReturn:
+        """Spec: HOLD-1, HOLD-5, HOLD-6"""
+        record = self._run.record
+        reason = HeldFor.BUDGET
+        match answer.on_exceeded:
+            case OnExceeded.FAIL:
+                raise BudgetExceeded(answer.budget, answer.text)
+            case OnExceeded.DEGRADE if next_route(record, record.closed_routes | 1 << record.route) is not None:
+                error = JobError(type="BudgetExceeded", message=answer.text, cause=Cause.BUDGET)
+                await self._waits.leave(Deferred(error, 0, close_route=True))
+            case OnExceeded.APPROVE:
+                reason = HeldFor.APPROVAL
+            case OnExceeded.HOLD | OnExceeded.DEGRADE:
+                pass
+            case _:
+                assert_never(answer.on_exceeded)
+        await self._waits.leave(Held(reason=reason, by=answer.budget, need=answer.need))
+
+
+def names_of(limits: Iterable[Named | str]) -> tuple[str, ...]:
+    """The names of limits that may be given as such.
+
+    Raises:
+        InvalidInput: one is neither, or there are more than MAX_LIMITS.
+    """
+    names = tuple(one if isinstance(one, str) else _name(one) for one in limits)
+    check_count("list of limits", len(names), MAX_LIMITS)
+    for name in names:
+        check_name("limit", name)
+    return names
+
+
+def usage_from(used: object, model: str) -> Usage | None:
+    """A Usage as it is, or that of a response; None if it says nothing.
+
+    A Usage that names no model is of `model`, and so is any response where one is named: under the name that the
+    provider gives to the version of a model, nobody would find its price.
+    """
+    if isinstance(used, Usage):
+        return used if used.model else renamed(used, model)
+    found = usage_of(used)
+    return found if found is None or not model else renamed(found, model)
+
+
+def renamed(usage: Usage, model: str) -> Usage:
+    """The same use, of another model."""
+    tokens = dict(usage.tokens)
+    return Usage(model, tokens.pop("input", 0), tokens.pop("output", 0), **tokens)
+
+
+def _name(limit: object) -> str:
+    name = getattr(limit, "name", None)
+    if not isinstance(name, str):
+        raise InvalidInput(f"{limit!r:.100} is no limit; pass an aiq.Limit or its name: ctx.call(GPT, input=1_000).")
+    return name
+
+
+def _never(answer: Refused, model: str) -> NeverFits | PriceUnknown | UnknownLimit:
+    """What to raise for a call that can never be admitted."""
+    match answer.kind:
+        case "price_unknown":
+            return PriceUnknown(model, text=answer.text)
+        case "unknown_limit":
+            return UnknownLimit("", text=answer.text)
+        case _:
+            return NeverFits(answer.text)

@@ -1,0 +1,150 @@
+"""What runs ask for before they call a provider, and say of it afterwards, on its way to the storage.
+
+While one round trip is under way, what comes meanwhile gathers and goes with the next: a call costs no round trip of
+its own under load, and no timer decides how long it waits.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from itertools import islice
+from random import Random
+from typing import TypeAlias, TypeVar
+
+from aiq.bounds import MAX_BATCH
+from aiq.engine.outage import Outage
+from aiq.engine.tasks import PATIENCE_S
+from aiq.engine.timing import Backoff, BootClock
+from aiq.errors import LeaseLost, StorageFull, Unavailable
+from aiq.model import Acquired, CallRequest, Lease, Report, Reported
+from aiq.storage import Limits
+
+_Q = TypeVar("_Q")
+_A = TypeVar("_A")
+_log = logging.getLogger("aiq.worker")
+
+Heard: TypeAlias = Callable[[Reported | LeaseLost], None]
+"""Who is told what the storage answered to a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A call that somebody waits for. An answer that is cancelled is not waited for any more."""
+
+    request: CallRequest
+    answer: "asyncio.Future[Acquired]"
+
+
+@dataclass(slots=True)
+class _Told:
+    """What is to be said of a call; a newer word takes the place of one that has not gone out."""
+
+    report: Report
+    heard: Heard
+    done: "asyncio.Future[None]"
+
+
+class Bookings:
+    """Asks for calls and reports them, those of all runs together, again and again while the storage is unavailable.
+
+    Reports go first, since what they give back may be what a call waits for. What one caller does, or its
+    cancellation, never reaches the others.
+    """
+
+    def __init__(self, storage: Limits, *, clock: BootClock, rng: Random) -> None:
+        self._storage, self._rng = storage, rng
+        self._outage = Outage(_log, "Calls could not be booked", "Calls are booked again", clock=clock)
+        self._asked: list[_Asked] = []
+        self._told: dict[tuple[Lease, int], _Told] = {}
+        self._pump: asyncio.Task[None] | None = None
+        self._busy = self._closed = False
+
+    async def acquire(self, request: CallRequest) -> Acquired:
+        """The storage's answer. Whoever is cancelled here must give the call back by a report: it may be admitted.
+
+        Raises:
+            StorageError: any but Unavailable and StorageFull, which are waited for.
+        """
+        answer: asyncio.Future[Acquired] = asyncio.get_running_loop().create_future()
+        self._asked.append(_Asked(request, answer))
+        self._start()
+        return await answer
+
+    def report(self, report: Report, heard: Heard) -> "asyncio.Future[None]":
+        """Send a report soon. The future is done when it was answered, or given up."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        told = self._told.setdefault((report.lease, report.call), _Told(report, heard, done))
+        told.report = report
+        self._start()
+        return told.done
+
+    async def close(self) -> None:
+        """Send what is left, within PATIENCE_S; what comes later is dropped."""
+        if self._busy and self._pump is not None:
+            await asyncio.wait({self._pump}, timeout=PATIENCE_S)
+            self._pump.cancel()
+            await asyncio.wait({self._pump})
+        self._closed = True
+        for asked in self._asked:
+            asked.answer.cancel()
+
+    def _start(self) -> None:
+        if not self._busy and not self._closed:
+            # Before the task: an eager one runs at once, and may be over before it has a name.
+            self._busy = True
+            self._pump = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        try:
+            while self._told or self._asked:
+                await self._tell()
+                await self._ask()
+        finally:
+            self._busy = False
+
+    async def _tell(self) -> None:
+        batch = [self._told.pop(key) for key in list(islice(self._told, MAX_BATCH))]
+        if not batch:
+            return
+        try:
+            reports = [told.report for told in batch]
+            for told, answer in zip(batch, await self._patiently(self._storage.report, reports), strict=True):
+                told.heard(answer)
+        except Exception:  # noqa: BLE001 - nobody is left who could do anything about it
+            _log.exception("%d reports of calls were not taken; what they said counts by its estimate.", len(batch))
+        finally:
+            for told in batch:
+                if not told.done.done():
+                    told.done.set_result(None)
+
+    async def _ask(self) -> None:
+        waiting = [asked for asked in self._asked if not asked.answer.done()]
+        batch, self._asked = waiting[:MAX_BATCH], waiting[MAX_BATCH:]
+        if not batch:
+            return
+        try:
+            requests = [asked.request for asked in batch]
+            for asked, answer in zip(batch, await self._patiently(self._storage.acquire, requests), strict=True):
+                if not asked.answer.done():
+                    asked.answer.set_result(answer)
+        except Exception as error:  # noqa: BLE001 - it is the answer to each of them
+            for asked in batch:
+                if not asked.answer.done():
+                    asked.answer.set_exception(error)
+        finally:
+            for asked in batch:
+                asked.answer.cancel()
+
+    async def _patiently(self, call: Callable[[list[_Q]], Awaitable[list[_A]]], questions: list[_Q]) -> list[_A]:
+        """Everything here may be repeated: a call is known by its run and number, and a report says all there is."""
+        backoff = Backoff(self._rng)
+        while True:
+            try:
+                answers = await call(questions)
+            except (Unavailable, StorageFull) as error:
+                self._outage.failed(error)
+                await asyncio.sleep(backoff.next_ms() / 1000)
+            else:
+                self._outage.over()
+                return answers

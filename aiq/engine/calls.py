@@ -1,0 +1,245 @@
+"""The calls of one run: waiting for their admission, and what is owed to the storage about them."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Final, Protocol
+
+from aiq.bounds import MAX_OPEN_CALLS
+from aiq.engine.bookings import Bookings
+from aiq.errors import LeaseLost, Unavailable
+from aiq.model import (
+    FIRST,
+    Acquired,
+    Admitted,
+    CallRequest,
+    CallState,
+    Estimate,
+    Exceeded,
+    JobRecord,
+    MustWait,
+    Refused,
+    Remaining,
+    Report,
+    Reported,
+    Usage,
+)
+from aiq.storage import Wakeups, limit_topic
+
+_log = logging.getLogger("aiq.worker")
+
+LEND_AFTER_MS: Final = 1_000
+"""A run whose call waits for longer than this lends its slot."""
+POLL_MS: Final = (1_000, 5_000)
+"""A call that waits asks again after a time drawn from this range at the latest: a lost wake-up costs no more."""
+MIN_PAUSE_MS: Final = 5
+"""A storage that names a shorter wait is not asked sooner."""
+
+
+class Caller(Protocol):
+    """The run, as its calls see it."""
+
+    @property
+    def record(self) -> JobRecord:
+        """The job, as it was claimed."""
+        ...
+
+    @property
+    def over(self) -> bool:
+        """Whether its handler has ended."""
+        ...
+
+    def require_live(self) -> None:
+        """Raise LeaseLost when the run may start nothing new."""
+        ...
+
+    def refused(self, lost: LeaseLost) -> None:
+        """The storage says that the run does not own its job."""
+        ...
+
+    def cancel_requested(self) -> None:
+        """The job was asked to stop."""
+        ...
+
+
+class Unsaid:
+    """Warns of calls that end without a word of what they used, once for each task of a worker."""
+
+    def __init__(self) -> None:
+        self._told: set[str] = set()
+
+    def look(self, task: str, extra: "dict[str, object]") -> None:
+        """A call of this task has ended so. `extra` is what a log record says of the run."""
+        if task not in self._told:
+            self._told.add(task)
+            _log.warning(
+                "A call has ended and nobody said what it used, so its estimate stands for it. Say it before the block "
+                "is left: call.settle(response), or call.settle(aiq.Usage(input=…, output=…)).",
+                extra=extra,
+            )
+
+
+class Calls:
+    """Opens and closes the calls of a run. At most MAX_OPEN_CALLS are open or waiting at once; others wait here.
+
+    A run lends its slot while a call has waited for LEND_AFTER_MS and no other is open: with one open it works.
+    """
+
+    def __init__(
+        self,
+        caller: Caller,
+        bookings: Bookings,
+        storage: Wakeups,
+        *,
+        lend: Callable[[], None],
+        take_back: Callable[[], None],
+        unsaid: Callable[[], None],
+        rng: Random,
+    ) -> None:
+        self._caller, self._bookings, self._storage = caller, bookings, storage
+        self._lend, self._take_back, self.unsaid, self._rng = lend, take_back, unsaid, rng
+        self._places = asyncio.Semaphore(MAX_OPEN_CALLS)
+        self._number = FIRST
+        self._open: set[int] = set()
+        self._long_waits: set[int] = set()
+        self._beside: dict[str, Usage] = {}
+        """What the handler used outside of calls, by model."""
+        self._owed: set[asyncio.Future[None]] = set()
+        """Reports under way, each done when it was answered."""
+        self._given_up = False
+
+    async def open(self, limits: tuple[str, ...], estimate: Estimate) -> tuple[int, Admitted | Exceeded | Refused]:
+        """Wait until a call may be made, or can never be. Whoever is cancelled meanwhile has not made it.
+
+        Raises:
+            LeaseLost: the run may open no call any more.
+            StorageError: it cannot be known; nothing was sent.
+        Spec: CALL-5 to CALL-8
+        """
+        await self._places.acquire()
+        self._number += 1
+        number = self._number
+        request = CallRequest(lease=self._caller.record.lease, number=number, limits=limits, estimate=estimate)
+        try:
+            answer = await self._admission(request)
+        except LeaseLost:
+            self._places.release()
+            raise
+        except BaseException:
+            self._places.release()
+            # It stands in line, or was even admitted and nobody has heard of it.
+            self.report(number, CallState.UNSENT)
+            raise
+        if isinstance(answer, Admitted):
+            self._open.add(number)
+        else:
+            self._places.release()
+        self._balance()
+        return number, answer
+
+    def report(
+        self,
+        call: int,
+        state: CallState,
+        used: tuple[Usage, ...] = (),
+        *,
+        retry_after_ms: int | None = None,
+        remaining: tuple[Remaining, ...] = (),
+    ) -> None:
+        """Say what became of a call, so far or in the end. It is sent soon, also when the lease is lost meanwhile."""
+        report = Report(
+            lease=self._caller.record.lease,
+            call=call,
+            state=state,
+            used=used,
+            retry_after_ms=retry_after_ms,
+            remaining=remaining,
+        )
+        owed = self._bookings.report(report, self._heard)
+        if not owed.done():
+            self._owed.add(owed)
+            owed.add_done_callback(self._owed.discard)
+        if state is not CallState.OPEN and call in self._open:
+            self._open.remove(call)
+            self._places.release()
+            self._balance()
+
+    def add(self, usage: Usage) -> None:
+        """Say what the handler has used outside of its calls, on top of what it said before: that is call 0."""
+        before = self._beside.get(usage.model)
+        self._beside[usage.model] = usage if before is None else before + usage
+        self.report(FIRST, CallState.OPEN, tuple(self._beside.values()))
+
+    async def flush(self) -> None:
+        """Wait until the storage has taken all reports, so that a settlement does not overtake them."""
+        if self._owed and not self._given_up:
+            await asyncio.wait(set(self._owed))
+
+    def give_up(self) -> None:
+        """The job is lost: nobody waits for reports any more. They still go out."""
+        self._given_up = True
+        for owed in list(self._owed):
+            owed.cancel()
+
+    async def _admission(self, request: CallRequest) -> Admitted | Exceeded | Refused:
+        answer = await self._ask(request)
+        if not isinstance(answer, MustWait):
+            return answer
+        mark: str | None = None
+        with self._long_wait(request.number):
+            while isinstance(answer, MustWait):
+                mark = await self._until_told(request, answer, mark)
+                self._balance()
+                answer = await self._ask(request)
+        return answer
+
+    async def _ask(self, request: CallRequest) -> Admitted | MustWait | Exceeded | Refused:
+        self._caller.require_live()
+        answer: Acquired = await self._bookings.acquire(request)
+        if isinstance(answer, LeaseLost):
+            self._caller.refused(answer)
+            raise answer
+        return answer
+
+    async def _until_told(self, request: CallRequest, answer: MustWait, mark: str | None) -> str | None:
+        """Until the time that the refusal named, a change on one of the limits, or a poll. The first time at once, for
+        a mark: what changed before it was taken is found by asking again."""
+        wait_ms = self._rng.randint(*POLL_MS)
+        if answer.wait_ms is not None:
+            wait_ms = min(wait_ms, max(answer.wait_ms, MIN_PAUSE_MS))
+        names = {answer.limit, *(request.limits or self._caller.record.taken_limits)}
+        try:
+            return await self._storage.wait([limit_topic(name) for name in names], after=mark, timeout_ms=wait_ms)
+        except Unavailable:
+            await asyncio.sleep(wait_ms / 1000)
+            return None
+
+    @contextmanager
+    def _long_wait(self, number: int) -> Iterator[None]:
+        timer = asyncio.get_running_loop().call_later(LEND_AFTER_MS / 1000, self._waits_long, number)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._long_waits.discard(number)
+            self._balance()
+
+    def _waits_long(self, number: int) -> None:
+        self._long_waits.add(number)
+        self._balance()
+
+    def _balance(self) -> None:
+        if self._long_waits and not self._open:
+            self._lend()
+        else:
+            self._take_back()
+
+    def _heard(self, answer: Reported | LeaseLost) -> None:
+        if self._caller.over:
+            return
+        if isinstance(answer, LeaseLost):
+            self._caller.refused(answer)
+        elif answer.cancel_requested:
+            self._caller.cancel_requested()
