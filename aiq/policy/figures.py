@@ -97,14 +97,11 @@ def usd_micros(kind: str, value: Money) -> int:
     Raises:
         InvalidInput: it is no amount of money, negative, over MAX_MONEY, or finer than a micro-dollar.
     """
-    example = 'pass dollars, with at most six decimals: "2.50", 2 or Decimal("0.000125")'
-    if not _is_number(value) and not isinstance(value, str):
-        raise InvalidInput(f"{kind} is {value!r:.100}; {example}.")
-    try:
-        with localcontext(_EXACT):
-            micros = (Decimal(str(value)) * 1_000_000).to_integral_exact()
-    except ArithmeticError:
-        raise InvalidInput(f"{kind} is {value!r:.100}; {example}.") from None
+    micros = _micros(value)
+    if micros is None:
+        raise InvalidInput(
+            f'{kind} is {value!r:.100}; pass dollars, with at most six decimals: "2.50", 2 or Decimal("0.000125").'
+        )
     if not 0 <= micros <= bounds.MAX_MONEY:
         raise InvalidInput(f"{kind} is {value!r:.100}; it must be from 0 to {bounds.MAX_MONEY // 1_000_000:,} dollars.")
     return int(micros)
@@ -138,6 +135,18 @@ def listed(kind: str, given: object, example: str) -> tuple[object, ...]:
     if len(found) > bounds.MAX_LIMITS:
         raise TooLarge(f"list of {kind}", len(found), bounds.MAX_LIMITS, "Every claim looks at each of them.")
     return found
+
+
+def _micros(value: object) -> Decimal | None:
+    """A whole number of micro-dollars, or None for what is none exactly."""
+    if not _is_number(value) and not isinstance(value, str):
+        return None
+    try:
+        with localcontext(_EXACT):
+            micros = (Decimal(str(value)) * 1_000_000).to_integral_exact()
+    except ArithmeticError:
+        return None
+    return micros if micros.is_finite() else None
 
 
 def _is_number(value: object) -> bool:

@@ -60,7 +60,6 @@ assert_type(research.job("x").using(queue="slow", delay=30, band="high"), aiq.Ne
 research.job("x").using(band="urgent")  # type: ignore[arg-type]
 research.job("x").using(delay="soon")  # type: ignore[arg-type]
 research.job("x").using(unique="x")  # type: ignore[call-arg]
-aiq.task(limits=[])  # type: ignore[call-overload]
 aiq.task(lease="long")  # type: ignore[call-overload]
 aiq.task(retry=3)  # type: ignore[call-overload]
 aiq.Retry(on=TimeoutError, never=[ValueError, KeyError])
