@@ -1,27 +1,29 @@
-"""What a job must be able to take before it runs, and before each call that it makes.
+"""What is taken of limits and budgets: by a job before it runs, and by each call that it makes.
 
-Functions over `Books`, within one atomic step: each looks first and writes only when everything fits. A store's
-`Books` answers the same question many times in a step, so it keeps what it has read. Spec: chapters 10 and 11
+Functions over `Books`, within one atomic step: each looks first, and takes only when everything fits. Spec: chapters
+10 and 11
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TypeAlias
 
+from aiq import bounds
+from aiq.errors import NeverFits, NotFound, PriceUnknown, TooLarge, UnknownLimit
 from aiq.model import (
     Admitted,
-    Amounts,
-    BudgetSpec,
-    By,
     CallRequest,
+    Estimate,
     Exceeded,
-    HeldFor,
     JobRecord,
     JobSpec,
     MustWait,
     Refused,
-    none,
 )
+from aiq.rules import calls, charging, drawing, estimates, limits, planning
 from aiq.rules.books import Books
+from aiq.rules.drawing import Hopeless, Short
+from aiq.rules.planning import Blocked, Plan
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,34 +31,6 @@ class Granted:
     """Everything was taken. `cost` is what the job counts for in its order."""
 
     cost: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Blocked:
-    """A limit has no room for so long, None until it is told: the one that keeps the job longest."""
-
-    limit: str
-    key: str = ""
-    by: By | None = None
-    wait_ms: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Short:
-    """The first budget of the chain that has no room for `need`; `text` says so with the figures."""
-
-    budget: BudgetSpec
-    need: Amounts = field(default_factory=none)
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hopeless:
-    """No waiting helps: the job is to be held for its size or its price, by that limit or model."""
-
-    reason: HeldFor
-    by: str
-    text: str
 
 
 Claimed: TypeAlias = Granted | Blocked | Short | Hopeless
@@ -70,21 +44,34 @@ def check_at_enqueue(books: Books, spec: JobSpec) -> None:
         NeverFits: it declares to need more than a limit can ever give. CALL-17
         PriceUnknown: a budget of its record's own chain counts money, and its model has no price. HOLD-8
         NotFound: a budget that it names is not stored.
+        TooLarge: it draws from more than MAX_CHAIN budgets.
     """
-    raise NotImplementedError
+    ways = [(route.limits, route.model) for route in spec.routes] or [(spec.limits, "")]
+    for names, model in ways:
+        for name in names:
+            _check_fits(books, spec.estimate, model, name)
+    if spec.budgets:
+        _check_budgets(books, spec, [model for _, model in ways])
 
 
 def quote(books: Books, record: JobRecord) -> int:
     """What a ready job counts for in order and credits. Spec: chapter 12, cost"""
-    raise NotImplementedError
+    if planning.resumes(record):
+        return 1
+    name = planning.cost_limit(books, record)
+    spec = None if name is None else books.limit(name)
+    if spec is None:
+        return 1
+    return charging.cost([charging.part(spec, "", planning.need_of(books, record, record.estimate))], name)
 
 
 def claim(books: Books, record: JobRecord, fence: int) -> Claimed:
     """Reserve what a ready job's first call needs, as call 0 of the run that `fence` begins; all of it, or nothing.
 
-    `record` is the job as it stands, still ready. Only `Granted` has written anything. Spec: CALL-1, CALL-2, BUDGET-1
+    `record` is the job as it stands, still ready. Only `Granted` has taken anything. Spec: CALL-1, CALL-2, BUDGET-1
     """
-    raise NotImplementedError
+    found = planning.plan(books, record)
+    return Granted(planning.book(books, record, fence, found)) if isinstance(found, Plan) else found
 
 
 def acquire(books: Books, record: JobRecord, request: CallRequest) -> Admitted | MustWait | Exceeded | Refused:
@@ -93,9 +80,39 @@ def acquire(books: Books, record: JobRecord, request: CallRequest) -> Admitted |
     One that must wait is put in line. After `Admitted` the store sets the record's `opened_calls`.
     Spec: CALL-1, CALL-3 to CALL-8, BUDGET-8
     """
-    raise NotImplementedError
+    known = books.reservation(record.id, record.fence, request.number)
+    if known is not None:
+        return Admitted(max_output=known.need.max_output)
+    found = calls.plan(books, record, request)
+    if isinstance(found, calls.Opening):
+        calls.open_call(books, record, request.number, found)
+        return Admitted(max_output=found.plan.need.max_output)
+    if isinstance(found, MustWait):
+        return found
+    calls.leave_line(books, record.id, record.fence, request.number)
+    return found
 
 
-def resumes(record: JobRecord) -> bool:
-    """Whether the next run of a job reserves units of concurrency only. Spec: CALL-16"""
-    return record.resumes and record.opened_calls
+def _check_fits(books: Books, estimate: Estimate | None, model: str, name: str) -> None:
+    spec = books.limit(name)
+    if spec is None:
+        raise UnknownLimit(name, books.limit_names())
+    if estimate is not None:
+        part = charging.part(spec, "", estimates.declared(estimate, model))
+        if limits.never_fits(spec, part):
+            raise NeverFits(planning.too_large(spec, part))
+
+
+def _check_budgets(books: Books, spec: JobSpec, models: Iterable[str]) -> None:
+    for name in spec.budgets:
+        if books.budget(name) is None:
+            raise NotFound(spec.id, f'No budget "{name}" is stored. Store it with `queue.admin.put_budget` first.')
+    chain = drawing.own_chain(books, spec)
+    if len(chain) > bounds.MAX_CHAIN:
+        advice = "Let the job draw from fewer budgets, or give them fewer parents."
+        raise TooLarge("chain of budgets", len(chain), bounds.MAX_CHAIN, advice)
+    priced = drawing.in_money(chain)
+    named = spec.estimate.model if spec.estimate else ""
+    for model in (model or named for model in models):
+        if priced is not None and model and not drawing.prices_of(books, model, books.now_ms):
+            raise PriceUnknown(model, priced.id)

@@ -3,9 +3,38 @@
 Functions over `Books`, within one atomic step. Spec: chapters 10, 11 and 13
 """
 
-from aiq.errors import LeaseLost
-from aiq.model import JobRecord, Outcome, Report, Reported, Throttle
+from dataclasses import replace
+from typing import Final
+
+from aiq.errors import LeaseLost, LostReason
+from aiq.model import (
+    FIRST,
+    CallState,
+    Deferred,
+    Draw,
+    Held,
+    JobRecord,
+    LimitSpec,
+    LimitState,
+    Need,
+    Outcome,
+    Part,
+    Released,
+    Remaining,
+    Report,
+    Reported,
+    Reservation,
+    Throttle,
+    Usage,
+)
+from aiq.rules import budgets, calls, charging, drawing, limits, standing, usage
 from aiq.rules.books import Books
+from aiq.rules.leases import lost
+from aiq.rules.standing import Bound
+from aiq.rules.usage import Lines
+
+UNUSED: Final = (CallState.UNSENT, CallState.THROTTLED)
+"""How a call ends that has used no tokens."""
 
 
 def report(books: Books, record: JobRecord | None, told: Report, *, current: bool) -> Reported | LeaseLost:
@@ -14,14 +43,32 @@ def report(books: Books, record: JobRecord | None, told: Report, *, current: boo
     `current` says that the lease of the report owns the job (expired or not); `record` is None when the job is
     not stored any more. Without `current` only a call that was reserved is corrected, and the answer is `late`; else
     it is LeaseLost. When a settled report with use is answered and `current`, the store sets the record's
-    `deferred_at_ms` to None. Spec: CALL-9 to CALL-14, USAGE-1 to USAGE-6, EST-3
+    `deferred_at_ms` to None. A THROTTLED one pauses the limits of its call. Spec: CALL-9 to CALL-14, USAGE-1 to
+    USAGE-6, EST-3, LIMIT-10, LIMIT-12
     """
-    raise NotImplementedError
+    lease = told.lease
+    found = books.reservation(lease.job_id, lease.fence, told.call)
+    if record is None or not current:
+        if found is None:
+            return lost(record, lease) or LeaseLost(lease.job_id, LostReason.TAKEN)
+        _correct(books, record, found, told)
+        return Reported(late=True)
+    if found is None:
+        found = _unreserved(books, record, told)
+    if found is not None and found.state is CallState.OPEN:
+        _heard(books, record, found, told)
+    elif found is not None:
+        _correct(books, record, found, told)
+    return Reported(cancel_requested=record.cancel_requested_at_ms is not None)
 
 
 def close_run(books: Books, record: JobRecord, outcome: Outcome) -> None:
     """Close what a run has open, and take its calls out of line. `record` still runs: before the move. CALL-12"""
-    raise NotImplementedError
+    calls.leave_line(books, record.id, record.fence)
+    unused = record.opened_calls or isinstance(outcome, Released | Deferred | Held)
+    for found in books.open_reservations(record.id, record.fence):
+        unsent = found.call == FIRST and unused and not found.used
+        _close(books, record, found, CallState.UNSENT if unsent else CallState.SETTLED, found.used)
 
 
 def revoke_run(books: Books, record: JobRecord) -> None:
@@ -29,9 +76,243 @@ def revoke_run(books: Books, record: JobRecord) -> None:
 
     For an expired lease, a forced cancel, and the end of a cancel's grace. CALL-13, BUDGET-4
     """
-    raise NotImplementedError
+    calls.leave_line(books, record.id, record.fence)
+    for found in books.open_reservations(record.id, record.fence):
+        _close(books, record, found, CallState.EXPIRED, found.used)
 
 
 def throttle(books: Books, throttle: Throttle) -> None:
     """Pause a limit after a 429; a name that is not stored is left out. LIMIT-10, LIMIT-11"""
-    raise NotImplementedError
+    spec = books.limit(throttle.limit)
+    if spec is None:
+        return
+    state = standing.state_of(books, Bound(spec, throttle.key))
+    state = limits.throttled(spec, state, throttle.tokens, throttle.retry_after_ms, books.now_ms)
+    books.put_limit_state(spec.name, throttle.key, state)
+
+
+def _unreserved(books: Books, record: JobRecord, told: Report) -> Reservation | None:
+    """A reservation for a call that had none, if it has used something: that is counted, and drawn from the budgets of
+    the job. A call that only stood in line leaves it."""
+    if told.state is not CallState.OPEN:
+        calls.leave_line(books, record.id, record.fence, told.call)
+    if not told.used:
+        return None
+    model = record.model
+    draws = (
+        Draw(budget=spec.id, window_ms=drawing.state_of(books, spec).window_ms) for spec in drawing.chain(books, record)
+    )
+    return Reservation(
+        job_id=record.id,
+        fence=record.fence,
+        call=told.call,
+        need=Need(model=model),
+        draws=tuple(draws),
+        prices=drawing.prices_of(books, model, books.now_ms),
+        cost=0,
+        opened_at_ms=books.now_ms,
+    )
+
+
+def _heard(books: Books, record: JobRecord, found: Reservation, told: Report) -> None:
+    used = usage.merged(found.used, told.used, found.need.model)
+    if told.state is CallState.OPEN:
+        _count_so_far(books, record, found, used)
+    else:
+        sent = told.state is CallState.UNSENT and any(one.tokens for one in used)
+        _close(books, record, found, CallState.SETTLED if sent else told.state, used)
+        if found.call != FIRST:
+            _pass_units_on(books, found)
+    if told.state is CallState.THROTTLED:
+        for part in found.parts:
+            if not part.limit.startswith(standing.QUEUE):
+                throttle(books, _throttle(part, told))
+    for remaining in told.remaining:
+        _sync(books, record, remaining)
+
+
+def _throttle(part: Part, told: Report) -> Throttle:
+    return Throttle(limit=part.limit, key=part.key, tokens=part.charge, retry_after_ms=told.retry_after_ms)
+
+
+def _count_so_far(books: Books, record: JobRecord, found: Reservation, used: tuple[Usage, ...]) -> None:
+    if used == found.used:
+        return
+    lines = usage.lines(books, found, used)
+    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
+    parts = tuple(_part_so_far(books, part, used) for part in found.parts)
+    draws = tuple(_draw_so_far(books, draw, used, lines) for draw in found.draws)
+    books.put_reservation(replace(found, used=used, parts=parts, draws=draws))
+
+
+def _part_so_far(books: Books, part: Part, used: tuple[Usage, ...]) -> Part:
+    spec = books.limit(part.limit)
+    if spec is None:
+        return part
+    bound = Bound(spec, part.key)
+    state = standing.state_of(books, bound)
+    changed, part = limits.reported(spec, state, part, charging.counted(spec, used))
+    standing.put(books, bound, state, changed)
+    return part
+
+
+def _draw_so_far(books: Books, draw: Draw, used: tuple[Usage, ...], lines: Lines) -> Draw:
+    spec = books.budget(draw.budget)
+    if spec is None:
+        return draw
+    state = books.budget_state(draw.budget, draw.window_ms)
+    amounts = budgets.amounts_used(spec, used, {}, usage.usd_micros(lines))
+    changed, draw = budgets.reported(state, draw, amounts)
+    drawing.put(books, draw.budget, state, changed)
+    return draw
+
+
+def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
+    """Close an open reservation: what is counted of it from now on is what was used, or what stands for it."""
+    closed = replace(found, state=how, used=used, closed_at_ms=books.now_ms)
+    counted, guessed = usage.standing(closed)
+    lines = usage.lines(books, found, counted, estimated=guessed)
+    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
+    parts = tuple(_closed_part(books, closed, part, counted, guessed) for part in found.parts)
+    draws = tuple(_closed_draw(books, closed, draw, counted, lines, guessed) for draw in found.draws)
+    books.put_reservation(replace(closed, parts=parts, draws=draws))
+    if how is not CallState.EXPIRED:
+        _settle_order(books, record, found, counted)
+    if how is CallState.SETTLED and used:
+        usage.teach(books, record, found.need.model, used)
+
+
+def _closed_part(books: Books, closed: Reservation, part: Part, counted: tuple[Usage, ...], guessed: bool) -> Part:
+    """Close a reservation's part of a limit. What comes back says what stands charged, for a late correction."""
+    spec = books.limit(part.limit)
+    if spec is None:
+        return part
+    bound = Bound(spec, part.key)
+    state = standing.state_of(books, bound)
+    if closed.state is CallState.EXPIRED:
+        after, part_after = limits.expired(spec, state, part), replace(part, charge=part.charge + part.rest, rest=0)
+    elif closed.state in UNUSED and not counted:
+        after, part_after = _given_back(closed.state, spec, state, part)
+    else:
+        used = charging.counted(spec, counted)
+        # A guess never takes more than was reserved by it.
+        used = min(used, part.charge + part.rest) if guessed else used
+        after = limits.settled(spec, state, part, used)
+        part_after = replace(part, charge=used if spec.refund else max(used, part.charge), rest=0)
+    if part.slot:
+        after = limits.released(after)
+    standing.put(books, bound, state, after)
+    return replace(part_after, slot=False)
+
+
+def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:
+    """Give back what was never used. The request goes back only of a call that was never sent, and a job's start
+    never. CALL-11, QUEUE-2"""
+    kept = how is CallState.THROTTLED or part.limit.startswith(standing.QUEUE)
+    given = replace(part, requests=0) if kept else part
+    return limits.returned(spec, state, given), replace(part, requests=part.requests - given.requests, charge=0, rest=0)
+
+
+def _closed_draw(
+    books: Books, closed: Reservation, draw: Draw, counted: tuple[Usage, ...], lines: Lines, guessed: bool
+) -> Draw:
+    """Close a draw on a budget. What comes back says what stands spent, for a late correction."""
+    spec = books.budget(draw.budget)
+    if spec is None:
+        return draw
+    state = books.budget_state(draw.budget, draw.window_ms)
+    if closed.state is CallState.EXPIRED:
+        after = budgets.spent_in_full(state, draw)
+    else:
+        amounts = budgets.amounts_used(spec, counted, {}, usage.usd_micros(lines))
+        if guessed:
+            amounts = {kind: min(amount, draw.held.get(kind, 0)) for kind, amount in amounts.items()}
+        after = budgets.settled(state, draw, amounts)
+    drawing.put(books, draw.budget, state, after)
+    return drawing.settled(draw, state, after)
+
+
+def _settle_order(books: Books, record: JobRecord, found: Reservation, counted: tuple[Usage, ...]) -> None:
+    """Let the service of the job's line follow what was used instead of what was expected. FAIR-2"""
+    spec = books.limit(found.cost_limit) if found.cost_limit else None
+    if spec is None or not any(part.limit == spec.name for part in found.parts):
+        return
+    difference = charging.counted(spec, counted) - found.cost
+    if difference:
+        books.serve(record, difference)
+
+
+def _pass_units_on(books: Books, closed: Reservation) -> None:
+    """A call that had no unit of its own ran on one that its run holds anyway: where another call took one, the run
+    now holds one too many. CALL-4"""
+    for part in closed.parts:
+        spec = books.limit(part.limit)
+        if spec is None or spec.concurrency is None:
+            continue
+        bound = Bound(spec, part.key)
+        if not part.slot:
+            _release_another(books, closed, bound)
+        if any(call.job_id == closed.job_id for call in books.waiting(spec.name, part.key)):
+            # Its own calls in line may not need a unit any more.
+            books.freed(spec.name, part.key)
+
+
+def _release_another(books: Books, closed: Reservation, bound: Bound) -> None:
+    for other in books.open_reservations(closed.job_id, closed.fence):
+        part = calls.part_of(other, bound)
+        if other.call != FIRST and part is not None and part.slot:
+            parts = tuple(replace(one, slot=one.slot and one is not part) for one in other.parts)
+            books.put_reservation(replace(other, parts=parts))
+            state = standing.state_of(books, bound)
+            standing.put(books, bound, state, limits.released(state))
+            return
+
+
+def _correct(books: Books, record: JobRecord | None, found: Reservation, told: Report) -> None:
+    """Let what a call has used take the place of what was assumed of it, once. It neither teaches, nor moves the order.
+
+    CALL-13, USAGE-4
+    """
+    if told.state is CallState.OPEN or not _assumed(found):
+        return
+    used = usage.merged(found.used, told.used, found.need.model)
+    if told.state is CallState.SETTLED and not used:
+        return
+    sent = any(one.tokens for one in used)
+    how = CallState.SETTLED if told.state is CallState.UNSENT and sent else told.state
+    closed = replace(found, state=how, used=used)
+    before, guessed = usage.standing(found)
+    lines = usage.lines(books, found, used)
+    usage.count(books, record, found.job_id, usage.lines(books, found, before, estimated=guessed), lines)
+    parts = tuple(_corrected_part(books, closed, part) for part in found.parts)
+    draws = tuple(_closed_draw(books, closed, draw, used, lines, False) for draw in found.draws)
+    books.put_reservation(replace(closed, parts=parts, draws=draws))
+
+
+def _assumed(found: Reservation) -> bool:
+    """Whether what is counted of a closed call was never said to be all."""
+    return found.state is CallState.EXPIRED or (found.state is CallState.SETTLED and not found.used)
+
+
+def _corrected_part(books: Books, closed: Reservation, part: Part) -> Part:
+    spec = books.limit(part.limit)
+    if spec is None:
+        return part
+    bound = Bound(spec, part.key)
+    state = standing.state_of(books, bound)
+    if closed.state in UNUSED and not closed.used:
+        after, part_after = _given_back(closed.state, spec, state, part)
+    else:
+        used = charging.counted(spec, closed.used)
+        after, part_after = limits.corrected(spec, state, part.charge, used), replace(part, charge=used)
+    standing.put(books, bound, state, after)
+    return part_after
+
+
+def _sync(books: Books, record: JobRecord, remaining: Remaining) -> None:
+    """Lower a limit to what its provider says is left. LIMIT-12"""
+    spec = books.limit(remaining.limit)
+    key = None if spec is None else standing.key_of(spec, record)
+    if spec is not None and key is not None:
+        state = standing.state_of(books, Bound(spec, key))
+        books.put_limit_state(spec.name, key, limits.synced(spec, state, remaining))

@@ -1,0 +1,220 @@
+"""The budgets that a job draws from, and what a call may hold of them. Spec: chapter 11."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from aiq.errors import PriceUnknown
+from aiq.model import (
+    TOKENS,
+    USD_MICROS,
+    Amounts,
+    BudgetSpec,
+    BudgetState,
+    Draw,
+    HeldFor,
+    JobRecord,
+    JobSpec,
+    Need,
+    none,
+)
+from aiq.rules import budgets, prices
+from aiq.rules.books import Books
+
+MICROS_PER_DOLLAR: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Short:
+    """The first budget of the chain that has no room for `need`; `text` says so with the figures."""
+
+    budget: BudgetSpec
+    need: Amounts = field(default_factory=none)
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hopeless:
+    """No waiting helps: the job is to be held for its size or its price, by that limit or model."""
+
+    reason: HeldFor
+    by: str
+    text: str
+
+
+class Draft(NamedTuple):
+    """What is to be held of one budget."""
+
+    spec: BudgetSpec
+    state: BudgetState
+    amounts: Amounts
+
+
+class Fit(NamedTuple):
+    """What a call may hold of its chain, with its need as far as that had to shrink."""
+
+    need: Need
+    drafts: Sequence[Draft]
+    prices: Mapping[str, int]
+
+
+def own_chain(books: Books, spec: JobSpec) -> list[BudgetSpec]:
+    """The budgets that a job names, and their ancestors."""
+    return _chain(books, spec.budgets)
+
+
+def chain(books: Books, record: JobRecord) -> list[BudgetSpec]:
+    """Every budget that a job draws from, the nearest first, none of them twice."""
+    if not record.tenant:
+        return _chain(books, record.budgets) if record.budgets else []
+    return _chain(books, (*record.budgets, f"tenant:{record.tenant}"))
+
+
+def in_money(budgets: Iterable[BudgetSpec]) -> BudgetSpec | None:
+    """The first budget that has a ceiling in money."""
+    return next((spec for spec in budgets if USD_MICROS in spec.caps), None)
+
+
+def prices_of(books: Books, model: str, at_ms: int) -> Mapping[str, int]:
+    """The prices of a model by category at an instant; empty where nobody stored any, or the model is not known."""
+    return prices.in_force(books.prices(model), at_ms) if model else none()
+
+
+def state_of(books: Books, spec: BudgetSpec) -> BudgetState:
+    """How a budget stands in its present window."""
+    return books.budget_state(spec.id, budgets.window_start(spec.window, books.now_ms))
+
+
+def fit(books: Books, specs: Sequence[BudgetSpec], need: Need, given: Sequence[Draw] = ()) -> Fit | Short | Hopeless:
+    """What a call may hold of each budget of its chain, if `given` were given back before. Writes nothing.
+
+    Where a budget has too little room, a need with a `min_output` shrinks to the most output that fits, and one that
+    nobody declared to the room that is left. BUDGET-1, BUDGET-8, HOLD-8
+    """
+    charged = prices_of(books, need.model, books.now_ms)
+    if not specs:
+        return Fit(need, (), charged)
+    priced = in_money(specs)
+    if priced is not None and need.model and not charged:
+        text = str(PriceUnknown(need.model, priced.id))
+        return Hopeless(reason=HeldFor.PRICE, by=need.model, text=text)
+    stands = [(spec, _without(state_of(books, spec), spec, given)) for spec in specs]
+    drafts, shrunk = [], need
+    for spec, state in stands:
+        amounts = budgets.amounts(spec, shrunk, charged)
+        if not budgets.fits(spec, state, amounts):
+            answer = _shrunk(spec, state, shrunk, charged)
+            if isinstance(answer, Short):
+                return answer
+            shrunk = answer
+        drafts.append(Draft(spec, state, amounts))
+    if shrunk is not need:
+        drafts = [_draft(spec, state, shrunk, charged) for spec, state in stands]
+    return Fit(shrunk, drafts, charged)
+
+
+def hold(books: Books, drafts: Iterable[Draft]) -> tuple[Draw, ...]:
+    """Hold what was drafted."""
+    draws = []
+    for spec, state, amounts in drafts:
+        books.put_budget_state(spec.id, budgets.drawn(state, amounts))
+        draws.append(Draw(budget=spec.id, window_ms=state.window_ms, held=amounts))
+    return tuple(draws)
+
+
+def hold_instead(books: Books, drafts: Iterable[Draft], given: Sequence[Draw]) -> tuple[Draw, ...]:
+    """Hold what was drafted as if `given` had been given back, and give those back: one change for each budget."""
+    found = list(drafts)
+    drafted = {(spec.id, state.window_ms) for spec, state, _ in found}
+    before = [(spec.id, books.budget_state(spec.id, state.window_ms)) for spec, state, _ in found]
+    draws = hold(books, found)
+    for name, state in before:
+        put(books, name, state, books.budget_state(name, state.window_ms))
+    for draw in given:
+        if (draw.budget, draw.window_ms) not in drafted:
+            state = books.budget_state(draw.budget, draw.window_ms)
+            put(books, draw.budget, state, budgets.returned(state, draw))
+    return draws
+
+
+def settled(draw: Draw, old: BudgetState, new: BudgetState) -> Draw:
+    """A draw that holds nothing any more, with what the step has spent for it."""
+    kinds = new.spent.keys() | old.spent.keys()
+    change = {kind: new.spent.get(kind, 0) - old.spent.get(kind, 0) for kind in kinds}
+    return replace(draw, held=none(), spent=budgets.total(draw.spent, change))
+
+
+def put(books: Books, budget: str, old: BudgetState, new: BudgetState) -> None:
+    """Write how a budget stands, and say so when it has more room than before. HOLD-4"""
+    books.put_budget_state(budget, new)
+    before, after = budgets.total(old.spent, old.held), budgets.total(new.spent, new.held)
+    if any(after.get(kind, 0) < amount for kind, amount in before.items()):
+        books.room_appeared(budget)
+
+
+def told(spec: BudgetSpec, state: BudgetState, need: Amounts) -> str:
+    """Say how a budget stands, beside what was asked of it."""
+    room = budgets.room(spec, state)
+    lacking = [kind for kind in sorted(spec.caps) if need.get(kind, 0) > room.get(kind, 0)] or sorted(spec.caps)
+    kind = lacking[0]
+    cap = spec.caps[kind] + state.granted.get(kind, 0)
+    return (
+        f'Budget "{spec.id}" has {_figure(kind, max(0, room[kind]))} left of {_figure(kind, cap)}, '
+        f"and {_figure(kind, need.get(kind, 0))} are needed."
+    )
+
+
+def _chain(books: Books, ids: Iterable[str]) -> list[BudgetSpec]:
+    found: dict[str, BudgetSpec] = {}
+    names = list(ids)
+    for name in names:
+        spec = books.budget(name) if name not in found else None
+        if spec is not None:
+            found[name] = spec
+            if spec.parent is not None:
+                names.append(spec.parent)
+    return list(found.values())
+
+
+def _without(state: BudgetState, spec: BudgetSpec, given: Sequence[Draw]) -> BudgetState:
+    """A budget's state as if a draw on it had been given back; one of another window does not matter to it."""
+    for draw in given:
+        if draw.budget == spec.id and draw.window_ms == state.window_ms:
+            return budgets.returned(state, draw)
+    return state
+
+
+def _shrunk(spec: BudgetSpec, state: BudgetState, need: Need, charged: Mapping[str, int]) -> Need | Short:
+    """A need that a budget can hold, if the need can shrink so far."""
+    largest = budgets.largest_output(spec, state, need, charged)
+    if need.declared:
+        if need.min_output is not None and largest >= need.min_output:
+            return _asking(need, largest)
+        least = need if need.min_output is None else _asking(need, min(need.min_output, need.max_output))
+        amounts = budgets.amounts(spec, least, charged)
+        return Short(budget=spec, need=amounts, text=told(spec, state, amounts))
+    smaller = _asking(need, min(need.max_output, max(1, largest)))
+    amounts = _draft(spec, state, smaller, charged).amounts
+    if budgets.fits(spec, state, amounts):
+        return smaller
+    return Short(budget=spec, need=amounts, text=told(spec, state, amounts))
+
+
+def _draft(spec: BudgetSpec, state: BudgetState, need: Need, charged: Mapping[str, int]) -> Draft:
+    amounts = budgets.amounts(spec, need, charged)
+    if not need.declared:
+        room = budgets.room(spec, state)
+        amounts = {kind: min(amount, max(1, room.get(kind, amount))) for kind, amount in amounts.items()}
+    return Draft(spec, state, amounts)
+
+
+def _asking(need: Need, output: int) -> Need:
+    return replace(need, max_output=output, output=min(need.output, output))
+
+
+def _figure(kind: str, amount: int) -> str:
+    if kind == USD_MICROS:
+        dollars = f"{amount // MICROS_PER_DOLLAR:,}.{amount % MICROS_PER_DOLLAR:06}".rstrip("0")
+        return f"${dollars}0" if dollars.endswith(".") else f"${dollars}"
+    category = kind.removeprefix(TOKENS).removeprefix(".")
+    return f"{amount:,} {category} tokens" if category else f"{amount:,} tokens"

@@ -1,0 +1,167 @@
+"""What the pools of a queue offer to a claim: the head of one band each, with a share for less urgent bands.
+
+Spec: BAND-1 to BAND-3
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from aiq.model import Band, JobRecord
+from aiq.rules import booking
+from aiq.rules.books import Books, Line, Pool, Yard
+from aiq.rules.fairness import FLOOR, WHOLE, credited, with_credit
+
+
+class Head(NamedTuple):
+    """The job that a line offers."""
+
+    line: Line
+    record: JobRecord
+
+
+class Offer(NamedTuple):
+    """What a pool offers: a head, which stands in the band `rank`, its own or the one that its credit displaces.
+
+    `favoured` says that the queue's credit lets the rank go first.
+    """
+
+    stand: "Stand"
+    head: Head
+    rank: Band
+    favoured: bool = False
+
+
+class Stand:
+    """An open pool, with the heads of its bands as far as they were looked at."""
+
+    def __init__(self, pool: Pool, bands: Sequence[Band]) -> None:
+        self.pool, self.bands = pool, bands
+        self.changed = False
+        self.heads: dict[Band, Head | None] = {}
+        self.offer: Offer | None = None
+
+    def change(self, **fields: Any) -> None:  # Any: the fields of Pool, which are checked there
+        """Change the pool's row; `Floor.flush` writes it."""
+        self.pool = replace(self.pool, **fields)
+        self.changed = True
+
+    def forget(self, band: Band) -> None:
+        """Look at a band anew: its jobs have moved."""
+        self.heads.pop(band, None)
+        self.offer = None
+
+
+class Floor:
+    """The open pools of a queue, during one claim."""
+
+    def __init__(self, yard: Yard, books: Books) -> None:
+        self._yard, self._books = yard, books
+        self._stands: list[Stand] = []
+        self._ranks: list[Band] = []
+        self.read()
+
+    def read(self) -> None:
+        """Look at the pools anew."""
+        self._stands = [Stand(pool, self._yard.bands(pool.name)) for pool in self._yard.pools()]
+
+    def flush(self) -> None:
+        """Write what has changed of the pools' rows."""
+        for stand in self._stands:
+            self._write(stand)
+
+    def close(self, stand: Stand) -> None:
+        """Write a pool that is parked, and leave it out from now on."""
+        self._write(stand)
+        self._stands.remove(stand)
+
+    def offer(self) -> Offer | None:
+        """The head that is next: of the most urgent band, save for the floor, and of the lowest position. BAND-1"""
+        offers = [offer for stand in self._stands if (offer := self._of(stand)) is not None]
+        if len(offers) < 2:
+            self._ranks = [offer.rank for offer in offers]
+            return offers[0] if offers else None
+        self._ranks = sorted({offer.rank for offer in offers})
+        favoured = self._favoured()
+        rank = self._ranks[0] if favoured is None else favoured
+        found = min((offer for offer in offers if offer.rank == rank), key=lambda offer: offer.head.record.position)
+        return found._replace(favoured=favoured is not None)
+
+    def pay(self, offer: Offer, cost: int) -> None:
+        """Count the credits of a job that is given: what less urgent bands gain, and what its own band pays.
+
+        It is called before the job leaves its lane. BAND-2, BAND-3
+        """
+        self._pay_pool(offer, cost)
+        others = [band for band in self._ranks if band > offer.rank]
+        if not others and not offer.favoured:
+            return
+        purse = self._yard.queue_credits()
+        if offer.favoured:
+            purse = with_credit(purse, offer.rank, purse[offer.rank] - WHOLE)
+        for band in others:
+            purse = credited(purse, band, FLOOR, WHOLE)
+        self._yard.put_queue_credits(purse)
+
+    def _of(self, stand: Stand) -> Offer | None:
+        if stand.offer is None:
+            first = next((band for band in stand.bands if self._head(stand, band)), None)
+            if first is not None:
+                band = self._earned(stand, first)
+                head = self._head(stand, first if band is None else band)
+                stand.offer = None if head is None else Offer(stand, head, first)
+        return stand.offer
+
+    def _head(self, stand: Stand, band: Band) -> Head | None:
+        if band not in stand.heads:
+            line = self._yard.line(stand.pool.name, band)
+            record = None if line is None else self._yard.head(line)
+            stand.heads[band] = None if line is None or record is None else Head(line, record)
+            if line is None:
+                self._leave_out(stand)
+        return stand.heads[band]
+
+    def _leave_out(self, stand: Stand) -> None:
+        """A band with no job in its lanes any more loses its credit."""
+        bands = self._yard.bands(stand.pool.name)
+        for band in set(stand.bands).difference(bands):
+            if stand.pool.credits[band]:
+                stand.change(credits=with_credit(stand.pool.credits, band, 0))
+        stand.bands = bands
+
+    def _earned(self, stand: Stand, first: Band) -> Band | None:
+        """The first band whose credit lets it go before a more urgent one."""
+        if not any(stand.pool.credits):
+            return None
+        for band in stand.bands:
+            credit = stand.pool.credits[band]
+            head = self._head(stand, band) if band > first and credit else None
+            if head is not None and credit >= WHOLE * booking.quote(self._books, head.record):
+                return band
+        return None
+
+    def _favoured(self) -> Band | None:
+        if len(self._ranks) < 2:
+            return None
+        purse = self._yard.queue_credits()
+        return next((band for band in self._ranks[1:] if purse[band] >= WHOLE), None)
+
+    def _pay_pool(self, offer: Offer, cost: int) -> None:
+        stand, band = offer.stand, offer.head.record.band
+        if len(stand.bands) < 2:
+            return
+        purse = stand.pool.credits
+        if band != offer.rank:
+            purse = with_credit(purse, band, purse[band] - WHOLE * booking.quote(self._books, offer.head.record))
+        for other in stand.bands:
+            head = self._head(stand, other) if other > band else None
+            if head is not None:
+                most = WHOLE * booking.quote(self._books, head.record)
+                purse = credited(purse, other, FLOOR * cost, most)
+        if purse != stand.pool.credits:
+            stand.change(credits=purse)
+
+    def _write(self, stand: Stand) -> None:
+        if stand.changed:
+            self._yard.put_pool(stand.pool)
+            stand.changed = False

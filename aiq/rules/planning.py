@@ -1,0 +1,172 @@
+"""What a job, or a call of one, must find room for, before anything is taken.
+
+Functions over `Books`, within one atomic step. A store's `Books` answers the same question many times in a step, so
+it keeps what it has read. Spec: chapters 10 and 11
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple
+
+from aiq.model import (
+    FIRST,
+    By,
+    Estimate,
+    HeldFor,
+    JobRecord,
+    LimitSpec,
+    LimitState,
+    Need,
+    Part,
+    Reservation,
+    none,
+)
+from aiq.rules import charging, drawing, estimates, limits, standing
+from aiq.rules.books import Books
+from aiq.rules.drawing import Draft, Hopeless, Short
+from aiq.rules.standing import Bound, Room
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """A limit has no room for so long, None until it is told: the one that keeps the job longest."""
+
+    limit: str
+    key: str = ""
+    by: By | None = None
+    wait_ms: int | None = None
+
+
+class Taking(NamedTuple):
+    """What is to be taken of one limit, and how it stands before."""
+
+    bound: Bound
+    state: LimitState
+    part: Part
+
+
+class Plan(NamedTuple):
+    """Everything that a job's first call needs, found to be there and not taken yet. `cost` 0 marks a call 0 that no
+    call can adopt, because it has nothing but units of concurrency."""
+
+    need: Need
+    takings: Sequence[Taking] = ()
+    drafts: Sequence[Draft] = ()
+    prices: Mapping[str, int] = none()
+    cost: int = 1
+    cost_limit: str | None = None
+
+
+FREE: Final = Plan(Need())
+"""That of a job that nothing bounds."""
+
+
+def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
+    """Look for everything that a ready job's first call needs. Takes nothing; of a limit that refuses it, writes what
+    is left now, because the time that it names counts from there. LIMIT-5"""
+    bound = standing.of_job(books, record)
+    chain = drawing.chain(books, record)
+    if not bound and not chain:
+        return FREE
+    if resumes(record):
+        parts = [Part(limit=spec.name, key=key) for spec, key in bound]
+        return _with_limits(books, record, Plan(Need(model=record.model), cost=0), bound, parts)
+    fit = drawing.fit(books, chain, need_of(books, record, record.estimate))
+    if not isinstance(fit, drawing.Fit):
+        return fit
+    parts = [charging.part(spec, key, fit.need) for spec, key in bound]
+    too_big = oversized(bound, parts, fit.need)
+    if too_big is not None:
+        return too_big
+    name = cost_limit(books, record)
+    sketch = Plan(fit.need, (), fit.drafts, fit.prices, charging.cost(parts, name), name)
+    return _with_limits(books, record, sketch, bound, parts)
+
+
+def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
+    """Take what was planned in this step, and tell what the job counts for in its order."""
+    if not found.takings and not found.drafts:
+        return 1
+    for bound, state, part in found.takings:
+        books.put_limit_state(bound.spec.name, bound.key, limits.taken(bound.spec, state, part))
+    reservation = Reservation(
+        job_id=record.id,
+        fence=fence,
+        call=FIRST,
+        need=found.need,
+        parts=tuple([taking.part for taking in found.takings]),
+        draws=drawing.hold(books, found.drafts),
+        prices=found.prices,
+        cost=found.cost,
+        cost_limit=found.cost_limit,
+        opened_at_ms=books.now_ms,
+    )
+    books.put_reservation(reservation)
+    return max(1, found.cost)
+
+
+def resumes(record: JobRecord) -> bool:
+    """Whether the next run of a job reserves units of concurrency only. Spec: CALL-16"""
+    return record.resumes and record.opened_calls
+
+
+def need_of(books: Books, record: JobRecord, estimate: Estimate | None, model: str = "") -> Need:
+    """What a call of a job needs, with what was learned where nothing was declared. EST-1"""
+    model = model or record.model
+    return estimates.need(estimate, books.learned(record.task, model), model)
+
+
+def cost_limit(books: Books, record: JobRecord) -> str | None:
+    """The limit on which a job's pool counts costs."""
+    specs = (books.limit(name) for name in record.taken_limits)
+    return charging.cost_limit([spec for spec in specs if spec is not None])
+
+
+def oversized(bound: Iterable[Bound], parts: Iterable[Part], need: Need) -> Hopeless | None:
+    """The first limit that can never give what was declared. CALL-17"""
+    if not need.declared:
+        return None
+    for (spec, _), part in zip(bound, parts, strict=True):
+        if limits.never_fits(spec, part):
+            return Hopeless(reason=HeldFor.SIZE, by=spec.name, text=too_large(spec, part))
+    return None
+
+
+def blocked(room: Room) -> Blocked:
+    """The refusal of a limit."""
+    spec, key = room.bound
+    return Blocked(limit=spec.name, key=key, by=spec.by, wait_ms=room.wait_ms)
+
+
+def _with_limits(
+    books: Books, record: JobRecord, sketch: Plan, bound: Sequence[Bound], parts: Sequence[Part]
+) -> Plan | Blocked:
+    """A plan with its limits, if all of them have room."""
+    takings, rooms = [], []
+    for one, part in zip(bound, parts, strict=True):
+        spec, key = one
+        state = standing.state_of(books, one)
+        unit = spec.concurrency is not None
+        calls = standing.before(books.waiting(spec.name, key), record.band, None)
+        rooms.append(Room(one, standing.wait_ms(books, one, state, part, unit, calls)))
+        takings.append(Taking(one, state, with_unit(part) if unit else part))
+    worst = standing.longest(rooms)
+    if worst is None:
+        return sketch._replace(takings=takings)
+    for one, state, _ in takings:
+        books.put_limit_state(one.spec.name, one.key, state)
+    return blocked(worst)
+
+
+def with_unit(part: Part) -> Part:
+    """A part that takes a unit of concurrency with it."""
+    return Part(limit=part.limit, key=part.key, requests=part.requests, charge=part.charge, rest=part.rest, slot=True)
+
+
+def too_large(spec: LimitSpec, part: Part) -> str:
+    """Say by how much a part is too large for its limit."""
+    most = charging.most_at_once(spec, spec.tokens or 0)
+    return (
+        f'A call needs {part.charge:,} tokens of limit "{spec.name}" at once, which gives at most {most:,}. '
+        "Ask for less, or raise the limit or its burst."
+    )

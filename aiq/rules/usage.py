@@ -1,0 +1,124 @@
+"""What calls have used: what reports add up to, what it costs, and what is counted of it. Spec: chapter 13."""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from aiq.model import PRODUCED, CallState, JobRecord, Need, Reservation, Usage
+from aiq.rules import drawing, estimates, prices
+from aiq.rules.books import Books, UsageEntry
+
+MINUTE_MS = 60_000
+
+
+class Counted(NamedTuple):
+    """What one category of one model counts for: tokens, what they cost, those without a price, those estimated."""
+
+    tokens: int = 0
+    usd_micros: int = 0
+    unpriced: int = 0
+    estimated: int = 0
+
+
+Lines = Mapping[tuple[str, str], Counted]
+"""By model and category."""
+
+
+def merged(known: Iterable[Usage], told: Iterable[Usage], model: str) -> tuple[Usage, ...]:
+    """Everything that a call has used by what was said of it so far; `model` is that of a use that names none.
+
+    Of each category the most that was said counts, so that reports may come twice and in any order. USAGE-2
+    """
+    most: dict[str, dict[str, int]] = {}
+    for usage in (*known, *told):
+        tokens = most.setdefault(usage.model or model, {})
+        for category, count in usage.tokens.items():
+            tokens[category] = max(count, tokens.get(category, 0))
+    return tuple(_usage(name, most[name]) for name in sorted(most))
+
+
+def expected(need: Need) -> tuple[Usage, ...]:
+    """What stands for a call of which nobody says what it used. USAGE-4"""
+    return (Usage(need.model, need.input, need.output),)
+
+
+def guessable(reservation: Reservation) -> bool:
+    """Whether an estimate may stand for a call: somebody declared it, or tokens were taken for it. A job that only
+    takes its turn behind a number of others has used nothing that anybody knows of."""
+    tokens = any(part.charge or part.rest for part in reservation.parts)
+    return bool(reservation.need.declared or reservation.draws or tokens)
+
+
+def standing(reservation: Reservation) -> tuple[tuple[Usage, ...], bool]:
+    """What is counted of a call at present, and whether it is an estimate."""
+    charged = reservation.state in (CallState.SETTLED, CallState.EXPIRED)
+    if reservation.used or not charged or not guessable(reservation):
+        return reservation.used, False
+    return expected(reservation.need), True
+
+
+def lines(books: Books, reservation: Reservation, used: Iterable[Usage], *, estimated: bool = False) -> Lines:
+    """Use by model and category, at the prices that held when the call was admitted.
+
+    What a model costs is rounded up once; a category counts for what it adds to those before it, so that the sum is
+    exact. USAGE-5, USAGE-6, USAGE-9
+    """
+    found: dict[tuple[str, str], Counted] = {}
+    for usage in used:
+        charged = _prices(books, reservation, usage.model)
+        so_far: dict[str, int] = {}
+        paid = 0
+        for category, tokens in usage.tokens.items():
+            so_far[category] = tokens
+            usd_micros, _ = prices.cost(so_far, charged)
+            unpriced = 0 if category in charged else tokens
+            line = Counted(tokens, usd_micros - paid, unpriced, tokens if estimated else 0)
+            found[usage.model, category], paid = line, usd_micros
+    return found
+
+
+def usd_micros(lines: Lines) -> int:
+    """What a call costs in all."""
+    return sum(line.usd_micros for line in lines.values())
+
+
+def count(books: Books, record: JobRecord | None, job_id: str, old: Lines, new: Lines) -> None:
+    """Count the difference between two states of a call, in the present minute. USAGE-1"""
+    minute_ms = books.now_ms - books.now_ms % MINUTE_MS
+    for place in sorted(old.keys() | new.keys()):
+        before, after = old.get(place, Counted()), new.get(place, Counted())
+        if before == after:
+            continue
+        books.add_usage(
+            UsageEntry(
+                minute_ms=minute_ms,
+                job_id=job_id,
+                flow=record.flow if record else None,
+                tenant=record.tenant if record else "",
+                model=place[0],
+                category=place[1],
+                tokens=after.tokens - before.tokens,
+                usd_micros=after.usd_micros - before.usd_micros,
+                unpriced=after.unpriced - before.unpriced,
+                estimated=after.estimated - before.estimated,
+            )
+        )
+
+
+def teach(books: Books, record: JobRecord, model: str, used: Iterable[Usage]) -> None:
+    """Let a task and model learn from what a call was reported to have used. EST-3"""
+    told = [(category in PRODUCED, tokens) for usage in used for category, tokens in usage.tokens.items()]
+    output = sum(tokens for produced, tokens in told if produced)
+    sent = sum(tokens for produced, tokens in told if not produced)
+    known = books.learned(record.task, model)
+    books.put_learned(record.task, model, estimates.taught(known, sent, output))
+
+
+def _usage(model: str, tokens: Mapping[str, int]) -> Usage:
+    rest = dict(tokens)
+    return Usage(model, rest.pop("input", 0), rest.pop("output", 0), **rest)
+
+
+def _prices(books: Books, reservation: Reservation, model: str) -> Mapping[str, int]:
+    if model == reservation.need.model:
+        return reservation.prices
+    return drawing.prices_of(books, model, reservation.opened_at_ms)
