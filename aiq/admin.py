@@ -263,8 +263,8 @@ def _in_code(code: Iterable[Limit | Task[Any, object]]) -> list[LimitSpec]:
     check_kind("list of limits", code, Iterable, "[GPT]")
     for one in code:
         check_kind("limit", one, Limit | Task, 'aiq.Limit("gpt", requests=600)')
-        for spec in limits_in(one) if isinstance(one, Task) else (one.spec(),):
-            found.setdefault(spec.name, spec)
+        for limit in limits_in(one) if isinstance(one, Task) else (one,):
+            found.setdefault(limit.name, limit.spec())
     return list(found.values())
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Protocol, TypeVar
 
 from aiq.bounds import MAX_BATCH
-from aiq.model import JobSpec, LimitSpec, PriceRow
+from aiq.model import JobSpec
 from aiq.policy import Limit, Route
 from aiq.prices import default_prices
 from aiq.storage import Storage
@@ -32,13 +32,18 @@ class Named(Protocol):
 
 
 class Needs:
-    """What is known to stand in one storage, so that each thing is asked for once."""
+    """What is known to stand in one storage, so that each thing is asked for once.
 
-    def __init__(self) -> None:
+    The table of default prices takes a quarter of a second to import. That is done in a thread, but not in a worker:
+    its leases are renewed meanwhile, and a loop that is simulated has no threads.
+    """
+
+    def __init__(self, *, threads: bool = True) -> None:
+        self._threads = threads
         self._limits: set[str] = set()
         self._models: set[str] = set()
 
-    async def meet(self, storage: Storage, named: Iterable[Named], models: Iterable[str]) -> None:
+    async def meet(self, storage: Storage, limits: Iterable[Limit], models: Iterable[str]) -> None:
         """Store the limits, and the default prices of the models, that are not known to stand; nothing if all are.
 
         It can be repeated, and any number of producers may do it at once.
@@ -46,33 +51,30 @@ class Needs:
         Raises:
             Conflict("by"): a limit is stored with another `by`.
         """
-        limits = {spec.name: spec for one in named for spec in limits_in(one) if spec.name not in self._limits}
-        for batch in parts(limits.values()):
-            await storage.put_limits(batch, absent_only=True)
-            self._limits.update(spec.name for spec in batch)
+        new = {limit.name: limit for limit in limits if limit.name not in self._limits}
+        for batch in parts(new.values()):
+            await storage.put_limits([limit.spec() for limit in batch], absent_only=True)
+            self._limits.update(limit.name for limit in batch)
         for model in {model for model in models if model and model not in self._models}:
-            await _put_prices(storage, model)
+            rows = await asyncio.to_thread(default_prices, model) if self._threads else default_prices(model)
+            if rows:
+                await storage.put_prices(rows, absent_only=True)
             self._models.add(model)
 
 
-async def _put_prices(storage: Storage, model: str) -> None:
-    # In a thread, because the table of prices takes long to import.
-    rows: list[PriceRow] = await asyncio.to_thread(default_prices, model)
-    if rows:
-        await storage.put_prices(rows, absent_only=True)
+def limits_in(*named: Named) -> Iterator[Limit]:
+    """The limits that tasks or jobs bring with them; those that they only name are stored already."""
+    for one in named:
+        for limits in (one.limits, *(route.limits for route in one.routes)):
+            yield from (limit for limit in limits if isinstance(limit, Limit))
 
 
-def limits_in(one: Named) -> Iterator[LimitSpec]:
-    """The limits that a task or job brings with it; those that it only names are stored already."""
-    for limits in (one.limits, *(route.limits for route in one.routes)):
-        yield from (limit.spec() for limit in limits if isinstance(limit, Limit))
-
-
-def models_of(spec: JobSpec) -> Iterator[str]:
-    """The models that a job may call."""
-    yield from (route.model for route in spec.routes)
-    if spec.estimate is not None:
-        yield spec.estimate.model
+def models_in(specs: Iterable[JobSpec]) -> Iterator[str]:
+    """The models that jobs may call."""
+    for spec in specs:
+        yield from (route.model for route in spec.routes)
+        if spec.estimate is not None:
+            yield spec.estimate.model
 
 
 def parts(items: Iterable[T]) -> Iterator[list[T]]:

@@ -15,7 +15,7 @@ from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
 from aiq.misuse import check_job, ids_of, jobs_of
 from aiq.model import Band, CancelAnswer, JobFilter, JobRecord, JobSpec, Page, State, Why
-from aiq.needs import Named, Needs, models_of, parts
+from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of
 from aiq.rules.validation import check_name, check_opaque, check_spec
@@ -293,11 +293,11 @@ class Queue:
         """
         named = list(tasks)
         models = {route.model for one in named for route in one.routes}
-        await until_known(partial(self._door.needs.meet, self.storage, named, models))
+        await until_known(partial(self._door.needs.meet, self.storage, list(limits_in(*named)), models))
 
     async def _meet(self, named: Sequence[Named], specs: Sequence[JobSpec]) -> None:
-        models = {model for spec in specs for model in models_of(spec)}
-        await until_known(partial(self._door.needs.meet, self.storage, named, models))
+        limits, models = list(limits_in(*named)), list(models_in(specs))
+        await until_known(partial(self._door.needs.meet, self.storage, limits, models))
 
     # Last, because below it `list` is no more the builtin in annotations of this class.
     async def list(self, query: JobFilter | None = None, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:

@@ -297,7 +297,8 @@ class Limits(Protocol):
         self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
     ) -> list[LimitStatus]:
         """Read limits with what is left of them: those named (what is not stored is left out), or all in the order of
-        their names, those after `after`. One with a `by` is told once, without amounts, or as many as fit of its parts."""
+        their names, those after `after`. One with a `by` is told once, without amounts, or with as many of its parts
+        as fit."""
         ...
 
     async def acquire(self, calls: Sequence[CallRequest]) -> list[Acquired]:

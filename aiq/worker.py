@@ -18,9 +18,8 @@ from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.unserved import Unserved
 from aiq.errors import InvalidInput
 from aiq.misuse import tasks_of
-from aiq.model import LimitSpec
 from aiq.needs import limits_in
-from aiq.policy import Duration, duration_ms
+from aiq.policy import Duration, Limit, duration_ms
 from aiq.queue import Queue
 from aiq.rules.validation import check_count, check_name, check_range
 from aiq.storage import Storage
@@ -252,10 +251,12 @@ def _by_name(tasks: Iterable[Task[Any, object]]) -> dict[str, Task[Any, object]]
 # Any: as above.
 def _check_limits(tasks: Iterable[Task[Any, object]]) -> None:
     """Refuse two limits of one name: only the one that is stored first would hold."""
-    found: dict[str, LimitSpec] = {}
-    for spec in (spec for task in tasks for spec in limits_in(task)):
-        if found.setdefault(spec.name, spec) != spec:
-            raise InvalidInput(f'Two limits are named "{spec.name}", with other figures. Make one, and use it in both.')
+    found: dict[str, Limit] = {}
+    for limit in limits_in(*tasks):
+        if found.setdefault(limit.name, limit) != limit:
+            raise InvalidInput(
+                f'Two limits are named "{limit.name}", with other figures. Make one, and use it in both.'
+            )
 
 
 # Any: as above.

@@ -1,6 +1,6 @@
 """Asking a provider: admitted before it is sent, and told of afterwards, whatever happens in between."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import NoReturn, Protocol, assert_never
 
@@ -24,7 +24,7 @@ from aiq.model import (
     Remaining,
     Usage,
 )
-from aiq.policy import Duration, duration_ms
+from aiq.policy import Duration, Limit, duration_ms
 from aiq.rules.retry import leaves
 from aiq.rules.routes import next_route
 from aiq.rules.validation import check_count, check_name
@@ -162,12 +162,15 @@ class Call:
 class Opening:
     """A call that is asked for. Enter it with `async with`."""
 
-    def __init__(self, run: Run, waits: Waits, limits: tuple[str, ...], estimate: Estimate) -> None:
+    def __init__(
+        self, run: Run, waits: Waits, limits: tuple[str, ...], estimate: Estimate, brought: Sequence[Limit] = ()
+    ) -> None:
         self._run, self._waits = run, waits
-        self._limits, self._estimate = limits, estimate
+        self._limits, self._estimate, self._brought = limits, estimate, brought
         self._call: Call | None = None
 
     async def __aenter__(self) -> Call:
+        await self._run.bring(self._brought, (self._estimate.model,))
         number, answer = await self._run.calls.open(self._limits, self._estimate)
         if isinstance(answer, Refused):
             raise _never(answer, self._estimate.model)

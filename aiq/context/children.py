@@ -9,6 +9,7 @@ from aiq.context.run import Run
 from aiq.context.waits import Waits
 from aiq.errors import ChildFailed, Conflict, InvalidInput, ResultGone, StepChanged
 from aiq.model import Failure, JobRecord, JobSpec, State, Step, StepKind, Waiting
+from aiq.needs import limits_in, models_in
 from aiq.rules.ids import child_id
 from aiq.rules.validation import check_count
 
@@ -48,7 +49,8 @@ class Children:
             raise InvalidInput(f"More than one child has the id {twice[0]!r}. Give each its own: job.using(id=…).")
         return specs
 
-    async def over(self, waiting: Waiting, specs: Sequence[JobSpec]) -> Step:
+    # Any: as above.
+    async def over(self, waiting: Waiting, jobs: "Sequence[NewJob[Any]]", specs: Sequence[JobSpec]) -> Step:
         """Start the children unless an earlier run did, and wait for them.
 
         Raises:
@@ -58,6 +60,7 @@ class Children:
         """
         if waiting.key not in self._run.steps:
             try:
+                await self._run.bring(limits_in(*jobs), models_in(specs))
                 await self._run.spawn(specs)
             except Conflict as error:
                 if error.reason == "content":

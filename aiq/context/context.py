@@ -18,7 +18,7 @@ from aiq.context.waits import Waits
 from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, WaitTimeout
 from aiq.misuse import check_function, check_signal, check_word, jobs_of
 from aiq.model import ChunkKind, Estimate, Failure, RouteSpec, Sleeping, Step, StepKind, Suspended, Waiting
-from aiq.policy import Duration, Signal, duration_ms
+from aiq.policy import Duration, Limit, Signal, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.writing import Unfit, digest, write
 
@@ -184,7 +184,7 @@ class Context:
         need = len(children) if on_failure == "fail" else None
         with self._points.named(name) as key:
             specs = self._children.specs(key, children)
-            await self._children.over(Waiting(key, need, rest), specs)
+            await self._children.over(Waiting(key, need, rest), children, specs)
             records = await self._children.records(key, specs)
             return [result_of(job, record) for job, record in zip(children, records, strict=True)]
 
@@ -211,7 +211,7 @@ class Context:
             raise InvalidInput(f"{k} of {len(children)} jobs cannot succeed; ask for 1 to as many as there are.")
         with self._points.named(name) as key:
             specs = self._children.specs(key, children)
-            step = await self._children.over(Waiting(key, k), specs)
+            step = await self._children.over(Waiting(key, k), children, specs)
             won = step.value.decode().split("\n") if step.value else [spec.id for spec in specs]
             by_id = {spec.id: (job, spec) for job, spec in zip(children, specs, strict=True)}
             records = await self._children.records(key, [by_id[job_id][1] for job_id in won])
@@ -284,7 +284,8 @@ class Context:
             min_output=min_output,
             model=record.model if model is None else model,
         )
-        return Opening(self._run, self._waits, names_of(limits), estimate)
+        brought = [one for one in limits if isinstance(one, Limit)]
+        return Opening(self._run, self._waits, names_of(limits), estimate, brought)
 
     def report(self, used: object) -> None:
         """Say what the handler has used beside `ctx.call`: a Usage, or a response of `openai` or `anthropic`.

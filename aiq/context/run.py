@@ -1,6 +1,6 @@
 """The seam between a Context and the engine that runs the job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from aiq.model import (
@@ -17,6 +17,7 @@ from aiq.model import (
     Step,
     Usage,
 )
+from aiq.policy import Limit
 
 
 class Parked(BaseException):
@@ -76,6 +77,10 @@ class Run(Protocol):
 
     def require_live(self) -> None:
         """Raise LeaseLost when the run may start nothing new."""
+        ...
+
+    async def bring(self, limits: Iterable[Limit], models: Iterable[str]) -> None:
+        """Store limits that code names, and default prices of models, where they are absent."""
         ...
 
     async def save_step(self, step: Step) -> Step:

@@ -24,6 +24,7 @@ from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
 from aiq.errors import StorageFull, Unavailable
 from aiq.model import JobRecord
+from aiq.needs import Needs
 from aiq.storage import Storage, queue_topic
 
 _log = logging.getLogger("aiq.worker")
@@ -58,6 +59,7 @@ class Engine:
             unserved=unserved,
             unsaid=Unsaid(),
             bookings=self._bookings,
+            needs=Needs(threads=False),
             settle=self._intake.settle,
             stopping=self._stopping,
             lend=self._intake.lend,

@@ -1,7 +1,7 @@
 """One run of one job: what the engine knows of it, and what its Context asks of the engine."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -32,6 +32,8 @@ from aiq.model import (
     Step,
     Succeeded,
 )
+from aiq.needs import Needs
+from aiq.policy import Limit
 from aiq.rules.batches import batches
 from aiq.storage import Storage
 
@@ -63,6 +65,7 @@ class Desk:
     unserved: Unserved
     unsaid: Unsaid
     bookings: Bookings
+    needs: Needs
     settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
     stopping: "Callable[[Run], None]"
     lend: "Callable[[Run], None]"
@@ -239,6 +242,11 @@ class Run:
             self.parked = True
         elif isinstance(answer, LeaseLost) and not self.parked:
             self._give_up(answer.reason)
+
+    async def bring(self, limits: Iterable[Limit], models: Iterable[str]) -> None:
+        """Store limits that code names, and default prices of models, where they are absent; once for each of them."""
+        found, named = list(limits), list(models)
+        await self._patiently(partial(self.desk.needs.meet, self.desk.storage, found, named))
 
     async def spawn(self, specs: Sequence[JobSpec]) -> None:
         """Store children of this run, in batches; a repeat stores none twice."""
