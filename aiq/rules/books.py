@@ -6,7 +6,7 @@ written in another language does the same there. Everything is read as it stands
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 from aiq.model import (
     Amounts,
@@ -21,9 +21,6 @@ from aiq.model import (
     PriceRow,
     Reservation,
 )
-
-WAITING_KEPT_MS: Final = 60_000
-"""How long a call keeps its place in line after it last asked. CALL-6"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

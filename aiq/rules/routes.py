@@ -37,8 +37,13 @@ def next_route(record: JobRecord, closed_routes: int) -> int | None:
 
 
 def course(outcome: Outcome, record: JobRecord, now_ms: int) -> Course:
-    """What a settlement leaves. A failure takes the next route, a rate limit stays, a spent quota closes the route."""
+    """What a settlement leaves. A failure takes the next route, a rate limit stays, a spent quota closes the route.
+
+    A run that was asked to stop is the last one, and leaves nothing.
+    """
     route, closed = record.route, record.closed_routes
+    if record.cancel_requested_at_ms is not None:
+        return Course(route, closed)
     match outcome:
         case Succeeded() | Died() | Cancelled() | Released():
             return Course(route, closed)

@@ -33,6 +33,7 @@ from aiq.model import (
     Suspended,
     Throttle,
     Usage,
+    UsageFilter,
     Waiting,
 )
 from aiq.model.usage import check_amount, check_model
@@ -229,6 +230,16 @@ def check_weight(tenant: str, weight: int) -> None:
     """Refuse a share of a tenant that is not from 1 to MAX_WEIGHT per mille of the usual one. Spec: FAIR-5"""
     check_opaque("tenant", tenant)
     check_range("weight of a tenant per mille", weight, 1, bounds.MAX_WEIGHT)
+
+
+def check_usage_filter(query: UsageFilter) -> None:
+    """Refuse a report of use for more than one job, flow or tenant at once, or of instants that cannot be. USAGE-8"""
+    asked = [name for name in ("job_id", "flow", "tenant") if getattr(query, name) is not None]
+    if len(asked) > 1:
+        raise InvalidInput(f"A report of use is for one of {', '.join(asked)}; ask once for each.")
+    for kind, instant in (("start", query.since_ms), ("end", query.until_ms)):
+        if instant is not None:
+            check_range(f"{kind} of a report of use, in ms since 1970,", instant, 0, bounds.MAX_INSTANT_MS)
 
 
 def _check_texts(spec: JobSpec) -> None:

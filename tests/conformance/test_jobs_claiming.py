@@ -215,14 +215,14 @@ async def test_a_job_stands_where_it_became_ready_not_where_it_was_enqueued(stor
     assert names(await claim_some(storage, 3)) == ["first", "second", "early"]
 
 
-@clause("CLAIM-6")
-async def test_limits_and_tenants_do_not_change_the_order_of_a_queue(storage: Storage) -> None:
-    await storage.put_limits([LimitSpec(name="slow", requests=600)])
+@clause("CLAIM-6", "BAND-1")
+async def test_jobs_of_different_pools_go_in_the_order_they_came(storage: Storage) -> None:
+    await storage.put_limits([LimitSpec(name=name, requests=600) for name in ("slow", "fast")])
     await storage.enqueue(
-        [job("a", limits=("slow",)), job("b"), job("c", tenant="acme"), job("d", limits=("slow",), tenant="acme")]
+        [job("a", limits=("slow",)), job("b"), job("c", tenant="acme"), job("d", limits=("fast",)), job("e")]
     )
 
-    assert names(await claim_some(storage, 4)) == ["a", "b", "c", "d"]
+    assert names(await claim_some(storage, 5)) == ["a", "b", "c", "d", "e"]
 
 
 @clause("CLAIM-7")

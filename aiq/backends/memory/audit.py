@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
 
-from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables, ready_key
+from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables
 from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
 from aiq.backends.memory.transition import Transaction
 from aiq.model import JobRecord, State, Violation, Wait
@@ -49,7 +49,7 @@ def _of_indexes(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
     """Each job is found where its state says."""
     if any(key not in index for index, key in tables.indexes.places(record)):
         yield "STATE-3", "it is missing in an index by instant"
-    if (record.state is State.READY) is not (ready_key(record) in tables.indexes.ready.get(record.queue, ())):
+    if (record.state is State.READY) is not tables.stands(record):
         yield "STATE-3", f"it is {record.state}, and the queue does not agree"
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.ending import end
 from aiq.backends.memory.transition import Transaction, move
 from aiq.bounds import MAX_BATCH
 from aiq.model import CancelAnswer, JobRecord, State
+from aiq.rules.closing import revoke_run
 from aiq.rules.validation import check_count
 
 
@@ -31,6 +33,7 @@ def cancel_job(tx: Transaction, record: JobRecord, *, force: bool = False) -> Jo
     if record.state is not State.RUNNING:
         return end(tx, "T14", record, replace(record, state=State.CANCELLED))
     if force:
+        revoke_run(MemoryBooks(tx), record)
         return end(tx, "T16", record, replace(record, state=State.CANCELLED))
     if record.cancel_requested_at_ms is not None:
         return record

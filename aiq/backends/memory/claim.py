@@ -2,40 +2,49 @@
 
 from dataclasses import replace
 
+from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import LastClaim
-from aiq.backends.memory.sweeps import promote, revoke
+from aiq.backends.memory.sweeps import lose_patience, promote, revoke, wake_aside
 from aiq.backends.memory.transition import Transaction, move
+from aiq.backends.memory.yard import MemoryYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
 from aiq.rules.batches import Room
+from aiq.rules.dispatch import dispatch
 
 
-def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
-    """Lease up to `count` ready jobs of each wanted queue, after promoting and revoking what is due.
+def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...], bool]:
+    """Lease up to `count` ready jobs of each wanted queue, after the sweeps that may make more jobs ready.
 
-    Spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10, CLAIM-11
+    The second answer says that more may be had at once: the claim has looked at as many jobs as one may.
+
+    Spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
     """
     last = _last_claim(tx, request.worker)
     if last is not None and request.number <= last.number:
-        return _again(tx, request, last)
+        return _again(tx, request, last), False
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
-    leased: list[JobRecord] = []
-    room = Room()
     for want in request.wants:
-        found = _next(tx, want, MAX_BATCH - len(leased))
-        leased += [_lease(tx, record, request) for record in found if room.takes(len(record.payload))]
+        wake_aside(tx, want.queue)
+    lose_patience(tx, dict.fromkeys(want.queue for want in request.wants), MAX_SWEEP)
+    leased: list[JobRecord] = []
+    room, more = Room(), False
+    for want in request.wants:
+        found = _dispatch(tx, want, request, leased, room)
+        more = more or found
     if leased:
         _keep(tx, request, leased)
-    return tuple(leased)
+    return tuple(leased), more
 
 
-def _next(tx: Transaction, want: Want, room: int) -> list[JobRecord]:
-    """The jobs of a queue that are to be given out now, by (band, lane, position). Spec: CLAIM-6, CLAIM-7, LIVE-1"""
-    if want.queue in tx.tables.paused or want.queue not in tx.tables.indexes.ready:
-        return []
-    keys = tx.tables.indexes.ready[want.queue].first(min(want.count, room))
-    return [tx.tables.jobs[job_id] for *_, job_id in keys]
+def _dispatch(tx: Transaction, want: Want, request: ClaimRequest, leased: list[JobRecord], room: Room) -> bool:
+    """Lease the jobs of a queue that are to be given out now, in the order of chapter 12. Spec: CLAIM-7, LIVE-1"""
+    count = min(want.count, MAX_BATCH - len(leased))
+    if want.queue in tx.tables.paused or want.queue not in tx.tables.lanes or not count:
+        return False
+    yard = MemoryYard(tx, want.queue, lambda record: leased.append(_lease(tx, record, request)))
+    return dispatch(yard, MemoryBooks(tx), count, lambda record: room.takes(len(record.payload)))
 
 
 def _lease(tx: Transaction, record: JobRecord, request: ClaimRequest) -> JobRecord:

@@ -4,56 +4,19 @@ Tables are written by `transition` and by the operation that owns them; every re
 which keeps the indexes in step.
 """
 
-from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
-from typing import Generic, TypeAlias, TypeVar
 
+from aiq.backends.memory.accounts import Accounts
+from aiq.backends.memory.index import Index, TimeKey
+from aiq.backends.memory.lanes import Lanes, LineKey, place_of
 from aiq.bounds import CANCEL_GRACE_MS
 from aiq.model import Chunk, JobRecord, Settled, State, Step, Wait
+from aiq.rules.fairness import pool_of
 from aiq.rules.streams import Range
-
-TimeKey: TypeAlias = tuple[int, str]
-"""An instant in ms, and the id of the job that something happens to then."""
-ReadyKey: TypeAlias = tuple[int, int, int, str]
-"""Band, lane, position, id: the order in which a queue is served. Spec: CLAIM-6."""
-Key = TypeVar("Key", TimeKey, ReadyKey)
-
-
-class Index(Generic[Key]):
-    """Keys in their order."""
-
-    def __init__(self) -> None:
-        self._keys: list[Key] = []
-
-    def __len__(self) -> int:
-        return len(self._keys)
-
-    def __contains__(self, key: Key) -> bool:
-        place = bisect_left(self._keys, key)
-        return place < len(self._keys) and self._keys[place] == key
-
-    def add(self, key: Key) -> None:
-        """Put a key in its place; it is not there yet."""
-        insort(self._keys, key)
-
-    def remove(self, key: Key) -> None:
-        """Take out a key that is there."""
-        place = bisect_left(self._keys, key)
-        assert self._keys[place] == key
-        del self._keys[place]
-
-    def first(self, count: int) -> list[Key]:
-        """The first `count` keys, or fewer."""
-        return self._keys[:count]
-
-
-def due(index: Index[TimeKey], now_ms: int, limit: int) -> list[str]:
-    """At most `limit` jobs whose instant is now or past, in the order of (instant, id). Spec: TIME-3, TIME-4."""
-    return [job_id for at_ms, job_id in index.first(limit) if at_ms <= now_ms]
 
 
 @dataclass(slots=True)
@@ -146,10 +109,8 @@ class Stream:
 
 @dataclass(slots=True)
 class Indexes:
-    """Where a job is found by what can happen to it next. A record is in exactly those of its state."""
+    """Where a job is found by the instant at which something happens to it. A record is in those of its state."""
 
-    ready: defaultdict[str, Index[ReadyKey]] = field(default_factory=lambda: defaultdict(Index[ReadyKey]))
-    """By queue."""
     scheduled: Index[TimeKey] = field(default_factory=Index[TimeKey])
     timeouts: Index[TimeKey] = field(default_factory=Index[TimeKey])
     """Suspended jobs that do not wait for ever."""
@@ -169,9 +130,18 @@ class Indexes:
                 yield self.graces, (record.cancel_requested_at_ms + CANCEL_GRACE_MS, record.id)
 
 
-def ready_key(record: JobRecord) -> ReadyKey:
-    """The place of a ready job in its queue."""
-    return (record.band, record.lane, record.position, record.id)
+class ByQueue(dict[str, Lanes]):
+    """The ready jobs of each queue."""
+
+    def __missing__(self, queue: str) -> Lanes:
+        self[queue] = Lanes(queue)
+        return self[queue]
+
+
+def unstarted(record: JobRecord) -> bool:
+    """Whether a job counts against the bound of its queue. Spec: QUEUE-1"""
+    stands = record.state in (State.READY, State.SCHEDULED)
+    return stands and record.fence == 0 and record.parent_id is None
 
 
 @dataclass(slots=True)
@@ -186,6 +156,8 @@ class Tables:
     children: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """By parent."""
     indexes: Indexes = field(default_factory=Indexes)
+    lanes: ByQueue = field(default_factory=ByQueue)
+    accounts: Accounts = field(default_factory=Accounts)
     position: int = 0
     """The last position given to a ready job."""
     paused: set[str] = field(default_factory=set)
@@ -219,16 +191,47 @@ class Tables:
         else:
             self._leave_indexes(before)
         self.jobs[record.id] = record
-        if record.state is State.READY:
-            self.indexes.ready[record.queue].add(ready_key(record))
+        self._stand(before, record)
         for index, key in self.indexes.places(record):
             index.add(key)
 
+    def pool(self, record: JobRecord) -> str:
+        """The name of the pool in which a job stands when it is ready. What a limit goes by never changes."""
+        return pool_of(self.accounts.limits, record)
+
+    def line(self, record: JobRecord) -> LineKey:
+        """The line in which a job stands when it is ready."""
+        return (self.pool(record), int(record.band), record.tenant)
+
+    def stands(self, record: JobRecord) -> bool:
+        """Whether a job has its place in a lane, or behind a gate."""
+        lanes, place = self.lanes[record.queue], place_of(record)
+        gate = lanes.aside.get(record.id)
+        return place in (lanes.jobs[self.line(record)] if gate is None else lanes.gates[gate])
+
     def _leave_indexes(self, before: JobRecord) -> None:
-        if before.state is State.READY:
-            self.indexes.ready[before.queue].remove(ready_key(before))
         for index, key in self.indexes.places(before):
             index.remove(key)
+
+    def _stand(self, before: JobRecord | None, record: JobRecord) -> None:
+        """Let a job take its place among those that are ready, and leave the one that it had.
+
+        One that changes in another way keeps its place, behind a gate too.
+        """
+        if before is not None:
+            self.accounts.unstarted[before.queue] -= unstarted(before)
+        self.accounts.unstarted[record.queue] += unstarted(record)
+        was_ready = before is not None and before.state is State.READY
+        is_ready = record.state is State.READY
+        if before is not None and was_ready and is_ready and self._place(before) == self._place(record):
+            return
+        if before is not None and was_ready:
+            self.lanes[before.queue].leave(before, self.pool(before))
+        if is_ready:
+            self.lanes[record.queue].join(record, self.pool(record))
+
+    def _place(self, record: JobRecord) -> tuple[object, ...]:
+        return (record.queue, self.line(record), place_of(record))
 
     def step(self, job_id: str, key: str) -> Step | None:
         """What a job remembers under a key."""

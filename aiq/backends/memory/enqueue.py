@@ -1,14 +1,18 @@
 """Storing jobs: T1 for a batch, and T24 when a run spawns children."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 
+from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import Kind, Outgoing
 from aiq.backends.memory.fan_in import DEPENDENCIES, add_edge, doomed, started
+from aiq.backends.memory.put_budgets import to_store
 from aiq.backends.memory.transition import Transaction, move
 from aiq.bounds import MAX_DEPENDENCIES
-from aiq.errors import Conflict, NotFound, TooLarge
-from aiq.model import Enqueued, JobRecord, JobSpec, Lease, State, Wait
+from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
+from aiq.model import BudgetSpec, Enqueued, JobRecord, JobSpec, Lease, QueueSettings, State, Wait
+from aiq.rules.booking import check_at_enqueue
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.validation import check_batch
 
@@ -19,8 +23,12 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
     """Store a batch whole or not at all: everything is checked before anything is written. Spec: ENQ-1 to ENQ-8."""
     check_batch(batch, parent)
     _check_parent(tx, parent)
-    _check_ids(tx, batch, parent)
+    fresh = _check_ids(tx, batch, parent)
     _check_children(tx, batch, parent)
+    created = _check_admission(tx, fresh)
+    if parent is None:
+        _check_room(tx, fresh)
+    tx.tables.accounts.budgets |= created
     known = len(tx.tables.jobs)
     answers = [_store(tx, spec, parent) for spec in batch]
     if parent is not None and len(tx.tables.jobs) > known:
@@ -36,8 +44,11 @@ def _check_parent(tx: Transaction, parent: Lease | None) -> None:
             raise gone
 
 
-def _check_ids(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> None:
-    """Look for conflicts and unknown dependencies, as if each job saw those before it. Spec: ENQ-3, ENQ-7, FLOW-7"""
+def _check_ids(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> list[JobSpec]:
+    """Look for conflicts and unknown dependencies, as if each job saw those before it; say which jobs are new.
+
+    Spec: ENQ-3, ENQ-7, FLOW-7
+    """
     fresh: dict[str, JobSpec] = {}
     for spec in batch:
         standing = tx.tables.jobs.get(spec.id) or fresh.get(spec.id)
@@ -50,6 +61,7 @@ def _check_ids(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) 
             raise Conflict(f"Job {spec.id!r} is stored already, with another content.", reason="content")
         elif parent is not None and not _is_child(standing, parent, spec):
             raise Conflict(f"Job {spec.id!r} is stored already, and not as a child of this wait.", reason="parent")
+    return list(fresh.values())
 
 
 def _is_child(standing: JobSpec | JobRecord, parent: Lease, spec: JobSpec) -> bool:
@@ -68,6 +80,37 @@ def _check_children(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | N
         total = wait.total + sum(1 for other in fresh.values() if other == key)
         if total > MAX_DEPENDENCIES:
             raise TooLarge(f"number of children under {key!r}", total, MAX_DEPENDENCIES, "Make it a tree.")
+
+
+def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, BudgetSpec]:
+    """Refuse jobs that could never run, and say which budgets come with the others.
+
+    Spec: CALL-17, CALL-18, HOLD-8, BUDGET-11
+    """
+    brought = [budget for spec in fresh for budget in spec.creates]
+    created = to_store(tx.tables.accounts.budgets, brought, absent_only=True)
+    books = MemoryBooks(tx, created)
+    for spec in fresh:
+        check_at_enqueue(books, spec)
+    return created
+
+
+def _check_room(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
+    """Refuse a batch with more jobs that would stand ready or scheduled than a queue has room for. Spec: QUEUE-1"""
+    accounts = tx.tables.accounts
+    more = Counter(spec.queue for spec in fresh if _stands_at_once(tx, spec))
+    for queue, count in more.items():
+        bound = accounts.queues.get(queue, QueueSettings()).max_ready
+        if bound is not None and accounts.unstarted[queue] + count > bound:
+            raise QueueFull(queue, accounts.unstarted[queue], bound)
+
+
+def _stands_at_once(tx: Transaction, spec: JobSpec) -> bool:
+    """Whether a new job waits for no other one."""
+    upstream = [tx.tables.jobs.get(job_id) for job_id in spec.depends_on]
+    ended = all(record is not None and record.state.terminal for record in upstream)
+    bad = any(record is not None and record.state is not State.SUCCEEDED for record in upstream)
+    return ended and not (bad and spec.on_upstream == "fail")
 
 
 def _store(tx: Transaction, spec: JobSpec, parent: Lease | None) -> Enqueued:

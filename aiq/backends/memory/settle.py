@@ -2,14 +2,19 @@
 
 from dataclasses import replace
 
+from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import LastSettlement
 from aiq.backends.memory.ending import end
 from aiq.backends.memory.fan_in import end_wait
 from aiq.backends.memory.holder import held
+from aiq.backends.memory.holding import has_room, keep
 from aiq.backends.memory.transition import Transaction, move, readied, remember
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
+    Deferred,
     Died,
+    Held,
+    HeldFor,
     JobRecord,
     Lane,
     Outcome,
@@ -24,12 +29,18 @@ from aiq.model import (
     Suspended,
     Wait,
     Waiting,
+    none,
 )
+from aiq.rules.closing import close_run, throttle
 from aiq.rules.failures import appended
 from aiq.rules.leases import expired
+from aiq.rules.routes import course
 from aiq.rules.settling import Change, after
 from aiq.rules.validation import check_result
 from aiq.rules.waits import verdict
+
+_TELLS = Retried | Died | Deferred
+"""The outcomes that come with an error to be written down."""
 
 
 def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | TooLarge:
@@ -56,17 +67,37 @@ def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | Too
 
 def _take_effect(tx: Transaction, record: JobRecord, outcome: Outcome) -> Settled:
     change = after(outcome, record, tx.now_ms)
+    if change.state is State.SUSPENDED and isinstance(outcome, Suspended):
+        return _suspend(tx, record, change, outcome)
+    record = _closed(tx, record, outcome)
     changed = _changed(tx, record, outcome, change)
     if change.state.terminal:
         return Settled(end(tx, change.number, record, changed).state, record.late)
-    if isinstance(outcome, Suspended):
-        return _suspend(tx, record, changed, outcome)
+    if change.state is State.HELD:
+        return Settled(_hold(tx, record, changed, outcome).state, record.late)
     if isinstance(outcome, Waiting):
         return Settled(_wait(tx, record, changed, outcome).state, record.late)
     if isinstance(outcome, Sleeping):
         # It cannot be claimed before it is due, so the sleep may be remembered as over already. Spec: TIME-6
         changed = remember(tx, changed, Step(outcome.key, StepKind.TIMER, b"", fence=record.fence))
     return Settled(move(tx, change.number, record, changed).state, record.late)
+
+
+def _closed(tx: Transaction, record: JobRecord, outcome: Outcome) -> JobRecord:
+    """Close what a run that is over has reserved, and say what it leaves to the next one. Spec: CALL-12, DEFER-1"""
+    books = MemoryBooks(tx)
+    close_run(books, record, outcome)
+    if isinstance(outcome, Deferred):
+        for one in outcome.throttles:
+            throttle(books, one)
+    left = course(outcome, record, tx.now_ms)
+    return replace(
+        record,
+        route=left.route,
+        closed_routes=left.closed_routes,
+        resumes=left.resumes,
+        deferred_at_ms=left.deferred_at_ms,
+    )
 
 
 def _changed(tx: Transaction, record: JobRecord, outcome: Outcome, change: Change) -> JobRecord:
@@ -81,12 +112,22 @@ def _changed(tx: Transaction, record: JobRecord, outcome: Outcome, change: Chang
         failures=change.failures,
         stalls=change.stalls,
         cause=change.cause,
-        errors=appended(record, outcome.error, tx.now_ms) if isinstance(outcome, Retried | Died) else record.errors,
+        errors=appended(record, outcome.error, tx.now_ms) if isinstance(outcome, _TELLS) else record.errors,
         result=outcome.result if isinstance(outcome, Succeeded) else None,
+        held=change.held,
     )
 
 
-def _suspend(tx: Transaction, record: JobRecord, suspended: JobRecord, outcome: Suspended) -> Settled:
+def _hold(tx: Transaction, record: JobRecord, held: JobRecord, outcome: Outcome) -> JobRecord:
+    """Hold a job that its run, or a spent quota, wants held; one whose budget has room by now is ready. Spec: HOLD-7"""
+    if not isinstance(outcome, Held):
+        return keep(tx, record, held, none())
+    if held.held in (HeldFor.BUDGET, HeldFor.APPROVAL) and has_room(tx, outcome.by, outcome.need):
+        return move(tx, "T21", record, readied(held, Lane.RETURNED))
+    return keep(tx, record, replace(held, held_by=outcome.by), outcome.need)
+
+
+def _suspend(tx: Transaction, record: JobRecord, change: Change, outcome: Suspended) -> Settled:
     """Wait for a signal, unless what the wait is for is there already; then the run goes on.
 
     A late run may not go on, so its job is ready again with the signal bound. Spec: SIG-2, SIG-6, SIG-9
@@ -94,11 +135,14 @@ def _suspend(tx: Transaction, record: JobRecord, suspended: JobRecord, outcome: 
     step = tx.tables.step(record.id, outcome.key)
     if step is None:
         step, record = _take_signal(tx, record, outcome)
-    if step is None:
-        tx.tables.awaited[record.id] = outcome.signal
-        return Settled(move(tx, "T11", record, suspended).state, record.late)
-    onward = readied(record, Lane.RETURNED) if record.late else record
-    return Settled(move(tx, "T11", record, onward).state, record.late, step)
+    if step is not None and not record.late:
+        return Settled(move(tx, "T11", record, record).state, record.late, step)
+    record = _closed(tx, record, outcome)
+    if step is not None:
+        return Settled(move(tx, "T11", record, readied(record, Lane.RETURNED)).state, record.late, step)
+    tx.tables.awaited[record.id] = outcome.signal
+    suspended = _changed(tx, record, outcome, change)
+    return Settled(move(tx, "T11", record, suspended).state, record.late)
 
 
 def _take_signal(tx: Transaction, record: JobRecord, outcome: Suspended) -> tuple[Step | None, JobRecord]:

@@ -4,31 +4,53 @@ import asyncio
 import threading
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Concatenate, Final, ParamSpec, Self, TypeVar
+from typing import Concatenate, Final, ParamSpec, Self, TypeAlias, TypeVar
 
 from aiq.backends.clock import Clock, host_clock
+from aiq.backends.memory.acquire import acquire
 from aiq.backends.memory.append import append
 from aiq.backends.memory.audit import audit
 from aiq.backends.memory.cancel import cancel
+from aiq.backends.memory.configure import configure, get_queue
 from aiq.backends.memory.count import count
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.enqueue import enqueue
 from aiq.backends.memory.exchange import exchange
+from aiq.backends.memory.explain import explain
 from aiq.backends.memory.get import get
+from aiq.backends.memory.get_budgets import get_budgets
+from aiq.backends.memory.get_limits import get_limits
+from aiq.backends.memory.get_prices import get_prices
 from aiq.backends.memory.get_steps import get_steps
+from aiq.backends.memory.grant import grant
+from aiq.backends.memory.hold import hold
+from aiq.backends.memory.holding import let_go_on_room
 from aiq.backends.memory.list import list_jobs
 from aiq.backends.memory.pause import pause, resume
+from aiq.backends.memory.put_budgets import put_budgets
+from aiq.backends.memory.put_limits import put_limits
+from aiq.backends.memory.put_prices import put_prices
 from aiq.backends.memory.read import read
 from aiq.backends.memory.renew import renew
+from aiq.backends.memory.report import report
 from aiq.backends.memory.save_step import save_step
 from aiq.backends.memory.send import send
+from aiq.backends.memory.throttled import throttled
 from aiq.backends.memory.transition import Transaction
+from aiq.backends.memory.unhold import unhold
 from aiq.backends.memory.upkeep import upkeep
+from aiq.backends.memory.usage import usage
+from aiq.backends.memory.weigh import weigh
 from aiq.backends.wakeups import Wakeups
 from aiq.bounds import MAX_BATCH, MAX_PAGE, MAX_SWEEP
 from aiq.errors import InvalidName, LeaseLost, Misconfigured, Unavailable
 from aiq.model import (
+    Acquired,
+    Amounts,
     Appended,
+    BudgetSpec,
+    BudgetStatus,
+    CallRequest,
     CancelAnswer,
     Capability,
     ClaimRequest,
@@ -39,20 +61,32 @@ from aiq.model import (
     JobRecord,
     JobSpec,
     Lease,
+    LimitSpec,
+    LimitStatus,
     NewChunk,
     Page,
+    PriceRow,
+    QueueSettings,
+    QueueStatus,
     Renewed,
+    Report,
+    Reported,
     Saved,
     Sent,
     Settlement,
     Step,
     StreamPage,
+    Throttle,
     Upkept,
+    UsageFilter,
+    UsagePage,
     Violation,
+    Why,
 )
 from aiq.rules.validation import check_count, check_name
 from aiq.storage import Storage
 
+_List: TypeAlias = list  # inside the class `list` is the operation
 _P = ParamSpec("_P")
 _A = TypeVar("_A")
 
@@ -107,6 +141,18 @@ class MemoryStorage:
         """See `aiq.storage.Jobs`."""
         return await self._run(cancel, job_ids, force=force)
 
+    async def hold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        return await self._run(hold, job_ids)
+
+    async def unhold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        return await self._run(unhold, job_ids)
+
+    async def explain(self, job_id: str) -> Why:
+        """See `aiq.storage.Jobs`."""
+        return await self._run(explain, job_id)
+
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""
         return await self._run(get, job_ids)
@@ -126,6 +172,18 @@ class MemoryStorage:
     async def resume(self, queue: str) -> None:
         """See `aiq.storage.Upkeep`."""
         await self._run(resume, queue)
+
+    async def configure(self, queue: str, settings: QueueSettings) -> QueueStatus:
+        """See `aiq.storage.Upkeep`."""
+        return await self._run(configure, queue, settings)
+
+    async def get_queue(self, queue: str) -> QueueStatus:
+        """See `aiq.storage.Upkeep`."""
+        return await self._run(get_queue, queue)
+
+    async def weigh(self, tenant: str, weight: int) -> None:
+        """See `aiq.storage.Upkeep`."""
+        await self._run(weigh, tenant, weight)
 
     async def audit(self, limit: int = MAX_PAGE) -> list[Violation]:
         """See `aiq.storage.Upkeep`."""
@@ -150,6 +208,54 @@ class MemoryStorage:
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """See `aiq.storage.Streams`."""
         return await self._run(read, job_id, after, limit)
+
+    async def put_limits(self, limits: Sequence[LimitSpec], *, absent_only: bool = False) -> _List[LimitSpec]:
+        """See `aiq.storage.Limits`."""
+        return await self._run(put_limits, limits, absent_only=absent_only)
+
+    async def get_limits(
+        self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> _List[LimitStatus]:
+        """See `aiq.storage.Limits`."""
+        return await self._run(get_limits, names, after, limit)
+
+    async def acquire(self, calls: Sequence[CallRequest]) -> _List[Acquired]:
+        """See `aiq.storage.Limits`."""
+        return await self._run(acquire, calls)
+
+    async def report(self, reports: Sequence[Report]) -> _List[Reported | LeaseLost]:
+        """See `aiq.storage.Limits`."""
+        return await self._run(report, reports)
+
+    async def throttled(self, throttles: Sequence[Throttle]) -> None:
+        """See `aiq.storage.Limits`."""
+        await self._run(throttled, throttles)
+
+    async def put_budgets(self, budgets: Sequence[BudgetSpec], *, absent_only: bool = False) -> _List[BudgetSpec]:
+        """See `aiq.storage.Budgets`."""
+        return await self._run(put_budgets, budgets, absent_only=absent_only)
+
+    async def get_budgets(
+        self, ids: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> _List[BudgetStatus]:
+        """See `aiq.storage.Budgets`."""
+        return await self._run(get_budgets, ids, after, limit)
+
+    async def grant(self, budget_id: str, grant_id: str, amounts: Amounts) -> BudgetStatus:
+        """See `aiq.storage.Budgets`."""
+        return await self._run(grant, budget_id, grant_id, amounts)
+
+    async def put_prices(self, prices: Sequence[PriceRow], *, absent_only: bool = False) -> None:
+        """See `aiq.storage.Budgets`."""
+        await self._run(put_prices, prices, absent_only=absent_only)
+
+    async def get_prices(self, model: str) -> _List[PriceRow]:
+        """See `aiq.storage.Budgets`."""
+        return await self._run(get_prices, model)
+
+    async def usage(self, query: UsageFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> UsagePage:
+        """See `aiq.storage.Budgets`."""
+        return await self._run(usage, query, cursor, limit)
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """See `aiq.storage.Wakeups`."""
@@ -194,6 +300,7 @@ class MemoryStorage:
         with home.lock:
             tx = Transaction(home.tables, home.clock())
             answer = operation(tx, *args, **kwargs)
+            let_go_on_room(tx)
         home.wakeups.notify(tx.topics)
         return answer
 

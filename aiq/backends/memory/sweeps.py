@@ -1,13 +1,18 @@
 """Bounded acts of maintenance: what an instant that has come does to jobs. Safe to repeat at any time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
+from itertools import islice
 
-from aiq.backends.memory.data import Index, TimeKey, due
+from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.ending import end
-from aiq.backends.memory.transition import Transaction, move, readied, remember
+from aiq.backends.memory.index import Index, TimeKey, due
+from aiq.backends.memory.transition import Transaction, begin_patience, move, readied, remember
+from aiq.bounds import RESERVATION_KEPT_MS
 from aiq.model import JobRecord, Lane, State, Step, StepKind
+from aiq.rules.closing import revoke_run
 from aiq.rules.failures import appended, lease_expired
+from aiq.rules.routes import next_route
 from aiq.rules.settling import after_expiry
 
 
@@ -31,13 +36,51 @@ def end_graces(tx: Transaction, limit: int) -> int:
     return _sweep(tx, tx.tables.indexes.graces, limit, _end_grace)
 
 
+def wake_aside(tx: Transaction, queue: str) -> None:
+    """Open the pools, lines and gates of a queue whose instant has come. Spec: POOL-1, LIMIT-15, LIMIT-16"""
+    if queue in tx.tables.lanes:
+        tx.tables.lanes[queue].wake_due(tx.now_ms)
+
+
+def lose_patience(tx: Transaction, queues: Iterable[str], limit: int) -> int:
+    """Give ready jobs of some queues another route whose patience with a parked pool is over (T19); say how many.
+
+    At most `limit` are looked at. One whose pool is not parked, or that has no other route, waits anew. Spec: ROUTE-5
+    """
+    lanes = [tx.tables.lanes[queue] for queue in queues if queue in tx.tables.lanes]
+    over = sorted(key for one in lanes for key in one.patience.ends.first(limit) if key[0] <= tx.now_ms)
+    return sum(_lose_patience(tx, tx.tables.jobs[job_id]) for _, job_id in over[:limit])
+
+
+def reroute(tx: Transaction, record: JobRecord, route: int) -> None:
+    """Let a ready job take another route, in the lane in which it stands (T19). Spec: ROUTE-5, HOLD-6"""
+    move(tx, "T19", record, replace(record, route=route))
+
+
+def forget_reservations(tx: Transaction, limit: int) -> None:
+    """Forget reservations that have been closed for so long that nobody corrects them any more. Spec: CALL-13"""
+    accounts = tx.tables.accounts
+    for key in list(islice(accounts.closed, limit)):
+        closed_at_ms = accounts.reservations[key].closed_at_ms
+        assert closed_at_ms is not None
+        if tx.now_ms < closed_at_ms + RESERVATION_KEPT_MS:
+            break
+        del accounts.closed[key], accounts.reservations[key]
+
+
 def next_due_ms(tx: Transaction) -> int | None:
-    """How long until a sweep finds something; 0 for now, None for never. Spec: TIME-7"""
-    if tx.tables.outbox:
+    """How long until a sweep finds something, or something that stands aside may open; 0 for now, None for never.
+
+    Spec: TIME-7, POOL-4
+    """
+    holds = tx.tables.accounts.holds
+    if tx.tables.outbox or holds.letting_go:
         return 0
     indexes = tx.tables.indexes
     timed = (indexes.scheduled, indexes.timeouts, indexes.leases, indexes.graces)
     instants = [at_ms for index in timed for at_ms, _ in index.first(1)]
+    instants += [at_ms for lanes in tx.tables.lanes.values() for at_ms in lanes.next_ms(tx.now_ms)]
+    instants += holds.renewals.values()
     return max(0, min(instants) - tx.now_ms) if instants else None
 
 
@@ -57,6 +100,7 @@ def _promote(tx: Transaction, record: JobRecord) -> None:
 
 
 def _revoke(tx: Transaction, record: JobRecord) -> None:
+    revoke_run(MemoryBooks(tx), record)
     change = after_expiry(record)
     after = replace(
         record,
@@ -66,11 +110,22 @@ def _revoke(tx: Transaction, record: JobRecord) -> None:
         stalls=change.stalls,
         cause=change.cause,
         errors=appended(record, lease_expired(record), tx.now_ms),
+        resumes=False,
     )
     if change.state.terminal:
         end(tx, change.number, record, after)
     else:
         move(tx, change.number, record, after)
+
+
+def _lose_patience(tx: Transaction, record: JobRecord) -> bool:
+    route = next_route(record, record.closed_routes)
+    parked = tx.tables.lanes[record.queue].is_parked(tx.tables.pool(record), tx.now_ms)
+    if parked and route is not None and route != record.route:
+        reroute(tx, record, route)
+        return True
+    begin_patience(tx, record)
+    return False
 
 
 def _time_out(tx: Transaction, record: JobRecord) -> None:
@@ -79,4 +134,5 @@ def _time_out(tx: Transaction, record: JobRecord) -> None:
 
 
 def _end_grace(tx: Transaction, record: JobRecord) -> None:
+    revoke_run(MemoryBooks(tx), record)
     end(tx, "T16", record, replace(record, state=State.CANCELLED))

@@ -2,19 +2,24 @@
 
 from dataclasses import dataclass, field, replace
 
-from aiq.backends.memory.data import Event, Tables
-from aiq.model import JobRecord, Lane, State, Step
+from aiq.backends.memory.accounts import HoldLine
+from aiq.backends.memory.data import Event, Tables, unstarted
+from aiq.model import JobRecord, Lane, QueueSettings, State, Step
 from aiq.rules.states import check
-from aiq.storage import job_topic, queue_topic
+from aiq.storage import job_topic, queue_topic, room_topic
 
 
 @dataclass(slots=True)
 class Transaction:
-    """One atomic step: the tables, the one instant at which it happens, and whom to wake when it is done."""
+    """One atomic step: the tables, the one instant at which it happens, and whom to wake when it is done.
+
+    `rooms` are the lines of held jobs for which room has appeared, and whether by a grant, which opens approvals too.
+    """
 
     tables: Tables
     now_ms: int
     topics: set[str] = field(default_factory=set)
+    rooms: dict[HoldLine, bool] = field(default_factory=dict)
 
 
 _PARKED = frozenset({State.WAITING, State.SUSPENDED, State.SCHEDULED})
@@ -34,10 +39,20 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
         tx.tables.awaited.pop(moved.id, None)
-    tx.topics.add(job_topic(moved.id))
-    if before is None or moved.state is State.READY:
-        tx.topics.add(queue_topic(moved.queue))
+    if source is State.HELD:
+        tx.tables.accounts.holds.drop(moved.id)
+    if moved.state is State.READY:
+        begin_patience(tx, moved)
+    _tell(tx, before, moved)
     return moved
+
+
+def begin_patience(tx: Transaction, record: JobRecord) -> None:
+    """Let a ready job wait for its route, as long as that has patience. Spec: ROUTE-5"""
+    patience_ms = record.routes[record.route].patience_ms if record.routes else None
+    if patience_ms is not None:
+        patience = tx.tables.lanes[record.queue].patience
+        patience.begin(record.id, tx.tables.pool(record), tx.now_ms + patience_ms)
 
 
 def readied(record: JobRecord, lane: Lane) -> JobRecord:
@@ -49,6 +64,22 @@ def remember(tx: Transaction, record: JobRecord, step: Step) -> JobRecord:
     """Keep a step, unless one stands under its key: the first one stands. Spec: STEP-1, STEP-6, STEP-7."""
     tx.tables.steps[record.id].setdefault(step.key, step)
     return replace(record, remembers=True)
+
+
+def _tell(tx: Transaction, before: JobRecord | None, moved: JobRecord) -> None:
+    """Wake those who wait for the job, for work, or for room in its queue."""
+    tx.topics.add(job_topic(moved.id))
+    if before is None or moved.state is State.READY:
+        tx.topics.add(queue_topic(moved.queue))
+    if before is None:
+        return
+    if before.state is State.READY and before.key is not None:
+        # The next job of its key may have come back into its lane.
+        tx.topics.add(queue_topic(moved.queue))
+    accounts = tx.tables.accounts
+    bound = accounts.queues.get(moved.queue, QueueSettings()).max_ready
+    if bound is not None and unstarted(before) > unstarted(moved) and accounts.unstarted[moved.queue] < bound:
+        tx.topics.add(room_topic(moved.queue))
 
 
 def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
@@ -65,6 +96,8 @@ def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
         due_ms=record.due_ms if state in _TIMED else None,
         wait_key=record.wait_key if state in _PARKED else None,
         pending=record.pending if state is State.WAITING else 0,
+        held=record.held if state is State.HELD else None,
+        held_by=record.held_by if state is State.HELD else "",
         finished_at_ms=tx.now_ms if state.terminal else None,
     )
 

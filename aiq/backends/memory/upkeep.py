@@ -1,7 +1,16 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from aiq.backends.memory.holding import go_on_letting_go
 from aiq.backends.memory.outbox import apply_outbox
-from aiq.backends.memory.sweeps import end_graces, next_due_ms, promote, revoke, time_out
+from aiq.backends.memory.sweeps import (
+    end_graces,
+    forget_reservations,
+    lose_patience,
+    next_due_ms,
+    promote,
+    revoke,
+    time_out,
+)
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_SWEEP
 from aiq.model import Upkept
@@ -9,11 +18,17 @@ from aiq.rules.validation import check_limit
 
 
 def upkeep(tx: Transaction, limit: int) -> Upkept:
-    """Sweep, each kind at most `limit`, in this order. Spec: TIME-4, TIME-7, LIVE-2, CANCEL-5, SIG-8, FAN-8"""
+    """Sweep, each kind at most `limit`, in this order.
+
+    Spec: TIME-4, TIME-7, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
+    """
     check_limit(limit, MAX_SWEEP)
     promoted = promote(tx, limit)
     revoked = revoke(tx, limit)
     timed_out = time_out(tx, limit)
     cancelled = end_graces(tx, limit)
     applied = apply_outbox(tx, limit)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, next_due_ms(tx))
+    rerouted = lose_patience(tx, tx.tables.lanes, limit)
+    unheld = go_on_letting_go(tx, limit)
+    forget_reservations(tx, limit)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, next_due_ms(tx), rerouted, unheld)

@@ -1,0 +1,54 @@
+"""Saying why a job does not run."""
+
+from aiq.backends.memory.books import MemoryBooks
+from aiq.backends.memory.data import Tables
+from aiq.backends.memory.lanes import place_of
+from aiq.backends.memory.transition import Transaction
+from aiq.bounds import MAX_PAGE
+from aiq.errors import NotFound
+from aiq.model import JobRecord, State, Why, none
+from aiq.rules.explaining import Aside, Facts, why
+
+
+def explain(tx: Transaction, job_id: str) -> Why:
+    """Name the one gate that a job waits for. Reads only. Spec: WHY-1"""
+    record = tx.tables.jobs.get(job_id)
+    if record is None:
+        raise NotFound(job_id)
+    return why(MemoryBooks(tx), _facts(tx.tables, record))
+
+
+def _facts(tables: Tables, record: JobRecord) -> Facts:
+    if record.state is State.READY:
+        return _ready(tables, record)
+    accounts = tables.accounts
+    hold = accounts.holds.by_job.get(record.id)
+    return Facts(
+        record=record,
+        upstream=_upstream(tables, record),
+        signal=tables.awaited.get(record.id, ""),
+        calls=[call for call in accounts.waiting.values() if (call.job_id, call.fence) == (record.id, record.fence)],
+        need=none() if hold is None else hold.need,
+    )
+
+
+def _upstream(tables: Tables, record: JobRecord) -> str | None:
+    """The first dependency that has not ended, of a job that has never run."""
+    waits = (job_id for job_id in record.depends_on if not tables.jobs[job_id].state.terminal)
+    return next(waits, None) if record.fence == 0 else None
+
+
+def _ready(tables: Tables, record: JobRecord) -> Facts:
+    lanes, key = tables.lanes[record.queue], tables.line(record)
+    gate = lanes.aside.get(record.id)
+    wake_at_ms = None if gate is None else lanes.shut.wake_ms(gate)
+    return Facts(
+        record=record,
+        paused=record.queue in tables.paused,
+        aside=Aside(limit=gate[3], key=gate[4], wake_at_ms=wake_at_ms) if gate and wake_at_ms else None,
+        pool=lanes.pools.get(key[0]),
+        line=lanes.lines.get(key),
+        before=min(lanes.before(key, place_of(record)), MAX_PAGE),
+        urgent=min(lanes.urgent(record.band), MAX_PAGE),
+        others=min(lanes.less_served(key), MAX_PAGE),
+    )

@@ -1,0 +1,291 @@
+"""The ready jobs of one queue: their lanes, lines and pools, and what of them stands aside. Spec: chapter 12.
+
+A job is in its lane, or behind a gate: the jobs of one line that one limit by key refuses share one. Through a gate
+that opens goes its first job alone, and when that has left its lane, the next: of thousands with one key, no more than
+one at a time stands in the way of the jobs behind them. Spec: LIMIT-16
+"""
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Final, TypeAlias
+
+from aiq.backends.memory.index import Index, Parked, TimeKey
+from aiq.bounds import MAX_INSTANT_MS
+from aiq.model import Band, JobRecord
+from aiq.rules.books import Line, Pool
+from aiq.rules.fairness import digest, lifted
+
+LineKey: TypeAlias = tuple[str, int, str]
+"""Pool, band, tenant."""
+Place: TypeAlias = tuple[int, int, str]
+"""Lane, position, id: the order of a line. Spec: BAND-4."""
+GateKey: TypeAlias = tuple[str, int, str, str, str]
+"""Pool, band, tenant; limit and key."""
+Turn: TypeAlias = tuple[int, str, str]
+"""Service, digest, tenant: the order of lines. Spec: FAIR-1."""
+
+NO_CREDITS: Final = (0, 0, 0, 0)
+
+
+def without(credits: tuple[int, int, int, int], band: int) -> tuple[int, int, int, int]:
+    """Credits, but for that of one band."""
+    first, second, third, fourth = (0 if at == band else credit for at, credit in enumerate(credits))
+    return (first, second, third, fourth)
+
+
+def place_of(record: JobRecord) -> Place:
+    """The place of a ready job in its line."""
+    return (record.lane, record.position, record.id)
+
+
+class Patience:
+    """Until when jobs that are ready wait for the pool of their route. Spec: ROUTE-5"""
+
+    def __init__(self) -> None:
+        self.ends: Index[TimeKey] = Index()
+        self._by_pool: defaultdict[str, Index[TimeKey]] = defaultdict(Index[TimeKey])
+        self._by_job: dict[str, tuple[int, str]] = {}
+
+    def begin(self, job_id: str, pool: str, end_ms: int) -> None:
+        """Let a job have patience until an instant, in the place of what it had."""
+        self.end(job_id)
+        self._by_job[job_id] = (end_ms, pool)
+        for index in (self.ends, self._by_pool[pool]):
+            index.add((end_ms, job_id))
+
+    def end(self, job_id: str) -> None:
+        """Forget a job's patience, if it has any."""
+        end_ms, pool = self._by_job.pop(job_id, (0, ""))
+        if end_ms:
+            for index in (self.ends, self._by_pool[pool]):
+                index.remove((end_ms, job_id))
+
+    def next_ms(self, pool: str) -> int | None:
+        """When the first patience with a pool ends."""
+        return next((end_ms for end_ms, _ in self._by_pool[pool].first(1)), None)
+
+
+class Lanes:
+    """The ready jobs of a queue, and the rows of its pools and lines."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.pools: dict[str, Pool] = {}
+        """Rows that say more than a new one."""
+        self.lines: dict[LineKey, Line] = {}
+        self.credits: tuple[int, int, int, int] = NO_CREDITS
+        self.jobs: defaultdict[LineKey, Index[Place]] = defaultdict(Index[Place])
+        """In lanes."""
+        self.gates: defaultdict[GateKey, Index[Place]] = defaultdict(Index[Place])
+        """Behind gates."""
+        self.aside: dict[str, GateKey] = {}
+        """By job."""
+        self.patience = Patience()
+        self.parked_pools: Parked[tuple[str]] = Parked()
+        self.parked_lines: Parked[LineKey] = Parked()
+        self.shut: Parked[GateKey] = Parked()
+        self._open_pools: Index[tuple[str]] = Index()
+        """Pools with jobs in lanes that are not parked."""
+        self._busy: defaultdict[tuple[str, int], Index[Turn]] = defaultdict(Index[Turn])
+        """Lines with jobs in lanes, by pool and band."""
+        self._open: defaultdict[tuple[str, int], Index[Turn]] = defaultdict(Index[Turn])
+        """Of these, the lines that are not parked."""
+
+    def pool(self, name: str) -> Pool:
+        """A pool's row, or a new one."""
+        return self.pools.get(name) or Pool(queue=self.queue, name=name)
+
+    def line(self, key: LineKey) -> Line:
+        """A line's row, or a new one."""
+        pool, band, tenant = key
+        return self.lines.get(key) or Line(pool=pool, band=Band(band), tenant=tenant, digest=digest(tenant))
+
+    def put_pool(self, pool: Pool) -> None:
+        """Write a pool's row, and park or open it."""
+        spot = (pool.name,)
+        if pool == Pool(queue=self.queue, name=pool.name):
+            self.pools.pop(pool.name, None)
+        else:
+            self.pools[pool.name] = pool
+        if pool.wake_at_ms:
+            self.parked_pools.park(spot, pool.wake_at_ms, pool.parked_by, "")
+        else:
+            self.parked_pools.wake(spot)
+        self._sort_pool(pool.name)
+
+    def put_line(self, line: Line) -> None:
+        """Write a line's row, and park or open it."""
+        key = (line.pool, int(line.band), line.tenant)
+        self._unsort(key)
+        self.lines[key] = line
+        if line.wake_at_ms:
+            self.parked_lines.park(key, line.wake_at_ms, line.parked_by, line.tenant)
+        else:
+            self.parked_lines.wake(key)
+        self._sort(key)
+
+    def open_pools(self) -> list[Pool]:
+        """The pools with jobs in lanes that are not parked, by name."""
+        return [self.pool(name) for (name,) in self._open_pools.first(len(self._open_pools))]
+
+    def bands(self, pool: str) -> list[Band]:
+        """The bands of a pool with jobs in lanes."""
+        return [band for band in Band if self._busy.get((pool, band))]
+
+    def least(self, pool: str, band: int, after: tuple[int, str] | None) -> Line | None:
+        """The open line with jobs in lanes that is next after (service, digest). Spec: FAIR-1"""
+        lines = self._open.get((pool, band), Index[Turn]())
+        turn = lines.over(after) if after is not None else next(iter(lines.first(1)), None)
+        return None if turn is None else self.line((pool, band, turn[2]))
+
+    def first(self, key: LineKey) -> Place | None:
+        """The place of the first job of a line. Spec: BAND-4"""
+        return next(iter(self.jobs[key].first(1)), None)
+
+    def before(self, key: LineKey, place: Place) -> int:
+        """How many jobs of a line go before a place."""
+        return self.jobs[key].place(place)
+
+    def less_served(self, key: LineKey) -> int:
+        """How many lines of the same pool and band, with jobs in lanes, have less service than a line."""
+        return self._busy[key[:2]].place((self.line(key).service,))
+
+    def urgent(self, band: int) -> int:
+        """How many jobs stand ready in more urgent bands."""
+        standing = (self.jobs, self.gates)
+        return sum(len(jobs) for all_jobs in standing for key, jobs in all_jobs.items() if key[1] < band)
+
+    def join(self, record: JobRecord, pool: str) -> None:
+        """Let a job that is ready stand in its lane."""
+        self._enter((pool, int(record.band), record.tenant), place_of(record))
+
+    def leave(self, record: JobRecord, pool: str) -> None:
+        """Let a job that is no longer ready, or of another place, leave its lane, or its place behind a gate."""
+        self.patience.end(record.id)
+        gate = self.aside.pop(record.id, None)
+        if gate is not None:
+            self.gates[gate].remove(place_of(record))
+            self._drop_empty(gate)
+            return
+        key = (pool, int(record.band), record.tenant)
+        self._exit(key, place_of(record))
+        for limit in record.taken_limits:
+            self.open_gate((*key, limit, record.key or ""))
+
+    def set_aside(self, record: JobRecord, pool: str, limit: str, key: str, wake_at_ms: int) -> None:
+        """Let a job stand behind a gate, until an instant or until its limit has room. Spec: LIMIT-16"""
+        line = (pool, int(record.band), record.tenant)
+        gate = (*line, limit, key)
+        self._exit(line, place_of(record))
+        self.gates[gate].add(place_of(record))
+        self.aside[record.id] = gate
+        first_ms = self.shut.wake_ms(gate)
+        self.shut.park(gate, wake_at_ms if first_ms is None else min(first_ms, wake_at_ms), limit, key)
+
+    def open_gate(self, gate: GateKey) -> None:
+        """Let the first job behind a gate stand in its lane again, in its old place."""
+        if gate not in self.gates:
+            return
+        (place,) = self.gates[gate].first(1)
+        self.gates[gate].remove(place)
+        del self.aside[place[2]]
+        pool, band, tenant, limit, key = gate
+        self.shut.park(gate, MAX_INSTANT_MS, limit, key)
+        self._drop_empty(gate)
+        self._enter((pool, band, tenant), place)
+
+    def is_parked(self, pool: str, now_ms: int) -> bool:
+        """Whether a pool stands aside at an instant."""
+        wake_at_ms = self.parked_pools.wake_ms((pool,))
+        return wake_at_ms is not None and wake_at_ms > now_ms
+
+    def wake_pool(self, name: str) -> None:
+        """Open a parked pool."""
+        self.put_pool(replace(self.pool(name), wake_at_ms=0, parked_by=""))
+
+    def wake_line(self, key: LineKey) -> None:
+        """Open a parked line."""
+        self.put_line(replace(self.line(key), wake_at_ms=0, parked_by=""))
+
+    def wake_due(self, now_ms: int) -> None:
+        """Open what stands aside until now or earlier."""
+        for (name,) in self.parked_pools.due(now_ms):
+            self.wake_pool(name)
+        for key in self.parked_lines.due(now_ms):
+            self.wake_line(key)
+        self._open_gates(self.shut.due(now_ms))
+
+    def wake_behind(self, limit: str, key: str) -> bool:
+        """Open what a limit, or its part of one tenant or key, keeps aside; say whether that was anything."""
+        pools, lines = self.parked_pools.behind(limit, key), self.parked_lines.behind(limit, key)
+        gates = [gate for gate in self.shut.behind(limit, key) if gate in self.gates]
+        for (name,) in pools:
+            self.wake_pool(name)
+        for line in lines:
+            self.wake_line(line)
+        self._open_gates(gates)
+        return bool(pools or lines or gates)
+
+    def next_ms(self, now_ms: int) -> list[int]:
+        """When the first parked pool, line and gate open by time, as far as that is ahead, and when the first patience
+        with a parked pool ends."""
+        opens = [parked.next_ms(now_ms) for parked in (self.parked_pools, self.parked_lines, self.shut)]
+        ends = [self.patience.next_ms(name) for (name,) in self.parked_pools if self.is_parked(name, now_ms)]
+        return [at_ms for at_ms in (*opens, *ends) if at_ms is not None]
+
+    def _open_gates(self, gates: list[GateKey]) -> None:
+        """In the order of the jobs that go through them, since each may lift a line."""
+        for gate in sorted(gates, key=lambda gate: self.gates[gate].first(1)[0][1]):
+            self.open_gate(gate)
+
+    def _enter(self, key: LineKey, place: Place) -> None:
+        """Put a job into its lane; a line that gets its first one is lifted. Spec: FAIR-3"""
+        line = self.line(key)
+        if not self.jobs[key]:
+            least = next((service for service, *_ in self._busy[key[:2]].first(1)), None)
+            line = replace(line, service=lifted(line.service, least, self.pool(line.pool).served[line.band]))
+        self._unsort(key)
+        self.jobs[key].add(place)
+        self.lines[key] = line
+        self._sort(key)
+
+    def _exit(self, key: LineKey, place: Place) -> None:
+        """Take a job out of its lane; a band that has no more of them loses its credit. Spec: BAND-2, BAND-3"""
+        self._unsort(key)
+        self.jobs[key].remove(place)
+        self._sort(key)
+        pool, band, _ = key
+        if not self._busy[pool, band]:
+            row = self.pool(pool)
+            self.put_pool(replace(row, credits=without(row.credits, band)))
+        if not any(turns for (_, busy), turns in self._busy.items() if busy == band):
+            self.credits = without(self.credits, band)
+
+    def _drop_empty(self, gate: GateKey) -> None:
+        if not self.gates[gate]:
+            del self.gates[gate]
+            self.shut.wake(gate)
+
+    def _unsort(self, key: LineKey) -> None:
+        """Take a line out of the orders, before its row or its jobs change."""
+        line = self.line(key)
+        turn = (line.service, line.digest, line.tenant)
+        for order in (self._busy[key[:2]], self._open[key[:2]]):
+            if turn in order:
+                order.remove(turn)
+
+    def _sort(self, key: LineKey) -> None:
+        """Put a line into the orders, and its pool among those that are open, if they have jobs to offer."""
+        line = self.line(key)
+        turn = (line.service, line.digest, line.tenant)
+        if self.jobs[key]:
+            self._busy[key[:2]].add(turn)
+            if key not in self.parked_lines:
+                self._open[key[:2]].add(turn)
+        self._sort_pool(line.pool)
+
+    def _sort_pool(self, name: str) -> None:
+        spot = (name,)
+        offers = bool(self.bands(name)) and spot not in self.parked_pools
+        if offers is not (spot in self._open_pools):
+            (self._open_pools.add if offers else self._open_pools.remove)(spot)
