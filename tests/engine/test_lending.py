@@ -1,0 +1,429 @@
+"""Runs that wait for room on a limit: what wakes them, whom they lend their slots to, and how they give up."""
+
+import asyncio
+from random import Random
+from typing import Any
+
+import pytest
+
+import aiq
+from aiq.engine.calls import LEND_AFTER_MS
+from aiq.engine.slots import Slots
+from aiq.errors import LeaseLost, LostReason
+from aiq.model import Admitted, CallState, Released, State, Usage
+from aiq.storage import claim
+from aiq.testing import Delay, LoseReply, Refuse
+from aiq.testing.actions import wish
+from tests.engine.booked import Booked, wait
+from tests.engine.handlers import double
+from tests.engine.world import START_MS, World, virtually
+
+
+@aiq.task(name="calls", retry=aiq.Retry(attempts=1))
+async def calls(ctx: aiq.Context, seconds: float = 0.0) -> str:
+    async with ctx.call("gpt", max_output=20) as call:
+        await asyncio.sleep(seconds)
+        call.settle(Usage(input=1))
+    return "called"
+
+
+def passed_s(world: World) -> float:
+    return (world.clock() - START_MS) / 1000
+
+
+@virtually
+async def test_a_call_that_must_wait_asks_again_at_the_time_that_it_was_told(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(wait(400), wait(400))
+    [job] = await world.enqueue(calls.job())
+    await world.drain(calls)
+
+    # Twice at first: what changed before anybody listened must not be missed.
+    assert [request.number for request in booked.asked] == [1, 1, 1]
+    assert passed_s(world) == 0.4
+    assert await world.state(job) is State.SUCCEEDED
+
+
+@virtually
+async def test_a_call_that_waits_asks_again_when_its_limit_changes(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(wait(None), wait(None))
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls)
+    await asyncio.sleep(0.3)
+    assert len(booked.asked) == 2
+    booked.wake("gpt")
+    await world.until(job, State.SUCCEEDED)
+
+    assert (len(booked.asked), passed_s(world)) == (3, 0.3)
+    await worker.stop()
+
+
+@virtually
+async def test_a_change_between_the_refusal_and_the_wait_is_not_missed(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(wait(None))
+    [job] = await world.enqueue(calls.job())
+    before_ms = world.clock()
+    worker = await world.start(calls)
+    await world.until(job, State.SUCCEEDED)
+
+    assert world.clock() == before_ms
+    await worker.stop()
+
+
+@virtually
+async def test_a_call_whose_wake_up_is_lost_asks_again_within_seconds(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 2)
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls)
+    await world.until(job, State.SUCCEEDED)
+
+    assert 1 <= passed_s(world) <= 5
+    await worker.stop()
+
+
+@virtually
+async def test_a_call_that_is_told_to_wait_for_hours_keeps_its_place_by_asking(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(7_200_000)] * 30)
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls)
+    await asyncio.sleep(50)
+
+    assert 10 <= len(booked.asked) <= 50
+    await world.until(job, State.SUCCEEDED)
+    await worker.stop()
+
+
+@virtually
+async def test_a_storage_that_cannot_be_listened_to_is_asked_all_the_same(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(300)] * 3)
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls)
+    world.faults.plan(Refuse("wait"), Refuse("wait"), Refuse("wait"))
+    await world.until(job, State.SUCCEEDED)
+
+    assert passed_s(world) <= 1
+    await worker.stop()
+
+
+@virtually
+async def test_an_answer_that_was_lost_is_asked_for_again_and_the_call_is_the_same(world: World) -> None:
+    booked = Booked(world)
+    world.faults.plan(LoseReply("acquire"))
+    [job] = await world.enqueue(calls.job())
+    await world.drain(calls)
+
+    assert [request.number for request in booked.asked] == [1, 1]
+    assert booked.closed() == [CallState.SETTLED]
+    assert await world.state(job) is State.SUCCEEDED
+
+
+@virtually
+async def test_a_run_that_waits_lends_its_slot_after_a_second_and_takes_it_back(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 100)
+    [waits] = await world.enqueue(calls.job(10))
+    worker = await world.start(calls, double, slots=1)
+    await asyncio.sleep(0.2)
+    [other] = await world.enqueue(double.job(1))
+    await world.until(other, State.SUCCEEDED)
+    assert passed_s(world) == LEND_AFTER_MS / 1000
+
+    booked._answers.clear()
+    booked.wake("gpt")
+    await asyncio.sleep(1)
+    [late] = await world.enqueue(double.job(1))
+    admitted_s = passed_s(world)
+    await world.until(late, State.SUCCEEDED)
+
+    # The slot is the run's own again, until it ends.
+    assert passed_s(world) - admitted_s >= 9
+    assert await world.state(waits) is State.SUCCEEDED
+    await worker.stop()
+
+
+@virtually
+async def test_a_run_that_waits_for_less_than_a_second_lends_nothing(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(900)] * 2)
+    await world.enqueue(calls.job(10))
+    worker = await world.start(calls, double, slots=1)
+    await asyncio.sleep(0.1)
+    [other] = await world.enqueue(double.job(1))
+    await world.until(other, State.SUCCEEDED)
+
+    assert passed_s(world) >= 10.9
+    await worker.stop()
+
+
+@virtually
+async def test_a_run_that_works_on_one_call_lends_nothing_though_another_waits(world: World) -> None:
+    booked = Booked(world)
+
+    @aiq.task
+    async def both(ctx: aiq.Context) -> None:
+        async with ctx.call("gpt") as outer:
+            outer.settle(Usage(input=1))
+            async with ctx.call("other") as inner:
+                inner.settle(Usage(input=1))
+
+    booked.answer(Admitted(max_output=1), *[wait(20_000)] * 100)
+    await world.enqueue(both.job())
+    worker = await world.start(both, double, slots=1, grace_ms=0)
+    await asyncio.sleep(0.1)
+    [other] = await world.enqueue(double.job(1))
+    await asyncio.sleep(30)
+
+    assert await world.state(other) is State.READY
+    await worker.stop()
+
+
+@virtually
+async def test_no_more_slots_are_lent_than_there_are(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 10_000)
+    await world.enqueue(*[calls.job() for _ in range(10)])
+    worker = await world.start(calls, slots=2)
+    await asyncio.sleep(30)
+
+    assert worker.statistics.running == 4
+    booked._answers.clear()
+    booked.wake("gpt")
+    await world.until("job-10", State.SUCCEEDED)
+    await asyncio.sleep(1)
+    assert worker.statistics.running == 0
+    assert worker.engine._slots._free == {"default": 2}
+    await worker.stop()
+
+
+@virtually
+async def test_the_lease_of_a_run_that_waits_is_renewed(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(100_000)] * 20)
+    [job] = await world.enqueue(calls.job().using(lease=2))
+    worker = await world.start(calls)
+    record = await world.until(job, State.SUCCEEDED)
+
+    assert (record.fence, record.stalls) == (1, 0)
+    assert passed_s(world) > 10
+    await worker.stop()
+
+
+@virtually
+async def test_a_run_that_is_cancelled_while_it_waits_leaves_the_line(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 100)
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls, slots=1)
+    await asyncio.sleep(3)
+    await world.storage.cancel([job])
+    await world.until(job, State.CANCELLED)
+    await asyncio.sleep(1)
+
+    assert [(report.call, report.state) for report in booked.told] == [(1, CallState.UNSENT)]
+    assert worker.engine._slots._free == {"default": 1}
+    await worker.stop()
+
+
+@virtually
+async def test_a_worker_that_stops_gives_a_run_that_waits_back_without_an_attempt(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 100)
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls, grace_ms=2_000)
+    await asyncio.sleep(3)
+    await worker.stop()
+
+    record = await world.get(job)
+    assert (record.state, record.failures) == (State.READY, 0)
+    assert booked.outcomes == [Released()]
+    assert booked.closed() == [CallState.UNSENT]
+    assert booked.trips.index("report 1") < booked.trips.index("settle")
+
+
+@virtually
+async def test_a_handler_that_waits_no_longer_leaves_the_line_and_goes_on(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 3)
+
+    @aiq.task
+    async def impatient(ctx: aiq.Context) -> str:
+        try:
+            async with asyncio.timeout(2), ctx.call("gpt"):
+                raise AssertionError("It was admitted.")
+        except TimeoutError:
+            pass
+        booked._answers.clear()
+        async with ctx.call("gpt") as call:
+            call.settle(Usage(input=1))
+        return "the second time"
+
+    [job] = await world.enqueue(impatient.job())
+    await world.drain(impatient)
+
+    assert await world.state(job) is State.SUCCEEDED
+    assert [(report.call, report.state) for report in booked.told] == [
+        (1, CallState.UNSENT),
+        (2, CallState.SETTLED),
+    ]
+
+
+@virtually
+async def test_a_call_that_is_admitted_for_a_run_that_was_stopped_is_given_back(world: World) -> None:
+    booked = Booked(world)
+    gate = asyncio.Event()
+    world.faults.plan(Delay("acquire", gate))
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls, grace_ms=0)
+    await asyncio.sleep(1)
+    asyncio.get_running_loop().call_later(1, gate.set)
+    await worker.stop()
+
+    assert [request.number for request in booked.asked] == [1]
+    assert [(report.call, report.state) for report in booked.told] == [(1, CallState.UNSENT)]
+    assert booked.trips == ["acquire 1", "report 1", "settle"]
+    assert (await world.get(job)).failures == 0
+
+
+@virtually
+async def test_a_call_that_is_admitted_in_the_moment_of_the_cancel_is_given_back(world: World) -> None:
+    booked = Booked(world)
+    seen: list[str] = []
+
+    @aiq.task
+    async def racing(ctx: aiq.Context) -> None:
+        async def ask() -> None:
+            async with ctx.call("gpt"):
+                seen.append("inside")
+
+        asked = asyncio.create_task(ask())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        asked.cancel()
+        await asyncio.wait({asked})
+
+    ends: list[list[CallState]] = []
+    for turns in range(1, 12):
+        seen.clear()
+        booked.told.clear()
+        await world.enqueue(racing.job())
+        await world.drain(racing)
+        ends.append(booked.closed())
+        assert ends[-1] == [CallState.SETTLED if seen else CallState.UNSENT], f"cancelled after {turns} turns"
+
+    assert ends[0] == [CallState.UNSENT]
+    assert ends[-1] == [CallState.SETTLED]
+
+
+@virtually
+async def test_a_run_whose_job_is_lost_while_it_waits_asks_no_more(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 100)
+    [job] = await world.enqueue(calls.job())
+    worker = await world.start(calls)
+    await asyncio.sleep(3)
+    await world.storage.cancel([job], force=True)
+    await asyncio.sleep(20)
+    asked = len(booked.asked)
+    await asyncio.sleep(60)
+
+    assert len(booked.asked) == asked
+    assert worker.statistics.running == 0
+    await worker.stop()
+
+
+@virtually
+async def test_a_run_whose_lease_has_run_out_opens_no_call_but_settles_the_one_it_has(world: World) -> None:
+    booked = Booked(world)
+    told: list[BaseException] = []
+
+    @aiq.task(lease=2)
+    async def late(ctx: aiq.Context) -> None:
+        async with ctx.call("gpt") as call:
+            ctx._run.held.expired = True  # type: ignore[attr-defined]  # the storage has said so
+            try:
+                async with ctx.call("gpt"):
+                    pass
+            except LeaseLost as lost:
+                told.append(lost)
+            call.settle(Usage(input=1))
+
+    await world.enqueue(late.job())
+    await world.drain(late)
+
+    [lost] = told
+    assert isinstance(lost, LeaseLost)
+    assert lost.reason is LostReason.EXPIRED
+    assert len(booked.asked) == 1
+    assert booked.closed() == [CallState.SETTLED]
+
+
+@virtually
+async def test_what_a_handler_leaves_waiting_ends_with_its_run(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 1_000)
+    left: list[asyncio.Task[None]] = []
+
+    @aiq.task
+    async def careless(ctx: aiq.Context) -> None:
+        async def ask() -> None:
+            async with ctx.call("gpt"):
+                pass
+
+        left.append(asyncio.create_task(ask()))
+        await asyncio.sleep(2)
+
+    await world.enqueue(careless.job())
+    worker = await world.start(careless, slots=1)
+    await asyncio.sleep(30)
+
+    [task] = left
+    assert isinstance(task.exception(), LeaseLost)
+    assert worker.engine._slots._free == {"default": 1}
+    await worker.stop()
+
+
+async def some_run(world: World, queue: str) -> Any:
+    await world.enqueue(double.job(1).using(queue=queue))
+    sent_ms = world.clock()
+    [record] = await claim(world.storage, wish(world._count, queue))
+    return world.engine(double).begin(record, sent_ms)
+
+
+@virtually
+@pytest.mark.parametrize("seed", range(20))
+async def test_slots_add_up_whatever_is_lent_and_taken_back(world: World, seed: int) -> None:
+    rng = Random(seed)
+    sizes = {"a": 2, "b": 1}
+    slots = Slots(sizes)
+    waiting = {queue: [await some_run(world, queue) for _ in range(12)] for queue in sizes}
+    running: list[Any] = []
+    for _ in range(300):
+        for want in slots.wants():
+            if waiting[want.queue] and rng.random() < 0.5:
+                running.append(waiting[want.queue].pop())
+                slots.take(running[-1])
+        if running:
+            run = rng.choice(running)
+            act = rng.choice([slots.lend, slots.lend, slots.take_back, slots.give_back])
+            act(run)
+            if act == slots.give_back:
+                running.remove(run)
+                waiting[run.record.queue].append(run)
+        for queue, size in sizes.items():
+            there = [run for run in running if run.record.queue == queue]
+            lent = [run for run in there if run in slots._lent]
+            assert slots._free[queue] == size - len(there) + len(lent)
+            assert len(there) <= 2 * size
+            assert len(lent) <= size
+    for run in running:
+        slots.give_back(run)
+        slots.take_back(run)
+    assert slots._free == sizes
+    assert not slots._lent
+    async with asyncio.timeout(1):
+        await slots.empty()
