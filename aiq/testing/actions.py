@@ -1,5 +1,6 @@
 """Short sentences for tests of a storage: enqueue one, claim one, settle it, look at everything."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from itertools import count
@@ -29,6 +30,8 @@ from aiq.model import (
 from aiq.storage import Storage, claim, settle
 
 GOOD: Final = Succeeded(b"")
+LONG_MS: Final = 3_000
+"""A wait that nobody ends this early."""
 BAD: Final = Died(JobError(type="E", message="m"))
 
 _numbers = count(1)
@@ -136,6 +139,14 @@ async def keep_up(storage: Storage) -> None:
         if not (await storage.upkeep()).total:
             return
     raise AssertionError("upkeep always finds something to do")
+
+
+async def changed(storage: Storage, mark: str, *topics: str) -> bool:
+    """Whether a wait from the mark ends by itself, long before its time is over."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    await storage.wait(topics, after=mark, timeout_ms=LONG_MS)
+    return (loop.time() - began) * 1000 < LONG_MS / 2
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ from aiq.storage import Storage
 from aiq.testing.actions import (
     BAD,
     GOOD,
+    LONG_MS,
+    changed,
     chunks,
     claim_one,
     claim_some,
@@ -44,7 +46,7 @@ from aiq.testing.marks import clause, requires
 
 S = State
 EVERY_BYTE = bytes(range(256)) + "𝄞é\u2028".encode()
-SOON_MS, LONG_MS = 1, 3_000
+SOON_MS = 1
 
 
 @clause("STORE-1", "STORE-11")
@@ -139,14 +141,6 @@ CHANGES: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "enqueue": lambda storage: enqueue_one(storage, "new", queue="watched"),
     "settle": lambda storage: end_one(storage, GOOD, "queue"),
 }
-
-
-async def changed(storage: Storage, mark: str, *topics: str) -> bool:
-    """Whether a wait from the mark ends by itself, long before its time is over."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    await storage.wait(topics, after=mark, timeout_ms=LONG_MS)
-    return (loop.time() - began) * 1000 < LONG_MS / 2
 
 
 @clause("STORE-6", "LIVE-3")
