@@ -71,7 +71,11 @@ def claim(books: Books, record: JobRecord, fence: int) -> Claimed:
     `record` is the job as it stands, still ready. Only `Granted` has taken anything. Spec: CALL-1, CALL-2, BUDGET-1
     """
     found = planning.plan(books, record)
-    return Granted(planning.book(books, record, fence, found)) if isinstance(found, Plan) else found
+    if isinstance(found, Plan):
+        return Granted(planning.book(books, record, fence, found))
+    if isinstance(found, Blocked):
+        planning.keep(books, found.seen)
+    return found
 
 
 def acquire(books: Books, record: JobRecord, request: CallRequest) -> Admitted | MustWait | Exceeded | Refused:

@@ -149,8 +149,7 @@ def _with_limits(
     worst = standing.longest(rooms)
     if worst is None:
         return Opening(opening.plan._replace(takings=takings), opening.first)
-    for one, state, _ in takings:
-        books.put_limit_state(one.spec.name, one.key, state)
+    planning.keep(books, takings)
     wait_ms = worst.wait_ms
     books.put_waiting(
         WaitingCall(

@@ -76,6 +76,8 @@ class _Claim:
         """Put a job where it is in nobody's way, other than its own tenant's or key's."""
         self._tries -= 1
         record = head.record
+        if isinstance(found, Blocked):
+            planning.keep(self._books, found.seen)
         if isinstance(found, Hopeless):
             self._yard.hold(record, found.reason, found.by, none())
         elif isinstance(found, Short):
@@ -111,6 +113,7 @@ class _Claim:
             # What has passed has taken from what the head waits for.
             again = planning.plan(self._books, record)
             found = again if isinstance(again, Blocked) and again.by is None else found
+        planning.keep(self._books, found.seen)
         stand.change(wake_at_ms=self._wake_ms(found), parked_by=found.limit)
         self._floor.close(stand)
 

@@ -29,12 +29,16 @@ from aiq.rules.standing import Bound, Room
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blocked:
-    """A limit has no room for so long, None until it is told: the one that keeps the job longest."""
+    """A limit has no room for so long, None until it is told: the one that keeps the job longest.
+
+    `seen` are the limits as they stand now, which the time counts from: whoever heeds it keeps them. LIMIT-5
+    """
 
     limit: str
     key: str = ""
     by: By | None = None
     wait_ms: int | None = None
+    seen: "Sequence[Taking]" = ()
 
 
 class Taking(NamedTuple):
@@ -62,8 +66,7 @@ FREE: Final = Plan(Need())
 
 
 def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
-    """Look for everything that a ready job's first call needs. Takes nothing; of a limit that refuses it, writes what
-    is left now, because the time that it names counts from there. LIMIT-5"""
+    """Look for everything that a ready job's first call needs. Writes nothing."""
     bound = standing.of_job(books, record)
     chain = drawing.chain(books, record)
     if not bound and not chain:
@@ -132,10 +135,11 @@ def oversized(bound: Iterable[Bound], parts: Iterable[Part], need: Need) -> Hope
     return None
 
 
-def blocked(room: Room) -> Blocked:
-    """The refusal of a limit."""
-    spec, key = room.bound
-    return Blocked(limit=spec.name, key=key, by=spec.by, wait_ms=room.wait_ms)
+def keep(books: Books, seen: Iterable[Taking]) -> None:
+    """Write what is left of limits that refused somebody: how long it lasts was counted from there, and a limit that
+    nothing was taken of yet fills from there. LIMIT-5"""
+    for bound, state, _ in seen:
+        books.put_limit_state(bound.spec.name, bound.key, state)
 
 
 def _with_limits(
@@ -153,9 +157,8 @@ def _with_limits(
     worst = standing.longest(rooms)
     if worst is None:
         return sketch._replace(takings=takings)
-    for one, state, _ in takings:
-        books.put_limit_state(one.spec.name, one.key, state)
-    return blocked(worst)
+    (spec, key), wait_ms = worst
+    return Blocked(limit=spec.name, key=key, by=spec.by, wait_ms=wait_ms, seen=takings)
 
 
 def with_unit(part: Part) -> Part:
