@@ -156,7 +156,7 @@ class Callme:
         (local(), {"queue": 7}, r"7 is not a name for a queue"),
         (local(), {"kind": "proces"}, r"kind is 'proces'; the kinds are async, thread, process"),
         (local(), {"band": "urgent"}, r"the bands are interactive, high, normal, batch"),
-        (local(), {"limits": []}, r"There is no option 'limits' of a task\. There are: name, queue"),
+        (local(), {"budget": 1}, r"There is no option 'budget' of a task\. There are: name, queue"),
     ],
 )
 def test_what_cannot_be_a_task_is_refused_where_it_is_decorated(
