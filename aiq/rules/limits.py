@@ -148,8 +148,9 @@ def wait_ms(spec: LimitSpec, state: LimitState, part: Part, ahead: tuple[int, in
 
 def taken(spec: LimitSpec, state: LimitState, part: Part) -> LimitState:
     """Take what was admitted, the unit of concurrency with it. Spec: CALL-1"""
-    state = _moved(spec, state, requests=-part.requests, tokens=-part.charge, held=part.rest)
-    return replace(state, running=state.running + 1) if part.slot else state
+    return _moved(
+        spec, state, requests=-part.requests, tokens=-part.charge, held=part.rest, units=1 if part.slot else 0
+    )
 
 
 def returned(spec: LimitSpec, state: LimitState, part: Part) -> LimitState:
@@ -282,7 +283,9 @@ def _pace(spec: LimitSpec, state: LimitState) -> int:
     return min(state.pace, LEAST_PACE + (FULL_PACE - LEAST_PACE) * age_ms // spec.ramp_ms)
 
 
-def _moved(spec: LimitSpec, state: LimitState, requests: int = 0, tokens: int = 0, held: int = 0) -> LimitState:
+def _moved(
+    spec: LimitSpec, state: LimitState, *, requests: int = 0, tokens: int = 0, held: int = 0, units: int = 0
+) -> LimitState:
     """Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have
     had tokens when the call was admitted, and have them again when it ends."""
     by_request, by_token = _requests(spec), _tokens(spec)
@@ -291,6 +294,7 @@ def _moved(spec: LimitSpec, state: LimitState, requests: int = 0, tokens: int = 
         requests=bounded(by_request, state.requests + requests * by_request.sub) if spec.requests is not None else 0,
         tokens=bounded(by_token, state.tokens + tokens * by_token.sub) if spec.tokens is not None else 0,
         held=state.held + held * by_token.sub,
+        running=state.running + units,
     )
 
 
