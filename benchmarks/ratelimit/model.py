@@ -1,8 +1,9 @@
-"""What an ideal admitter would do with a trace: one that knows every size and mirrors the provider's bucket.
+"""What an ideal admitter would do with a trace: one that knows every size and looks into the provider's bucket.
 
-A discrete-event model in virtual time. Bands are strict, with the same share for the lower one as ours; inside a
-band it is first come, first served, but that the next call of a running job goes before new jobs. Nothing is ever
-rejected. Its delays are what ours are measured against, its utilisation is the most that this load allows.
+A discrete-event model in virtual time, in which nothing takes time but the provider. Bands are strict, with the same
+share for the lower one as ours; inside a band it is first come, first served, but that the next call of a running job
+goes before new jobs. A call goes as soon as the provider would not refuse it, so nothing is ever rejected. Its
+utilisation is the most that the load allows, its delays are what ours are measured against.
 """
 
 import heapq
@@ -14,7 +15,7 @@ from typing import Final
 
 from benchmarks.ratelimit.buckets import Bucket
 from benchmarks.ratelimit.records import Reading, Record, Request
-from benchmarks.ratelimit.scenarios import OUTPUT_PER_S, REQUESTS, Scenario, first_output_s
+from benchmarks.ratelimit.scenarios import OUTPUT_PER_S, PER_S, REQUESTS, Scenario, first_output_s
 from benchmarks.ratelimit.traces import Call, Job, Trace
 
 FLOOR: Final = 0.1
@@ -59,9 +60,8 @@ class _Band:
 class _Model:
     def __init__(self, scenario: Scenario, slots: int) -> None:
         self._scenario = scenario
-        rate = scenario.token_rate * (1 - scenario.hidden_share)
-        self._tokens = Bucket(rate, scenario.capacity)
-        requests = REQUESTS / 60
+        self._tokens = Bucket(scenario.token_rate * (1 - scenario.hidden_share), scenario.capacity)
+        requests = REQUESTS / PER_S
         self._requests = Bucket(requests, requests * scenario.capacity_s)
         self._slots = slots
         self._high, self._low = _Band(), _Band()
@@ -70,6 +70,8 @@ class _Model:
         self._now = 0.0
         self._wake_s = math.inf
         """When the head that waits will fit if nothing happens before; reckoned anew whenever something does."""
+        self._calls: dict[tuple[str, int], tuple[float, Call]] = {}
+        """Those under way, with the instants at which they began."""
         self._made: list[Request] = []
         self._readings: list[Reading] = []
 
@@ -85,7 +87,13 @@ class _Model:
             while self._events and self._events[0][0] <= self._now:
                 heapq.heappop(self._events)[2]()
             self._dispatch()
-        return Record(self._scenario, trace, self._made, self._readings, frozenset())
+        return Record(self._scenario, trace, [*self._made, *self._under_way()], self._readings, frozenset())
+
+    def _under_way(self) -> list[Request]:
+        return [
+            Request(job, number, started, started, "running", call.input, 0)
+            for (job, number), (started, call) in self._calls.items()
+        ]
 
     def _at(self, instant: float, happen: Callable[[], None]) -> None:
         # The number keeps events of one instant in order, and functions from being compared.
@@ -128,15 +136,16 @@ class _Model:
     def _start(self, running: _Running) -> None:
         if running.done == 0:
             self._slots -= 1
-        call, started = running.call, self._now
+        call = running.call
+        self._calls[running.job.id, running.done] = (self._now, call)
         self._requests.take(1)
         self._tokens.take(self._charge(call))
         if self._scenario.charge == "stream":
-            self._at(started + first_output_s(call.input), lambda: self._tokens.drain_by(OUTPUT_PER_S))
-        self._at(started + call.service_s, lambda: self._end(running, started))
+            self._at(self._now + first_output_s(call.input), lambda: self._tokens.drain_by(OUTPUT_PER_S))
+        self._at(self._now + call.service_s, lambda: self._end(running))
 
-    def _end(self, running: _Running, started: float) -> None:
-        call = running.call
+    def _end(self, running: _Running) -> None:
+        started, call = self._calls.pop((running.job.id, running.done))
         if self._scenario.charge == "stream":
             self._tokens.drain_by(-OUTPUT_PER_S)
         elif self._scenario.refund:
