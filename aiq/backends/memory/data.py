@@ -12,7 +12,7 @@ from itertools import islice
 
 from aiq.backends.memory.accounts import Accounts
 from aiq.backends.memory.index import Index, TimeKey
-from aiq.backends.memory.lanes import Lanes, LineKey, place_of
+from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
 from aiq.bounds import CANCEL_GRACE_MS
 from aiq.model import Chunk, JobRecord, Settled, State, Step, Wait
 from aiq.rules.fairness import pool_of
@@ -201,7 +201,7 @@ class Tables:
 
     def line(self, record: JobRecord) -> LineKey:
         """The line in which a job stands when it is ready."""
-        return (self.pool(record), int(record.band), record.tenant)
+        return line_of(record, self.pool(record))
 
     def stands(self, record: JobRecord) -> bool:
         """Whether a job has its place in a lane, or behind a gate."""

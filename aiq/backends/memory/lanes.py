@@ -13,7 +13,7 @@ from aiq.backends.memory.index import Index, Parked, TimeKey
 from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import Band, JobRecord
 from aiq.rules.books import Line, Pool
-from aiq.rules.fairness import digest, lifted
+from aiq.rules.fairness import Credits, digest, lifted, with_credit
 
 LineKey: TypeAlias = tuple[str, int, str]
 """Pool, band, tenant."""
@@ -24,13 +24,12 @@ GateKey: TypeAlias = tuple[str, int, str, str, str]
 Turn: TypeAlias = tuple[int, str, str]
 """Service, digest, tenant: the order of lines. Spec: FAIR-1."""
 
-NO_CREDITS: Final = (0, 0, 0, 0)
+NO_CREDITS: Final[Credits] = (0, 0, 0, 0)
 
 
-def without(credits: tuple[int, int, int, int], band: int) -> tuple[int, int, int, int]:
-    """Credits, but for that of one band."""
-    first, second, third, fourth = (0 if at == band else credit for at, credit in enumerate(credits))
-    return (first, second, third, fourth)
+def line_of(record: JobRecord, pool: str) -> LineKey:
+    """The line of a ready job."""
+    return (pool, int(record.band), record.tenant)
 
 
 def place_of(record: JobRecord) -> Place:
@@ -73,7 +72,7 @@ class Lanes:
         self.pools: dict[str, Pool] = {}
         """Rows that say more than a new one."""
         self.lines: dict[LineKey, Line] = {}
-        self.credits: tuple[int, int, int, int] = NO_CREDITS
+        self.credits = NO_CREDITS
         self.jobs: defaultdict[LineKey, Index[Place]] = defaultdict(Index[Place])
         """In lanes."""
         self.gates: defaultdict[GateKey, Index[Place]] = defaultdict(Index[Place])
@@ -101,8 +100,10 @@ class Lanes:
         return self.lines.get(key) or Line(pool=pool, band=Band(band), tenant=tenant, digest=digest(tenant))
 
     def put_pool(self, pool: Pool) -> None:
-        """Write a pool's row, and park or open it."""
+        """Write a pool's row, and park or open it. A band without jobs in lanes has no credit. Spec: BAND-2"""
         spot = (pool.name,)
+        for band in set(Band).difference(self.bands(pool.name)):
+            pool = replace(pool, credits=with_credit(pool.credits, band, 0))
         if pool == Pool(queue=self.queue, name=pool.name):
             self.pools.pop(pool.name, None)
         else:
@@ -157,7 +158,7 @@ class Lanes:
 
     def join(self, record: JobRecord, pool: str) -> None:
         """Let a job that is ready stand in its lane."""
-        self._enter((pool, int(record.band), record.tenant), place_of(record))
+        self._enter(line_of(record, pool), place_of(record))
 
     def leave(self, record: JobRecord, pool: str) -> None:
         """Let a job that is no longer ready, or of another place, leave its lane, or its place behind a gate."""
@@ -167,14 +168,14 @@ class Lanes:
             self.gates[gate].remove(place_of(record))
             self._drop_empty(gate)
             return
-        key = (pool, int(record.band), record.tenant)
+        key = line_of(record, pool)
         self._exit(key, place_of(record))
         for limit in record.taken_limits:
             self.open_gate((*key, limit, record.key or ""))
 
     def set_aside(self, record: JobRecord, pool: str, limit: str, key: str, wake_at_ms: int) -> None:
         """Let a job stand behind a gate, until an instant or until its limit has room. Spec: LIMIT-16"""
-        line = (pool, int(record.band), record.tenant)
+        line = line_of(record, pool)
         gate = (*line, limit, key)
         self._exit(line, place_of(record))
         self.gates[gate].add(place_of(record))
@@ -250,16 +251,15 @@ class Lanes:
         self._sort(key)
 
     def _exit(self, key: LineKey, place: Place) -> None:
-        """Take a job out of its lane; a band that has no more of them loses its credit. Spec: BAND-2, BAND-3"""
+        """Take a job out of its lane. When it was the last of its band, that loses its credit. Spec: BAND-2, BAND-3"""
         self._unsort(key)
         self.jobs[key].remove(place)
         self._sort(key)
         pool, band, _ = key
         if not self._busy[pool, band]:
-            row = self.pool(pool)
-            self.put_pool(replace(row, credits=without(row.credits, band)))
+            self.put_pool(self.pool(pool))
         if not any(turns for (_, busy), turns in self._busy.items() if busy == band):
-            self.credits = without(self.credits, band)
+            self.credits = with_credit(self.credits, band, 0)
 
     def _drop_empty(self, gate: GateKey) -> None:
         if not self.gates[gate]:

@@ -89,7 +89,7 @@ def _closed(tx: Transaction, record: JobRecord, outcome: Outcome) -> JobRecord:
     close_run(books, record, outcome)
     if isinstance(outcome, Deferred):
         for one in outcome.throttles:
-            throttle(books, one)
+            throttle(books, one, record)
     left = course(outcome, record, tx.now_ms)
     return replace(
         record,

@@ -14,7 +14,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_batch_is_half_stored_when_a_job_of_it_is_refused": mutant(
         "ENQ-4",
-        ("enqueue", "    _check_ids(tx, batch, parent)\n", ""),
+        ("enqueue", "    fresh = _check_ids(tx, batch, parent)\n", "    fresh = []\n"),
         (
             "enqueue",
             "[_store(tx, spec, parent) for spec in batch]",
@@ -62,30 +62,45 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("rules.validation", "spec.payload, bounds.MAX_PAYLOAD_BYTES", "spec.payload[1:], bounds.MAX_PAYLOAD_BYTES"),
     ),
     "a_name_may_have_two_words": mutant(
-        "ENQ-8", ("rules.validation", "or not bounds.NAME.fullmatch(name):", "or not bounds.NAME.match(name):")
+        "ENQ-8", ("rules.checks", "or not bounds.NAME.fullmatch(name):", "or not bounds.NAME.match(name):")
     ),
-    "claim_ignores_bands": mutant("CLAIM-6", ("data", "return (record.band, ", "return (0, ")),
+    "claim_ignores_bands": mutant(
+        "CLAIM-6",
+        (
+            "rules.offers",
+            "first = next((band for band in stand.bands if self._head(stand, band)), None)",
+            (
+                "heads = {band: self._head(stand, band) for band in stand.bands}\n"
+                "            heads = {band: head for band, head in heads.items() if head}\n"
+                "            first = min(heads, key=lambda band: heads[band].record.position, default=None)"
+            ),
+        ),
+    ),
     "claim_ignores_lanes": mutant(
-        "CLAIM-6", ("data", "record.lane, record.position, record.id)", "0, record.position, record.id)")
+        "CLAIM-6", ("lanes", "record.lane, record.position, record.id)", "0, record.position, record.id)")
     ),
     "claim_goes_by_id_among_equals": mutant(
-        "CLAIM-6", ("data", "record.lane, record.position, record.id)", "record.lane, 0, record.id)")
+        "CLAIM-6", ("lanes", "record.lane, record.position, record.id)", "record.lane, 0, record.id)")
     ),
     "claim_takes_the_newest_first": mutant(
-        "CLAIM-6", ("data", "record.lane, record.position, record.id)", "record.lane, -record.position, record.id)")
+        "CLAIM-6", ("lanes", "record.lane, record.position, record.id)", "record.lane, -record.position, record.id)")
     ),
     "claim_gives_one_more_than_was_asked": mutant(
-        "CLAIM-2", ("claim", "first(min(want.count, room))", "first(min(want.count, room) + 1)")
+        "CLAIM-2", ("claim", "min(want.count, MAX_BATCH - len(leased))", "min(want.count, MAX_BATCH - len(leased)) + 1")
     ),
-    "claim_gives_more_than_a_batch": mutant("CLAIM-2", ("claim", "first(min(want.count, room))", "first(want.count)")),
+    "claim_gives_more_than_a_batch": mutant(
+        "CLAIM-2", ("claim", "min(want.count, MAX_BATCH - len(leased))", "want.count")
+    ),
     "claim_gives_a_job_twice_when_asked_twice": mutant(
         "CLAIM-1",
-        ("claim", "    for want in request.wants:\n        found = ", "    looked = [\n        "),
-        ("claim", "_next(tx, want, MAX_BATCH - len(leased))\n", "_next(tx, want, 256) for want in request.wants]\n"),
         (
             "claim",
-            "        leased += [_lease(tx, record, request) for",
-            "    for found in looked:\n        leased += [_lease(tx, record, request) for",
+            "        found = _dispatch(tx, want, request, leased, room)\n",
+            (
+                "        again = [run for run in leased if run.queue == want.queue]\n"
+                "        found = _dispatch(tx, want, request, leased, room)\n"
+                "        leased += again\n"
+            ),
         ),
     ),
     "claim_looks_in_one_step_and_leases_in_another": mutant(
@@ -99,7 +114,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "storage",
             "        await asyncio.sleep(0)\n        self._check_open()\n        home = self._home\n",
             (
-                "        stale = {name: index.first(256) for name, index in self._home.tables.indexes.ready.items()}\n"
+                "        stale = {\n"
+                "            name: sorted(place for index in lanes.jobs.values() for place in index.first(256))\n"
+                "            for name, lanes in self._home.tables.lanes.items()\n"
+                "        }\n"
                 "        await asyncio.sleep(0)\n        self._check_open()\n        home = self._home\n"
             ),
         ),
@@ -110,13 +128,13 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
         (
             "claim",
+            "    yard = MemoryYard(",
             (
-                "    keys = tx.tables.indexes.ready[want.queue].first(min(want.count, room))\n"
-                "    return [tx.tables.jobs[job_id] for *_, job_id in keys]\n"
-            ),
-            (
-                "    keys = tx.stale.get(want.queue, [])[: min(want.count, room)]\n"
-                "    return [replace(tx.tables.jobs[job_id], state=State.READY) for *_, job_id in keys]\n"
+                "    for *_, job_id in tx.stale.get(want.queue, [])[:count]:\n"
+                "        stale = replace(tx.tables.jobs[job_id], state=State.READY)\n"
+                "        leased.append(_lease(tx, stale, request))\n"
+                "    return False\n"
+                "    yard = MemoryYard("
             ),
         ),
     ),
@@ -169,20 +187,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CLAIM-7",
         (
             "claim",
-            "_next(tx, want, MAX_BATCH - len(leased))",
-            "_next(tx, want, MAX_BATCH - len(leased), len(request.wants))",
+            "if want.queue in tx.tables.paused or",
+            "if (len(request.wants) == 1 and want.queue in tx.tables.paused) or",
         ),
-        ("claim", "want: Want, room: int)", "want: Want, room: int, asked: int)"),
-        ("claim", "if want.queue in tx.tables.paused or", "if (asked == 1 and want.queue in tx.tables.paused) or"),
     ),
     "claim_gives_a_waiting_job": mutant(
         "FAN-4",
-        (
-            "data",
-            "if record.state is State.READY:\n            self.indexes.ready[record.queue].add",
-            "if record.state in (State.READY, State.WAITING):\n            self.indexes.ready[record.queue].add",
-        ),
-        ("data", "if before.state is State.READY:", "if before.state in (State.READY, State.WAITING):"),
+        ("data", "and before.state is State.READY\n", "and before.state in (State.READY, State.WAITING)\n"),
+        ("data", "is_ready = record.state is State.READY", "is_ready = record.state in (State.READY, State.WAITING)"),
     ),
     "fence_does_not_rise_after_the_first_claim": mutant("CLAIM-8", ("claim", "fence=record.fence + 1,", "fence=1,")),
     "claim_does_not_promote": mutant("CLAIM-9", ("claim", "    promote(tx, MAX_SWEEP)\n", "")),
@@ -198,9 +210,13 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "claim_promotes_without_a_bound": mutant("CLAIM-9", ("claim", "promote(tx, MAX_SWEEP)", "promote(tx, 10**9)")),
     "claim_serves_queues_by_name": mutant(
         "CLAIM-10",
-        ("claim", "for want in request.wants:", "for want in sorted(request.wants, key=lambda want: want.queue):"),
+        (
+            "claim",
+            "    for want in request.wants:\n        found",
+            "    for want in sorted(request.wants, key=lambda want: want.queue):\n        found",
+        ),
     ),
-    "claim_gives_any_weight_of_payload": mutant("CLAIM-11", ("claim", " if room.takes(len(record.payload))", "")),
+    "claim_gives_any_weight_of_payload": mutant("CLAIM-11", ("claim", "room.takes(len(record.payload))", "True")),
     "claim_lets_a_light_job_pass_a_heavy_one": mutant(
         "CLAIM-11",
         (

@@ -158,7 +158,7 @@ RETRIES: Final[dict[str, Mutant]] = {
         "RETRY-2", ("rules.settling", "cause = outcome.error.cause", "cause = Cause.HANDLER")
     ),
     "a_death_without_failures_is_not_written_down": mutant(
-        "RETRY-10", ("settle", "if isinstance(outcome, Retried | Died) else", "if isinstance(outcome, Retried) else")
+        "RETRY-10", ("settle", "_TELLS = Retried | Died | Deferred", "_TELLS = Retried | Deferred")
     ),
     "a_fatal_error_is_tried_again": mutant(
         "RETRY-3",
@@ -277,7 +277,7 @@ TIME: Final[dict[str, Mutant]] = {
         ),
         ("data", "@dataclass(slots=True)\nclass Tables:", "@dataclass\nclass Tables:"),
     ),
-    "a_job_is_due_after_its_instant": mutant("TIME-3", ("data", "if at_ms <= now_ms]", "if at_ms < now_ms]")),
+    "a_job_is_due_after_its_instant": mutant("TIME-3", ("index", "if at_ms <= now_ms]", "if at_ms < now_ms]")),
     "a_job_that_is_due_goes_first": mutant(
         "TIME-3", ("sweeps", "readied(record, record.lane)", "readied(record, Lane.RETURNED)")
     ),
@@ -312,7 +312,9 @@ TIME: Final[dict[str, Mutant]] = {
             "State.SCHEDULED, Lane.FRESH, clamp(delay_ms)",
         ),
     ),
-    "nobody_is_told_of_the_outbox": mutant("FAN-2", ("sweeps", "    if tx.tables.outbox:\n        return 0\n", "")),
+    "nobody_is_told_of_the_outbox": mutant(
+        "FAN-2", ("sweeps", "if tx.tables.outbox or holds.letting_go:", "if holds.letting_go:")
+    ),
     "nobody_is_told_of_the_next_expiry": mutant(
         "TIME-7", ("sweeps", "indexes.timeouts, indexes.leases, indexes.graces", "indexes.timeouts, indexes.graces")
     ),

@@ -11,10 +11,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "exchange",
             (
                 "    settled = tuple([settle(tx, settlement) for settlement in settlements])\n"
-                "    claimed = claim(tx, request) if request is not None else ()\n"
+                "    claimed, more = claim(tx, request) if request is not None else ((), False)\n"
             ),
             (
-                "    claimed = claim(tx, request) if request is not None else ()\n"
+                "    claimed, more = claim(tx, request) if request is not None else ((), False)\n"
                 "    settled = tuple([settle(tx, settlement) for settlement in settlements])\n"
             ),
         ),
@@ -171,7 +171,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_foreign_error_leaves_the_storage": mutant(
         "STORE-12",
-        ("rules.validation", "        raise InvalidName(kind, name)\n", "        raise RuntimeError(name)\n"),
+        ("rules.checks", "        raise InvalidName(kind, name)\n", "        raise RuntimeError(name)\n"),
     ),
     "a_job_forgets_its_tenant": mutant(
         "ENQ-1", ("enqueue", "        **content,\n", '        **{**content, "tenant": ""},\n')

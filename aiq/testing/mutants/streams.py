@@ -69,7 +69,9 @@ SIGNALS: Final[dict[str, Mutant]] = {
         ("send", "from aiq.model import ", "from aiq.model import Lane as Lane, "),
     ),
     "a_signal_that_came_first_is_lost": mutant("SIG-2", ("send", "kept=not bound)", "kept=False)")),
-    "a_wait_that_finds_a_signal_leaves_the_run": mutant("SIG-2", ("settle", "if record.late else record\n", "\n")),
+    "a_wait_that_finds_a_signal_leaves_the_run": mutant(
+        "SIG-2", ("settle", "if step is not None and not record.late:", "if False:")
+    ),
     "a_wait_takes_the_signal_of_another_name": mutant(
         "SIG-3", ("settle", "if signal.kept and signal.name == outcome.signal:", "if signal.kept:")
     ),
@@ -131,15 +133,15 @@ SIGNALS: Final[dict[str, Mutant]] = {
         "SIG-8", ("sweeps", "readied(remember(tx, record, step), Lane.RETURNED)", "readied(record, Lane.RETURNED)")
     ),
     "a_late_wait_that_finds_a_signal_runs_on": mutant(
-        "SIG-9", ("settle", "readied(record, Lane.RETURNED) if record.late else record", "record")
+        "SIG-9", ("settle", "if step is not None and not record.late:", "if step is not None:")
     ),
     "a_run_to_be_cancelled_takes_a_signal": mutant(
         "SIG-10",
         (
             "settle",
-            "    change = after(outcome, record)\n",
+            "    change = after(outcome, record, tx.now_ms)\n",
             (
-                "    change = after(outcome, record)\n"
+                "    change = after(outcome, record, tx.now_ms)\n"
                 "    if isinstance(outcome, Suspended):\n        record = _take_signal(tx, record, outcome)[1]\n"
             ),
         ),
