@@ -81,14 +81,16 @@ def revoke_run(books: Books, record: JobRecord) -> None:
         _close(books, record, found, CallState.EXPIRED, found.used)
 
 
-def throttle(books: Books, throttle: Throttle) -> None:
-    """Pause a limit after a 429; a name that is not stored is left out. LIMIT-10, LIMIT-11"""
+def throttle(books: Books, throttle: Throttle, record: JobRecord | None = None) -> None:
+    """Pause a limit after a 429; a name that is not stored is left out. With the record of the job that met it, the
+    part that pauses is the job's own, whatever the limit goes by: a worker knows only its name. LIMIT-10, LIMIT-11"""
     spec = books.limit(throttle.limit)
-    if spec is None:
+    key = throttle.key if spec is None or record is None else standing.key_of(spec, record)
+    if spec is None or key is None:
         return
-    state = standing.state_of(books, Bound(spec, throttle.key))
+    state = standing.state_of(books, Bound(spec, key))
     state = limits.throttled(spec, state, throttle.tokens, throttle.retry_after_ms, books.now_ms)
-    books.put_limit_state(spec.name, throttle.key, state)
+    books.put_limit_state(spec.name, key, state)
 
 
 def _unreserved(books: Books, record: JobRecord, told: Report) -> Reservation | None:
@@ -178,7 +180,8 @@ def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, 
     books.put_reservation(replace(closed, parts=parts, draws=draws))
     if how is not CallState.EXPIRED:
         _settle_order(books, record, found, counted)
-    if how is CallState.SETTLED and used:
+    # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
+    if how is CallState.SETTLED and any(one.tokens for one in used):
         usage.teach(books, record, found.need.model, used)
 
 
