@@ -9,17 +9,31 @@ import pytest
 from aiq import bounds
 from aiq.errors import FlowInvalid, InvalidInput, InvalidName, TooLarge
 from aiq.model import (
+    BudgetSpec,
+    CallRequest,
+    CallState,
     ChunkKind,
     ClaimRequest,
+    Deferred,
+    Estimate,
+    Held,
+    HeldFor,
+    JobError,
     JobSpec,
     Lease,
     NewChunk,
+    QueueSettings,
+    Remaining,
+    Report,
+    RouteSpec,
     Settlement,
     Sleeping,
     Step,
     StepKind,
     Succeeded,
     Suspended,
+    Throttle,
+    Usage,
     Waiting,
     Want,
 )
@@ -28,6 +42,11 @@ from aiq.rules import validation as v
 SPEC = JobSpec(id="a", task="t")
 LEASE = Lease("parent", 1, "l")
 OPAQUE = "é" * (bounds.MAX_OPAQUE_BYTES // 2)
+NAMES = tuple(f"l{number}" for number in range(bounds.MAX_LIMITS + 1))
+CALL = CallRequest(lease=LEASE, number=1)
+REPORT = Report(lease=LEASE, call=0, state=CallState.OPEN)
+WIDE = Usage(**{f"c{number}": 1 for number in range(bounds.MAX_CATEGORIES + 1)})
+PAUSE = Throttle(limit="l")
 
 
 @pytest.mark.parametrize("name", ["a", "0", "A-b_c.d", "x" * 128])
@@ -113,10 +132,22 @@ SMALL_AND_LARGE: list[tuple[str, Any, Any]] = [
     ("max_attempts", bounds.MAX_ATTEMPTS, bounds.MAX_ATTEMPTS + 1),
     ("max_stalls", 1, 0),
     ("payload", b"x" * bounds.MAX_PAYLOAD_BYTES, b"x" * (bounds.MAX_PAYLOAD_BYTES + 1)),
-    ("estimate", b"x" * bounds.MAX_OPTION_BYTES, b"x" * (bounds.MAX_OPTION_BYTES + 1)),
-    ("budget", b"x" * bounds.MAX_OPTION_BYTES, b"x" * (bounds.MAX_OPTION_BYTES + 1)),
-    ("limits", ("l",) * bounds.MAX_LIMITS, ("l",) * (bounds.MAX_LIMITS + 1)),
-    ("routes", ("r",), ("no route",)),
+    ("limits", NAMES[: bounds.MAX_LIMITS], NAMES),
+    ("limits", ("l", "m"), ("l", "l")),
+    ("limits", ("l",), ("queue:q",)),
+    ("routes", (RouteSpec(name="r"),) * bounds.MAX_LIMITS, (RouteSpec(name="r"),) * (bounds.MAX_LIMITS + 1)),
+    ("routes", (RouteSpec(name="r"),), (RouteSpec(name="no route"),)),
+    ("routes", (RouteSpec(name="r", model=OPAQUE),), (RouteSpec(name="r", model=OPAQUE + "x"),)),
+    ("routes", (RouteSpec(name="r", limits=NAMES[:16]),), (RouteSpec(name="r", limits=NAMES),)),
+    ("routes", (RouteSpec(name="r", patience_ms=0),), (RouteSpec(name="r", patience_ms=-1),)),
+    ("estimate", Estimate(max_output=5, min_output=5), Estimate(max_output=5, min_output=6)),
+    ("estimate", Estimate(output=5, min_output=5), Estimate(output=5, min_output=6)),
+    ("budgets", NAMES[: bounds.MAX_CHAIN], NAMES[: bounds.MAX_CHAIN + 1]),
+    ("budgets", (OPAQUE,), ("",)),
+    ("creates", (BudgetSpec(id="job:a"),) * bounds.MAX_CHAIN, (BudgetSpec(id="job:a"),) * (bounds.MAX_CHAIN + 1)),
+    ("creates", (BudgetSpec(id="job:a", caps={"tokens": 0}),), (BudgetSpec(id="job:a", caps={"tokens": -1}),)),
+    ("max_deferral_ms", 0, -1),
+    ("max_deferral_ms", bounds.MAX_DELAY_MS, bounds.MAX_DELAY_MS + 1),
     ("depends_on", ("d",) * bounds.MAX_DEPENDENCIES, ("d",) * (bounds.MAX_DEPENDENCIES + 1)),
     ("depends_on", ("b",), ("",)),
     ("id", OPAQUE, ""),
@@ -169,6 +200,21 @@ def test_a_child_that_would_wait_for_its_parent_is_refused() -> None:
         v.check_batch([replace(SPEC, child_of="wait", depends_on=("parent",))], LEASE)
 
 
+BUDGET = HeldFor.BUDGET
+
+
+def held(need: dict[str, int]) -> Held:
+    return Held(reason=BUDGET, by="b", need=need)
+
+
+def deferred(limit: str) -> Deferred:
+    return Deferred(JobError(type="RateLimited", message=""), 0, throttles=(Throttle(limit=limit),))
+
+
+def left(limit: str = "l", tokens: int | None = None) -> Report:
+    return replace(REPORT, remaining=(Remaining(limit=limit, tokens=tokens),))
+
+
 REFUSED: list[tuple[str, Callable[[], None], type[InvalidInput]]] = [
     ("settlement without an id", lambda: v.check_settlements([Settlement(LEASE, "", Succeeded(b""))]), InvalidInput),
     ("too many settlements", lambda: v.check_settlements([Settlement(LEASE, "1", Succeeded(b""))] * 257), TooLarge),
@@ -176,6 +222,43 @@ REFUSED: list[tuple[str, Callable[[], None], type[InvalidInput]]] = [
     ("sleep without a key", lambda: v.check_settlements([Settlement(LEASE, "1", Sleeping("", 1))]), InvalidInput),
     ("need below zero", lambda: v.check_settlements([Settlement(LEASE, "1", Waiting("k", -1))]), InvalidInput),
     ("signal without a name", lambda: v.check_settlements([Settlement(LEASE, "1", Suspended("k", ""))]), InvalidName),
+    ("pause in a deferral", lambda: v.check_settlements([Settlement(LEASE, "1", deferred("no limit"))]), InvalidName),
+    ("hold on no budget", lambda: v.check_settlements([Settlement(LEASE, "1", Held(reason=BUDGET))]), InvalidInput),
+    ("hold for nothing", lambda: v.check_settlements([Settlement(LEASE, "1", held({"euros": 1}))]), InvalidInput),
+    ("hold for less", lambda: v.check_settlements([Settlement(LEASE, "1", held({"tokens": -1}))]), InvalidInput),
+    ("call 0", lambda: v.check_calls([replace(CALL, number=0)]), InvalidInput),
+    ("too many calls", lambda: v.check_calls([CALL] * 257), TooLarge),
+    ("limits of a call", lambda: v.check_calls([replace(CALL, limits=NAMES)]), TooLarge),
+    ("a limit twice", lambda: v.check_calls([replace(CALL, limits=("l", "l"))]), InvalidInput),
+    (
+        "least of a call",
+        lambda: v.check_calls([replace(CALL, estimate=Estimate(output=1, min_output=2))]),
+        InvalidInput,
+    ),
+    ("report of no call", lambda: v.check_reports([replace(REPORT, call=-1)]), InvalidInput),
+    ("too many reports", lambda: v.check_reports([REPORT] * 257), TooLarge),
+    ("expiry by a run", lambda: v.check_reports([replace(REPORT, state=CallState.EXPIRED)]), InvalidInput),
+    ("wide use", lambda: v.check_reports([replace(REPORT, used=(WIDE,))]), TooLarge),
+    ("models of a report", lambda: v.check_reports([replace(REPORT, used=(Usage(),) * 17)]), TooLarge),
+    ("time before now", lambda: v.check_reports([replace(REPORT, retry_after_ms=-1)]), InvalidInput),
+    ("what remains", lambda: v.check_reports([left(tokens=-1)]), InvalidInput),
+    ("what remains of nothing", lambda: v.check_reports([left(limit="")]), InvalidName),
+    ("pause of nothing", lambda: v.check_throttles([replace(PAUSE, limit="")]), InvalidName),
+    ("tokens of a pause", lambda: v.check_throttles([replace(PAUSE, tokens=-1)]), InvalidInput),
+    ("pause beyond a year", lambda: v.check_throttles([replace(PAUSE, retry_after_ms=2**40)]), InvalidInput),
+    ("too many pauses", lambda: v.check_throttles([PAUSE] * 257), TooLarge),
+    ("settings of no queue", lambda: v.check_settings("", QueueSettings()), InvalidName),
+    ("no room in a queue", lambda: v.check_settings("q", QueueSettings(max_ready=0)), InvalidInput),
+    ("no run of a queue", lambda: v.check_settings("q", QueueSettings(concurrency=0)), InvalidInput),
+    ("no rate of a queue", lambda: v.check_settings("q", QueueSettings(rate=0)), InvalidInput),
+    ("rate in no time", lambda: v.check_settings("q", QueueSettings(rate=1, rate_per_ms=0)), InvalidInput),
+    (
+        "uncountable rate",
+        lambda: v.check_settings("q", QueueSettings(rate=10**12, rate_per_ms=10**9 + 7)),
+        InvalidInput,
+    ),
+    ("no weight", lambda: v.check_weight("acme", 0), InvalidInput),
+    ("weight of nobody", lambda: v.check_weight("", 1), InvalidInput),
     ("result", lambda: v.check_result(b"x" * (bounds.MAX_RESULT_BYTES + 1)), TooLarge),
     ("worker", lambda: v.check_claim(ClaimRequest("", 1, "l", ())), InvalidInput),
     ("lease id", lambda: v.check_claim(ClaimRequest("w", 1, "", ())), InvalidInput),
@@ -214,6 +297,13 @@ def test_what_is_at_its_bound_passes() -> None:
     v.check_signal("s", "1", b"x" * bounds.MAX_SIGNAL_BYTES)
     v.check_limit(1)
     v.check_limit(bounds.MAX_PAGE)
+    v.check_settlements([Settlement(LEASE, "1", held({"tokens.output": 0})), Settlement(LEASE, "2", deferred("l"))])
+    v.check_calls([replace(CALL, limits=NAMES[:16], estimate=Estimate(max_output=1, min_output=1))] * 256)
+    v.check_reports([replace(REPORT, state=CallState.SETTLED, used=(Usage(input=1),) * 16), left(tokens=0)])
+    v.check_throttles([replace(PAUSE, key=OPAQUE, tokens=bounds.MAX_AMOUNT, retry_after_ms=0)])
+    v.check_settings("q", QueueSettings())
+    v.check_settings("q", QueueSettings(max_ready=1, concurrency=1, rate=50, rate_per_ms=1))
+    v.check_weight("acme", bounds.MAX_WEIGHT)
 
 
 def test_a_long_error_text_is_cut_between_characters() -> None:
