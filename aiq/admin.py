@@ -1,5 +1,6 @@
 """The operator's side of a queue: limits, budgets, prices, use, tenants and what bounds a queue."""
 
+import math
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from decimal import Decimal
@@ -7,7 +8,7 @@ from fractions import Fraction
 from functools import partial
 from typing import Any, Final
 
-from aiq.bounds import MAX_AMOUNT, MAX_CONCURRENCY, MAX_PAGE
+from aiq.bounds import MAX_AMOUNT, MAX_CONCURRENCY, MAX_PAGE, MAX_PERIOD_MS
 from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import FlowRun
 from aiq.job import Job, fresh_id, until_known
@@ -33,8 +34,9 @@ from aiq.task import Task
 
 __all__ = ["Admin"]
 
-# The slowest rate of a queue is one job in so many seconds, and finer ones than that are rounded.
-_SLOWEST_S: Final = 1_000_000
+_SLOWEST: Final = Fraction(1000, MAX_PERIOD_MS)
+_MOST_SECONDS: Final = 10
+"""A rate above one job a second is counted in periods of at most so many seconds: 2.5 is 5 in 2."""
 
 
 class Admin:
@@ -230,12 +232,12 @@ class Admin:
         those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers.
         """
         check_name("queue", queue)
-        jobs, seconds = (None, 1) if rate is None else _fraction(rate)
+        jobs, period_ms = (None, 1000) if rate is None else _starts(rate)
         settings = QueueSettings(
-            max_ready=None if max_ready is None else whole("max_ready", max_ready, 0, MAX_AMOUNT),
+            max_ready=None if max_ready is None else whole("max_ready", max_ready, 1, MAX_AMOUNT),
             concurrency=None if concurrency is None else whole("concurrency", concurrency, 1, MAX_CONCURRENCY),
             rate=jobs,
-            rate_per_ms=seconds * 1000,
+            rate_per_ms=period_ms,
         )
         return QueueReport.of(await until_known(partial(self._storage.configure, queue, settings)))
 
@@ -272,15 +274,24 @@ def _names(specs: Sequence[LimitSpec]) -> list[str]:
     return [spec.name for spec in specs]
 
 
-def _fraction(rate: object) -> tuple[int, int]:
-    """A rate as whole jobs in whole seconds: 0.1 is one in ten."""
-    example = "pass how many jobs start in a second, 50 or 0.1"
-    if isinstance(rate, bool) or not isinstance(rate, int | float | Decimal):
-        raise InvalidInput(f"rate is {rate!r:.100}; {example}.")
-    try:
-        exact = Fraction(str(rate)).limit_denominator(_SLOWEST_S)
-    except ValueError:
-        raise InvalidInput(f"rate is {rate!r:.100}; {example}.") from None
-    if not 0 < exact <= MAX_CONCURRENCY:
-        raise InvalidInput(f"rate is {rate!r:.100}; it must be above 0 and at most {MAX_CONCURRENCY:,} jobs a second.")
-    return exact.numerator, exact.denominator
+def _starts(rate: float | Decimal) -> tuple[int, int]:
+    """A rate in jobs a second as whole jobs in whole ms. Few at a time, since so many may start at once."""
+    if not _is_finite(rate):
+        raise InvalidInput(f"rate is {rate!r:.100}; pass how many jobs start in a second, 50 or 0.1.")
+    if not _SLOWEST <= rate <= MAX_CONCURRENCY:
+        raise InvalidInput(
+            f"rate is {rate!r:.100}; it must be from one job in 31 days to {MAX_CONCURRENCY:,} jobs a second."
+        )
+    exact = Fraction(rate)
+    if exact < 1:
+        return 1, round(1000 / exact)
+    near = exact.limit_denominator(_MOST_SECONDS)
+    return near.numerator, near.denominator * 1000
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_finite()
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)

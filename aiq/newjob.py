@@ -159,6 +159,8 @@ def _routes_of(job: NewJob[object], parent: JobRecord | None) -> tuple[RouteSpec
 def _own_budgets(chosen: Chosen, job_id: str, place: Place) -> dict[str, BudgetSpec | None]:
     """The budgets that come with a job, by id, nearest first; None for one that is stored already."""
     found: dict[str, BudgetSpec | None] = {}
+    if chosen.budget is None and place.budget is None:
+        return found
     for budget, own_id in ((chosen.budget, f"job:{job_id}"), (place.budget, f"flow:{place.flow}")):
         if isinstance(budget, Budget):
             spec = budget.spec(own_id)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from operator import attrgetter
 from typing import Any, Final, TypedDict
 
 from aiq.bounds import MAX_ATTEMPTS
@@ -106,7 +107,7 @@ class Chosen:
     def told(self) -> dict[str, object]:
         """All but the id that was said, for a digest. What was not said is left out, so that an option of a later
         release changes no digest."""
-        values = ((name, getattr(self, name)) for name in _CHOICES)
+        values = zip(_CHOICES, _values(self), strict=True)
         return {name: plain(value) for name, value in values if value is not None}
 
 
@@ -126,6 +127,7 @@ def plain(value: object) -> object:
 
 
 _CHOICES: Final = tuple(field.name for field in fields(Chosen) if field.name != "id")
+_values: Final = attrgetter(*_CHOICES)
 
 
 def _checked(check: Callable[[str, str], None], kind: str) -> Callable[[str], str]:

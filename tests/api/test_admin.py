@@ -350,6 +350,8 @@ async def test_a_weight_is_handed_on_in_thousandths(storage: Faulty) -> None:
         (0.1, QueueSettings(rate=1, rate_per_ms=10_000)),
         (2.5, QueueSettings(rate=5, rate_per_ms=2_000)),
         (1 / 3, QueueSettings(rate=1, rate_per_ms=3_000)),
+        (33.333, QueueSettings(rate=100, rate_per_ms=3_000)),
+        (0.7, QueueSettings(rate=1, rate_per_ms=1_429)),
         (Decimal("0.01"), QueueSettings(rate=1, rate_per_ms=100_000)),
     ],
 )
@@ -359,7 +361,7 @@ async def test_a_rate_of_starts_is_kept_in_whole_numbers(
     report = await admin.configure("bulk", rate=rate)
 
     assert (await storage.get_queue("bulk")).settings == settings
-    assert report.rate == pytest.approx(float(rate))
+    assert report.rate == pytest.approx(float(rate), rel=1e-3)
 
 
 async def test_what_bounds_a_queue_is_set_as_a_whole(admin: Admin, queue: aiq.Queue) -> None:
@@ -378,14 +380,17 @@ async def test_what_bounds_a_queue_is_set_as_a_whole(admin: Admin, queue: aiq.Qu
 @pytest.mark.parametrize(
     ("figures", "message"),
     [
-        ({"max_ready": -1}, r"max_ready is -1; pass a whole number from 0"),
+        ({"max_ready": 0}, r"max_ready is 0; pass a whole number from 1"),
         ({"max_ready": 1.5}, r"max_ready is 1\.5"),
         ({"concurrency": 0}, r"concurrency is 0; pass a whole number from 1"),
-        ({"rate": 0}, r"rate is 0; it must be above 0"),
-        ({"rate": 1e-7}, r"rate is 1e-07; it must be above 0"),
-        ({"rate": -1}, r"rate is -1; it must be above 0"),
+        ({"rate": 0}, r"rate is 0; it must be from one job in 31 days to 1,000,000 jobs a second"),
+        ({"rate": 1e-7}, r"rate is 1e-07; it must be from"),
+        ({"rate": -1}, r"rate is -1; it must be from"),
+        ({"rate": 10**6 + 1}, r"rate is 1000001; it must be from"),
         ({"rate": float("nan")}, r"rate is nan; pass how many jobs start in a second"),
         ({"rate": float("inf")}, r"rate is inf; pass how many"),
+        ({"rate": Decimal("sNaN")}, r"pass how many"),
+        ({"rate": 10**400}, r"it must be from one job in 31 days"),
         ({"rate": "50"}, r"rate is '50'; pass how many"),
         ({"rate": True}, r"rate is True; pass how many"),
     ],

@@ -242,6 +242,37 @@ def test_a_worker_is_refused_two_limits_of_one_name(queue: aiq.Queue) -> None:
         aiq.Worker(queue, tasks=[chat, other])
 
 
+async def test_a_child_brings_the_limits_of_a_task_that_its_worker_does_not_run(queue: aiq.Queue) -> None:
+    @aiq.task(queue="elsewhere", limits=[aiq.Limit("child", requests=5)])
+    async def child() -> None: ...
+
+    @aiq.task
+    async def parent(ctx: aiq.Context) -> None:
+        await ctx.gather("children", [child.job()])
+
+    job = await queue.enqueue(parent.job())
+    await aiq.Worker(queue, tasks=[parent]).run_until_idle()
+
+    assert await job.state() is aiq.State.WAITING
+    assert [report.limit.name for report in await queue.admin.limits()] == ["child"]
+
+
+async def test_a_call_brings_a_limit_that_no_task_names(queue: aiq.Queue) -> None:
+    inside = aiq.Limit("inside", tokens=5_000)
+
+    @aiq.task
+    async def ask(ctx: aiq.Context) -> int:
+        async with ctx.call(inside, input=5, max_output=7) as call:
+            call.settle(aiq.Usage(input=5, output=2))
+        return call.max_output
+
+    job = await queue.enqueue(ask.job())
+    await aiq.Worker(queue, tasks=[ask]).run_until_idle()
+
+    assert await job.result(timeout=0) == 7
+    assert [report.limit for report in await queue.admin.limits()] == [inside]
+
+
 async def test_a_job_runs_within_its_limit_and_the_next_one_says_why_it_waits(queue: aiq.Queue) -> None:
     one = aiq.Limit("one", concurrency=1)
 
