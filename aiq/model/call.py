@@ -95,7 +95,7 @@ class CallRequest:
     lease: Lease
     number: int
     limits: tuple[str, ...] = ()
-    estimate: Estimate = Estimate()
+    estimate: Estimate = field(default_factory=Estimate)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -86,7 +86,7 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsageFilter:
-    """Whose use is asked for: at most one of job, flow and tenant, and all if none; minutes from and up to an instant."""
+    """Whose use is asked for: at most one of job, flow and tenant, all if none; minutes from and up to an instant."""
 
     job_id: str | None = None
     flow: str | None = None

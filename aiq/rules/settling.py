@@ -49,7 +49,9 @@ def after(outcome: Outcome, record: JobRecord, now_ms: int) -> Change:
     """Decide where a settlement takes a running job whose lease is the settler's.
 
     A cancel that was asked for ends every run but one that succeeded. For `Suspended` and `Waiting` the
-    answer is where the job goes if its wait is not over yet, and for `Held` if its budget has no room. Spec: CANCEL-3, CANCEL-4, RETRY-1, RETRY-2, RETRY-5.
+    answer is where the job goes if its wait is not over yet, and for `Held` if its budget has no room.
+
+    Spec: CANCEL-3, CANCEL-4, RETRY-1, RETRY-2, RETRY-5
     """
     failures, stalls = record.failures, record.stalls
     if isinstance(outcome, Succeeded):
