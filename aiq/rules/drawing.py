@@ -147,8 +147,9 @@ def settled(draw: Draw, old: BudgetState, new: BudgetState) -> Draw:
 def put(books: Books, budget: str, old: BudgetState, new: BudgetState) -> None:
     """Write how a budget stands, and say so when it has more room than before. HOLD-4"""
     books.put_budget_state(budget, new)
-    before, after = budgets.total(old.spent, old.held), budgets.total(new.spent, new.held)
-    if any(after.get(kind, 0) < amount for kind, amount in before.items()):
+    spec = books.budget(budget)
+    kinds = spec.caps if spec is not None else ()
+    if any(_used(new, kind) < _used(old, kind) for kind in kinds):
         books.room_appeared(budget)
 
 
@@ -162,6 +163,10 @@ def told(spec: BudgetSpec, state: BudgetState, need: Amounts) -> str:
         f'Budget "{spec.id}" has {_figure(kind, max(0, room[kind]))} left of {_figure(kind, cap)}, '
         f"and {_figure(kind, need.get(kind, 0))} are needed."
     )
+
+
+def _used(state: BudgetState, kind: str) -> int:
+    return state.spent.get(kind, 0) + state.held.get(kind, 0)
 
 
 def _chain(books: Books, ids: Iterable[str]) -> list[BudgetSpec]:
