@@ -9,7 +9,7 @@ import pytest
 from aiq.backends import open_storage
 from aiq.backends.memory.storage import MemoryStorage, open_memory
 from aiq.errors import InvalidInput, Misconfigured, Unavailable
-from aiq.model import Capability, ClaimRequest, JobFilter, JobSpec, NewChunk, State, Want
+from aiq.model import Capability, ClaimRequest, JobFilter, JobSpec, NewChunk, State, UsageFilter, Want
 from aiq.rules.streams import Range
 
 
@@ -154,6 +154,12 @@ async def test_reading_and_failing_leave_no_trace_in_the_tables(storage: MemoryS
     await storage.list(JobFilter(states=frozenset({State.READY})))
     await storage.exchange((), ClaimRequest("v", 1, "l", (Want("q", 1), Want("none", 1))))
     await storage.audit()
+    await storage.explain("a")
+    await storage.get_queue("q")
+    await storage.get_limits()
+    await storage.get_budgets()
+    await storage.get_prices("m")
+    await storage.usage(UsageFilter())
     with pytest.raises(InvalidInput):
         await storage.enqueue([job("b"), job("")])
 
@@ -163,6 +169,9 @@ async def test_reading_and_failing_leave_no_trace_in_the_tables(storage: MemoryS
 async def test_a_cursor_that_no_page_gave_is_refused(storage: MemoryStorage) -> None:
     with pytest.raises(InvalidInput, match="cursor"):
         await storage.list(JobFilter(), cursor="-1")
+    for cursor in ("", "60000", "-1 input m", "60000 input"):
+        with pytest.raises(InvalidInput, match="cursor"):
+            await storage.usage(UsageFilter(), cursor=cursor)
 
 
 async def test_an_append_looks_at_the_newest_range_alone(storage: MemoryStorage) -> None:

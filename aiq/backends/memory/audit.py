@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import chain, islice
 
+from aiq.backends.memory.audit_accounts import of_budgets, of_hold, of_lanes, of_limits, of_reservations
 from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables
 from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
 from aiq.backends.memory.transition import Transaction
@@ -21,12 +22,12 @@ def audit(tx: Transaction, limit: int) -> list[Violation]:
     check_limit(limit)
     tables = tx.tables
     of_jobs = (_of_job(tables, record) for record in tables.jobs.values())
-    found = chain(chain.from_iterable(of_jobs), _of_waits(tables), _of_outbox(tables), _of_positions(tables))
-    return list(islice(found, limit))
+    of_tables = (check(tables) for check in _OF_TABLES)
+    return list(islice(chain.from_iterable(chain(of_jobs, of_tables)), limit))
 
 
 def _of_job(tables: Tables, record: JobRecord) -> Iterator[Violation]:
-    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals)
+    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals, of_hold)
     for check in checks:
         for clause, text in check(tables, record):
             yield Violation(clause, record.id, text)
@@ -123,3 +124,6 @@ def _of_positions(tables: Tables) -> Iterator[Violation]:
     for record in ready:
         if seen[record.position] > 1:
             yield Violation("CLAIM-6", record.id, f"it shares position {record.position} with another ready job")
+
+
+_OF_TABLES = (_of_waits, _of_outbox, _of_positions, of_reservations, of_limits, of_budgets, of_lanes)

@@ -205,9 +205,8 @@ class Tables:
 
     def stands(self, record: JobRecord) -> bool:
         """Whether a job has its place in a lane, or behind a gate."""
-        lanes, place = self.lanes[record.queue], place_of(record)
-        gate = lanes.aside.get(record.id)
-        return place in (lanes.jobs[self.line(record)] if gate is None else lanes.gates[gate])
+        lanes = self.lanes.get(record.queue)
+        return lanes is not None and lanes.holds(record, self.pool(record))
 
     def _leave_indexes(self, before: JobRecord) -> None:
         for index, key in self.indexes.places(before):

@@ -5,7 +5,7 @@ that opens goes its first job alone, and when that has left its lane, the next: 
 one at a time stands in the way of the jobs behind them. Spec: LIMIT-16
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Final, TypeAlias
 
@@ -85,6 +85,8 @@ class Lanes:
         self.shut: Parked[GateKey] = Parked()
         self._open_pools: Index[tuple[str]] = Index()
         """Pools with jobs in lanes that are not parked."""
+        self._in_lanes: Counter[int] = Counter()
+        """How many jobs stand in lanes, by band."""
         self._busy: defaultdict[tuple[str, int], Index[Turn]] = defaultdict(Index[Turn])
         """Lines with jobs in lanes, by pool and band."""
         self._open: defaultdict[tuple[str, int], Index[Turn]] = defaultdict(Index[Turn])
@@ -142,6 +144,12 @@ class Lanes:
     def first(self, key: LineKey) -> Place | None:
         """The place of the first job of a line. Spec: BAND-4"""
         return next(iter(self.jobs[key].first(1)), None)
+
+    def holds(self, record: JobRecord, pool: str) -> bool:
+        """Whether a job has its place in its lane, or behind a gate."""
+        gate = self.aside.get(record.id)
+        standing = self.jobs.get(line_of(record, pool), ()) if gate is None else self.gates[gate]
+        return place_of(record) in standing
 
     def before(self, key: LineKey, place: Place) -> int:
         """How many jobs of a line go before a place."""
@@ -247,6 +255,7 @@ class Lanes:
             line = replace(line, service=lifted(line.service, least, self.pool(line.pool).served[line.band]))
         self._unsort(key)
         self.jobs[key].add(place)
+        self._in_lanes[key[1]] += 1
         self.lines[key] = line
         self._sort(key)
 
@@ -258,7 +267,8 @@ class Lanes:
         pool, band, _ = key
         if not self._busy[pool, band]:
             self.put_pool(self.pool(pool))
-        if not any(turns for (_, busy), turns in self._busy.items() if busy == band):
+        self._in_lanes[band] -= 1
+        if not self._in_lanes[band]:
             self.credits = with_credit(self.credits, band, 0)
 
     def _drop_empty(self, gate: GateKey) -> None:
