@@ -81,27 +81,34 @@ class Bookings:
 
     async def close(self) -> None:
         """Send what is left, within PATIENCE_S; what comes later is dropped."""
-        if self._busy and self._pump is not None:
+        if self._pump is not None:
             await asyncio.wait({self._pump}, timeout=PATIENCE_S)
+            self._closed = True
             self._pump.cancel()
             await asyncio.wait({self._pump})
         self._closed = True
         for asked in self._asked:
             asked.answer.cancel()
+        for told in self._told.values():
+            told.done.cancel()
 
     def _start(self) -> None:
         if not self._busy and not self._closed:
             # Before the task: an eager one runs at once, and may be over before it has a name.
             self._busy = True
             self._pump = asyncio.get_running_loop().create_task(self._run())
+            # A callback and no `finally`: a task that is cancelled before it began runs neither of its own lines.
+            self._pump.add_done_callback(self._stopped)
 
     async def _run(self) -> None:
-        try:
-            while self._told or self._asked:
-                await self._tell()
-                await self._ask()
-        finally:
-            self._busy = False
+        while self._told or self._asked:
+            await self._tell()
+            await self._ask()
+
+    def _stopped(self, _: "asyncio.Task[None]") -> None:
+        self._busy = False
+        if self._told or self._asked:
+            self._start()
 
     async def _tell(self) -> None:
         batch = [self._told.pop(key) for key in list(islice(self._told, MAX_BATCH))]

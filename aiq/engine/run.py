@@ -201,7 +201,10 @@ class Run:
             after = page[-1].key
 
     async def save_step(self, step: Step) -> Step:
-        """Remember a step, its items first; what stands under the key is the answer. Done even when cancelled."""
+        """Remember a step, what it emitted and used before it; what stands under the key is the answer.
+
+        Done even when cancelled.
+        """
         self.require_owned()
         saved = await self._guarded(self.desk.tasks.outlast(self._save(step)))
         self.steps[step.key] = saved.step
@@ -276,7 +279,8 @@ class Run:
         """Wait until everything said of calls and everything emitted so far is stored."""
         if self._calls is not None:
             await self._calls.flush()
-        await self._flush_items()
+        if self._emitter is not None:
+            await self._emitter.flush()
 
     def settlement(self, outcome: Outcome) -> Settlement:
         """An outcome with an id of its own, by which a repeat is recognised."""
@@ -299,12 +303,8 @@ class Run:
         if not self.parked:
             self.stop(Stop.LOST)
 
-    async def _flush_items(self) -> None:
-        if self._emitter is not None:
-            await self._emitter.flush()
-
     async def _save(self, step: Step) -> Saved:
-        await self._flush_items()
+        await self.flush()
         return await self._patiently(partial(self.desk.storage.save_step, self.lease, step))
 
     async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:

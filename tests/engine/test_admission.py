@@ -189,7 +189,7 @@ async def test_a_429_pauses_the_tenants_own_part_of_a_limit(world: World) -> Non
 async def test_a_job_that_is_refused_for_too_long_is_dead_of_it(world: World) -> None:
     @aiq.task
     async def refused() -> None:
-        raise Refused()
+        raise Refused
 
     [job] = await world.enqueue(refused.job())
     worker = await world.start(refused)

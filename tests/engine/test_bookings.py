@@ -211,3 +211,20 @@ async def test_a_storage_that_never_answers_does_not_keep_a_worker_from_ending(w
 
     assert asked.cancelled()
     assert world.clock() - before_ms == PATIENCE_S * 1000
+
+
+@virtually
+async def test_what_waits_behind_a_round_trip_that_is_torn_down_still_goes_out(world: World) -> None:
+    book = Book()
+    desk = bookings(book, world)
+    first = desk.report(word("a", 1), nobody)
+    await asyncio.sleep(0.5)
+    second = desk.report(word("b", 1), nobody)
+    asked = asyncio.create_task(desk.acquire(call("c", 1)))
+    await asyncio.sleep(0)
+    assert desk._pump is not None
+    desk._pump.cancel()
+    await asyncio.wait({first, second, asked})
+
+    assert book.trips == [("report", ["a1settled"]), ("report", ["b1settled"]), ("acquire", ["c1"])]
+    assert asked.result() == Admitted(max_output=1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import aiq
+import aiq.testing
 from aiq.errors import LeaseLost, LostReason
 from aiq.model import (
     Admitted,
@@ -458,6 +459,32 @@ async def test_a_call_in_a_step_that_is_remembered_is_not_made_again(world: Worl
 
     assert len(booked.outcomes) == 3
     assert len(booked.asked) == len(booked.told) == 1
+
+
+@virtually
+async def test_what_a_step_has_used_is_told_before_the_step_is_saved(world: World) -> None:
+    booked = Booked(world)
+
+    async def ask(ctx: aiq.Context) -> str:
+        async with ctx.call(GPT) as call:
+            call.settle(USED)
+            return "said"
+
+    async def handler(ctx: aiq.Context) -> None:
+        await ctx.step("ask", ask, ctx)
+
+    gate = asyncio.Event()
+    world.faults.plan(aiq.testing.Delay("report", gate))
+    made = task(handler)
+    [job] = await world.enqueue(made.job())
+    worker = await world.start(made)
+    await asyncio.sleep(1)
+    assert await world.storage.get_steps(job) == []
+
+    gate.set()
+    await world.until(job, State.SUCCEEDED)
+    assert len(booked.told) == len(await world.storage.get_steps(job)) == 1
+    await worker.stop()
 
 
 @virtually
