@@ -50,7 +50,8 @@ def told_too_early(right: Any) -> Any:
 def clock_goes_back(right: Any) -> Any:
     def refilled(spec: Any, state: LimitState, now_ms: int) -> LimitState:
         if now_ms < state.at_ms:
-            return replace(state, at_ms=now_ms, born_ms=min(state.born_ms, now_ms))
+            began = {"born_ms": min(state.born_ms, now_ms), "paced_at_ms": min(state.paced_at_ms, now_ms)}
+            return replace(state, at_ms=now_ms, **began)
         return right(spec, state, now_ms)
 
     return refilled
@@ -84,18 +85,19 @@ def admitted_twice(right: Any) -> Any:
     return lambda ledger, who: False
 
 
+# What a fault breaks first depends on the history that meets it.
 FAULTS: list[tuple[Any, str, Fault, str]] = [
-    (buckets, "refilled", no_clamp, "I4"),
+    (buckets, "refilled", no_clamp, "I4|I7"),
     (limits, "wait_ms", no_wait, "I1"),
     (limits, "wait_ms", holds_ignored, "I1"),
-    (buckets, "ceiling", told_too_early, "I2"),
+    (buckets, "ceiling", told_too_early, "I1|I2"),
     (limits, "refilled", clock_goes_back, "I7"),
     (limits, "settled", hold_leaked, "I5"),
     (limits, "bounded", refund_unbounded, "I4"),
     (limits, "released", unit_kept, "I5"),
     (budgets, "fits", budget_ignores_holds, "I6"),
     (budgets, "returned", draw_leaked, "I5"),
-    (budgets, "settled", correction_ignores_what_was_counted, "I8"),
+    (budgets, "settled", correction_ignores_what_was_counted, "I6|I8"),
     (Ledger, "_known", admitted_twice, "I5"),
 ]
 
