@@ -5,7 +5,7 @@ aside. Time is a number that a test sets.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from aiq.bounds import PLACE_KEPT_MS
@@ -33,6 +33,7 @@ from aiq.model import (
     Reservation,
     State,
     Succeeded,
+    Usage,
 )
 from aiq.rules import booking, closing, fairness
 from aiq.rules import limits as formulas
@@ -60,6 +61,8 @@ class Ledger:
     places: int = 0
     entries: list[UsageEntry] = field(default_factory=list)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
+    lanes: dict[LineKey, dict[str, JobRecord]] = field(default_factory=dict)
+    """Jobs that stand in line; a line without any is not there."""
     pool_rows: dict[str, Pool] = field(default_factory=dict)
     lines: dict[LineKey, Line] = field(default_factory=dict)
     aside: dict[str, tuple[str, str, int]] = field(default_factory=dict)
@@ -68,6 +71,7 @@ class Ledger:
     given: list[JobRecord] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
     """What was said of freed limits and of budgets with room."""
+    more: bool = False
     looked: int = 0
     """How many heads were looked at."""
     positions: int = 0
@@ -101,6 +105,7 @@ class Ledger:
             served = self.pool(key[0]).served[key[1]]
             self.lines[key] = replace(own, service=fairness.lifted(own.service, min(others, default=None), served))
         self.jobs[record.id] = record
+        self.lanes.setdefault(key, {})[record.id] = record
 
     def claim(self, count: int = 1, takes: Callable[[JobRecord], bool] = lambda record: True) -> list[JobRecord]:
         """Wake what is due, and claim."""
@@ -127,6 +132,16 @@ class Ledger:
         current = stored.state is State.RUNNING and stored.fence == record.fence
         told = Report(lease=record.lease, call=call, state=state, **fields)  # type: ignore[arg-type]
         return closing.report(self, stored, told, current=current)
+
+    def report_used(self, record: JobRecord, tokens: int) -> None:
+        """End a run whose handler says what it has used."""
+        self.report(record, 0, CallState.OPEN, used=(Usage("", tokens),))
+        self.settle(record)
+
+    def forget(self, record: JobRecord) -> None:
+        """Leave out a job that has ended."""
+        del self.jobs[record.id]
+        self.reservations = {key: one for key, one in self.reservations.items() if key[0] != record.id}
 
     def settle(self, record: JobRecord, outcome: Outcome = DONE) -> JobRecord:
         """End a run; the job is over."""
@@ -166,7 +181,7 @@ class Ledger:
         for key, line in self.lines.items():
             if 0 < line.wake_at_ms <= self.now_ms:
                 self.lines[key] = replace(line, wake_at_ms=0, parked_by="")
-        self.aside = {job_id: place for job_id, place in self.aside.items() if place[2] > self.now_ms}
+        self.bring_back(lambda name, key, wake_at_ms: wake_at_ms <= self.now_ms)
 
     # Books.
 
@@ -189,7 +204,7 @@ class Ledger:
         for place, line in self.lines.items():
             if (line.parked_by, line.tenant) == (name, key):
                 self.lines[place] = replace(line, wake_at_ms=0, parked_by="")
-        self.aside = {job_id: place for job_id, place in self.aside.items() if place[:2] != (name, key)}
+        self.bring_back(lambda limit, part, wake_at_ms: (limit, part) == (name, key))
 
     def waiting(self, name: str, key: str) -> Sequence[WaitingCall]:
         found = [call for call in self.calls.values() if (name, key) in call.limits]
@@ -261,14 +276,14 @@ class Ledger:
         return QUEUE
 
     def pools(self) -> Sequence[Pool]:
-        names = sorted({self.line_key(job)[0] for job in self.in_lanes()})
+        names = sorted({pool for pool, _, _ in self.lanes})
         return [self.pool(name) for name in names if not self.pool(name).wake_at_ms]
 
     def put_pool(self, pool: Pool) -> None:
         self.pool_rows[pool.name] = pool
 
     def bands(self, pool: str) -> Sequence[Band]:
-        return sorted({key[1] for key in map(self.line_key, self.in_lanes()) if key[0] == pool})
+        return sorted({band for name, band, _ in self.lanes if name == pool})
 
     def line(self, pool: str, band: Band, after: tuple[int, str] | None = None) -> Line | None:
         found = [self.lines[key] for key in self.busy(pool, band)]
@@ -306,27 +321,33 @@ class Ledger:
         self.join(replace(record, route=route))
 
     def set_aside(self, record: JobRecord, limit: str, key: str, wake_at_ms: int) -> None:
+        self.leave(record, record)
         self.aside[record.id] = (limit, key, wake_at_ms)
-        self.drop_credits(record)
 
     # What stands where.
 
     def line_key(self, record: JobRecord) -> LineKey:
         return fairness.pool_of(self.limits, record), record.band, record.tenant
 
-    def in_lanes(self) -> list[JobRecord]:
-        return [job for job in self.jobs.values() if job.state is State.READY and job.id not in self.aside]
-
-    def lane(self, key: LineKey) -> list[JobRecord]:
-        return [job for job in self.in_lanes() if self.line_key(job) == key]
+    def lane(self, key: LineKey) -> Collection[JobRecord]:
+        return self.lanes.get(key, {}).values()
 
     def busy(self, pool: str, band: Band) -> list[LineKey]:
-        return sorted({key for key in map(self.line_key, self.in_lanes()) if key[:2] == (pool, band)})
+        return [key for key in self.lanes if key[:2] == (pool, band)]
+
+    def bring_back(self, opens: Callable[[str, str, int], bool]) -> None:
+        for job_id in [job_id for job_id, place in self.aside.items() if opens(*place)]:
+            del self.aside[job_id]
+            self.join(self.jobs[job_id])
 
     def pool(self, name: str) -> Pool:
         return self.pool_rows.get(name) or Pool(queue=QUEUE, name=name)
 
     def leave(self, record: JobRecord, left: JobRecord) -> None:
+        key = self.line_key(record)
+        del self.lanes[key][record.id]
+        if not self.lanes[key]:
+            del self.lanes[key]
         self.jobs[record.id] = left
         self.drop_credits(record)
 
@@ -335,7 +356,7 @@ class Ledger:
         pool = self.pool(self.line_key(record)[0])
         if record.band not in self.bands(pool.name):
             self.pool_rows[pool.name] = replace(pool, credits=fairness.with_credit(pool.credits, record.band, 0))
-        if all(job.band != record.band for job in self.in_lanes()):
+        if all(band != record.band for _, band, _ in self.lanes):
             self.credits = fairness.with_credit(self.credits, record.band, 0)
 
 
