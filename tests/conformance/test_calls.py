@@ -213,6 +213,36 @@ async def test_a_call_that_adopts_takes_the_budgets_along(storage: Storage) -> N
     assert (await the_budget(storage)).state.held == {}
 
 
+@clause("CALL-3")
+async def test_what_a_first_call_does_not_say_is_as_its_job_has_it(storage: Storage) -> None:
+    await put_limit(storage)
+    run = await start(storage, limits=GPT, estimate=need(1_000, 500, max_output=700))
+    assert await open_call(storage, run, 1, Estimate(input=900)) == Admitted(max_output=700)
+    assert await left(storage) == (4_100, 500)
+    assert await open_call(storage, run, 2, Estimate(input=100)) == Admitted(max_output=1_000)
+    assert await left(storage) == (4_000, 1_500)
+
+
+@clause("CALL-3")
+async def test_a_first_call_adopts_what_a_job_with_budgets_alone_reserved(storage: Storage) -> None:
+    await put_limit(storage)
+    await put_budget(storage, tokens=1_500)
+    run = await start(storage, estimate=need(1_000, 500), budgets=("purse",))
+    await open_call(storage, run, 1, need(1_000, 400), "gpt")
+    assert await balance(storage) == (0, 1_400)
+
+
+@clause("CALL-3", "CALL-5")
+async def test_a_call_that_adopts_enough_waits_for_nobody(storage: Storage) -> None:
+    await put_limit(storage)
+    run = await start(storage, limits=GPT, estimate=need(1_000))
+    other = await start(storage, "other", queue="other")
+    assert isinstance(await ask(storage, other, 1, need(9_000), "gpt"), MustWait)
+
+    await open_call(storage, run, 1, need(900))
+    assert isinstance(await ask(storage, run, 2, need(10)), MustWait)
+
+
 @clause("CALL-4")
 async def test_a_run_holds_one_unit_from_its_claim_to_its_end(storage: Storage) -> None:
     await storage.put_limits([units(concurrency=3)])

@@ -11,6 +11,8 @@ from aiq.model import (
     Cancelled,
     Deferred,
     Died,
+    Held,
+    HeldFor,
     JobRecord,
     Outcome,
     Released,
@@ -78,6 +80,7 @@ GIVEN_BACK: dict[str, Outcome] = {
     "release": Released(),
     "release later": Released(5),
     "defer": Deferred(REFUSED, 5),
+    "hold": Held(reason=HeldFor.OPERATOR),
 }
 
 
