@@ -200,14 +200,15 @@ def throttled(spec: LimitSpec, state: LimitState, tokens: int, retry_after_ms: i
     A provider that says "after R" to a call of n has at most n − R·rate left. Spec: LIMIT-10, LIMIT-11
     """
     state = refilled(spec, state, now_ms)
-    strikes = state.strikes
+    frozen, strikes = state.at_ms < state.frozen_until_ms, state.strikes
     if retry_after_ms is None:
-        retry_after_ms = _guessed_pause_ms(spec, state, tokens)
-        strikes += 1
+        # Of calls that were under way together the first is a strike; the others know no more than it did.
+        strikes = strikes if frozen else strikes + 1
+        retry_after_ms = _guessed_pause_ms(spec, replace(state, strikes=max(0, strikes - 1)), tokens)
     slower = max(LEAST_PACE, state.pace * 9 // 10)
     lowered = _lowered(spec, state, tokens, retry_after_ms)
     until_ms = max(state.frozen_until_ms, min(state.at_ms + retry_after_ms, bounds.MAX_INSTANT_MS))
-    if state.at_ms < state.frozen_until_ms:
+    if frozen:
         # More 429s of calls that were under way already say nothing new of the pace.
         return replace(lowered, frozen_until_ms=until_ms, strikes=strikes)
     return replace(lowered, frozen_until_ms=until_ms, strikes=strikes, pace=slower, paced_at_ms=state.at_ms)

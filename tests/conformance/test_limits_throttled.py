@@ -177,13 +177,28 @@ async def test_half_of_the_time_is_that_at_the_pace_in_force(storage: Storage, c
 
 
 @clause("LIMIT-11")
-async def test_answers_in_a_row_that_name_no_time_double_the_pause_up_to_a_minute(storage: Storage) -> None:
+async def test_answers_in_a_row_that_name_no_time_double_the_pause_up_to_a_minute(
+    storage: Storage, clock: Clock
+) -> None:
     await put_limit(storage)
     seen = []
     for _ in range(9):
         await throttle(storage, 100)
         seen.append((await frozen(storage))[0])
+        clock.advance_ms(seen[-1])
     assert seen == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000, 60_000]
+
+
+@clause("LIMIT-11")
+async def test_answers_to_calls_that_were_under_way_together_count_as_one(storage: Storage, clock: Clock) -> None:
+    await put_limit(storage)
+    for _ in range(6):
+        await throttle(storage, 100)
+    assert (await frozen(storage))[0] == 1_000
+    clock.advance_ms(1_000)
+
+    await throttle(storage, 100)
+    assert (await frozen(storage))[0] == 2_000
 
 
 @clause("LIMIT-11")
@@ -193,11 +208,12 @@ async def test_a_call_that_was_settled_ends_the_row(storage: Storage, clock: Clo
     await open_call(storage, run, 1, need(100), "gpt")
     for _ in range(3):
         await throttle(storage, 100)
+        clock.advance_ms(4_000)
     await tell(storage, run, 1, used=Usage(input=100))
-    clock.advance_ms(4_000)
 
     await throttle(storage, 100)
     assert (await frozen(storage))[0] == 1_000
+    clock.advance_ms(1_000)
     await throttle(storage, 100)
     assert (await frozen(storage))[0] == 2_000
 

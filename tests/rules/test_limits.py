@@ -276,16 +276,18 @@ def test_a_429_of_a_limit_without_tokens_lowers_its_requests() -> None:
 
 @clause("LIMIT-11")
 def test_a_429_that_names_no_time_pauses_longer_each_time_until_a_call_is_settled() -> None:
-    state, pauses = full(), []
-    for number in range(5):
-        now_ms = 10**9 + number
+    state, pauses, now_ms = full(), [], 10**9
+    for _ in range(4):
         state = limits.throttled(SPEC, state, 10_000, None, now_ms)
         pauses.append(state.frozen_until_ms - now_ms)
+        now_ms = state.frozen_until_ms
 
-    # Half of 10 s at full pace; of 10 / 0.9 s, rounded up, after the first has slowed it.
-    assert pauses == [5_000, 11_112, 22_224, 44_448, 60_000]
+    # Half of 10 s at full pace; then of 10 s at 900, 810 and 729 per mille, rounded up, and doubled each time.
+    assert pauses == [5_000, 11_112, 24_692, 54_872]
     settled = limits.settled(SPEC, state, part(1_000), 1_000)
-    assert limits.throttled(SPEC, settled, 100, None, 10**9 + 90_000).frozen_until_ms == 10**9 + 91_000, "at least 1 s"
+    assert limits.throttled(SPEC, settled, 100, None, 10**9 + 190_000).frozen_until_ms == 10**9 + 191_000, (
+        "at least 1 s"
+    )
 
 
 def test_a_429_of_a_concurrency_alone_pauses_it_too() -> None:
