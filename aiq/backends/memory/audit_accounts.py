@@ -21,12 +21,17 @@ def of_hold(tables: Tables, record: JobRecord) -> Iterator[_Text]:
 
 
 def of_reservations(tables: Tables) -> Iterator[Violation]:
-    """What is open belongs to a run that goes on."""
+    """What is open, or stands in line, belongs to a run that goes on."""
     for reservation in _open(tables):
         record = tables.jobs.get(reservation.job_id)
         if record is None or record.state is not State.RUNNING or record.fence != reservation.fence:
             text = f"call {reservation.call} of run {reservation.fence} is open, and the run is over"
             yield Violation("CALL-15", reservation.job_id, text)
+    for call in tables.accounts.waiting.values():
+        record = tables.jobs.get(call.job_id)
+        if record is None or record.state is not State.RUNNING or record.fence != call.fence:
+            text = f"call {call.call} of run {call.fence} stands in line, and the run is over"
+            yield Violation("CALL-6", call.job_id, text)
 
 
 def of_limits(tables: Tables) -> Iterator[Violation]:

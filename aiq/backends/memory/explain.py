@@ -23,11 +23,12 @@ def _facts(tables: Tables, record: JobRecord) -> Facts:
         return _ready(tables, record)
     accounts = tables.accounts
     hold = accounts.holds.by_job.get(record.id)
+    run = (record.id, record.fence)
     return Facts(
         record=record,
         upstream=_upstream(tables, record),
         signal=tables.awaited.get(record.id, ""),
-        calls=[call for call in accounts.waiting.values() if (call.job_id, call.fence) == (record.id, record.fence)],
+        calls=[accounts.waiting[key] for key in sorted(accounts.waiting) if key[:2] == run],
         need=none() if hold is None else hold.need,
     )
 

@@ -1,6 +1,7 @@
 """Holding jobs, and letting them go when there is room for them. Spec: HOLD-1 to HOLD-8."""
 
 from dataclasses import replace
+from itertools import islice
 
 from aiq.backends.memory.accounts import HoldLine, LettingGo
 from aiq.backends.memory.transition import Transaction, move, readied
@@ -57,9 +58,9 @@ def has_room(tx: Transaction, budget_id: str, need: Amounts) -> bool:
 def _let_go(tx: Transaction, line: HoldLine, room: LettingGo, limit: int) -> int:
     """Let go the first jobs of a line, as long as each fits into what those before it leave."""
     holds, left, done = tx.tables.accounts.holds, room.left, 0
-    for held in list(holds.lines.get(line, {}).values()):
-        if held.reason is HeldFor.APPROVAL and not room.granted:
-            continue
+    standing = holds.lines.get(line, {}).values()
+    may_go = (held for held in standing if room.granted or held.reason is not HeldFor.APPROVAL)
+    for held in list(islice(may_go, limit + 1)):
         if not _fits(held.need, left):
             break
         if done == limit:

@@ -54,8 +54,8 @@ class Patience:
 
     def end(self, job_id: str) -> None:
         """Forget a job's patience, if it has any."""
-        end_ms, pool = self._by_job.pop(job_id, (0, ""))
-        if end_ms:
+        if job_id in self._by_job:
+            end_ms, pool = self._by_job.pop(job_id)
             for index in (self.ends, self._by_pool[pool]):
                 index.remove((end_ms, job_id))
 

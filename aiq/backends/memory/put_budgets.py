@@ -1,5 +1,6 @@
 """Storing budgets."""
 
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 
 from aiq.backends.memory.transition import Transaction
@@ -24,7 +25,7 @@ def put_budgets(tx: Transaction, budgets: Sequence[BudgetSpec], *, absent_only: 
 
 
 def to_store(
-    stored: Mapping[str, BudgetSpec], budgets: Sequence[BudgetSpec], *, absent_only: bool
+    stored: dict[str, BudgetSpec], budgets: Sequence[BudgetSpec], *, absent_only: bool
 ) -> dict[str, BudgetSpec]:
     """Those of some budgets that are to be stored, by id. A parent may come with them.
 
@@ -36,12 +37,13 @@ def to_store(
     for spec in budgets:
         if not absent_only or (spec.id not in stored and spec.id not in wanted):
             wanted[spec.id] = spec
-    tree = {**stored, **wanted}
+    tree = ChainMap(wanted, stored)
     for spec in wanted.values():
         if spec.parent is not None and spec.parent not in tree:
             raise NotFound(spec.parent, f'No budget "{spec.parent}" is stored, the parent of "{spec.id}".')
-    # A budget that moves takes those below it along.
-    for spec in tree.values() if wanted else ():
+    # A budget that moves takes those below it along; a new one has none but those that come with it.
+    moved = any(spec.id in stored and stored[spec.id].parent != spec.parent for spec in wanted.values())
+    for spec in (tree if moved else wanted).values():
         _check_chain(tree, spec)
     return wanted
 
