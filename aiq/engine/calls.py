@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from random import Random
+from itertools import islice
 from typing import Final, Protocol
 
 from aiq.bounds import MAX_OPEN_CALLS
 from aiq.engine.bookings import Bookings
-from aiq.errors import LeaseLost, Unavailable
+from aiq.engine.lines import Lines, Place
+from aiq.errors import LeaseLost
 from aiq.model import (
     FIRST,
     Acquired,
@@ -26,16 +27,11 @@ from aiq.model import (
     Reported,
     Usage,
 )
-from aiq.storage import Wakeups, limit_topic
 
 _log = logging.getLogger("aiq.worker")
 
 LEND_AFTER_MS: Final = 1_000
 """A run whose call waits for longer than this lends its slot."""
-POLL_MS: Final = (1_000, 5_000)
-"""A call that waits asks again after a time drawn from this range at the latest: a lost wake-up costs no more."""
-MIN_PAUSE_MS: Final = 5
-"""A storage that names a shorter wait is not asked sooner."""
 
 
 class Caller(Protocol):
@@ -91,18 +87,18 @@ class Calls:
         self,
         caller: Caller,
         bookings: Bookings,
-        storage: Wakeups,
+        lines: Lines,
         *,
         lend: Callable[[], None],
         take_back: Callable[[], None],
         unsaid: Callable[[], None],
-        rng: Random,
     ) -> None:
-        self._caller, self._bookings, self._storage = caller, bookings, storage
-        self._lend, self._take_back, self.unsaid, self._rng = lend, take_back, unsaid, rng
+        self._caller, self._bookings, self._lines = caller, bookings, lines
+        self._lend, self._take_back, self.unsaid = lend, take_back, unsaid
         self._places = asyncio.Semaphore(MAX_OPEN_CALLS)
         self._number = FIRST
         self._open: set[int] = set()
+        self._waiting: dict[int, Place] = {}
         self._long_waits: set[int] = set()
         self._beside: dict[str, Usage] = {}
         """What the handler used outside of calls, by model."""
@@ -165,6 +161,9 @@ class Calls:
             self._open.remove(call)
             self._places.release()
             self._balance()
+            # What it held of a concurrency stays with the run, so one of its own calls may pass all others.
+            for place in islice(self._waiting.values(), 1):
+                place.wake()
 
     def add(self, usage: Usage) -> None:
         """Say what the handler has used outside of its calls, on top of what it said before: that is call 0."""
@@ -187,10 +186,9 @@ class Calls:
         answer = await self._ask(request)
         if not isinstance(answer, MustWait):
             return answer
-        mark: str | None = None
-        with self._long_wait(request.number):
+        with self._standing(request.number) as place:
             while isinstance(answer, MustWait):
-                mark = await self._until_told(request, answer, mark)
+                await self._lines.until_turn(place, answer)
                 self._balance()
                 answer = await self._ask(request)
         return answer
@@ -203,28 +201,18 @@ class Calls:
             raise answer
         return answer
 
-    async def _until_told(self, request: CallRequest, answer: MustWait, mark: str | None) -> str | None:
-        """Until the time that the refusal named, a change on one of the limits, or a poll. The first time at once, for
-        a mark: what changed before it was taken is found by asking again."""
-        wait_ms = self._rng.randint(*POLL_MS)
-        if answer.wait_ms is not None:
-            wait_ms = min(wait_ms, max(answer.wait_ms, MIN_PAUSE_MS))
-        names = {answer.limit, *(request.limits or self._caller.record.taken_limits)}
-        try:
-            return await self._storage.wait([limit_topic(name) for name in names], after=mark, timeout_ms=wait_ms)
-        except Unavailable:
-            await asyncio.sleep(wait_ms / 1000)
-            return None
-
     @contextmanager
-    def _long_wait(self, number: int) -> Iterator[None]:
+    def _standing(self, number: int) -> Iterator[Place]:
         timer = asyncio.get_running_loop().call_later(LEND_AFTER_MS / 1000, self._waits_long, number)
-        try:
-            yield
-        finally:
-            timer.cancel()
-            self._long_waits.discard(number)
-            self._balance()
+        with self._lines.waiting(self._caller.record.band) as place:
+            self._waiting[number] = place
+            try:
+                yield place
+            finally:
+                timer.cancel()
+                del self._waiting[number]
+                self._long_waits.discard(number)
+                self._balance()
 
     def _waits_long(self, number: int) -> None:
         self._long_waits.add(number)

@@ -10,6 +10,7 @@ from aiq.engine.calls import Unsaid
 from aiq.engine.exchanger import Exchanger
 from aiq.engine.intake import Intake
 from aiq.engine.leases import Held, Leases
+from aiq.engine.lines import Lines
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.rest import Rest
 from aiq.engine.run import Desk, Run
@@ -59,6 +60,7 @@ class Engine:
             unserved=unserved,
             unsaid=Unsaid(),
             bookings=self._bookings,
+            lines=Lines(storage, tasks=self._tasks, rng=rng),
             needs=Needs(threads=False),
             settle=self._intake.settle,
             stopping=self._stopping,

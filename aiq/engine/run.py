@@ -13,6 +13,7 @@ from aiq.context import Parked
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Calls, Unsaid
 from aiq.engine.leases import Held
+from aiq.engine.lines import Lines
 from aiq.engine.streams import Emitter
 from aiq.engine.tasks import Tasks
 from aiq.engine.timing import BootClock, patiently
@@ -65,6 +66,7 @@ class Desk:
     unserved: Unserved
     unsaid: Unsaid
     bookings: Bookings
+    lines: Lines
     needs: Needs
     settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
     stopping: "Callable[[Run], None]"
@@ -169,11 +171,10 @@ class Run:
             self._calls = Calls(
                 self,
                 desk.bookings,
-                desk.storage,
+                desk.lines,
                 lend=partial(desk.lend, self),
                 take_back=partial(desk.take_back, self),
                 unsaid=partial(desk.unsaid.look, self.record.task, self.extra),
-                rng=desk.rng,
             )
         return self._calls
 

@@ -109,9 +109,11 @@ class Admitted:
 class MustWait:
     """A limit has no room; ask again in `wait_ms`, or when `limit_topic(limit)` is told. None: only then.
 
-    The call stands in line until then, before those of later runs."""
+    The call stands in line until then, before those of later runs. `key` is the tenant or key whose part of the
+    limit it is, where that has a `by`."""
 
     limit: str
+    key: str = ""
     wait_ms: int | None
 
 

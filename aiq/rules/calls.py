@@ -163,7 +163,7 @@ def _with_limits(
             next_ms=bounds.MAX_INSTANT_MS if wait_ms is None else books.now_ms + wait_ms,
         )
     )
-    return MustWait(limit=worst.bound.spec.name, wait_ms=wait_ms)
+    return MustWait(limit=worst.bound.spec.name, key=worst.bound.key, wait_ms=wait_ms)
 
 
 def _place(books: Books, record: JobRecord, number: int) -> int | None:
