@@ -1,27 +1,45 @@
 """Ours: the same four classes as tasks whose calls are admitted by the store before they are sent."""
 
+import asyncio
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import aiq
+from aiq.rules import limits
 from benchmarks.ratelimit.client import MODEL, Client
 from benchmarks.ratelimit.plan import Clock, Plan
 from benchmarks.ratelimit.scenarios import KINDS, PER_S, REQUESTS, TOKENS
-from benchmarks.ratelimit.traces import Call, Job, Trace
+from benchmarks.ratelimit.traces import Call, Trace
 
+PREPARED_S: Final = 10.0
+"""Real seconds within which the workers, which are up, must have run a job that does nothing."""
+RULES_MS: Final = {
+    name: getattr(limits, name) for name in ("OPENING_MS", "PACE_STEP_MS", "LEAST_PAUSE_MS", "LONGEST_PAUSE_MS")
+}
+"""What the rules of a limit say in milliseconds: no option of a limit, and yet to be scaled like everything else."""
 BAND: Final = {True: aiq.Band.INTERACTIVE, False: aiq.Band.NORMAL}
+
+
+Work: TypeAlias = aiq.Task[[str, list[Call]], int]
+"""The name of a job and its calls; what it answers is the output in all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """The task of each class, and the limit that they share."""
+    """The task of each class, and one that only takes a token of the limit that they share."""
 
-    limit: aiq.Limit
-    by_kind: dict[str, aiq.Task[[str, list[Call]], int]]
+    by_kind: dict[str, Work]
+    first: aiq.Task[[], None]
+
+    @property
+    def all(self) -> list[Work | aiq.Task[[], None]]:
+        """What a worker serves."""
+        return [*self.by_kind.values(), self.first]
 
 
 def tasks(plan: Plan, client: Client) -> Tasks:
     """Declare the provider's limit as a user knows it, and one task for each class, so that each learns its output."""
+    _compress_rules(plan.compress)
     scenario = plan.scenario
     limit = aiq.Limit(
         "provider",
@@ -32,10 +50,29 @@ def tasks(plan: Plan, client: Client) -> Tasks:
         charge=scenario.charge,
         refund=scenario.refund,
     )
-    return Tasks(limit, {kind: _task(kind, limit, client) for kind in KINDS})
+    return Tasks({kind: _task(kind, limit, client) for kind in KINDS}, _first(limit))
 
 
-def _task(kind: str, limit: aiq.Limit, client: Client) -> aiq.Task[[str, list[Call]], int]:
+def _compress_rules(compress: float) -> None:
+    """Scale the constants of the rules in this process, which is where a store on SQLite or in memory applies them.
+
+    Else a new limit would begin with nearly a minute of its rate instead of five seconds, and would take five minutes
+    instead of thirty seconds for each step back to its full pace.
+    """
+    for name, value_ms in RULES_MS.items():
+        setattr(limits, name, max(1, round(value_ms / compress)))
+
+
+def _first(limit: aiq.Limit) -> aiq.Task[[], None]:
+    @aiq.task(name="first", limits=[limit])
+    async def first(ctx: aiq.Context) -> None:
+        async with ctx.call(input=1, max_output=1, model="nothing") as call:
+            call.settle(aiq.Usage(model="nothing", input=1))
+
+    return first
+
+
+def _task(kind: str, limit: aiq.Limit, client: Client) -> Work:
     @aiq.task(name=kind, limits=[limit])
     async def work(ctx: aiq.Context, job: str, calls: list[Call]) -> int:
         if len(calls) == 1:
@@ -61,17 +98,26 @@ async def _complete(ctx: aiq.Context, client: Client, job: str, number: int, cal
         return usage.completion_tokens
 
 
+async def prepare(plan: Plan) -> None:
+    """Let the limit be no new one when the trace begins: it starts with little, and is full after one burst.
+
+    The provider's bucket is full then, and so is the model's. Else all of a saturated run would be late by what a new
+    limit holds back, and that would be measured instead of the order in which work goes.
+    """
+    async with aiq.Queue(plan.store_url) as queue:
+        job = await queue.enqueue(tasks(plan, Client(plan.base_url)).first.job())
+        await job.result(timeout=PREPARED_S)
+    await asyncio.sleep(plan.scenario.assumed_burst_s / plan.compress)
+
+
 async def produce(plan: Plan, clock: Clock, trace: Trace) -> None:
     """Enqueue each job when it comes."""
     by_kind = tasks(plan, Client(plan.base_url)).by_kind
     async with aiq.Queue(plan.store_url) as queue:
         for job in trace:
             await clock.until(job.arrival_s)
-            await queue.enqueue(_new(by_kind, job), id=job.id, band=BAND[job.urgent])
-
-
-def _new(by_kind: dict[str, aiq.Task[[str, list[Call]], int]], job: Job) -> aiq.NewJob[int]:
-    return by_kind[job.kind].job(job.id, list(job.calls))
+            new = by_kind[job.kind].job(job.id, list(job.calls))
+            await queue.enqueue(new, id=job.id, band=BAND[job.urgent])
 
 
 async def dead(plan: Plan) -> list[str]:

@@ -63,6 +63,8 @@ def _plan(scenario: Scenario, policy: str, provider: Provider, folder: Path, set
 
 async def _run(plan: Plan, provider: Provider, trace: Trace, folder: Path) -> Record:
     async with _workers(plan, folder) as workers:
+        if plan.policy == OURS:
+            await ours.prepare(plan)
         clock = Clock(time.time() + LEAD_S, plan.compress)
         for worker in workers:
             worker.write(repr(clock.zero))

@@ -14,7 +14,7 @@ from benchmarks.ratelimit.scenarios import SLOTS
 async def work(plan: Plan) -> None:
     """Serve the store until told that the run is over."""
     client = Client(plan.base_url)
-    async with aiq.Worker(plan.store_url, tasks(plan, client).by_kind.values(), slots=SLOTS, grace=0):
+    async with aiq.Worker(plan.store_url, tasks(plan, client).all, slots=SLOTS, grace=0):
         await wait_for_start(plan.compress)
         await until_told()
     client.close()
