@@ -15,6 +15,7 @@ from typing import Final, TypeVar
 from aiq.backends.clock import Clock
 from aiq.backends.sqlite.address import Address
 from aiq.backends.sqlite.errors import gone, is_busy, ours
+from aiq.backends.sqlite.holding import let_go_on_room
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.watch import News
 from aiq.errors import Misconfigured, Unavailable
@@ -143,6 +144,7 @@ def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Tr
         # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
         tx = Transaction(connection, home.clock())
         answer = operation(tx)
+        let_go_on_room(tx)
         tx.finish()
         connection.execute("COMMIT")
     finally:

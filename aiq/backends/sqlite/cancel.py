@@ -8,6 +8,7 @@ from aiq.backends.sqlite.fan_in import look_ahead
 from aiq.backends.sqlite.moves import add_event, unchanged
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.sweeps import revoked
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import CancelAnswer, State
 from aiq.rules.states import check
@@ -30,6 +31,8 @@ def cancel_job(tx: Transaction, job: Job, *, force: bool = False) -> State:
         if record.cancel_requested_at_ms is None:
             _request(tx, job)
         return State.RUNNING
+    if record.state is State.RUNNING:
+        revoked(tx, job)
     number = "T16" if record.state is State.RUNNING else "T14"
     end(tx, job, unchanged(record, number, State.CANCELLED))
     return State.CANCELLED

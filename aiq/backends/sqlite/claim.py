@@ -2,42 +2,45 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
-from aiq.backends.sqlite.rows import Row, numbers, whole_records
+from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
-from aiq.backends.sqlite.sweeps import promote, revoke
-from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.sweeps import lose_patience, promote, revoke
+from aiq.backends.sqlite.transaction import Parameters, Transaction
+from aiq.backends.sqlite.yard import SQLiteYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
 from aiq.rules.batches import Room
+from aiq.rules.dispatch import dispatch
 from aiq.rules.states import check
 from aiq.storage import job_topic
 
 SQL: Final = load("claim")
 
 
-def claim(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...]:
-    """Lease up to `count` ready jobs of each wanted queue, after promoting and revoking what is due.
+def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...], bool]:
+    """Lease up to `count` ready jobs of each wanted queue, after the sweeps that may make more jobs ready.
 
-    Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11
+    The second answer says that more may be had at once: the claim has looked at as many jobs as one may.
+
+    Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
     """
     again = claimed_before(tx, request)
     if again is not None:
-        return again
+        return again, False
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
-    ns: list[int] = []
-    room = Room()
-    for want in request.wants:
-        rows = _next(tx, want, MAX_BATCH - len(ns))
-        ns += _lease(tx, request, [row for row in rows if room.takes(row[-1])])
-    if not ns:
-        return ()
-    changes = tx.next_changes(len(ns))
-    tx.run(SQL["events"], {"ns": numbers(ns), "first_change": changes.start, "now_ms": tx.now_ms})
-    _keep(tx, request, ns)
-    return tuple(whole_records(tx.connection, ns))
+    given = _Given(tx, request)
+    looks = [_look(tx, want) for want in request.wants]
+    if any(look.gated for look in looks):
+        _open(tx, request.wants)
+    for want, look in zip(request.wants, looks, strict=True):
+        # What was done to jobs of one queue may have made those of another ready.
+        given.take(want, _look(tx, want) if given.dispatched else look)
+    return given.finish(), given.more
 
 
 def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...] | None:
@@ -57,25 +60,103 @@ def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, .
 def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
     """Whether a claim would be given something that is ready now."""
     queues = [want.queue for want in wants if want.count]
-    return tx.row(SQL["any_ready"], {"queues": json.dumps(queues)}) is not None
+    return tx.row(SQL["any_ready"], {"queues": json.dumps(queues), "now_ms": tx.now_ms}) is not None
 
 
-def _next(tx: Transaction, want: Want, count: int) -> Sequence[Row]:
-    """The jobs of a queue that come first. Spec: CLAIM-6, CLAIM-7, LIVE-1"""
-    if not (want.count and count):
-        return []
-    return sorted(tx.table(SQL["next"], {"queue": want.queue, "count": min(want.count, count)}))
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a queue stands: whether it is `paused`, and whether its jobs must be looked at one by one; if not, the one
+    band in which some are ready."""
+
+    paused: bool
+    gated: bool
+    band: int | None
 
 
-def _lease(tx: Transaction, request: ClaimRequest, rows: Sequence[Row]) -> list[int]:
-    """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
-    ns = [n for _, _, _, n, _, _ in rows]
-    if ns:
+def _look(tx: Transaction, want: Want) -> _Look:
+    paused, gated, band = tx.rows(SQL["look"], {"queue": want.queue})[0]
+    return _Look(bool(paused), bool(gated), band)
+
+
+def _open(tx: Transaction, wants: Sequence[Want]) -> None:
+    """Open what stands aside until now, and let those go on who have no patience left."""
+    for want in wants:
+        admission(tx).lanes.wake_due(want.queue)
+    lose_patience(tx, MAX_SWEEP, [want.queue for want in wants])
+
+
+class _Given:
+    """What a claim has given so far."""
+
+    def __init__(self, tx: Transaction, request: ClaimRequest) -> None:
+        self._tx, self._request = tx, request
+        self._room = Room()
+        self._ns: list[int] = []
+        self._records: dict[int, JobRecord] = {}
+        """Those that were read already, as they are now."""
+        self.dispatched = False
+        self.more = False
+
+    def take(self, want: Want, look: _Look) -> None:
+        """Give the jobs of a queue that come first. Spec: CLAIM-7, LIVE-1"""
+        count = min(want.count, MAX_BATCH - len(self._ns))
+        if look.paused or not count:
+            return
+        if look.gated:
+            self._dispatch(want.queue, count)
+        elif look.band is not None:
+            self._take_plain({"queue": want.queue, "band": look.band, "count": count})
+
+    def finish(self) -> tuple[JobRecord, ...]:
+        """Write what the claim is remembered by, and answer with the jobs as they are stored."""
+        tx, ns = self._tx, self._ns
+        if not ns:
+            return ()
+        changes = tx.next_changes(len(ns))
+        tx.run(SQL["events"], {"ns": numbers(ns), "first_change": changes.start, "now_ms": tx.now_ms})
+        _keep(tx, self._request, ns)
+        unread = [n for n in ns if n not in self._records]
+        self._records.update(zip(unread, whole_records(tx.connection, unread), strict=True))
+        return tuple([self._records[n] for n in ns])
+
+    def _take_plain(self, place: Parameters) -> None:
+        """In a queue whose ready jobs have nothing to do with admission, and are of one band. Spec: CLAIM-6"""
+        rows = sorted(self._tx.table(SQL["next"], place))
         check("T3", State.READY, State.RUNNING)
-        lease = {"lease_id": request.lease_id, "worker": request.worker, "now_ms": tx.now_ms}
-        tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
-        tx.topics.update([job_topic(job_id) for _, _, _, _, job_id, _ in rows])
-    return ns
+        self._lease([(n, job_id) for _, _, n, job_id, size in rows if self._room.takes(size)])
+
+    def _dispatch(self, queue: str, count: int) -> None:
+        """In the order of chapter 12."""
+        self.dispatched = True
+        yard = SQLiteYard(self._tx, queue, count)
+        ledger = admission(self._tx).ledger
+        found = dispatch(yard, ledger, count, lambda record: self._room.takes(len(record.payload)))
+        self.more = self.more or found
+        self._lease([(n, record.id) for n, record in yard.given])
+        self._records.update((n, self._leased(record)) for n, record in yard.given)
+
+    def _lease(self, jobs: Sequence[tuple[int, str]]) -> None:
+        """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
+        if jobs:
+            ns = [n for n, _ in jobs]
+            lease = {"lease_id": self._request.lease_id, "worker": self._request.worker, "now_ms": self._tx.now_ms}
+            self._tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
+            self._tx.topics.update([job_topic(job_id) for _, job_id in jobs])
+            self._ns += ns
+
+    def _leased(self, record: JobRecord) -> JobRecord:
+        """What the statement makes of a job that was read before."""
+        now_ms = self._tx.now_ms
+        return replace(
+            record,
+            state=State.RUNNING,
+            fence=record.fence + 1,
+            lease_id=self._request.lease_id,
+            owner=self._request.worker,
+            expires_at_ms=now_ms + record.lease_ms,
+            started_at_ms=now_ms if record.started_at_ms is None else record.started_at_ms,
+            events=record.events + 1,
+        )
 
 
 def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:

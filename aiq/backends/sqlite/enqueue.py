@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
 
 import msgspec
 
+from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, read_wait, send_out, started
+from aiq.backends.sqlite.heads import LineKey
 from aiq.backends.sqlite.moves import add_event
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
@@ -15,14 +17,19 @@ from aiq.backends.sqlite.terms import terms_of
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_DEPENDENCIES
-from aiq.errors import Conflict, NotFound, TooLarge
-from aiq.model import Enqueued, JobSpec, Lane, Lease, State, Wait
+from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
+from aiq.model import Enqueued, JobRecord, JobSpec, Lane, Lease, State, Wait
+from aiq.rules.booking import check_at_enqueue
+from aiq.rules.fairness import PLAIN
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.settling import Change
 from aiq.rules.states import check
+from aiq.rules.trees import to_store
 from aiq.storage import job_topic, queue_topic
 
 SQL: Final = load("enqueue")
+
+_SPEC_FIELDS: Final = [field.name for field in fields(JobSpec)]
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -43,9 +50,13 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> l
     standing = _standing(tx, batch)
     fresh = _check_ids(standing, batch, lease)
     counts = _check_children(tx, parent, fresh)
+    _check_admission(tx, fresh)
+    if parent is None:
+        _check_room(tx, standing, fresh)
     awaited = {dependency for spec in fresh for dependency in spec.depends_on}
     _await(tx, [job for job_id, job in standing.items() if job_id in awaited])
-    answers = [_store(tx, standing, spec, parent, awaited) for spec in batch]
+    lines = _lines(tx, fresh)
+    answers = [_store(tx, standing, spec, parent, awaited, lines.get(spec.id)) for spec in batch]
     if parent is not None and fresh:
         _spawned(tx, parent, counts)
     return answers
@@ -104,6 +115,41 @@ def _check_children(tx: Transaction, parent: Job | None, fresh: Sequence[JobSpec
     return counts
 
 
+def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
+    """Refuse jobs that could never run, and store the budgets that come with the others.
+
+    Spec: CALL-17, CALL-18, HOLD-8, BUDGET-11
+    """
+    bounded = [spec for spec in fresh if spec.limits or spec.routes or spec.budgets or spec.creates]
+    if not bounded:
+        return
+    ledger = admission(tx).ledger
+    ledger.fetch_specs(bounded)
+    brought = [budget for spec in bounded for budget in spec.creates]
+    for budget in to_store(ledger.known_budgets(), brought, absent_only=True).values():
+        ledger.budgets.put(budget, budget.id)
+    for spec in bounded:
+        check_at_enqueue(ledger, spec)
+
+
+def _check_room(tx: Transaction, standing: Mapping[str, _Standing], fresh: Sequence[JobSpec]) -> None:
+    """Refuse a batch with more jobs that would stand ready or scheduled than a queue has room for. Spec: QUEUE-1"""
+    queues = admission(tx).queues
+    more = Counter(spec.queue for spec in fresh if _stands_at_once(standing, spec))
+    queues.fetch(more)
+    for queue, count in more.items():
+        bound, fresh_there = queues.settings(queue).max_ready, queues.row(queue).fresh
+        if bound is not None and fresh_there + count > bound:
+            raise QueueFull(queue, fresh_there, bound)
+
+
+def _stands_at_once(standing: Mapping[str, _Standing], spec: JobSpec) -> bool:
+    """Whether a new job waits for no other one."""
+    states = [standing[name].state if name in standing else None for name in spec.depends_on]
+    ended = all(state is not None and state.terminal for state in states)
+    return ended and (spec.on_upstream == "continue" or all(state is State.SUCCEEDED for state in states))
+
+
 def _await(tx: Transaction, upstreams: Sequence[_Standing]) -> None:
     """Let jobs that are stored know that somebody waits for them; a new one knows it from the first."""
     for upstream in upstreams:
@@ -111,7 +157,12 @@ def _await(tx: Transaction, upstreams: Sequence[_Standing]) -> None:
 
 
 def _store(
-    tx: Transaction, standing: dict[str, _Standing], spec: JobSpec, parent: Job | None, awaited: Collection[str]
+    tx: Transaction,
+    standing: dict[str, _Standing],
+    spec: JobSpec,
+    parent: Job | None,
+    awaited: Collection[str],
+    line: LineKey | None,
 ) -> Enqueued:
     known = standing.get(spec.id)
     if known is not None:
@@ -122,12 +173,15 @@ def _store(
     check("T1", None, change.state)
     hot = _hot(tx, n, spec, change, parent)
     hot["dependents"] = parent is not None or spec.id in awaited
-    terms = terms_of(spec)
-    hot["gated"] = terms is not None or spec.tenant != ""
     tx.later(SQL["job"], hot)
     tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload)
+    terms = terms_of(spec)
+    if line is not None:
+        hot |= _gated(tx, spec, change, hot["position"], line)
     if terms is not None:
         tx.later(SQL["terms"], (n, terms))
+    if parent is None and change.state is not State.WAITING:
+        admission(tx).queues.count(spec.queue, 1)
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
@@ -180,7 +234,9 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
         "state": change.state,
         "queue": spec.queue,
         "band": spec.band,
-        "pool": ",".join(sorted(spec.limits)),
+        "gated": False,
+        "pool": PLAIN,
+        "patience_end_ms": None,
         "tenant": spec.tenant,
         "lane": change.lane,
         "position": tx.next_position() if change.state is State.READY else 0,
@@ -200,6 +256,31 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
         "unique_key": spec.unique,
         "max_deferral_ms": spec.max_deferral_ms,
     }
+
+
+def _lines(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, LineKey]:
+    """Where the new jobs will stand that take part in admission; all of it is read at once."""
+    gated = [spec for spec in fresh if spec.tenant or terms_of(spec) is not None]
+    if not gated:
+        return {}
+    lanes = admission(tx).lanes
+    lines = {spec.id: lanes.key_of(_as_ready(spec)) for spec in gated}
+    lanes.fetch(lines.values())
+    return lines
+
+
+def _as_ready(spec: JobSpec) -> JobRecord:
+    return JobRecord(**{name: getattr(spec, name) for name in _SPEC_FIELDS}, state=State.READY)
+
+
+def _gated(tx: Transaction, spec: JobSpec, change: Change, position: Any, line: LineKey) -> dict[str, object]:
+    """The columns of a job that takes part in admission; one that is ready joins its line."""
+    if change.state is not State.READY:
+        return {"gated": True}
+    admission(tx).lanes.join(line, (change.lane, position, spec.id))
+    patience_ms = spec.routes[0].patience_ms if spec.routes else None
+    until_ms = None if patience_ms is None else tx.now_ms + patience_ms
+    return {"gated": True, "pool": line[1], "patience_end_ms": until_ms}
 
 
 def _cold(n: int, spec: JobSpec) -> dict[str, object]:

@@ -1,24 +1,35 @@
 """Settling what is done and claiming what is next, in one step."""
 
 from collections.abc import Sequence
+from typing import Final
 
+from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.claim import any_ready, claim, claimed_before
 from aiq.backends.sqlite.fan_in import look_ahead
+from aiq.backends.sqlite.holding import let_go_on_room
 from aiq.backends.sqlite.settle import settle
 from aiq.backends.sqlite.sweeps import next_due_ms
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.model import ClaimRequest, Exchanged, Settlement
+from aiq.model import ClaimRequest, Exchanged, Settlement, State
+
+_AT_ONCE_MS: Final = 1
+"""When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do."""
 
 
 def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None) -> Exchanged:
     """Record outcomes in their order, then lease jobs. A refused settlement is a value in its place.
 
-    Spec: LEASE-1, STATE-6, STORE-11, TIME-7
+    Spec: LEASE-1, STATE-6, STORE-11, TIME-7, POOL-4
     """
-    look_ahead(tx, tx.fetch(settlement.lease.job_id for settlement in settlements))
+    jobs = tx.fetch(settlement.lease.job_id for settlement in settlements)
+    look_ahead(tx, jobs)
+    if jobs:
+        admission(tx).ledger.fetch_ends([job.record for job in jobs if job.record.state is State.RUNNING])
     settled = tuple([settle(tx, settlement) for settlement in settlements])
-    claimed = claim(tx, request) if request is not None else ()
-    return Exchanged(settled, claimed, next_due_ms(tx))
+    claimed, more = claim(tx, request) if request is not None else ((), False)
+    let_go_on_room(tx)
+    due_ms = next_due_ms(tx)
+    return Exchanged(settled, claimed, _AT_ONCE_MS if more and due_ms != 0 else due_ms)
 
 
 def nothing_to_exchange(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from aiq.errors import Misconfigured, StorageMismatch
+from aiq.rules.fairness import digest
 
 FOLDER: Final = Path(__file__).parent / "migrations"
 OLDEST_SQLITE: Final = (3, 35)
@@ -53,6 +54,7 @@ def migrate(connection: sqlite3.Connection, path: str, now_ms: int) -> list[int]
     check_version(connection, path)
     if _version(connection) == max(migrations()):
         return []
+    connection.create_function("sha256_hex", 1, digest, deterministic=True)
     connection.execute("BEGIN EXCLUSIVE")
     try:
         # Looked at again: another process may have migrated while we waited for the lock.

@@ -1,13 +1,17 @@
 """The one way a job changes its state: every move is a row of the table of states, checked here."""
 
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
+from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.gates import Gate
+from aiq.backends.sqlite.heads import Place
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import SQL, Transaction
 from aiq.bounds import MAX_ERRORS
 from aiq.model import JobError, JobRecord, Lane, State
 from aiq.rules.failures import appended
+from aiq.rules.fairness import PLAIN
 from aiq.rules.settling import Change
 from aiq.rules.states import check
 from aiq.storage import job_topic, queue_topic
@@ -15,6 +19,8 @@ from aiq.storage import job_topic, queue_topic
 _PARKED: Final = frozenset({State.WAITING, State.SUSPENDED, State.SCHEDULED})
 _TIMED: Final = frozenset({State.SCHEDULED, State.SUSPENDED})
 _COMING_BACK: Final = frozenset({State.SCHEDULED, State.READY})
+_UNSTARTED: Final = frozenset({State.SCHEDULED, State.READY})
+"""Where a job that has not run counts against the bound of its queue. Spec: QUEUE-1"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,23 +31,40 @@ class By:
     late: bool
 
 
-def move(tx: Transaction, job: Job, change: Change, by: By | None = None, *, signal: str | None = None) -> None:
-    """Take a job to any state but running, with its event and its wake-ups. Spec: STATE-1, STATE-4
+def move(
+    tx: Transaction,
+    job: Job,
+    change: Change,
+    by: By | None = None,
+    *,
+    signal: str | None = None,
+    route: int | None = None,
+    held_by: str = "",
+) -> None:
+    """Take a job to any state but running, with its event, its place among those that are ready, and its wake-ups.
 
-    What a state does not use is cleared here, so that no row of the table can leave it behind.
+    What a state does not use is cleared here, so that no row of the table can leave it behind. Spec: STATE-1, STATE-4
     """
     record, state = job.record, change.state
     check(change.number, record.state, state)
     tx.forget(job)
     if state is State.SUCCEEDED and by is not None:
         tx.later(SQL["succeed"], {"n": job.n, "id": by.settled_id, "late": by.late})
-    else:
-        tx.later(SQL["move"], _moved(tx, job, change, by, signal))
-        if by is not None:
-            settled(tx, job, state, by)
+        add_event(tx, job, change.number, state)
+        return
+    after = record if route is None else replace(record, route=route)
+    row = _moved(tx, job, after, change, by)
+    tx.later(SQL["move"], {**row, "wait_signal": signal, "held_by": held_by if state is State.HELD else ""})
+    if by is not None:
+        settled(tx, job, state, by)
     add_event(tx, job, change.number, state)
+    _count(tx, record, state)
+    if record.state is State.HELD and record.held is not None:
+        admission(tx).holds.drop(job.n, record.held, record.held_by)
+    if record.state is State.READY:
+        _leave(tx, job)
     if state is State.READY:
-        tx.topics.add(queue_topic(record.queue))
+        _join(tx, job, after, (row["lane"], row["position"], record.id))
 
 
 def settled(tx: Transaction, job: Job, state: State, by: By, step: str | None = None) -> None:
@@ -93,23 +116,63 @@ def add_error(tx: Transaction, job: Job, error: JobError) -> JobError:
     return told
 
 
-def _moved(tx: Transaction, job: Job, change: Change, by: By | None, signal: str | None) -> dict[str, object]:
+def _moved(tx: Transaction, job: Job, after: JobRecord, change: Change, by: By | None) -> dict[str, Any]:
+    """The columns that a move writes; of as many types as they are, hence Any."""
     record, state = job.record, change.state
     timed = state in _TIMED and change.delay_ms is not None
+    ready = state is State.READY
+    patience_ms = after.routes[after.route].patience_ms if ready and after.routes else None
     return {
         "n": job.n,
         "state": state,
+        "pool": admission(tx).lanes.key_of(after)[1] if ready and job.gated else job.pool,
         "lane": change.lane if state in _COMING_BACK else record.lane,
-        "position": tx.next_position() if state is State.READY else record.position,
+        "position": tx.next_position() if ready else record.position,
+        "patience_end_ms": None if patience_ms is None else tx.now_ms + patience_ms,
         "due_ms": tx.now_ms + (change.delay_ms or 0) if timed else None,
         "wait_key": change.wait_key if state in _PARKED else None,
-        "wait_signal": signal,
         "failures": change.failures,
         "stalls": change.stalls,
         "cause": change.cause,
         "late": record.late if by is None else by.late,
+        "route": after.route,
+        "closed_routes": after.closed_routes,
+        "resumes": after.resumes,
+        "deferred_at_ms": after.deferred_at_ms,
+        "held": change.held if state is State.HELD else None,
         "steps": job.steps,
         "errors": job.errors,
         "events": record.events + 1,
         "finished_at_ms": tx.now_ms if state.terminal else None,
     }
+
+
+def _leave(tx: Transaction, job: Job) -> None:
+    """Take a job that was ready out of its lane, or from behind its gate, and wake those whom that lets go on."""
+    record, lanes = job.record, admission(tx).lanes
+    key = (record.queue, job.pool, record.band, record.tenant if job.gated else "")
+    if job.aside is not None:
+        lanes.leave_gate(Gate(*key, *job.aside))
+        return
+    lanes.leave(key, (record.lane, record.position, record.id), record)
+    if record.key is not None:
+        # The next job of its key may have come back into its lane.
+        tx.topics.add(queue_topic(record.queue))
+
+
+def _join(tx: Transaction, job: Job, after: JobRecord, place: Place) -> None:
+    """Let a job that is ready stand in its lane, and wake those who wait for one."""
+    tx.topics.add(queue_topic(after.queue))
+    if job.gated:
+        lanes = admission(tx).lanes
+        lanes.join(lanes.key_of(after), place)
+    elif tx.admission is not None:
+        tx.admission.lanes.join((after.queue, PLAIN, after.band, ""), place)
+
+
+def _count(tx: Transaction, before: JobRecord, state: State) -> None:
+    """Count a job that comes under the bound of its queue, or leaves it. Spec: QUEUE-1"""
+    counted = before.fence == 0 and before.parent_id is None
+    more = (state in _UNSTARTED) - (before.state in _UNSTARTED)
+    if counted and more:
+        admission(tx).queues.count(before.queue, more)

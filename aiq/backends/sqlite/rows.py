@@ -48,11 +48,15 @@ _BANDS: Final = tuple(Band)
 class Job:
     """A job as a step sees it: of its record the fields of HOT, and what only this store knows of it.
 
-    It is true until the step writes the job; then it is read again.
+    It is true until the step writes the job; then it is read again. `gated` jobs take part in admission; `pool` is
+    where one stood last; `aside` the limit and key that keep a ready one out of its lane.
     """
 
     record: JobRecord
     n: int
+    gated: int
+    pool: str
+    aside: list[str] | None
     signal: str | None
     dependents: int
     children: int

@@ -3,9 +3,11 @@
 from dataclasses import replace
 from typing import Final
 
+from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.ending import end
 from aiq.backends.sqlite.fan_in import end_wait, put_wait, read_wait
 from aiq.backends.sqlite.holder import held
+from aiq.backends.sqlite.holding import has_room, keep
 from aiq.backends.sqlite.moves import By, add_error, add_event, move, settled, unchanged
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.sql import load
@@ -13,7 +15,10 @@ from aiq.backends.sqlite.steps import find_step, remember
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
+    Deferred,
     Died,
+    Held,
+    HeldFor,
     Lane,
     Lease,
     Outcome,
@@ -27,14 +32,20 @@ from aiq.model import (
     Succeeded,
     Suspended,
     Waiting,
+    none,
 )
+from aiq.rules.closing import close_run, throttle
 from aiq.rules.leases import expired
+from aiq.rules.routes import Course, course
 from aiq.rules.settling import Change, after
 from aiq.rules.states import check
 from aiq.rules.validation import check_result
 from aiq.rules.waits import verdict
 
 SQL: Final = load("settle")
+
+_TELLS: Final = Retried | Died | Deferred
+"""The outcomes that come with an error to be written down."""
 
 
 def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | TooLarge:
@@ -73,14 +84,17 @@ def _first_answer(tx: Transaction, lease: Lease, settled_id: str) -> Settled | N
 
 def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled:
     change = after(outcome, job.record, tx.now_ms)
-    told = add_error(tx, job, outcome.error).message if isinstance(outcome, Retried | Died) else ""
+    if change.state is State.SUSPENDED and isinstance(outcome, Suspended):
+        return _suspend(tx, job, by, outcome, change)
+    _close(tx, job, outcome)
+    told = add_error(tx, job, outcome.error).message if isinstance(outcome, _TELLS) else ""
     if isinstance(outcome, Succeeded):
         tx.later(SQL["result"], {"n": job.n}, result=outcome.result)
     if change.state.terminal:
         end(tx, job, change, by, told=told)
         return Settled(change.state, by.late)
-    if isinstance(outcome, Suspended):
-        return _suspend(tx, job, by, outcome, change)
+    if change.state is State.HELD:
+        return _hold(tx, job, by, outcome, change)
     if isinstance(outcome, Waiting):
         return _wait(tx, job, by, outcome, change)
     if isinstance(outcome, Sleeping) and find_step(tx, job, outcome.key) is None:
@@ -90,22 +104,56 @@ def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled
     return Settled(change.state, by.late)
 
 
+def _close(tx: Transaction, job: Job, outcome: Outcome) -> None:
+    """Close what a run that is over has reserved, and say what it leaves to the next one. Spec: CALL-12, DEFER-1"""
+    record, ledger = job.record, admission(tx).ledger
+    if ledger.concerns(record.id, record.fence):
+        close_run(ledger, record, outcome)
+    if isinstance(outcome, Succeeded):
+        return
+    if isinstance(outcome, Deferred):
+        for one in outcome.throttles:
+            throttle(ledger, one)
+    left = course(outcome, record, tx.now_ms)
+    if left != Course(record.route, record.closed_routes, record.resumes, record.deferred_at_ms):
+        job.record = replace(
+            record,
+            route=left.route,
+            closed_routes=left.closed_routes,
+            resumes=left.resumes,
+            deferred_at_ms=left.deferred_at_ms,
+        )
+
+
+def _hold(tx: Transaction, job: Job, by: By, outcome: Outcome, change: Change) -> Settled:
+    """Hold a job that its run, or a spent quota, wants held; one whose budget has room by now is ready. Spec: HOLD-7"""
+    if not isinstance(outcome, Held):
+        keep(tx, job, change, "", none(), by)
+    elif change.held in (HeldFor.BUDGET, HeldFor.APPROVAL) and has_room(tx, outcome.by, outcome.need):
+        move(tx, job, unchanged(job.record, "T21", State.READY, Lane.RETURNED), by)
+        return Settled(State.READY, by.late)
+    else:
+        keep(tx, job, change, outcome.by, outcome.need, by)
+    return Settled(State.HELD, by.late)
+
+
 def _suspend(tx: Transaction, job: Job, by: By, outcome: Suspended, change: Change) -> Settled:
     """Wait for a signal, unless what the wait is for is there already; then the run goes on.
 
     A late run may not go on, so its job is ready again with the signal bound. Spec: SIG-2, SIG-6, SIG-9
     """
     step = find_step(tx, job, outcome.key) or _take_signal(tx, job, outcome)
+    if step is not None and not by.late:
+        _go_on(tx, job)
+        settled(tx, job, State.RUNNING, by, step=outcome.key)
+        return Settled(State.RUNNING, by.late, step)
+    _close(tx, job, outcome)
     if step is None:
         move(tx, job, change, by, signal=outcome.signal)
         return Settled(State.SUSPENDED, by.late)
-    state = State.READY if by.late else State.RUNNING
-    if by.late:
-        move(tx, job, unchanged(job.record, "T11", state, Lane.RETURNED), by)
-    else:
-        _go_on(tx, job)
-    settled(tx, job, state, by, step=outcome.key)
-    return Settled(state, by.late, step)
+    move(tx, job, unchanged(job.record, "T11", State.READY, Lane.RETURNED), by)
+    settled(tx, job, State.READY, by, step=outcome.key)
+    return Settled(State.READY, by.late, step)
 
 
 def _go_on(tx: Transaction, job: Job) -> None:

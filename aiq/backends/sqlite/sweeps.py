@@ -1,18 +1,22 @@
 """Bounded acts of maintenance: what an instant that has come does to jobs. Safe to repeat at any time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
+from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.ending import end
 from aiq.backends.sqlite.fan_in import look_ahead
 from aiq.backends.sqlite.moves import add_error, move, unchanged
-from aiq.backends.sqlite.rows import Job
+from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.steps import remember
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.bounds import CANCEL_GRACE_MS
+from aiq.bounds import CANCEL_GRACE_MS, MAX_INSTANT_MS, RESERVATION_KEPT_MS
 from aiq.model import Lane, State, Step, StepKind
+from aiq.rules.closing import revoke_run
 from aiq.rules.failures import lease_expired
+from aiq.rules.routes import next_route
 from aiq.rules.settling import after_expiry
 
 SQL: Final = load("sweeps")
@@ -38,9 +42,45 @@ def end_graces(tx: Transaction, limit: int) -> int:
     return _sweep(tx, "unheeded", limit, _end_grace)
 
 
+def revoked(tx: Transaction, job: Job) -> None:
+    """Charge what a run has reserved that loses its lease. Spec: CALL-13, BUDGET-4"""
+    ledger = admission(tx).ledger
+    if ledger.concerns(job.record.id, job.record.fence):
+        revoke_run(ledger, job.record)
+
+
+def lose_patience(tx: Transaction, limit: int, queues: Sequence[str] | None = None) -> int:
+    """Give ready jobs another route whose patience with a parked pool is over (T19); say how many.
+
+    At most `limit` are looked at, of some queues or of all. One whose pool is not parked, or that has no other route,
+    waits anew. Spec: ROUTE-5
+    """
+    asked = {"now_ms": tx.now_ms, "limit": limit, "queues": None if queues is None else ids(queues)}
+    over = sorted(tx.table(SQL["impatient"], asked))
+    jobs = tx.fetch(job_id for _, job_id in over)
+    return sum([_lose_patience(tx, job) for job in jobs])
+
+
+def forget_reservations(tx: Transaction, limit: int) -> None:
+    """Forget reservations that have been closed for so long that nobody corrects them any more. Spec: CALL-13"""
+    tx.run(SQL["forget_reservations"], {"closed_ms": tx.now_ms - RESERVATION_KEPT_MS, "limit": limit})
+
+
+def anything_unseen(tx: Transaction) -> bool:
+    """Whether upkeep has something to do that nobody waits for, so that it is not among what is due."""
+    asked = {"now_ms": tx.now_ms, "closed_ms": tx.now_ms - RESERVATION_KEPT_MS}
+    return any(tx.rows(SQL["unseen"], asked)[0])
+
+
 def next_due_ms(tx: Transaction) -> int | None:
-    """How long until a sweep finds something; 0 for now, None for never. Spec: TIME-7"""
-    *instants, outgoing = tx.rows(SQL["next"], {"grace_ms": CANCEL_GRACE_MS})[0]
+    """How long until a sweep finds something, or something that stands aside may open; 0 for now, None for never.
+
+    Spec: TIME-7, POOL-4
+    """
+    if tx.admission is not None:
+        tx.admission.write()
+    asked = {"grace_ms": CANCEL_GRACE_MS, "now_ms": tx.now_ms, "never_ms": MAX_INSTANT_MS}
+    *instants, outgoing = tx.rows(SQL["next"], asked)[0]
     if outgoing:
         return 0
     known = [at_ms for at_ms in instants if at_ms is not None]
@@ -51,7 +91,11 @@ def _sweep(tx: Transaction, kind: str, limit: int, act: Callable[[Transaction, J
     """Act on what is due, in the order of (instant, id), and say on how many. Spec: TIME-4, CLAIM-9"""
     bounds = {"now_ms": tx.now_ms, "requested_ms": tx.now_ms - CANCEL_GRACE_MS, "limit": limit}
     job_ids = [job_id for _, job_id in sorted(tx.table(SQL[kind], bounds))]
-    look_ahead(tx, tx.fetch(job_ids))
+    jobs = tx.fetch(job_ids)
+    look_ahead(tx, jobs)
+    running = [job.record for job in jobs if job.record.state is State.RUNNING]
+    if running:
+        admission(tx).ledger.fetch_ends(running)
     for job_id in job_ids:
         job = tx.job(job_id)
         assert job is not None
@@ -64,8 +108,11 @@ def _promote(tx: Transaction, job: Job) -> None:
 
 
 def _revoke(tx: Transaction, job: Job) -> None:
+    revoked(tx, job)
     change = after_expiry(job.record)
     told = add_error(tx, job, lease_expired(job.record)).message
+    if job.record.resumes:
+        job.record = replace(job.record, resumes=False)
     if change.state.terminal:
         end(tx, job, change, told=told)
     else:
@@ -77,5 +124,18 @@ def _time_out(tx: Transaction, job: Job) -> None:
     move(tx, job, unchanged(job.record, "T13", State.READY, Lane.RETURNED))
 
 
+def _lose_patience(tx: Transaction, job: Job) -> bool:
+    record = job.record
+    route = next_route(record, record.closed_routes)
+    if route is not None and route != record.route and admission(tx).lanes.is_parked(record.queue, job.pool):
+        move(tx, job, unchanged(record, "T19", State.READY), route=route)
+        return True
+    patience_ms = record.routes[record.route].patience_ms
+    assert patience_ms is not None
+    tx.later(SQL["be_patient"], (job.n, tx.now_ms + patience_ms))
+    return False
+
+
 def _end_grace(tx: Transaction, job: Job) -> None:
+    revoked(tx, job)
     end(tx, job, unchanged(job.record, "T16", State.CANCELLED))

@@ -38,8 +38,10 @@ _decoder: Final = msgspec.json.Decoder(Terms)
 
 def terms_of(spec: JobSpec) -> str | None:
     """What a job brings, None for one that brings nothing."""
+    if not (spec.limits or spec.routes or spec.estimate or spec.budgets or spec.creates):
+        return None
     terms = Terms(spec.limits, spec.routes, spec.estimate, spec.budgets, spec.creates)
-    return None if terms == NO_TERMS else _encoder.encode(terms).decode()
+    return _encoder.encode(terms).decode()
 
 
 @lru_cache(maxsize=_KEPT)

@@ -8,7 +8,7 @@ driver, which lets go of the interpreter and takes it back around every row it r
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 import msgspec
 
@@ -16,13 +16,20 @@ from aiq.backends.sqlite.rows import SQL as JOBS
 from aiq.backends.sqlite.rows import Job, Row, ids, job_from_row
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
+from aiq.backends.sqlite.terms import plain
 from aiq.model import Wait
+
+if TYPE_CHECKING:
+    from aiq.backends.sqlite.admission import Admission
 
 Parameters: TypeAlias = Mapping[str, object]
 
 SQL: Final = load("transaction")
 _NONE: Final[Parameters] = {}
-_encoder: Final = msgspec.json.Encoder()
+_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
+
+NEWS_KEPT: Final = 1_000
+"""How many numbers back other processes look for what was told; over that they look everywhere."""
 
 
 @dataclass(slots=True)
@@ -59,7 +66,10 @@ class Transaction:
         """Waits as they stand in this step, by job and key; see `fan_in`."""
         self.edges: dict[int, list[list[Any]]] = {}
         """Open edges that were read ahead, by upstream; see `fan_in`."""
+        self.admission: Admission | None = None
+        """What this step knows of admission; see `admission`."""
         self._jobs: dict[str, Job] = {}
+        self._told: set[str] = set()
         self._gathered: dict[str, _Gathered] = {}
         self._counters: list[int] = []
         self._first_change = 0
@@ -88,6 +98,10 @@ class Transaction:
         """The first row, if there is any."""
         found = self.rows(sql, parameters)
         return found[0] if found else None
+
+    def peek(self, sql: str, parameters: Parameters, decoder: "msgspec.json.Decoder[Any]") -> Any:
+        """Read what no gathered row can change: one JSON text, of whatever the decoder makes."""
+        return decoder.decode(self.connection.execute(sql, parameters).fetchall()[0][0])
 
     def run(self, sql: str, parameters: Parameters = _NONE) -> None:
         """Run a statement that has no rows."""
@@ -144,6 +158,13 @@ class Transaction:
         """A job is about to be written: whoever asks for it next must read it again."""
         self._jobs.pop(job.record.id, None)
 
+    def tell(self, topic: str) -> None:
+        """Wake those who wait for a topic that no event of a job stands for, in other processes too. Spec: STORE-6"""
+        self.topics.add(topic)
+        if topic not in self._told:
+            self._told.add(topic)
+            self.later(SQL["tell"], (self.next_change(), topic))
+
     def next_number(self) -> int:
         """The place of a new job in the order of enqueueing."""
         return self._next(0)
@@ -176,6 +197,10 @@ class Transaction:
 
     def finish(self) -> None:
         """Write what is still to be written; the commit follows."""
+        if self.admission is not None:
+            self.admission.write()
+        if self._told:
+            self.run(SQL["forget_news"], {"last": self._counters[2] - NEWS_KEPT})
         self.flush()
         if self._counters:
             jobs, positions, changes = self._counters

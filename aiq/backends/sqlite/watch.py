@@ -8,7 +8,7 @@ waiters are not woken for a job that is none of theirs.
 import asyncio
 import sqlite3
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -22,6 +22,8 @@ LOOK_S: Final = 0.035
 """A look costs little, but waking a loop that is at rest does: more often, and an idle worker uses 1 % of a core."""
 _MANY: Final = 1_000
 """Changes between two looks from which on everybody is woken: to name them all would keep the loop too long."""
+_TOPICS: Final[tuple[Callable[[str], str], ...]] = (job_topic, stream_topic, str)
+"""What a row of `jobs` is about, by its kind."""
 
 
 @dataclass(eq=False, slots=True)
@@ -52,8 +54,7 @@ class News:
             self.wakeups.notify_all()
             return
         queues = {queue_topic(queue) for _, queue, _ in rows if queue is not None}
-        jobs = {stream_topic(job_id) if grew else job_topic(job_id) for job_id, _, grew in rows}
-        self.wakeups.notify(jobs | queues)
+        self.wakeups.notify(queues.union(_TOPICS[kind](name) for name, _, kind in rows))
 
 
 class Watch:

@@ -12,21 +12,82 @@ CROSS JOIN aiq_jobs AS j ON j.n = claimed.value
 WHERE j.lease_id = :lease_id;
 
 -- name: any_ready
--- Whether some of these queues has a job to give.
+-- Whether some of these queues has a job to give, or something that stands aside until now.
 SELECT 1
 FROM json_each(:queues) AS wanted
-WHERE EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = wanted.value AND j.state = 'ready')
+WHERE (
+    (
+        EXISTS (
+            SELECT 1 FROM (SELECT 0 AS band UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS possible
+            WHERE EXISTS (
+                SELECT 1 FROM aiq_jobs AS j
+                WHERE j.queue = wanted.value AND j.pool = '' AND j.aside = 0 AND j.band = possible.band
+                    AND j.state = 'ready'
+            )
+            AND NOT EXISTS (
+                SELECT 1 FROM aiq_lines AS l
+                WHERE l.queue = wanted.value AND l.pool = '' AND l.band = possible.band AND l.tenant = ''
+                    AND l.wake_at_ms > :now_ms
+            )
+        )
+        AND NOT EXISTS (
+            SELECT 1 FROM aiq_pools AS p WHERE p.queue = wanted.value AND p.name = '' AND p.wake_at_ms > :now_ms
+        )
+        OR EXISTS (
+            SELECT 1
+            FROM aiq_pools AS p
+            CROSS JOIN aiq_lines AS l INDEXED BY aiq_lines_open
+                ON l.queue = p.queue AND l.pool = p.name AND l.jobs > 0 AND l.wake_at_ms = 0
+            WHERE p.queue = wanted.value AND p.jobs > 0 AND p.wake_at_ms <= :now_ms
+        )
+    )
     AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = wanted.value AND q.paused = 1)
+)
+OR EXISTS (
+    SELECT 1 FROM aiq_pools AS p WHERE p.queue = wanted.value AND p.wake_at_ms BETWEEN 1 AND :now_ms
+)
+OR EXISTS (
+    SELECT 1 FROM aiq_lines AS l INDEXED BY aiq_lines_due
+    WHERE l.queue = wanted.value AND l.wake_at_ms > 0 AND l.wake_at_ms <= :now_ms
+)
+OR EXISTS (SELECT 1 FROM aiq_gates AS g WHERE g.queue = wanted.value AND g.wake_at_ms <= :now_ms)
+OR EXISTS (
+    SELECT 1 FROM aiq_jobs AS j INDEXED BY aiq_jobs_patience
+    WHERE j.state = 'ready' AND j.patience_end_ms IS NOT NULL AND j.patience_end_ms <= :now_ms
+        AND j.queue = wanted.value
+)
 LIMIT 1;
 
--- name: next
--- The jobs of a queue that come first, with what each payload weighs.
-SELECT json_group_array(json_array(ready.band, ready.lane, ready.position, ready.n, ready.id, length(s.payload)))
+-- name: look
+-- Whether a queue is paused, whether its ready jobs have anything to do with admission or are of several bands, and
+-- the most urgent band of those that have not.
+SELECT
+    EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1),
+    EXISTS (
+        SELECT 1 FROM aiq_queues AS q
+        WHERE q.name = :queue AND (q.settings IS NOT NULL OR q.credits IS NOT NULL)
+    )
+    OR EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue AND j.state = 'ready' AND j.gated = 1)
+    OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue AND p.name = '')
+    OR EXISTS (SELECT 1 FROM aiq_lines AS l WHERE l.queue = :queue AND l.pool = '' AND l.wake_at_ms > 0)
+    OR coalesce(first.band < last.band, 0),
+    first.band
 FROM (
-    SELECT n, band, lane, position, id FROM aiq_jobs
-    WHERE queue = :queue AND state = 'ready'
-        AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1)
-    ORDER BY band, lane, position
+    SELECT min(j.band) AS band FROM aiq_jobs AS j
+    WHERE j.queue = :queue AND j.pool = '' AND j.aside = 0 AND j.state = 'ready'
+) AS first
+CROSS JOIN (
+    SELECT max(j.band) AS band FROM aiq_jobs AS j
+    WHERE j.queue = :queue AND j.pool = '' AND j.aside = 0 AND j.state = 'ready'
+) AS last;
+
+-- name: next
+-- The jobs of a band that come first, with what each payload weighs.
+SELECT json_group_array(json_array(ready.lane, ready.position, ready.n, ready.id, length(s.payload)))
+FROM (
+    SELECT n, lane, position, id FROM aiq_jobs
+    WHERE queue = :queue AND pool = '' AND aside = 0 AND band = :band AND line = '' AND state = 'ready'
+    ORDER BY lane, position
     LIMIT :count
 ) AS ready
 JOIN aiq_specs AS s ON s.n = ready.n;

@@ -12,7 +12,7 @@ WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_jobs (
     n, id, state, queue, band, pool, tenant, lane, position, due_ms, wait_key, task, lease_ms, max_attempts,
     max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key, dependents, gated,
-    max_deferral_ms, events, created_at_ms
+    patience_end_ms, max_deferral_ms, events, created_at_ms
 )
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.id'), json_extract(item, '$.state'),
@@ -23,7 +23,8 @@ SELECT
     json_extract(item, '$.delay_ms'), json_extract(item, '$.at_ms'), json_extract(item, '$.deadline_ms'),
     json_extract(item, '$.flow'), json_extract(item, '$.parent_id'), json_extract(item, '$.on_upstream'),
     json_extract(item, '$.order_key'), json_extract(item, '$.unique_key'), json_extract(item, '$.dependents'),
-    json_extract(item, '$.gated'), json_extract(item, '$.max_deferral_ms'), 1, :now_ms
+    json_extract(item, '$.gated'), json_extract(item, '$.patience_end_ms'), json_extract(item, '$.max_deferral_ms'), 1,
+    :now_ms
 FROM given;
 
 -- name: spec

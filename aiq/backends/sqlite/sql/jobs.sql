@@ -11,7 +11,7 @@ SELECT json_group_array(json_array(
     j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms, j.deferred_at_ms, j.resumes, j.opened_calls,
     j.route, j.closed_routes, j.held, j.held_by,
     CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END,
-    j.n, j.wait_signal, j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors,
+    j.n, j.gated, j.pool, CASE WHEN j.aside THEN json_array(j.aside_limit, j.aside_key) END, j.wait_signal, j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors,
     j.settled_id, j.settled_state, j.settled_late, j.settled_step
 ))
 FROM json_each(:ids) AS asked

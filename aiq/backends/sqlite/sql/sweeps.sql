@@ -1,5 +1,5 @@
 -- sweeps: what is due, in the order of (instant, id), each by an index of its own.
--- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8
+-- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8, ROUTE-5, POOL-4, CALL-13
 
 -- name: due
 SELECT json_group_array(json_array(due_ms, id))
@@ -37,12 +37,55 @@ FROM (
     LIMIT :limit
 );
 
+-- name: impatient
+SELECT json_group_array(json_array(patience_end_ms, id))
+FROM (
+    SELECT patience_end_ms, id FROM aiq_jobs
+    WHERE state = 'ready' AND patience_end_ms <= :now_ms
+        AND (:queues IS NULL OR queue IN (SELECT value FROM json_each(:queues)))
+    ORDER BY patience_end_ms, id
+    LIMIT :limit
+);
+
+-- name: be_patient
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+UPDATE aiq_jobs SET patience_end_ms = json_extract(item, '$[1]')
+FROM given
+WHERE n = json_extract(item, '$[0]');
+
+-- name: forget_reservations
+DELETE FROM aiq_reservations
+WHERE (job_id, fence, call) IN (
+    SELECT job_id, fence, call FROM aiq_reservations
+    WHERE closed_at_ms IS NOT NULL AND closed_at_ms <= :closed_ms
+    ORDER BY closed_at_ms
+    LIMIT :limit
+);
+
+-- name: unseen
+-- What upkeep has to do though nothing waits for it: patience that is over, and reservations to be forgotten.
+SELECT
+    EXISTS (SELECT 1 FROM aiq_jobs WHERE state = 'ready' AND patience_end_ms <= :now_ms),
+    EXISTS (SELECT 1 FROM aiq_reservations WHERE closed_at_ms IS NOT NULL AND closed_at_ms <= :closed_ms);
+
 -- name: next
--- The first instant of each kind, and whether the outbox holds something.
+-- The first instant of each kind, and whether the outbox or a line of held jobs is to be gone on with. What stands
+-- aside opens by a claim once its instant has passed, and not by itself.
 SELECT
     (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'scheduled'),
     (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'suspended' AND due_ms IS NOT NULL),
     (SELECT min(expires_at_ms) FROM aiq_jobs WHERE state = 'running'),
     (SELECT min(cancel_requested_at_ms) FROM aiq_jobs WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL)
         + :grace_ms,
-    EXISTS (SELECT 1 FROM aiq_outbox);
+    (SELECT min(wake_at_ms) FROM aiq_pools WHERE wake_at_ms > 0 AND wake_at_ms > :now_ms AND wake_at_ms < :never_ms),
+    (SELECT min(wake_at_ms) FROM aiq_lines WHERE wake_at_ms > 0 AND wake_at_ms > :now_ms AND wake_at_ms < :never_ms),
+    (SELECT min(wake_at_ms) FROM aiq_gates WHERE wake_at_ms > :now_ms AND wake_at_ms < :never_ms),
+    (
+        SELECT min(j.patience_end_ms)
+        FROM aiq_pools AS p
+        CROSS JOIN aiq_jobs AS j ON j.queue = p.queue AND j.pool = p.name AND j.state = 'ready'
+            AND j.patience_end_ms IS NOT NULL
+        WHERE p.wake_at_ms > 0 AND p.wake_at_ms > :now_ms
+    ),
+    (SELECT min(at_ms) FROM aiq_renewals),
+    EXISTS (SELECT 1 FROM aiq_outbox) OR EXISTS (SELECT 1 FROM aiq_letting_go);

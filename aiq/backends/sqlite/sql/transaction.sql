@@ -1,5 +1,5 @@
--- transaction: what every step writes: jobs that moved, their events, and the counters.
--- spec: STATE-1, STATE-4
+-- transaction: what every step writes: jobs that moved, their events, the counters, and what it tells others.
+-- spec: STATE-1, STATE-4, STORE-6
 
 -- name: counters
 SELECT jobs, positions, changes FROM aiq_counters;
@@ -12,8 +12,11 @@ UPDATE aiq_counters SET jobs = :jobs, positions = :positions, changes = :changes
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET
     state = json_extract(item, '$.state'),
+    pool = json_extract(item, '$.pool'),
     lane = json_extract(item, '$.lane'),
     position = json_extract(item, '$.position'),
+    aside = 0, aside_limit = NULL, aside_key = NULL,
+    patience_end_ms = json_extract(item, '$.patience_end_ms'),
     due_ms = json_extract(item, '$.due_ms'),
     wait_key = json_extract(item, '$.wait_key'),
     wait_signal = json_extract(item, '$.wait_signal'),
@@ -21,6 +24,12 @@ UPDATE aiq_jobs SET
     stalls = json_extract(item, '$.stalls'),
     cause = json_extract(item, '$.cause'),
     late = json_extract(item, '$.late'),
+    route = json_extract(item, '$.route'),
+    closed_routes = json_extract(item, '$.closed_routes'),
+    resumes = json_extract(item, '$.resumes'),
+    deferred_at_ms = json_extract(item, '$.deferred_at_ms'),
+    held = json_extract(item, '$.held'),
+    held_by = json_extract(item, '$.held_by'),
     steps = json_extract(item, '$.steps'),
     errors = json_extract(item, '$.errors'),
     events = json_extract(item, '$.events'),
@@ -45,6 +54,7 @@ WHERE n = json_extract(item, '$.n');
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET
     state = 'succeeded', due_ms = NULL, wait_key = NULL, wait_signal = NULL, cause = NULL,
+    resumes = 0, deferred_at_ms = NULL,
     late = json_extract(item, '$.late'),
     events = events + 1,
     finished_at_ms = :now_ms,
@@ -81,3 +91,10 @@ DELETE FROM aiq_errors
 WHERE (n, number) IN (
     SELECT json_extract(item, '$.n'), json_extract(item, '$.number') FROM given
 );
+
+-- name: tell
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_news (change, topic) SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]') FROM given;
+
+-- name: forget_news
+DELETE FROM aiq_news WHERE change <= :last;

@@ -5,7 +5,8 @@
 SELECT changes FROM aiq_counters;
 
 -- name: jobs
--- Jobs that moved, with the queues of those that became ready, and jobs whose stream grew (1). One row a number.
+-- Jobs that moved, with the queues of those that became ready, jobs whose stream grew (1), and topics that were told
+-- by name (2). One row a number.
 SELECT j.id, CASE WHEN e.target = 'ready' OR e.source IS NULL THEN j.queue END, 0
 FROM aiq_events AS e
 JOIN aiq_jobs AS j ON j.n = e.n
@@ -14,4 +15,6 @@ UNION ALL
 SELECT j.id, NULL, 1
 FROM aiq_chunks AS c
 JOIN aiq_jobs AS j ON j.n = c.n
-WHERE c.change > :seen AND c.change <= :last;
+WHERE c.change > :seen AND c.change <= :last
+UNION ALL
+SELECT t.topic, NULL, 2 FROM aiq_news AS t WHERE t.change > :seen AND t.change <= :last;

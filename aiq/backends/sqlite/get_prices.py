@@ -1,0 +1,10 @@
+"""Reading prices."""
+
+from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import PriceRow
+
+
+def get_prices(tx: Transaction, model: str) -> list[PriceRow]:
+    """Read every price of a model, by category and instant. Spec: USAGE-7"""
+    return list(admission(tx).ledger.prices(model))

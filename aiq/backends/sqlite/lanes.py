@@ -1,0 +1,212 @@
+"""Where ready jobs stand: their pools, their lines, and what of these stands aside. Spec: chapter 12
+
+Jobs that take part in admission join a line when they become ready, and leave it when they are no longer. All others
+stand in the plain pool, whose lanes are nothing but an index of the table.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from aiq.backends.sqlite.gates import Gate, Gates
+from aiq.backends.sqlite.heads import Heads, LineKey, Place
+from aiq.backends.sqlite.pools import Pools
+from aiq.backends.sqlite.queues import Queues
+from aiq.backends.sqlite.shelf import decoder_of
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.turns import LineRow, Turns
+from aiq.model import Band, JobRecord, LimitSpec
+from aiq.rules.fairness import PLAIN, lifted, pool_of, with_credit
+from aiq.storage import queue_topic
+
+SQL: Final = load("lanes")
+
+_LINE: Final[Any] = tuple[str, str, Band, str]
+
+
+class Lanes:
+    """Pools and lines as they stand in a step. `limits` answers with those of some names that are stored."""
+
+    def __init__(
+        self, tx: Transaction, queues: Queues, limits: Callable[[Iterable[str]], Mapping[str, LimitSpec]]
+    ) -> None:
+        self._tx, self._queues, self._limits = tx, queues, limits
+        self.pools = Pools(tx)
+        self.heads = Heads(tx)
+        self._gates = Gates(tx)
+        self._turns: dict[tuple[str, str, Band], Turns] = {}
+        self._aside: list[bool] | None = None
+        """Whether any pool, line or gate stands aside."""
+        self._plain: dict[str, set[Band]] = {}
+        """The bands of the plain pool of a queue in which jobs stood when somebody asked, or have come since."""
+
+    def turns(self, queue: str, pool: str, band: Band) -> Turns:
+        """The lines of a band of a pool."""
+        key = (queue, pool, band)
+        if key not in self._turns:
+            self._turns[key] = Turns(self._tx, *key)
+        return self._turns[key]
+
+    def key_of(self, record: JobRecord) -> LineKey:
+        """The line in which a job stands when it is ready, on its present route."""
+        pool = pool_of(self._limits(record.taken_limits), record)
+        return (record.queue, pool, record.band, record.tenant)
+
+    def fetch(self, keys: Iterable[LineKey]) -> None:
+        """Read the pools and lines that jobs will join or leave."""
+        wanted: dict[Turns, list[str]] = {}
+        for queue, pool, band, tenant in keys:
+            wanted.setdefault(self.turns(queue, pool, band), []).append(tenant)
+        self.pools.fetch(turns.key[:2] for turns in wanted)
+        for turns, tenants in wanted.items():
+            turns.fetch(tenants)
+
+    def join(self, key: LineKey, place: Place) -> None:
+        """Let a ready job stand in its lane; a line that gets its first one is lifted. Spec: FAIR-3"""
+        queue, pool, band, tenant = key
+        self.heads.enter(key, place)
+        if pool == PLAIN:
+            if queue in self._plain:
+                self._plain[queue].add(band)
+            return
+        turns = self.turns(queue, pool, band)
+        row = turns.row(tenant)
+        service = row.service
+        if not row.jobs:
+            service = lifted(service, turns.least(), self.pools.row(queue, pool).pool.served[band])
+        turns.put(tenant, jobs=row.jobs + 1, service=service)
+        self.pools.count(queue, pool, band, 1)
+
+    def leave(self, key: LineKey, place: Place, record: JobRecord) -> None:
+        """Let a job leave its lane; the next one with its limits and key may come into it. Spec: LIMIT-16"""
+        self._exit(key, place)
+        if record.taken_limits and self._anything_aside()[2]:
+            for name in record.taken_limits:
+                self._open_gate(Gate(*key, name, record.key or ""))
+
+    def set_aside(self, key: LineKey, place: Place, gate: Gate, wake_at_ms: int) -> None:
+        """Let a job stand behind a gate, until an instant or until its limit has room. Spec: LIMIT-16"""
+        self._exit(key, place)
+        self._gates.shut(gate, self.heads.n(place[2]), wake_at_ms)
+        self._anything_aside()[2] = True
+
+    def leave_gate(self, gate: Gate) -> None:
+        """Let a job leave that stood behind a gate, and was written to do so no more."""
+        self._gates.drop_if_empty(gate)
+
+    def parked(self, *, line: bool) -> None:
+        """Note that a pool or a line was parked in this step."""
+        self._anything_aside()[line] = True
+
+    def wake_due(self, queue: str) -> None:
+        """Open the pools, lines and gates of a queue whose instant has come. Spec: POOL-1, LIMIT-15, LIMIT-16"""
+        now_ms = self._tx.now_ms
+        pools, lines, gates = self._anything_aside()
+        if pools:
+            for pool in self.pools.due(queue):
+                self.pools.wake(pool)
+        if lines:
+            stored = SQL["due_lines"], {"queue": queue, "now_ms": now_ms}
+            self._wake_lines(*stored, lambda owner, row: owner == queue and row.wake_at_ms <= now_ms)
+        if gates:
+            self._open_gates(self._gates.due(queue))
+
+    def wake_behind(self, name: str, part: str) -> None:
+        """Open what a limit, or its part of one tenant or key, keeps aside, and tell the queues. Spec: POOL-1"""
+        pools, lines, gates = self._anything_aside()
+        woken: set[str] = set()
+        if pools and not part:
+            for pool in self.pools.behind(name):
+                self.pools.wake(pool)
+                woken.add(pool.queue)
+        if lines:
+            stored = SQL["lines_behind"], {"name": name, "part": part}
+            woken |= self._wake_lines(*stored, lambda _, row: (row.parked_by, row.tenant) == (name, part))
+        if gates:
+            woken |= self._open_gates(self._gates.behind(name, part))
+        for queue in woken:
+            self._tx.tell(queue_topic(queue))
+
+    def is_parked(self, queue: str, pool: str) -> bool:
+        """Whether a pool stands aside now."""
+        return self.pools.row(queue, pool).pool.wake_at_ms > self._tx.now_ms
+
+    def plain_bands(self, queue: str) -> list[Band]:
+        """The bands in which jobs stand in the plain pool of a queue."""
+        if queue not in self._plain:
+            self._plain[queue] = set(map(Band, self._tx.numbers(SQL["plain_bands"], {"queue": queue})))
+        return [band for band in sorted(self._plain[queue]) if not self.heads.empty((queue, PLAIN, band, ""))]
+
+    def serve(self, record: JobRecord, rise: Callable[[int], int]) -> int:
+        """Let the service of a job's line rise or fall, and say what it is. In the plain pool nobody asks for it."""
+        queue, pool, band, tenant = self.key_of(record)
+        if pool == PLAIN:
+            return 0
+        turns = self.turns(queue, pool, band)
+        service = rise(turns.row(tenant).service)
+        turns.put(tenant, service=service)
+        return service
+
+    def write(self) -> None:
+        """Write what was changed."""
+        self.pools.write()
+        for turns in self._turns.values():
+            turns.write()
+
+    def _exit(self, key: LineKey, place: Place) -> None:
+        """Take a job out of its lane; a band that has no more of them loses its credit. Spec: BAND-2, BAND-3"""
+        queue, pool, band, tenant = key
+        self.heads.leave(key, place)
+        if pool == PLAIN:
+            credit = self.pools.row(queue, PLAIN).pool.credits[band] or self._queues.credits(queue)[band]
+            if credit and self.heads.empty(key):
+                self._lose_credit(queue, PLAIN, band)
+            return
+        turns = self.turns(queue, pool, band)
+        turns.put(tenant, jobs=turns.row(tenant).jobs - 1)
+        if not self.pools.count(queue, pool, band, -1):
+            self._lose_credit(queue, pool, band)
+
+    def _lose_credit(self, queue: str, pool: str, band: Band) -> None:
+        row = self.pools.row(queue, pool).pool
+        if row.credits[band]:
+            self.pools.put(replace(row, credits=with_credit(row.credits, band, 0)))
+        purse = self._queues.credits(queue)
+        if purse[band] and not self._stands(queue, band):
+            self._queues.put_credits(queue, with_credit(purse, band, 0))
+
+    def _stands(self, queue: str, band: Band) -> bool:
+        """Whether any job of a queue stands in the lanes of a band."""
+        gated = any(row.ready[band] for row in self.pools.of_queue(queue))
+        return gated or not self.heads.empty((queue, PLAIN, band, ""))
+
+    def _open_gates(self, gates: Iterable[Gate]) -> set[str]:
+        """Open gates, each for the first job behind it, and say of which queues they are."""
+        found = list(gates)
+        for gate in found:
+            self._open_gate(gate)
+        return {gate.queue for gate in found}
+
+    def _open_gate(self, gate: Gate) -> None:
+        place = self._gates.open(gate)
+        if place is not None:
+            self.join((gate.queue, gate.pool, Band(gate.band), gate.tenant), place)
+
+    def _wake_lines(
+        self, sql: str, parameters: Mapping[str, object], wakes: Callable[[str, LineRow], bool]
+    ) -> set[str]:
+        """Open parked lines: those that are stored so, and those that this step has parked."""
+        self.fetch(self._tx.peek(sql, parameters, decoder_of(_LINE)))
+        woken = set()
+        for turns in self._turns.values():
+            for row in turns.known():
+                if row.wake_at_ms and wakes(turns.key[0], row):
+                    turns.put(row.tenant, wake_at_ms=0, parked_by="")
+                    woken.add(turns.key[0])
+        return woken
+
+    def _anything_aside(self) -> list[bool]:
+        if self._aside is None:
+            self._aside = [bool(some) for some in self._tx.rows(SQL["anything_aside"])[0]]
+        return self._aside

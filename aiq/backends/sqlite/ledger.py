@@ -1,0 +1,304 @@
+"""The books of one step: limits, budgets, prices, reservations and use. Spec: chapters 10, 11 and 13
+
+Decisions are in `rules`, which ask the same thing many times in a step; here each row is read once and written once.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+import msgspec
+
+from aiq.backends.sqlite.lanes import Lanes
+from aiq.backends.sqlite.queues import Queues
+from aiq.backends.sqlite.shelf import Shelf, decoder_of
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.waiting import WaitingLine
+from aiq.bounds import MAX_PAGE, RESERVATION_KEPT_MS
+from aiq.model import (
+    BudgetSpec,
+    BudgetState,
+    CallRequest,
+    CallState,
+    HeldFor,
+    JobRecord,
+    JobSpec,
+    LimitSpec,
+    LimitState,
+    PriceRow,
+    Reservation,
+)
+from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
+from aiq.rules.budgets import window_start
+from aiq.rules.fairness import risen
+from aiq.rules.standing import QUEUE, named, of_job
+from aiq.storage import limit_topic
+
+SQL: Final = load("ledger")
+
+USUAL_WEIGHT: Final = 1000
+
+Run: TypeAlias = tuple[str, int]
+"""A job and a fence."""
+HoldLine: TypeAlias = tuple[HeldFor, str]
+"""What jobs are held for together: BUDGET (approvals too) or another reason, and by what."""
+
+
+class Ledger:
+    """See `aiq.rules.books.Books`."""
+
+    def __init__(self, tx: Transaction, lanes: Lanes, queues: Queues) -> None:
+        self._tx, self._lanes, self._queues = tx, lanes, queues
+        self.limits = Shelf[LimitSpec](tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
+        row: Any = tuple[str, str, LimitState]
+        self.limit_states = Shelf[LimitState](tx, SQL["limit_states"], SQL["put_limit_states"], row)
+        self.budgets = Shelf[BudgetSpec](tx, SQL["budgets"], SQL["put_budgets"], tuple[str, BudgetSpec])
+        row = tuple[str, int, BudgetState]
+        self.budget_states = Shelf[BudgetState](tx, SQL["budget_states"], SQL["put_budget_states"], row)
+        row = tuple[str, tuple[PriceRow, ...]]
+        self.price_lists = Shelf[tuple[PriceRow, ...]](tx, SQL["prices"], SQL["put_prices"], row)
+        row = tuple[str, str, Learned]
+        self.learnt = Shelf[Learned](tx, SQL["learned"], SQL["put_learned"], row)
+        self.weights = Shelf[int](tx, SQL["weights"], SQL["put_weights"], tuple[str, int])
+        self.calls = WaitingLine(tx)
+        self.rooms: dict[HoldLine, bool] = {}
+        """Lines of held jobs for which room has appeared, and whether by a grant, which opens approvals too."""
+        self._runs: dict[Run, dict[int, Reservation]] = {}
+        self._changed: dict[tuple[str, int, int], Reservation] = {}
+        self._usage: dict[tuple[object, ...], list[int]] = {}
+
+    @property
+    def now_ms(self) -> int:
+        """The one instant of the step."""
+        return self._tx.now_ms
+
+    def limit(self, name: str) -> LimitSpec | None:
+        """A stored limit."""
+        return self.limits.get(name)
+
+    def limit_names(self) -> Sequence[str]:
+        """The names of those that are stored."""
+        return self._tx.names(SQL["limit_names"], {"after": "", "limit": MAX_PAGE})
+
+    def limit_state(self, name: str, key: str) -> LimitState | None:
+        """What is left of a limit or a part of it."""
+        return self.limit_states.get(name, key)
+
+    def put_limit_state(self, name: str, key: str, state: LimitState) -> None:
+        """Write it."""
+        self.limit_states.put(state, name, key)
+
+    def freed(self, name: str, key: str) -> None:
+        """Wake what the limit keeps aside, of any queue, and the calls that wait for it."""
+        self._lanes.wake_behind(name, key)
+        if self.calls.of(name, key):
+            self._tx.tell(limit_topic(name))
+
+    def waiting(self, name: str, key: str) -> Sequence[WaitingCall]:
+        """The calls that stand in line for a limit."""
+        return self.calls.of(name, key)
+
+    def waiting_call(self, job_id: str, fence: int, call: int) -> WaitingCall | None:
+        """One call's place in line."""
+        return next((found for found in self.calls.of_run(job_id, fence) if found.call == call), None)
+
+    def next_waiting_number(self) -> int:
+        """A new last place."""
+        return self.calls.next_number()
+
+    def put_waiting(self, call: WaitingCall) -> None:
+        """Let a call stand in line, or keep its place."""
+        self.calls.put(call)
+
+    def drop_waiting(self, job_id: str, fence: int, call: int | None = None) -> Sequence[WaitingCall]:
+        """Take a call, or all calls of a run, out of line."""
+        found = [one for one in self.calls.of_run(job_id, fence) if call is None or one.call == call]
+        for one in found:
+            self.calls.drop(one)
+        return found
+
+    def queue_limited(self, queue: str) -> bool:
+        """Whether a queue has a concurrency or rate of its own."""
+        settings = self._queues.settings(queue)
+        return settings.concurrency is not None or settings.rate is not None
+
+    def budget(self, budget_id: str) -> BudgetSpec | None:
+        """A stored budget, or one that comes with the jobs of this step."""
+        return self.budgets.get(budget_id)
+
+    def budget_state(self, budget_id: str, window_ms: int) -> BudgetState:
+        """What was spent and is held in a window."""
+        return self.budget_states.get(budget_id, window_ms) or BudgetState(window_ms=window_ms)
+
+    def put_budget_state(self, budget_id: str, state: BudgetState) -> None:
+        """Write it."""
+        self.budget_states.put(state, budget_id, state.window_ms)
+
+    def room_appeared(self, budget_id: str) -> None:
+        """Look at the jobs held on a budget when the step is nearly done."""
+        self.rooms.setdefault((HeldFor.BUDGET, budget_id), False)
+
+    def prices(self, model: str) -> Sequence[PriceRow]:
+        """Every price of a model, by category and instant."""
+        return sorted(self.price_lists.get(model) or (), key=lambda row: (row.category, row.from_ms))
+
+    def learned(self, task: str, model: str) -> Learned:
+        """What is known of a task and model."""
+        return self.learnt.get(task, model) or Learned()
+
+    def put_learned(self, task: str, model: str, learned: Learned) -> None:
+        """Write it."""
+        self.learnt.put(learned, task, model)
+
+    def reservation(self, job_id: str, fence: int, call: int) -> Reservation | None:
+        """A reservation, open or closed, while it is kept."""
+        found = self._run(job_id, fence).get(call)
+        if found is None or found.closed_at_ms is None:
+            return found
+        return found if self.now_ms < found.closed_at_ms + RESERVATION_KEPT_MS else None
+
+    def open_reservations(self, job_id: str, fence: int) -> Sequence[Reservation]:
+        """Those of a run that are open, by call."""
+        calls = self._run(job_id, fence)
+        return [calls[call] for call in sorted(calls) if calls[call].state is CallState.OPEN]
+
+    def put_reservation(self, reservation: Reservation) -> None:
+        """Write one."""
+        job_id, fence, call = reservation.job_id, reservation.fence, reservation.call
+        self._run(job_id, fence)[call] = reservation
+        self._changed[job_id, fence, call] = reservation
+
+    def add_usage(self, entry: UsageEntry) -> None:
+        """Count use for its job, flow, tenant and minute."""
+        place = (entry.minute_ms, entry.model, entry.category)
+        counts = (entry.tokens, entry.usd_micros, entry.unpriced, entry.estimated)
+        for owner in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
+            if owner[1] is not None:
+                known = self._usage.setdefault((*owner, *place), [0, 0, 0, 0])
+                known[:] = [before + more for before, more in zip(known, counts, strict=True)]
+
+    def serve(self, record: JobRecord, cost: int) -> int:
+        """Let the service of a job's line rise or fall."""
+        weight = self.weights.get(record.tenant) or USUAL_WEIGHT
+        return self._lanes.serve(record, lambda service: risen(service, cost, weight))
+
+    def concerns(self, job_id: str, fence: int) -> bool:
+        """Whether the end of a run has anything to close."""
+        return bool(self._run(job_id, fence)) or self.calls.any()
+
+    def new_run(self, job_id: str, fence: int) -> None:
+        """Say that nothing is stored of a run yet, so that nobody looks."""
+        self._runs.setdefault((job_id, fence), {})
+
+    def fetch_runs(self, runs: Iterable[Run]) -> None:
+        """Read the reservations of many runs at once."""
+        unknown = [run for run in dict.fromkeys(runs) if run not in self._runs]
+        if not unknown:
+            return
+        self._runs.update({run: {} for run in unknown})
+        asked = {"runs": msgspec.json.encode(unknown).decode()}
+        decoder = decoder_of(tuple[str, int, int, Reservation])
+        for job_id, fence, call, reservation in self._tx.peek(SQL["reservations"], asked, decoder):
+            self._runs[job_id, fence][call] = reservation
+
+    def known_budgets(self) -> Mapping[str, BudgetSpec]:
+        """The budgets that were read so far, and are stored."""
+        return {spec.id: spec for spec in self.budgets.known()}
+
+    def fetch_specs(self, specs: Sequence[JobSpec]) -> None:
+        """Read what some new jobs are checked by."""
+        names = {name for spec in specs for name in spec.limits}
+        names |= {name for spec in specs for route in spec.routes for name in route.limits}
+        self.limits.fetch((name,) for name in names)
+        budgets = {budget for spec in specs for budget in spec.budgets}
+        brought = [budget for spec in specs for budget in spec.creates]
+        self.fetch_chains(budgets.union(*((one.id, one.parent or one.id) for one in brought)))
+
+    def fetch_ends(self, records: Sequence[JobRecord]) -> None:
+        """Read what the ends of some runs will change."""
+        self.fetch_runs((record.id, record.fence) for record in records)
+        found = [
+            (record, one)
+            for record in records
+            for one in self._runs[record.id, record.fence].values()
+            if one.state is CallState.OPEN
+        ]
+        if not found:
+            return
+        parts = {(part.limit, part.key) for _, one in found for part in one.parts}
+        draws = {(draw.budget, draw.window_ms) for _, one in found for draw in one.draws}
+        self.limits.fetch((name,) for name, _ in parts)
+        self.limit_states.fetch(parts)
+        self.budgets.fetch((budget,) for budget, _ in draws)
+        self.budget_states.fetch(draws)
+        self.learnt.fetch((record.task, one.need.model) for record, one in found)
+        self.fetch_places([record for record, one in found if one.cost_limit])
+
+    def fetch_starts(self, records: Sequence[JobRecord]) -> None:
+        """Read what the starts of some ready jobs will look at."""
+        names = {name for record in records for name in record.taken_limits}
+        names |= {QUEUE + record.queue for record in records if self.queue_limited(record.queue)}
+        self.limits.fetch((name,) for name in names)
+        bound = [one for record in records for one in of_job(self, record)]
+        self.limit_states.fetch((spec.name, key) for spec, key in bound)
+        self.fetch_chains(budget for record in records for budget in _drawn_from(record))
+        self.learnt.fetch((record.task, record.model) for record in records)
+        self.price_lists.fetch((record.model,) for record in records if record.model)
+        self.weights.fetch((record.tenant,) for record in records)
+        for record in records:
+            self.new_run(record.id, record.fence + 1)
+
+    def fetch_calls(self, records: Sequence[JobRecord], calls: Sequence[CallRequest]) -> None:
+        """Read what some calls of running jobs will look at."""
+        self.fetch_runs((record.id, record.fence) for record in records)
+        names = {name for one in calls for name in one.limits} | {n for one in records for n in one.taken_limits}
+        self.limits.fetch((name,) for name in names)
+        bound = [one for record in records for one in named(self, record, names)]
+        self.limit_states.fetch((spec.name, key) for spec, key in bound)
+        self.fetch_chains(budget for record in records for budget in _drawn_from(record))
+        models = {one.estimate.model for one in calls} | {record.model for record in records}
+        self.learnt.fetch((record.task, model) for record in records for model in models)
+        self.price_lists.fetch((model,) for model in models if model)
+
+    def fetch_places(self, records: Sequence[JobRecord]) -> None:
+        """Read the lines of some jobs, and the weights of their tenants."""
+        self.weights.fetch((record.tenant,) for record in records)
+        self._lanes.fetch(self._lanes.key_of(record) for record in records)
+
+    def fetch_chains(self, budget_ids: Iterable[str]) -> None:
+        """Read budgets with all that they draw from, and how they stand."""
+        wanted = sorted(set(budget_ids))
+        if not wanted:
+            return
+        asked = {"ids": msgspec.json.encode(wanted).decode()}
+        found = dict(self._tx.peek(SQL["chains"], asked, decoder_of(tuple[str, BudgetSpec])))
+        for budget_id in {*wanted, *found}:
+            self.budgets.learn(found.get(budget_id), budget_id)
+        self.budget_states.fetch((spec.id, window_start(spec.window, self.now_ms)) for spec in found.values())
+
+    def write(self) -> None:
+        """Write what was changed. The step is nearly done."""
+        for write in (self.limits.write, self.limit_states.write, self.budgets.write, self.budget_states.write):
+            write()
+        for write in (self.price_lists.write, self.learnt.write, self.weights.write):
+            write()
+        for key, reservation in self._changed.items():
+            self._tx.later(SQL["put_reservations"], (*key, reservation))
+        for place, counts in self._usage.items():
+            self._tx.later(SQL["add_usage"], (*place, *counts))
+        self._changed.clear()
+        self._usage.clear()
+
+    def _run(self, job_id: str, fence: int) -> dict[int, Reservation]:
+        if (job_id, fence) not in self._runs:
+            self.fetch_runs([(job_id, fence)])
+        return self._runs[job_id, fence]
+
+
+def _drawn_from(record: JobRecord) -> Sequence[str]:
+    """The budgets with which a job's chain begins."""
+    return (*record.budgets, f"tenant:{record.tenant}") if record.tenant else record.budgets
+
+
+def _conforms(books: Ledger) -> Books:
+    return books

@@ -1,0 +1,78 @@
+"""What is stored of queues themselves: their settings, their credits, and how many jobs stand against a bound."""
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+import msgspec
+
+from aiq.backends.sqlite.pools import NO_CREDITS
+from aiq.backends.sqlite.shelf import Shelf
+from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import QueueSettings
+from aiq.rules.fairness import Credits
+from aiq.storage import room_topic
+
+SQL: Final = load("queues")
+
+UNBOUNDED: Final = QueueSettings()
+
+
+class QueueRow(msgspec.Struct, array_like=True, frozen=True):
+    """One queue. `fresh` counts the jobs that its bound counts, where it has one."""
+
+    settings: QueueSettings | None = None
+    credits: Credits | None = None
+    fresh: int = 0
+
+
+_ROW: Final[Any] = tuple[str, QueueRow]
+
+
+class Queues:
+    """The rows as they stand in a step."""
+
+    def __init__(self, tx: Transaction) -> None:
+        self._tx = tx
+        self._rows = Shelf[QueueRow](tx, SQL["queues"], SQL["put_queues"], _ROW)
+
+    def fetch(self, names: Iterable[str]) -> None:
+        """Read rows that will be asked for."""
+        self._rows.fetch((name,) for name in names)
+
+    def row(self, name: str) -> QueueRow:
+        """A queue, or one of which nothing is stored."""
+        return self._rows.get(name) or QueueRow()
+
+    def settings(self, name: str) -> QueueSettings:
+        """What bounds a queue."""
+        return self.row(name).settings or UNBOUNDED
+
+    def credits(self, name: str) -> Credits:
+        """A queue's credits, by band. Spec: BAND-3"""
+        return self.row(name).credits or NO_CREDITS
+
+    def put_credits(self, name: str, credits: Credits) -> None:
+        """Write them."""
+        if credits != self.credits(name):
+            kept = None if credits == NO_CREDITS else credits
+            self._rows.put(msgspec.structs.replace(self.row(name), credits=kept), name)
+
+    def put_settings(self, name: str, settings: QueueSettings, fresh: int) -> None:
+        """Write what bounds a queue, and how many jobs its bound counts."""
+        kept = None if settings == UNBOUNDED else settings
+        self._rows.put(msgspec.structs.replace(self.row(name), settings=kept, fresh=fresh), name)
+
+    def count(self, name: str, more: int) -> None:
+        """Count jobs that come under the bound of a queue, or leave it; who waits for room is told. Spec: QUEUE-1"""
+        bound = self.settings(name).max_ready
+        if bound is None:
+            return
+        fresh = self.row(name).fresh + more
+        self._rows.put(msgspec.structs.replace(self.row(name), fresh=fresh), name)
+        if more < 0 and fresh < bound:
+            self._tx.tell(room_topic(name))
+
+    def write(self) -> None:
+        """Write what was changed."""
+        self._rows.write()

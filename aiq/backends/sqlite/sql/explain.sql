@@ -1,0 +1,39 @@
+-- explain: what stands before a job.
+-- spec: WHY-1
+
+-- name: upstream
+-- Of the jobs that it depends on those that have not ended, by their place.
+SELECT json_group_array(json_array(asked.key, j.id))
+FROM json_each(:ids) AS asked
+CROSS JOIN aiq_jobs AS j ON j.id = asked.value
+WHERE j.state NOT IN ('succeeded', 'dead', 'cancelled');
+
+-- name: gate
+SELECT wake_at_ms FROM aiq_gates
+WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = :tenant AND name = :name AND part = :part;
+
+-- name: standing
+-- Whether its queue is paused; how many jobs of its line go before it, how many of more urgent bands are ready, and how
+-- many lines of its pool and band have less service.
+SELECT
+    EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1),
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM aiq_jobs AS j
+            WHERE j.queue = :queue AND j.pool = :pool AND j.aside = 0 AND j.band = :band AND j.line = :tenant
+                AND j.state = 'ready' AND (j.lane, j.position) < (:lane, :position)
+            LIMIT :limit
+        )
+    ),
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue AND j.state = 'ready' AND j.band < :band LIMIT :limit
+        )
+    ),
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM aiq_lines AS l
+            WHERE l.queue = :queue AND l.pool = :pool AND l.band = :band AND l.jobs > 0 AND l.service < :service
+            LIMIT :limit
+        )
+    );

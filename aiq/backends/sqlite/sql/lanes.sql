@@ -1,0 +1,100 @@
+-- lanes: pools, the lines in them, and what of these stands aside.
+-- spec: FAIR-1, FAIR-3, FAIR-4, POOL-1, POOL-5, POOL-6, LIMIT-15, LIMIT-16, BAND-3
+
+-- name: pools
+SELECT json_group_array(json_array(p.queue, p.name, json(p.body)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_pools AS p
+    ON p.queue = json_extract(asked.value, '$[0]') AND p.name = json_extract(asked.value, '$[1]');
+
+-- name: pools_of_queue
+-- Those that jobs stand in, parked or not. What stands in them is not looked at.
+SELECT json_group_array(json_array(queue, name, json(body))) FROM aiq_pools WHERE queue = :queue AND jobs > 0;
+
+-- name: put_pools
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_pools (queue, name, wake_at_ms, parked_by, jobs, body)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]')
+FROM given
+WHERE true
+ON CONFLICT (queue, name) DO UPDATE SET
+    wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by, jobs = excluded.jobs, body = excluded.body;
+
+-- name: drop_pools
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+DELETE FROM aiq_pools
+WHERE (queue, name) IN (SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]') FROM given);
+
+-- name: plain_bands
+-- The bands in which jobs stand in the plain pool.
+SELECT json_group_array(band)
+FROM (SELECT 0 AS band UNION ALL SELECT 1 UNION ALL SELECT 2 UNION ALL SELECT 3) AS possible
+WHERE EXISTS (
+    SELECT 1 FROM aiq_jobs AS j
+    WHERE j.queue = :queue AND j.pool = '' AND j.aside = 0 AND j.band = possible.band AND j.state = 'ready'
+);
+
+-- name: lines
+SELECT json_group_array(json_array(tenant, digest, service, jobs, wake_at_ms, parked_by))
+FROM json_each(:tenants) AS asked
+CROSS JOIN aiq_lines AS l
+    ON l.queue = :queue AND l.pool = :pool AND l.band = :band AND l.tenant = asked.value;
+
+-- name: next_lines
+-- Those whose turn is after that of :service and :digest, by their turn.
+SELECT json_group_array(json_array(tenant, digest, service, jobs, wake_at_ms, parked_by))
+FROM (
+    SELECT tenant, digest, service, jobs, wake_at_ms, parked_by
+    FROM aiq_lines INDEXED BY aiq_lines_open
+    WHERE queue = :queue AND pool = :pool AND band = :band AND jobs > 0 AND wake_at_ms = 0
+        AND (service, digest) > (:service, :digest)
+    ORDER BY service, digest
+    LIMIT :count
+);
+
+-- name: least_lines
+-- Those with the least service, parked ones too.
+SELECT json_group_array(json_array(service, tenant))
+FROM (
+    SELECT service, tenant FROM aiq_lines INDEXED BY aiq_lines_busy
+    WHERE queue = :queue AND pool = :pool AND band = :band AND jobs > 0
+    ORDER BY service
+    LIMIT :count
+);
+
+-- name: put_lines
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_lines (queue, pool, band, tenant, digest, service, jobs, wake_at_ms, parked_by)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3][0]'),
+    json_extract(item, '$[3][1]'), json_extract(item, '$[3][2]'), json_extract(item, '$[3][3]'),
+    json_extract(item, '$[3][4]'), json_extract(item, '$[3][5]')
+FROM given
+WHERE true
+ON CONFLICT (queue, pool, band, tenant) DO UPDATE SET
+    service = excluded.service, jobs = excluded.jobs, wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by;
+
+-- name: anything_aside
+SELECT
+    EXISTS (SELECT 1 FROM aiq_pools WHERE wake_at_ms > 0), EXISTS (SELECT 1 FROM aiq_lines WHERE wake_at_ms > 0),
+    EXISTS (SELECT 1 FROM aiq_gates);
+
+-- name: pools_behind
+SELECT json_group_array(json_array(queue, name, json(body))) FROM aiq_pools WHERE parked_by = :name AND wake_at_ms > 0;
+
+-- name: due_pools
+SELECT json_group_array(json_array(queue, name, json(body)))
+FROM aiq_pools
+WHERE queue = :queue AND wake_at_ms BETWEEN 1 AND :now_ms;
+
+-- name: lines_behind
+SELECT json_group_array(json_array(queue, pool, band, tenant))
+FROM aiq_lines INDEXED BY aiq_lines_parked
+WHERE parked_by = :name AND tenant = :part AND wake_at_ms > 0;
+
+-- name: due_lines
+SELECT json_group_array(json_array(queue, pool, band, tenant))
+FROM aiq_lines INDEXED BY aiq_lines_due
+WHERE queue = :queue AND wake_at_ms > 0 AND wake_at_ms <= :now_ms;

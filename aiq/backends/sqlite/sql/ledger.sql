@@ -1,0 +1,149 @@
+-- ledger: limits, budgets, prices, reservations and use, each read by its keys and written as a whole row.
+-- spec: CALL-1, CALL-5, CALL-7, CALL-14, BUDGET-1, BUDGET-7, EST-2, USAGE-1, FAIR-5
+
+-- name: limits
+SELECT json_group_array(json_array(l.name, json(l.spec)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_limits AS l ON l.name = json_extract(asked.value, '$[0]');
+
+-- name: put_limits
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_limits (name, spec)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]') FROM given
+WHERE true
+ON CONFLICT (name) DO UPDATE SET spec = excluded.spec;
+
+-- name: limit_names
+-- Those of queues are nobody's business.
+SELECT json_group_array(name)
+FROM (SELECT name FROM aiq_limits WHERE name > :after AND name NOT GLOB 'queue:*' ORDER BY name LIMIT :limit);
+
+-- name: limit_states
+SELECT json_group_array(json_array(s.name, s.part, json(s.state)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_limit_states AS s
+    ON s.name = json_extract(asked.value, '$[0]') AND s.part = json_extract(asked.value, '$[1]');
+
+-- name: put_limit_states
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_limit_states (name, part, state)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]') FROM given
+WHERE true
+ON CONFLICT (name, part) DO UPDATE SET state = excluded.state;
+
+-- name: budgets
+SELECT json_group_array(json_array(b.id, json(b.spec)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_budgets AS b ON b.id = json_extract(asked.value, '$[0]');
+
+-- name: chains
+-- Some budgets, and all that they draw from. A circle cannot be stored, and UNION would end it.
+WITH RECURSIVE chain (id) AS (
+    SELECT value FROM json_each(:ids)
+    UNION
+    SELECT b.parent
+    FROM chain
+    JOIN aiq_budgets AS b ON b.id = chain.id
+    WHERE b.parent IS NOT NULL
+)
+SELECT json_group_array(json_array(b.id, json(b.spec)))
+FROM chain
+CROSS JOIN aiq_budgets AS b ON b.id = chain.id;
+
+-- name: put_budgets
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_budgets (id, parent, spec)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1].parent'), json_extract(item, '$[1]') FROM given
+WHERE true
+ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, spec = excluded.spec;
+
+-- name: budget_states
+SELECT json_group_array(json_array(s.budget, s.window_ms, json(s.state)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_budget_states AS s
+    ON s.budget = json_extract(asked.value, '$[0]') AND s.window_ms = json_extract(asked.value, '$[1]');
+
+-- name: put_budget_states
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_budget_states (budget, window_ms, state)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]') FROM given
+WHERE true
+ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state;
+
+-- name: prices
+-- All prices of a model are one value.
+SELECT json_group_array(json_array(model, json(prices)))
+FROM (
+    SELECT p.model, json_group_array(json_object(
+        'model', p.model, 'category', p.category, 'usd_micros_per_million', p.usd_micros_per_million,
+        'from_ms', p.from_ms
+    )) AS prices
+    FROM json_each(:keys) AS asked
+    CROSS JOIN aiq_prices AS p ON p.model = json_extract(asked.value, '$[0]')
+    GROUP BY p.model
+);
+
+-- name: put_prices
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_prices (model, category, from_ms, usd_micros_per_million)
+SELECT
+    json_extract(price.value, '$.model'), json_extract(price.value, '$.category'),
+    json_extract(price.value, '$.from_ms'), json_extract(price.value, '$.usd_micros_per_million')
+FROM given
+CROSS JOIN json_each(item, '$[1]') AS price
+WHERE true
+ON CONFLICT (model, category, from_ms) DO UPDATE SET usd_micros_per_million = excluded.usd_micros_per_million;
+
+-- name: learned
+SELECT json_group_array(json_array(l.task, l.model, json(l.learned)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_learned AS l
+    ON l.task = json_extract(asked.value, '$[0]') AND l.model = json_extract(asked.value, '$[1]');
+
+-- name: put_learned
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_learned (task, model, learned)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]') FROM given
+WHERE true
+ON CONFLICT (task, model) DO UPDATE SET learned = excluded.learned;
+
+-- name: weights
+SELECT json_group_array(json_array(t.tenant, t.weight))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_tenants AS t ON t.tenant = json_extract(asked.value, '$[0]');
+
+-- name: put_weights
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_tenants (tenant, weight)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]') FROM given
+WHERE true
+ON CONFLICT (tenant) DO UPDATE SET weight = excluded.weight;
+
+-- name: reservations
+SELECT json_group_array(json_array(r.job_id, r.fence, r.call, json(r.body)))
+FROM json_each(:runs) AS asked
+CROSS JOIN aiq_reservations AS r
+    ON r.job_id = json_extract(asked.value, '$[0]') AND r.fence = json_extract(asked.value, '$[1]');
+
+-- name: put_reservations
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_reservations (job_id, fence, call, closed_at_ms, body)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'),
+    json_extract(item, '$[3].closed_at_ms'), json_extract(item, '$[3]')
+FROM given
+WHERE true
+ON CONFLICT (job_id, fence, call) DO UPDATE SET closed_at_ms = excluded.closed_at_ms, body = excluded.body;
+
+-- name: add_usage
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_usage (scope, owner, minute_ms, model, category, tokens, usd_micros, unpriced, estimated)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]'),
+    json_extract(item, '$[8]')
+FROM given
+WHERE true
+ON CONFLICT (scope, owner, minute_ms, model, category) DO UPDATE SET
+    tokens = tokens + excluded.tokens, usd_micros = usd_micros + excluded.usd_micros,
+    unpriced = unpriced + excluded.unpriced, estimated = estimated + excluded.estimated;
