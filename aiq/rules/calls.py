@@ -110,9 +110,9 @@ def part_of(reservation: Reservation | None, bound: Bound) -> Part | None:
 
 
 def _adopted(books: Books, record: JobRecord, names: Sequence[str]) -> Reservation | None:
-    """Call 0, if it is open, was not adopted yet, and has reserved for such a call. CALL-3"""
+    """Call 0, if nobody has adopted or used it yet, and it has reserved for such a call. CALL-3"""
     first = books.reservation(record.id, record.fence, FIRST)
-    if first is None or first.state is not CallState.OPEN or not first.cost:
+    if first is None or first.state is not CallState.OPEN or not first.cost or first.used:
         return None
     taken = {part.limit for part in first.parts if not part.limit.startswith(standing.QUEUE)}
     return first if not taken or taken.issuperset(names) else None

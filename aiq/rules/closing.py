@@ -118,13 +118,17 @@ def _unreserved(books: Books, record: JobRecord, told: Report) -> Reservation | 
 
 def _heard(books: Books, record: JobRecord, found: Reservation, told: Report) -> None:
     used = usage.merged(found.used, told.used, found.need.model)
-    if told.state is CallState.OPEN:
+    sent = any(one.tokens for one in used)
+    how = CallState.SETTLED if told.state is CallState.UNSENT and sent else told.state
+    if how is CallState.OPEN:
         _count_so_far(books, record, found, used)
+    elif found.call == FIRST:
+        if used == found.used and not found.cost:
+            return
+        _settle_first(books, record, found, how, used)
     else:
-        sent = told.state is CallState.UNSENT and any(one.tokens for one in used)
-        _close(books, record, found, CallState.SETTLED if sent else told.state, used)
-        if found.call != FIRST:
-            _pass_units_on(books, found)
+        _close(books, record, found, how, used)
+        _pass_units_on(books, found)
     if told.state is CallState.THROTTLED:
         for part in found.parts:
             if not part.limit.startswith(standing.QUEUE):
@@ -169,14 +173,29 @@ def _draw_so_far(books: Books, draw: Draw, used: tuple[Usage, ...], lines: Lines
     return draw
 
 
+def _settle_first(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
+    """Settle at once what call 0 has. It stays open with its units to the end of its run, and what is reported until
+    then is counted too. Where nobody says what it used, the end of the run decides. CALL-4, CALL-12"""
+    if how is CallState.SETTLED and not used:
+        return
+    closed = replace(found, state=how, used=used)
+    lines = usage.lines(books, found, used)
+    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
+    parts = tuple(_closed_part(books, closed, part, used, guessed=False, units=False) for part in found.parts)
+    draws = tuple(_closed_draw(books, closed, draw, used, lines, guessed=False) for draw in found.draws)
+    need = Need(model=found.need.model)
+    books.put_reservation(replace(found, used=used, need=need, parts=parts, draws=draws, cost=0, cost_limit=None))
+    _settle_order(books, record, found, used)
+
+
 def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
     """Close an open reservation: what is counted of it from now on is what was used, or what stands for it."""
-    closed = replace(found, state=how, used=used, closed_at_ms=books.now_ms)
+    closed = replace(found, state=how, used=used, need=usage.guess(found), closed_at_ms=books.now_ms)
     counted, guessed = usage.standing(closed)
     lines = usage.lines(books, found, counted, estimated=guessed)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(_closed_part(books, closed, part, counted, guessed) for part in found.parts)
-    draws = tuple(_closed_draw(books, closed, draw, counted, lines, guessed) for draw in found.draws)
+    parts = tuple(_closed_part(books, closed, part, counted, guessed=guessed, units=True) for part in found.parts)
+    draws = tuple(_closed_draw(books, closed, draw, counted, lines, guessed=guessed) for draw in found.draws)
     books.put_reservation(replace(closed, parts=parts, draws=draws))
     if how is not CallState.EXPIRED:
         _settle_order(books, record, found, counted)
@@ -185,8 +204,10 @@ def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, 
         usage.teach(books, record, found.need.model, used)
 
 
-def _closed_part(books: Books, closed: Reservation, part: Part, counted: tuple[Usage, ...], guessed: bool) -> Part:
-    """Close a reservation's part of a limit. What comes back says what stands charged, for a late correction."""
+def _closed_part(
+    books: Books, closed: Reservation, part: Part, counted: tuple[Usage, ...], *, guessed: bool, units: bool
+) -> Part:
+    """Close a reservation's part of a limit, and with `units` its unit. What comes back says what stands charged."""
     spec = books.limit(part.limit)
     if spec is None:
         return part
@@ -202,10 +223,10 @@ def _closed_part(books: Books, closed: Reservation, part: Part, counted: tuple[U
         used = min(used, part.charge + part.rest) if guessed else used
         after = limits.settled(spec, state, part, used)
         part_after = replace(part, charge=used if spec.refund else max(used, part.charge), rest=0)
-    if part.slot:
-        after = limits.released(after)
+    if part.slot and units:
+        after, part_after = limits.released(after), replace(part_after, slot=False)
     standing.put(books, bound, state, after)
-    return replace(part_after, slot=False)
+    return part_after
 
 
 def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:
@@ -217,7 +238,7 @@ def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) 
 
 
 def _closed_draw(
-    books: Books, closed: Reservation, draw: Draw, counted: tuple[Usage, ...], lines: Lines, guessed: bool
+    books: Books, closed: Reservation, draw: Draw, counted: tuple[Usage, ...], lines: Lines, *, guessed: bool
 ) -> Draw:
     """Close a draw on a budget. What comes back says what stands spent, for a late correction."""
     spec = books.budget(draw.budget)
@@ -288,7 +309,7 @@ def _correct(books: Books, record: JobRecord | None, found: Reservation, told: R
     lines = usage.lines(books, found, used)
     usage.count(books, record, found.job_id, usage.lines(books, found, before, estimated=guessed), lines)
     parts = tuple(_corrected_part(books, closed, part) for part in found.parts)
-    draws = tuple(_closed_draw(books, closed, draw, used, lines, False) for draw in found.draws)
+    draws = tuple(_closed_draw(books, closed, draw, used, lines, guessed=False) for draw in found.draws)
     books.put_reservation(replace(closed, parts=parts, draws=draws))
 
 

@@ -41,17 +41,18 @@ def expected(need: Need) -> tuple[Usage, ...]:
     return (Usage(need.model, need.input, need.output),)
 
 
-def guessable(reservation: Reservation) -> bool:
-    """Whether an estimate may stand for a call: somebody declared it, or tokens were taken for it. A job that only
-    takes its turn behind a number of others has used nothing that anybody knows of."""
+def guess(reservation: Reservation) -> Need:
+    """What may stand for an open call: its need, if somebody declared it, or tokens were taken for it. A job that only
+    takes its turn behind a number of others has used nothing that anybody knows of. USAGE-4"""
+    need = reservation.need
     tokens = any(part.charge or part.rest for part in reservation.parts)
-    return bool(reservation.need.declared or reservation.draws or tokens)
+    return need if need.declared or reservation.draws or tokens else Need(model=need.model)
 
 
 def standing(reservation: Reservation) -> tuple[tuple[Usage, ...], bool]:
     """What is counted of a call at present, and whether it is an estimate."""
     charged = reservation.state in (CallState.SETTLED, CallState.EXPIRED)
-    if reservation.used or not charged or not guessable(reservation):
+    if reservation.used or not charged:
         return reservation.used, False
     return expected(reservation.need), True
 
