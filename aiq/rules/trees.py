@@ -27,8 +27,8 @@ def to_store(
         if spec.parent is not None and spec.parent not in tree:
             raise NotFound(spec.parent, f'No budget "{spec.parent}" is stored, the parent of "{spec.id}".')
     # A budget that moves takes those below it along.
-    for spec in tree.values() if wanted else ():
-        _check_chain(tree, spec)
+    for budget_id in sorted(tree) if wanted else ():
+        _check_chain(tree, tree[budget_id])
     return wanted
 
 

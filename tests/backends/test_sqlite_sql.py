@@ -107,7 +107,7 @@ async def test_every_field_of_a_job_is_read_back_from_its_own_column(tmp_path: P
         "routes": (RouteSpec(name="r", limits=("m",), patience_ms=19), RouteSpec(name="s")),
         "max_deferral_ms": 20,
     }
-    options |= {"creates": (BudgetSpec(id="b", caps={"tokens": 21}),)}
+    options |= {"creates": (BudgetSpec(id="b", caps={"tokens": 21}),), "max_deferral_ms": 20}
     wanted = job("job", queue="q", payload=b"\xffp", digest="d", depends_on=("c", "b"), **options)
     async with opened(tmp_path / "jobs.db", Clock()) as storage:
         await storage.put_limits([LimitSpec(name=name, requests=1) for name in "lm"])

@@ -7,13 +7,13 @@ from dataclasses import fields, replace
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import Kind, Outgoing
 from aiq.backends.memory.fan_in import DEPENDENCIES, add_edge, doomed, started
-from aiq.backends.memory.put_budgets import to_store
 from aiq.backends.memory.transition import Transaction, move
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import BudgetSpec, Enqueued, JobRecord, JobSpec, Lease, QueueSettings, State, Wait
 from aiq.rules.booking import check_at_enqueue
 from aiq.rules.leases import lost_or_expired
+from aiq.rules.trees import to_store
 from aiq.rules.validation import check_batch
 
 _SPEC_FIELDS = [field.name for field in fields(JobSpec)]

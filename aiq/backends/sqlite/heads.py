@@ -85,9 +85,9 @@ class Heads:
             self._read(fresh, chunk)
 
     def enter(self, key: LineKey, place: Place) -> None:
-        """A job has come into a lane. If that was not read so far, it will be found."""
+        """A job has come into a lane. If that was not read so far, it will be found; it may have been found already."""
         lane = self._lanes.get(key)
-        if lane is not None and (lane.ahead is None or place <= lane.ahead):
+        if lane is not None and (lane.ahead is None or place <= lane.ahead) and place not in lane.places:
             insort(lane.places, place)
 
     def leave(self, key: LineKey, place: Place) -> None:

@@ -63,13 +63,20 @@ class Lanes:
             turns.fetch(tenants)
 
     def join(self, key: LineKey, place: Place) -> None:
-        """Let a ready job stand in its lane; a line that gets its first one is lifted. Spec: FAIR-3"""
+        """Let a ready job stand in its lane; a line that gets its first one is lifted. Spec: FAIR-3
+
+        The most urgent one wakes its pool: what a less urgent head waits for may be far more than it needs. In the
+        plain pool all need the same. Spec: POOL-1
+        """
         queue, pool, band, tenant = key
         self.heads.enter(key, place)
         if pool == PLAIN:
             if queue in self._plain:
                 self._plain[queue].add(band)
             return
+        stood = self.pools.row(queue, pool)
+        if stood.pool.wake_at_ms and not any(stood.ready[: band + 1]):
+            self.pools.wake(stood.pool)
         turns = self.turns(queue, pool, band)
         row = turns.row(tenant)
         service = row.service
