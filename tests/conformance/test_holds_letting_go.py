@@ -27,6 +27,7 @@ from aiq.testing.actions import (
     keep_up,
     look,
     start,
+    states,
 )
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
