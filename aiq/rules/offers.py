@@ -97,7 +97,8 @@ class Floor:
         if not others and not offer.favoured:
             return
         purse = self._yard.queue_credits()
-        if offer.favoured:
+        if offer.favoured and purse[offer.rank] >= WHOLE:
+            # Of several jobs that pass a favoured head the first has paid.
             purse = with_credit(purse, offer.rank, purse[offer.rank] - WHOLE)
         for band in others:
             purse = credited(purse, band, FLOOR, WHOLE)
