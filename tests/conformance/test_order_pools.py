@@ -58,6 +58,36 @@ async def test_a_pool_whose_head_is_refused_is_not_looked_at_before_the_time_tha
 
 
 @clause("POOL-1")
+async def test_a_job_more_urgent_than_all_that_stand_in_a_parked_pool_does_not_wait_for_their_head(
+    storage: Storage, clock: Clock
+) -> None:
+    await put_limit(storage)
+    await enqueue_needing(storage, "head", 8_000, band=Band.NORMAL)
+    assert await offered(storage) == ([], 3_000)
+
+    await enqueue_needing(storage, "urgent", 10, band=Band.HIGH)
+    assert await offered(storage) == (["urgent"], 3_010)
+
+    clock.advance_ms(3_010)
+    assert (await offered(storage))[0] == ["head"]
+
+
+@clause("POOL-1")
+async def test_only_the_first_of_an_urgent_band_wakes_a_parked_pool(storage: Storage) -> None:
+    await put_limit(storage)
+    await enqueue_needing(storage, "head", 8_000, "c", band=Band.NORMAL)
+    assert await offered(storage) == ([], 3_000)
+    await enqueue_needing(storage, "urgent", 6_000, "c", band=Band.HIGH)
+    assert await offered(storage) == ([], 1_000)
+
+    # Each of them would pass if the pool was looked at.
+    await enqueue_needing(storage, "as urgent", 10, "b", band=Band.HIGH)
+    await enqueue_needing(storage, "less urgent", 10, "b", band=Band.BATCH)
+
+    assert await offered(storage) == ([], 1_000)
+
+
+@clause("POOL-1")
 @pytest.mark.parametrize("how", ["settled", "released", "cancelled", "raised"])
 async def test_what_frees_room_wakes_the_pool(storage: Storage, how: str) -> None:
     run = await holder(storage)

@@ -13,7 +13,7 @@ from aiq.backends.memory.index import Index, Parked, TimeKey
 from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import Band, JobRecord
 from aiq.rules.books import Line, Pool
-from aiq.rules.fairness import Credits, digest, lifted, with_credit
+from aiq.rules.fairness import PLAIN, Credits, digest, lifted, with_credit
 
 LineKey: TypeAlias = tuple[str, int, str]
 """Pool, band, tenant."""
@@ -248,8 +248,15 @@ class Lanes:
             self.open_gate(gate)
 
     def _enter(self, key: LineKey, place: Place) -> None:
-        """Put a job into its lane; a line that gets its first one is lifted. Spec: FAIR-3"""
+        """Put a job into its lane; a line that gets its first one is lifted. Spec: FAIR-3
+
+        The most urgent one wakes its pool: what a less urgent head waits for may be far more than it needs. In the
+        plain pool all need the same. Spec: POOL-1
+        """
         line = self.line(key)
+        parked = line.pool != PLAIN and self.pool(line.pool).wake_at_ms
+        if parked and all(line.band < band for band in self.bands(line.pool)):
+            self.wake_pool(line.pool)
         if not self.jobs[key]:
             least = next((service for service, *_ in self._busy[key[:2]].first(1)), None)
             line = replace(line, service=lifted(line.service, least, self.pool(line.pool).served[line.band]))
