@@ -18,8 +18,8 @@ from examples.digesting.processes import ROOT, ProcessFailed
 from examples.digesting.program import Options, run
 from examples.digesting.report import EXITS, Exit, Report
 from examples.digesting.show import Show
+from examples.digesting.tasks import SIMULATED
 
-SIMULATED: Final = "simulated"
 USAGE_ERRORS: Final = (CannotDigest, aiq.InvalidInput, aiq.Misconfigured, OSError)
 PLAIN_COLUMNS: Final = 110
 """How wide tables are where there is no terminal to ask."""

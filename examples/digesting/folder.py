@@ -52,7 +52,7 @@ def _documents(root: Path, target: Path) -> Iterator[Document]:
         if path.suffix.lower() in SUFFIXES and path.resolve() != target:
             content = path.read_bytes()
             if content.strip():
-                yield Document(path.relative_to(root).as_posix(), content_digest(content))
+                yield Document(path.relative_to(root).as_posix(), content_digest(content), len(content))
 
 
 def _files(root: Path) -> Iterator[Path]:

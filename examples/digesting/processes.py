@@ -15,6 +15,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 """Where `examples` is a package; a child is told by PYTHONPATH."""
 START_S: Final = 60.0
 STOP_S: Final = 15.0
+DONE: Final = "has done its work"
+"""How a process ended that nothing has disturbed."""
 MAX_WORKERS: Final = 50
 """Somebody may be playing with `kill -9`; beyond this it is a fault."""
 
@@ -60,6 +62,8 @@ class Child:
     async def ended(self) -> str:
         """Wait until it has ended, and say how."""
         status = await self._process.wait()
+        if status == 0:
+            return DONE
         return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
 
     async def stop(self) -> None:

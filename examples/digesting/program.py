@@ -15,12 +15,28 @@ from aiq.testing.provider import Entry, read_ledger
 from aiq.testing.provider import Outcome as CallOutcome
 from examples.digesting import prove
 from examples.digesting.asking import ask_person
+from examples.digesting.comparison import calls_without_limits
 from examples.digesting.folder import job_id, make_plan
 from examples.digesting.processes import ROOT, Child, Crew, ProcessFailed, start
 from examples.digesting.prove import Epoch, Proof
-from examples.digesting.report import Report, calls_of, documents_of
+from examples.digesting.provider import simulated
+from examples.digesting.report import Calls, Costs, Report, calls_of, documents_of, spent_in
 from examples.digesting.show import Show
-from examples.digesting.tasks import APPROVAL, DRAFT, OVERVIEW, QUEUE, SUMMARY, Outcome, Plan, Published, digest
+from examples.digesting.tasks import (
+    APPROVAL,
+    BUDGET,
+    DRAFT,
+    OVERVIEW,
+    PRICES,
+    QUEUE,
+    SIMULATED,
+    SUMMARY,
+    TENANT,
+    Outcome,
+    Plan,
+    Published,
+    digest,
+)
 from examples.digesting.watch import LOOKS_PER_S, Picture, Watch, changes
 
 DECISION: Final = "decision"
@@ -49,16 +65,20 @@ async def run(options: Options, show: Show) -> Report:
         CannotDigest, OSError, ProcessFailed, AiqError: each with a text that says what to do.
     """
     began, earlier_calls = time.monotonic(), len(_ledger(options))
-    async with aiq.Queue(options.url, QUEUE) as queue:
+    async with aiq.Queue(options.url, QUEUE) as queue, asyncio.TaskGroup() as beside:
         plan = await _edition(queue, make_plan(options.folder, options.model, options.output), options)
         await _cancel_outdated(queue, plan, show)
-        job = await queue.enqueue(digest.job(plan), id=job_id(plan))
+        job = await _stored(queue, plan, options)
+        comparison = beside.create_task(calls_without_limits(plan, show.hear)) if options.prove else None
         this = Start(options, show, queue, plan, job)
         before, picture = await this.work()
         show.summary(picture)
         proof = await this.proof(picture) if options.prove and picture.digest.state.terminal else None
         if proof is not None:
             show.proof(proof)
+        calls = None if options.live else calls_of(_ledger(options)[earlier_calls:])
+        costs = await _costs(queue, picture, calls, await comparison if comparison else None)
+        show.costs(costs)
         ended = sum(row.state.terminal for row in picture.rows) - sum(row.state.terminal for row in before.rows)
         seconds = time.monotonic() - began
         return Report(
@@ -67,7 +87,8 @@ async def run(options: Options, show: Show) -> Report:
             state=picture.digest.state,
             published=await _published(job, picture),
             documents=documents_of(picture),
-            calls=None if options.live else calls_of(_ledger(options)[earlier_calls:]),
+            calls=calls,
+            costs=costs,
             proof=proof,
             proved=None if proof is None else proof.holds,
             jobs_ended=ended,
@@ -200,14 +221,9 @@ class Start:
             self._show.tell("--live: a real provider is asked, and this costs money.", "bold yellow")
             yield os.environ, None
             return
-        ledger = ["--ledger", str(self._options.ledger)]
-        simulator = await start("examples.digesting.simulator", ledger, _unpaid(), self._show.hear)
-        try:
-            address = str(simulator.ready["base_url"])
-            self._show.tell(f"A simulated provider listens at {address}. It costs nothing.")
-            yield {**_unpaid(), "OPENAI_BASE_URL": address, "OPENAI_API_KEY": "simulated"}, simulator
-        finally:
-            await simulator.stop()
+        async with simulated(self._options.ledger, self._show.hear) as (environment, simulator):
+            self._show.tell(f"A simulated provider listens at {simulator.ready['base_url']}. It costs nothing.")
+            yield environment, simulator
 
     async def _start_again(self) -> None:
         options, plan = self._options, self._plan
@@ -219,6 +235,13 @@ class Start:
             stderr=asyncio.subprocess.DEVNULL,
         )
         await child.wait()
+
+
+async def _stored(queue: aiq.Queue, plan: Plan, options: Options) -> aiq.Job[Outcome]:
+    """The job of a plan, which is stored with its budget if it is not there yet."""
+    if not (options.live or await queue.admin.prices(SIMULATED)):
+        await queue.admin.put_prices(PRICES)
+    return await queue.enqueue(digest.job(plan), id=job_id(plan), tenant=TENANT, budget=BUDGET)
 
 
 async def _edition(queue: aiq.Queue, plan: Plan, options: Options) -> Plan:
@@ -257,10 +280,8 @@ def _ledger(options: Options) -> tuple[Entry, ...]:
     return read_ledger(options.ledger) if not options.live and options.ledger.exists() else ()
 
 
-def _unpaid() -> dict[str, str]:
-    """The environment without anything that could lead to a real provider, or past the simulator."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("OPENAI_") and not name.lower().endswith("_proxy")
-    }
+async def _costs(queue: aiq.Queue, picture: Picture, calls: Calls | None, without: Calls | None) -> Costs:
+    """Read in the books what the jobs have used, and their budget."""
+    used = [await queue.admin.usage(job=row.job_id) for row in picture.rows]
+    budget = await queue.admin.budget(f"job:{picture.digest.job_id}")
+    return Costs(spent_in(used), budget.budget.usd, round(picture.waited_s, 1), calls, without)

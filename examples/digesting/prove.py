@@ -86,7 +86,9 @@ def judge(entries: Iterable[Entry], names: Mapping[str, str], epochs: Sequence[E
     """Go through the ledger. `names` has a name for each key by which the pipeline asks, in order."""
     calls: dict[str, list[Entry]] = defaultdict(list)
     for entry in entries:
-        calls[entry.idempotency_key or ""].append(entry)
+        # What is refused is not paid.
+        if entry.outcome is not Outcome.REJECTED:
+            calls[entry.idempotency_key or ""].append(entry)
     return tuple(_account(name, key, calls[key], epochs) for key, name in names.items())
 
 

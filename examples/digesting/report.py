@@ -1,11 +1,13 @@
 """How a start ended, for programs and for the shell."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import IntEnum
 from typing import Final
 
-from aiq import State
+from aiq import State, UsageReport
 from aiq.testing.provider import Entry
 from aiq.testing.provider import Outcome as CallOutcome
 from examples.digesting.prove import Proof
@@ -51,11 +53,40 @@ class DocumentReport:
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """What this start asked of the simulator, and how that ended."""
+    """What was asked of a simulator, by its own ledger. `refused` are those that it answered with 429."""
 
     new: int
     answered: int
+    refused: int
     cut: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """Tokens of one model and category, by the books of the queue. `estimated` are those that nobody reported."""
+
+    model: str
+    category: str
+    tokens: int
+    estimated: int
+    usd: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Costs:
+    """What a digest has taken. `waited_s` is how long its jobs have waited for limits, all of them together, as far as
+    this start has seen it; `without` is what the same questions meet that are asked without limits."""
+
+    spent: tuple[Spent, ...]
+    budget_usd: Decimal | None
+    waited_s: float
+    calls: Calls | None
+    without: Calls | None
+
+    @property
+    def usd(self) -> Decimal:
+        """Dollars, all together."""
+        return sum((part.usd for part in self.spent), Decimal(0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +99,7 @@ class Report:
     published: Published | None
     documents: tuple[DocumentReport, ...]
     calls: Calls | None
+    costs: Costs
     proof: Proof | None
     proved: bool | None
     jobs_ended: int
@@ -95,5 +127,16 @@ def documents_of(picture: Picture) -> tuple[DocumentReport, ...]:
 
 def calls_of(entries: Sequence[Entry]) -> Calls:
     """Count what the ledger has gained."""
-    answered = sum(entry.outcome is CallOutcome.ANSWERED for entry in entries)
-    return Calls(len(entries), answered, len(entries) - answered)
+    ends = Counter(entry.outcome for entry in entries)
+    answered, refused = ends[CallOutcome.ANSWERED], ends[CallOutcome.REJECTED]
+    return Calls(len(entries), answered, refused, len(entries) - answered - refused)
+
+
+def spent_in(reports: Iterable[UsageReport]) -> tuple[Spent, ...]:
+    """Add up what several jobs have used."""
+    rows = [row for report in reports for row in report.rows]
+    spent: list[Spent] = []
+    for model, category in sorted({(row.model, row.category) for row in rows}):
+        used = UsageReport(tuple(row for row in rows if (row.model, row.category) == (model, category))).total
+        spent.append(Spent(model, category, used.tokens, used.estimated, used.usd))
+    return tuple(spent)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from aiq import State
 from examples.digesting.prove import FINE, REPEATED, Proof
+from examples.digesting.report import Costs
 from examples.digesting.tasks import Plan
 from examples.digesting.watch import LOOKS_PER_S, Picture, Row
 
@@ -25,6 +26,7 @@ STYLES: Final = {
     State.RUNNING: "bold yellow",
     State.WAITING: "blue",
     State.SUSPENDED: "magenta",
+    State.HELD: "bold magenta",
     State.SUCCEEDED: "green",
     State.DEAD: "bold red",
     State.CANCELLED: "red",
@@ -148,6 +150,25 @@ class Show:
         for holds, text in _claims(proof):
             self._console.print(Text.assemble(("✓ ", "bold green") if holds else ("✗ ", "bold red"), text))
 
+    def costs(self, costs: Costs) -> None:
+        """Show what it took, and how often the provider had to say no."""
+        table = Table("", title="What it took", title_justify="left", title_style="bold")
+        table.add_column("with limits", justify="right")
+        if costs.without:
+            table.add_column("without", justify="right")
+        for part in costs.spent:
+            table.add_row(f"tokens of {part.model}: {part.category}", f"{part.tokens:,}")
+            if part.estimated:
+                table.add_row("  of these set aside for calls that a kill cut", f"{part.estimated:,}")
+        of = "" if costs.budget_usd is None else f", of {costs.budget_usd:.2f} in the budget"
+        table.add_row(f"dollars{of}", f"{costs.usd:.4f}")
+        table.add_row("seconds that jobs waited for limits", f"{costs.waited_s:,.1f}")
+        columns = [calls for calls in (costs.calls, costs.without) if calls]
+        table.add_section()
+        table.add_row("calls that were answered", *(str(calls.answered) for calls in columns))
+        table.add_row("429s in the provider's own ledger", *(str(calls.refused) for calls in columns))
+        self._console.print(table)
+
     def _print(self, line: Text) -> None:
         self._console.print(line, soft_wrap=not self._console.is_terminal)
 
@@ -198,13 +219,15 @@ def _table(picture: Picture, lines: int) -> Table:
     table.add_column("state", min_width=9)
     for column in ("run", "tokens", "seconds"):
         table.add_column(column, justify="right", min_width=7)
+    table.add_column("waits because", no_wrap=True, overflow="ellipsis")
     # What moves comes first when there is no room for all.
     order = sorted(picture.documents, key=lambda row: (row.state is not State.RUNNING, row.state.terminal))
     shown = {row.job_id for row in order[:lines]}
     for row in (*picture.documents, picture.digest):
         if row.job_id in shown or row is picture.digest:
             cells = (str(row.runs or ""), _number(row.tokens_out), f"{row.seconds:.1f}" if row.seconds else "")
-            table.add_row(row.name, Text(row.state, STYLES.get(row.state, "")), *cells)
+            why = row.why.text if row.why is not None and row.state is not State.RUNNING else ""
+            table.add_row(row.name, Text(row.state, STYLES.get(row.state, "")), *cells, Text(why, "dim"))
     if len(picture.documents) > lines:
         table.add_row(Text(f"and {len(picture.documents) - lines} more", "dim"))
     return table

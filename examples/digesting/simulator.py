@@ -9,13 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from aiq.testing.provider import Entry, Outcome, Provider
+from aiq.testing.provider import Entry, Outcome, Provider, RateLimit
 from examples.digesting.tether import when_input_ends
 
 FIRST_TOKEN_S: Final = 0.3
 LINGER_S: Final = 5.0
-TOKEN_S: Final = 0.014
-"""About seventy tokens a second, as a fast model streams them."""
+TOKEN_S: Final = 0.008
+"""About 125 tokens a second, as a fast model streams them."""
+LIMITS: Final = (RateLimit(requests=60, burst=5), RateLimit(tokens=150_000, burst=60))
+"""What may be asked in a minute, and how many seconds' worth of that at once: few requests, so that one has to wait,
+and tokens enough for the longest of documents. `tasks.PROVIDER` mirrors it."""
 
 
 def main() -> int:
@@ -28,7 +31,7 @@ def main() -> int:
 
 async def _serve(ledger: Path) -> None:
     stopped = asyncio.Event()
-    provider = Provider(latency_first_token=FIRST_TOKEN_S, latency_per_token=TOKEN_S, ledger_file=ledger)
+    provider = Provider(latency_first_token=FIRST_TOKEN_S, latency_per_token=TOKEN_S, limits=LIMITS, ledger_file=ledger)
     async with provider:
         when_input_ends(stopped.set)
         sys.stdout.write(json.dumps({"base_url": provider.base_url}) + "\n")

@@ -1,7 +1,8 @@
 """The pipeline: one job a document, a parent that composes and waits for a person, and a job that publishes.
 
-Nothing here knows about terminals, processes or the folder as it is now. What a task needs is in its arguments, and
-an argument that is large (a document) travels as the address of a file and its digest.
+No question is sent before the limit of the provider and the budget of the digest have room for it. Nothing here knows
+about terminals, processes or the folder as it is now. What a task needs is in its arguments, and an argument that is
+large (a document) travels as the address of a file and its digest.
 """
 
 import hashlib
@@ -14,14 +15,30 @@ from typing import Final
 import aiq
 
 QUEUE: Final = "digest"
+PROVIDER: Final = aiq.Limit("provider", requests=60, tokens=150_000, burst=4)
+"""What the provider lets through in a minute, and how many seconds' worth of that at once: a little less than it does,
+for a request that is late on its way. The limit is stored where it is absent; `aiq limits set provider` changes it."""
+BUDGET: Final = aiq.Budget(usd="1.00")
+"""The most that one digest may cost, with all its jobs. One that needs more is held until somebody grants it."""
+SIMULATED: Final = "simulated"
+"""The model of the simulator."""
+PRICES: Final = (aiq.Price(SIMULATED, "input", "2.50"), aiq.Price(SIMULATED, "output", "10"))
+"""Dollars for a million tokens. Those of real models come with the extra `prices`, or from `aiq prices MODEL …`."""
+TENANT: Final = "demo"
+"""Whose digest it is. Where there are several tenants, each gets its share of the limits."""
 APPROVAL: Final = aiq.Signal("approval", bool)
 """A person says whether the draft may be published."""
 
 SUMMARY, OVERVIEW, DRAFT = "summary", "overview", "draft"
 """Names of steps: what stands under them is there for good, whoever is killed."""
+SUMMARISE: Final = "Summarise this document in at most eight sentences, in its own words where you can:"
+COMPOSE: Final = "These are summaries of the documents of one folder. Write an overview of the whole, a paragraph each:"
 
 MAX_DOCUMENT_BYTES: Final = 200_000
 """What is read of one document; models have limits too."""
+MAX_ANSWER_TOKENS: Final = 1_000
+CHARS_PER_TOKEN: Final = 3
+"""Rather too few: what is set aside and not used comes back, and a question that was set too small may be refused."""
 
 # A lease of 3 s is far too short for production (30 s is the default): here somebody watches how long it takes
 # until a killed worker's jobs go on. Many attempts, because whoever plays with `kill -9` uses up one each time.
@@ -39,6 +56,7 @@ class Document:
 
     name: str
     digest: str
+    bytes: int
 
     def read(self, folder: str) -> str:
         """Read the file again.
@@ -107,10 +125,23 @@ async def digest(ctx: aiq.Context, plan: Plan) -> Outcome:
     return Outcome(overview, published)
 
 
-@paid
+@digest.estimate
+def _(plan: Plan) -> aiq.Estimate:
+    """Nothing: when it starts, it asks nobody. For the overview it asks `ctx.call`, as it runs."""
+    return aiq.Estimate(input=0, max_output=0, model=plan.model)
+
+
+@paid(limits=[PROVIDER])
 async def summarize(ctx: aiq.Context, folder: str, document: Document, model: str) -> Answer:
     """Summarise one document; the call is a step, so that it is paid once."""
     return await ctx.step(SUMMARY, summary_of, ctx, folder, document, model)
+
+
+@summarize.estimate
+def _(folder: str, document: Document, model: str) -> aiq.Estimate:
+    """Known from the size of the file, so that the job starts when the provider has room for its question."""
+    size = min(document.bytes, MAX_DOCUMENT_BYTES)
+    return aiq.Estimate(input=size // CHARS_PER_TOKEN, max_output=MAX_ANSWER_TOKENS, model=model)
 
 
 @aiq.task(queue=QUEUE, lease=3)
@@ -132,6 +163,12 @@ def publish(output: str, markdown: str) -> Published:
     return Published(output, len(content), content_digest(content))
 
 
+@publish.estimate
+def _(output: str, markdown: str) -> aiq.Estimate:
+    """Nothing: it asks no model."""
+    return aiq.Estimate(input=0, max_output=0)
+
+
 TASKS: Final = (digest, summarize, publish)
 
 
@@ -139,21 +176,19 @@ async def summary_of(ctx: aiq.Context, folder: str, document: Document, model: s
     """Ask a model for a summary of one document."""
     from examples.digesting.model import ask  # slow to import, and only workers ask
 
-    question = "Summarise this document in at most eight sentences, in its own words where you can:"
-    return await ask(ctx, SUMMARY, model, question, [(document.name, document.read(folder))])
+    return await ask(ctx, SUMMARY, model, SUMMARISE, [(document.name, document.read(folder))])
 
 
 async def compose(ctx: aiq.Context, plan: Plan, answers: Sequence[Answer | aiq.Failure]) -> Answer:
     """Ask a model for an overview, from the summaries that there are."""
     from examples.digesting.model import ask  # as above
 
-    question = "These are summaries of the documents of one folder. Write an overview of the whole, a paragraph each:"
     summaries = [
         (document.name, answer.text)
         for document, answer in zip(plan.documents, answers, strict=True)
         if isinstance(answer, Answer)
     ]
-    return await ask(ctx, OVERVIEW, plan.model, question, summaries)
+    return await ask(ctx, OVERVIEW, plan.model, COMPOSE, summaries)
 
 
 def render(plan: Plan, overview: Answer, answers: Sequence[Answer | aiq.Failure]) -> str:

@@ -5,13 +5,16 @@ import time
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import aiq
 from examples.digesting.tasks import OVERVIEW, Answer, Outcome, Plan, digest, publish, summarize
 
 LOOKS_PER_S: Final = 10
+STANDING: Final = (aiq.State.READY, aiq.State.HELD)
+LIMITED: Final = (aiq.Gate.LIMIT, aiq.Gate.CALL)
+LINE: Final = (*LIMITED, aiq.Gate.TURN)
 
 
 class Transcript:
@@ -62,6 +65,8 @@ class Row:
     text: str = ""
     cut: int = 0
     error: str = ""
+    why: aiq.Why | None = None
+    """What it waits for, of a job that stands in line, is held, or runs and may wait for a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ class Picture:
     waits_for: str | None
     documents: tuple[Row, ...] = ()
     publication: Row | None = None
+    waited_s: float = 0.0
+    """How long jobs have waited for limits until now, all of them together."""
 
     @property
     def rows(self) -> Iterator[Row]:
@@ -92,6 +99,12 @@ class Picture:
         return sum(row.state is aiq.State.SUCCEEDED for row in self.documents)
 
     @property
+    def limited(self) -> list[Row]:
+        """Jobs that wait until a limit has room: the first of a line, and with it all that stand behind."""
+        waiting = [row for row in (*self.documents, self.digest) if row.why is not None and row.why.gate in LINE]
+        return waiting if any(row.why is not None and row.why.gate in LIMITED for row in waiting) else []
+
+    @property
     def streaming(self) -> list[Row]:
         """Jobs that are running and have something to show."""
         return [row for row in (*self.documents, self.digest) if row.state is aiq.State.RUNNING and row.text]
@@ -104,6 +117,8 @@ class Watch:
         self._queue, self._job, self._plan, self._tasks = queue, job, plan, tasks
         self._transcripts: dict[str, Transcript] = {}
         self._followers: list[asyncio.Task[None]] = []
+        self._looked_s: float | None = None
+        self._waited_s = 0.0
 
     async def look(self) -> Picture:
         """Read every job of the digest, as they are now."""
@@ -111,13 +126,22 @@ class Watch:
         children = await self._children()
         documents = [child for child in children if child.task == summarize.name]
         published = [child for child in children if child.task == publish.name]
-        return Picture(
-            self._row("the digest", record),
+        picture = Picture(
+            await self._row("the digest", record),
             record.wait_key,
             # Children are listed in the order in which they were spawned, which is that of the plan.
-            tuple(self._row(d.name, child) for d, child in zip(self._plan.documents, documents, strict=False)),
-            self._row("publication", published[0]) if published else None,
+            tuple([await self._row(d.name, c) for d, c in zip(self._plan.documents, documents, strict=False)]),
+            await self._row("publication", published[0]) if published else None,
         )
+        return replace(picture, waited_s=self._waited(picture))
+
+    def _waited(self, picture: Picture) -> float:
+        """Add what has been waited since the last look: as long as that is ago, for each job that waits now."""
+        now_s = time.monotonic()
+        if self._looked_s is not None:
+            self._waited_s += len(picture.limited) * (now_s - self._looked_s)
+        self._looked_s = now_s
+        return self._waited_s
 
     def stop(self) -> None:
         """Follow nothing any more."""
@@ -134,9 +158,10 @@ class Watch:
             if cursor is None:
                 return found
 
-    def _row(self, name: str, record: aiq.JobRecord) -> Row:
+    async def _row(self, name: str, record: aiq.JobRecord) -> Row:
         transcript = self._transcript(record)
         answer = answer_of(record)
+        asks = record.state in STANDING or (record.task == digest.name and record.state is aiq.State.RUNNING)
         return Row(
             name=name,
             job_id=record.id,
@@ -150,6 +175,7 @@ class Watch:
             text=transcript.text,
             cut=transcript.cut,
             error=record.errors[-1].message if record.errors else "",
+            why=await self._queue.explain(record.id) if asks else None,
         )
 
     def _transcript(self, record: aiq.JobRecord) -> Transcript:
@@ -186,6 +212,8 @@ def changes(before: Picture | None, after: Picture) -> Iterator[str]:
     old = {row.job_id: row for row in before.rows}
     pairs = [(old[row.job_id], row) for row in (*after.documents, after.digest) if row.job_id in old]
     yield from _kills(pairs)
+    if after.waited_s and not before.waited_s:
+        yield _limited(after.limited)
     for was, row in pairs:
         yield from _ends(was, row)
     if before.waits_for != after.waits_for and not after.digest.state.terminal:
@@ -206,7 +234,16 @@ def _kills(pairs: Sequence[tuple[Row, Row]]) -> Iterator[str]:
         yield f"{tokens} tokens of lost runs are void, and cut from {_listed(cut)}."
 
 
+def _limited(rows: Sequence[Row]) -> str:
+    """How many wait for a limit; and which one it is, with figures, from the first of the line."""
+    name, why = next((row.name, row.why.text) for row in rows if row.why is not None and row.why.gate in LIMITED)
+    return f"{len(rows)} could run, were it not for a limit. Why does {name} wait? {why}"
+
+
 def _ends(was: Row, row: Row) -> Iterator[str]:
+    if row.why is not None and row.state is aiq.State.HELD is not was.state:
+        more = f" Or more: `aiq budgets grant {row.why.name} --usd 1`." if row.why.gate is aiq.Gate.BUDGET else ""
+        yield f"{row.name} is held. {row.why.text}{more}"
     if row.state is not was.state and row.state.terminal:
         if row.state is aiq.State.SUCCEEDED:
             yield f"{row.name}: done, {row.tokens_in:,} tokens in, {row.tokens_out:,} out."

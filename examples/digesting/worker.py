@@ -7,7 +7,7 @@ import sys
 from typing import Final
 
 import aiq
-from examples.digesting import model  # noqa: F401 (now, and not while the first job waits for it)
+from examples.digesting.model import client
 from examples.digesting.tasks import QUEUE, TASKS
 from examples.digesting.tether import when_input_ends
 
@@ -28,6 +28,7 @@ def main() -> int:
 
 async def _work(url: str, slots: int) -> None:
     stopped = asyncio.Event()
+    client()  # now, and not when the first job has been admitted: its request would be late
     async with aiq.Worker(url, tasks=TASKS, slots={QUEUE: slots}, grace=GRACE_S):
         when_input_ends(stopped.set)
         sys.stdout.write('{"ready": true}\n')

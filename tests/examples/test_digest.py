@@ -10,12 +10,13 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from aiq import JobFilter
+from aiq import JobFilter, Price, Queue
 from aiq.backends import open_storage
 from aiq.testing.provider import Entry, Outcome, Provider, read_ledger
 
@@ -145,6 +146,23 @@ def test_a_second_start_asks_nothing_and_leaves_the_file_alone(published: tuple[
     assert (place.output.stat().st_mtime_ns, place.output.stat().st_ino) == (written.st_mtime_ns, written.st_ino)
 
 
+def test_the_books_have_what_the_provider_counted_at_its_price(published: tuple[Place, Ended]) -> None:
+    place, ended = published
+    counted = {
+        "input": sum(call.tokens_in for call in place.calls()),
+        "output": sum(call.tokens_out for call in place.calls()),
+    }
+
+    spent = ended.report["costs"]["spent"]
+
+    assert {part["category"]: part["tokens"] for part in spent} == counted
+    assert {(part["model"], part["estimated"]) for part in spent} == {("simulated", 0)}
+    dollars = counted["input"] * Decimal("2.50") / 10**6, counted["output"] * Decimal(10) / 10**6
+    for part, exact in zip(spent, dollars, strict=True):
+        # The cost of each of the four calls is rounded up to a millionth of a dollar.
+        assert exact <= Decimal(part["usd"]) <= exact + 4 * Decimal("0.000001")
+
+
 def test_a_digest_waits_for_its_person_over_starts_and_is_not_published_against_a_no(tmp_path: Path) -> None:
     place = make_place(tmp_path)
 
@@ -161,6 +179,7 @@ def test_a_digest_waits_for_its_person_over_starts_and_is_not_published_against_
 
 def test_only_live_asks_the_provider_that_the_environment_names(tmp_path: Path) -> None:
     place = make_place(tmp_path)
+    asyncio.run(price(place, "mine"))
 
     with Provider() as provider:
         ended = place.start("--live", "--model", "mine", provider=provider.base_url)
@@ -175,6 +194,7 @@ def test_only_live_asks_the_provider_that_the_environment_names(tmp_path: Path) 
     ("options", "hint"),
     [
         (("--live",), "--model"),
+        (("--live", "--model", "without-a-price"), 'put_prices([Price("without-a-price", "input"'),
         (("--url", "memory://"), "sqlite:///"),
         (("--output", "/no/such/folder/digest.md"), "/no/such/folder"),
         (("--url", "sqlite:///no/such/folder/digest.db"), "no/such/folder"),
@@ -205,6 +225,24 @@ def test_the_proof_kills_a_worker_and_finds_that_only_what_it_cut_was_asked_agai
 
 
 @pytest.mark.faults
+def test_limits_make_jobs_wait_and_save_the_refusals_of_the_same_run_without_them(tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    (tmp_path / "documents").mkdir()
+    for number in range(10):
+        (tmp_path / "documents" / f"{number}.md").write_text(text_about(f"isle{number}", 1), encoding="utf-8")
+
+    ended = place.start("--prove")
+
+    assert ended.status == 0, ended.stderr
+    costs = ended.report["costs"]
+    assert costs["waited_s"] > 0
+    assert "Why does" in ended.stderr
+    assert costs["without"]["answered"] == 11
+    assert costs["calls"]["refused"] < costs["without"]["refused"]
+    assert {part["category"]: part["estimated"] > 0 for part in costs["spent"]} == {"input": True, "output": True}
+
+
+@pytest.mark.faults
 def test_a_killed_program_leaves_nothing_behind_and_goes_on_where_it_was(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     program = subprocess.Popen(place.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
@@ -220,6 +258,12 @@ def test_a_killed_program_leaves_nothing_behind_and_goes_on_where_it_was(tmp_pat
     calls = Counter(call.idempotency_key for call in place.calls())
     assert remembered
     assert {key: calls[key] for key in remembered} == dict.fromkeys(remembered, 1)
+
+
+async def price(place: Place, model: str) -> None:
+    """A model under a budget in money needs a price."""
+    async with Queue(place.url) as queue:
+        await queue.admin.put_prices([Price(model, "input", 1), Price(model, "output", 4)])
 
 
 async def remembered_in(place: Place) -> list[str]:

@@ -2,9 +2,11 @@
 
 import pytest
 
-from aiq import Chunk, ChunkKind, State
+from aiq import Chunk, ChunkKind, Gate, State, Why
 from aiq.testing.provider import Entry, Outcome
 from examples.digesting.prove import LAST_MOMENT_MS, Epoch, Proof, judge, worth_killing
+from examples.digesting.simulator import LIMITS
+from examples.digesting.tasks import PROVIDER
 from examples.digesting.watch import Picture, Row, Transcript, changes
 
 NAMES = {"job/summary": "doc.md"}
@@ -55,6 +57,14 @@ def test_a_call_may_be_repeated_only_if_a_kill_explains_it(
     assert account.verdict == verdict
 
 
+def test_a_call_that_was_refused_is_not_one_that_was_paid() -> None:
+    refused = call(2_000, 2_000, Outcome.REJECTED)
+
+    [account] = judge([refused, refused, call(4_000, 4_400)], NAMES, [START, DEATH_AFTER_STORING])
+
+    assert (account.calls, account.verdict) == (1, "paid once")
+
+
 def test_an_answer_counts_as_stored_some_time_after_it_was_given() -> None:
     long_before = 5_000 - LAST_MOMENT_MS - 1
 
@@ -88,6 +98,33 @@ def test_a_worker_is_worth_killing_when_one_document_is_done_and_another_one_str
     assert not worth_killing(picture(done, silent))
     assert not worth_killing(picture(row("a", State.RUNNING, text="so far"), streaming))
     assert not worth_killing(picture())
+
+
+def test_jobs_behind_the_first_of_a_line_wait_for_its_limit_too() -> None:
+    first = row("a", State.READY, why=Why(gate=Gate.LIMIT, text="It waits."))
+    second = row("b", State.READY, why=Why(gate=Gate.TURN))
+    next_one = row("a", State.READY, why=Why(gate=Gate.WORKER))
+
+    assert picture(first, second, row("c", State.RUNNING)).limited == [first, second]
+    assert picture(next_one, second).limited == []
+
+
+def test_a_job_that_is_held_for_its_budget_is_told_with_what_can_be_done() -> None:
+    why = Why(gate=Gate.BUDGET, name="job:digest-1", text="Budget job:digest-1 has 0.00 left.")
+    before, held = picture(row("a", State.READY)), picture(row("a", State.HELD, why=why))
+
+    assert list(changes(before, held)) == [
+        "a is held. Budget job:digest-1 has 0.00 left. Or more: `aiq budgets grant job:digest-1 --usd 1`."
+    ]
+    assert list(changes(held, held)) == []
+
+
+def test_the_limit_of_the_queue_mirrors_those_of_the_simulator_with_less_at_once() -> None:
+    mirrored = {kind: (getattr(PROVIDER, kind), PROVIDER.per) for kind in ("requests", "tokens")}
+    simulated = {kind: (rate, limit.per) for limit in LIMITS for kind, rate in limit.rates.items()}
+
+    assert mirrored == simulated
+    assert all(PROVIDER.burst < limit.burst and PROVIDER.charge == limit.charge for limit in LIMITS)
 
 
 def test_a_reset_cuts_the_text_of_the_lost_run_and_no_more() -> None:
