@@ -112,7 +112,7 @@ class Call:
 
     def end(self, error: BaseException | None) -> BaseException | None:
         """Tell the storage what became of the call, and answer what is to be raised in the place of `error`."""
-        found = None if self._settled or self._refused else self._refused_by(error)
+        found = None if self._settled else self._refused_by(error)
         self._closed = True
         self._tell(found or self._refused, error)
         # A group goes on as it is: it may hold more than the refusal.

@@ -42,11 +42,6 @@ class Caller(Protocol):
         """The job, as it was claimed."""
         ...
 
-    @property
-    def over(self) -> bool:
-        """Whether its handler has ended."""
-        ...
-
     def require_live(self) -> None:
         """Raise LeaseLost when the run may start nothing new."""
         ...
@@ -225,8 +220,6 @@ class Calls:
             self._take_back()
 
     def _heard(self, answer: Reported | LeaseLost) -> None:
-        if self._caller.over:
-            return
         if isinstance(answer, LeaseLost):
             self._caller.refused(answer)
         elif answer.cancel_requested:

@@ -140,6 +140,5 @@ class Lines:
                 mark = await self._storage.wait([limit_topic(line.key[0])], after=mark, timeout_ms=LISTEN_MS)
             except Unavailable as error:
                 _log.debug("Not listening to a limit for a while: %s", error)
-                mark = None
                 await asyncio.sleep(self._rng.randint(MAX_BACKOFF_MS // 2, MAX_BACKOFF_MS) / 1000)
             line.changed()

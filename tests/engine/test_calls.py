@@ -174,6 +174,68 @@ async def test_a_call_that_nobody_spoke_of_is_left_to_its_estimate_and_warned_of
 
 
 @virtually
+async def test_a_call_that_failed_or_told_something_is_not_warned_of(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    Booked(world)
+
+    async def handler(ctx: aiq.Context) -> None:
+        async with ctx.call(GPT) as call:
+            call.report(USED)
+        async with ctx.call(GPT):
+            raise ValueError("a bug")
+
+    await run(world, handler)
+
+    assert "nobody said" not in caplog.text
+
+
+@virtually
+async def test_a_call_that_is_throttled_after_its_block_pauses_its_limits_with_the_job(world: World) -> None:
+    booked = Booked(world)
+
+    async def handler(ctx: aiq.Context) -> None:
+        async with ctx.call(GPT, "team") as call:
+            call.settle(USED)
+        raise call.throttled(retry_after=2)
+
+    await run(world, handler)
+
+    assert booked.closed() == [CallState.SETTLED]
+    [outcome] = booked.outcomes
+    assert isinstance(outcome, Deferred)
+    assert [throttle.limit for throttle in outcome.throttles] == ["gpt", "team"]
+
+
+@virtually
+async def test_what_a_worker_is_told_at_its_very_end_still_goes_out(world: World) -> None:
+    booked = Booked(world)
+    late: list[asyncio.Task[None]] = []
+
+    async def handler(ctx: aiq.Context) -> None:
+        async with ctx.call(GPT, model="m") as call:
+            pass
+
+        async def correct() -> None:
+            await asyncio.sleep(0.01)
+            call.settle(USED)
+
+        late.append(asyncio.create_task(correct()))
+
+    gate = asyncio.Event()
+    made = task(handler)
+    await world.enqueue(made.job())
+    worker = await world.start(made)
+    await asyncio.sleep(0.005)
+    world.faults.plan(aiq.testing.Delay("report", gate))
+    asyncio.get_running_loop().call_later(1, gate.set)
+    await asyncio.sleep(0.01)
+    await worker.stop()
+
+    assert [report.used for report in booked.told] == [(), (USED,)]
+
+
+@virtually
 async def test_what_is_settled_after_its_block_corrects_the_estimate(world: World) -> None:
     booked = Booked(world)
 
@@ -301,7 +363,7 @@ async def test_an_error_that_the_handler_makes_of_a_429_itself_is_told_the_same_
 
     async def handler(ctx: aiq.Context) -> None:
         async with ctx.call(GPT):
-            raise aiq.RateLimited(retry_after=4)
+            raise aiq.RateLimited(retry_after=4, limits=["gpt"])
 
     await run(world, handler)
 
@@ -312,13 +374,18 @@ async def test_an_error_that_the_handler_makes_of_a_429_itself_is_told_the_same_
 
 @virtually
 async def test_a_429_among_the_errors_of_a_group_throttles_and_lets_the_group_pass(world: World) -> None:
-    booked = Booked(world)
+    booked, others = Booked(world), list[BaseException]()
 
     async def handler(ctx: aiq.Context) -> None:
-        async with ctx.call(GPT):
-            raise ExceptionGroup("both", [ValueError("other"), Answered(429, {"retry-after": "5"})])
+        try:
+            async with ctx.call(GPT):
+                raise ExceptionGroup("both", [ValueError("other"), Answered(429, {"retry-after": "5"})])
+        except* ValueError as group:
+            others.extend(group.exceptions)
 
     await run(world, handler)
+
+    assert [str(error) for error in others] == ["other"]
 
     assert booked.closed() == [CallState.THROTTLED]
     [outcome] = booked.outcomes

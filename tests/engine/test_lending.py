@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import aiq
+from aiq.bounds import MAX_OPEN_CALLS
 from aiq.engine.calls import LEND_AFTER_MS
 from aiq.engine.slots import Slots
 from aiq.errors import LeaseLost, LostReason
@@ -147,17 +148,52 @@ async def test_a_run_that_waits_lends_its_slot_after_a_second_and_takes_it_back(
 
 
 @virtually
-async def test_a_run_that_waits_for_less_than_a_second_lends_nothing(world: World) -> None:
+@pytest.mark.parametrize("refusals", [2, 5])
+async def test_a_run_that_does_not_wait_any_more_lends_nothing(world: World, refusals: int) -> None:
     booked = Booked(world)
-    booked.answer(*[wait(900)] * 2)
-    await world.enqueue(calls.job(10))
-    worker = await world.start(calls, double, slots=1)
-    await asyncio.sleep(0.1)
+
+    @aiq.task
+    async def works_on(ctx: aiq.Context) -> None:
+        async with ctx.call("gpt") as call:
+            call.settle(Usage(input=1))
+        await asyncio.sleep(30)
+
+    booked.answer(*[wait(900)] * refusals)
+    await world.enqueue(works_on.job())
+    worker = await world.start(works_on, double, slots=1)
+    await asyncio.sleep(5)
+    assert booked.closed() == [CallState.SETTLED]
     [other] = await world.enqueue(double.job(1))
     await world.until(other, State.SUCCEEDED)
 
-    assert passed_s(world) >= 10.9
+    assert passed_s(world) >= 30
     await worker.stop()
+
+
+@virtually
+async def test_calls_that_are_given_up_leave_room_for_others(world: World) -> None:
+    booked = Booked(world)
+
+    @aiq.task
+    async def fickle(ctx: aiq.Context) -> None:
+        async def ask() -> None:
+            async with ctx.call("gpt") as call:
+                call.settle(Usage(input=1))
+
+        booked.answer(*[wait(None)] * 10_000)
+        asking = [asyncio.create_task(ask()) for _ in range(2 * MAX_OPEN_CALLS)]
+        await asyncio.sleep(2)
+        for task in asking:
+            task.cancel()
+        await asyncio.wait(asking)
+        booked._answers.clear()
+        await asyncio.gather(*[ask() for _ in range(2 * MAX_OPEN_CALLS)])
+
+    [job] = await world.enqueue(fickle.job())
+    await world.drain(fickle)
+
+    assert await world.state(job) is State.SUCCEEDED
+    assert booked.closed().count(CallState.UNSENT) == MAX_OPEN_CALLS
 
 
 @virtually
@@ -337,6 +373,87 @@ async def test_a_run_whose_job_is_lost_while_it_waits_asks_no_more(world: World)
 
 
 @virtually
+async def test_a_run_that_is_told_of_its_loss_by_a_call_is_ended_even_if_it_swallows_that(world: World) -> None:
+    booked = Booked(world)
+    ended: list[float] = []
+
+    @aiq.task
+    async def deaf(ctx: aiq.Context) -> None:
+        try:
+            async with ctx.call("gpt"):
+                pass
+        except LeaseLost:
+            pass
+        try:
+            await asyncio.sleep(1_000)
+        finally:
+            ended.append(passed_s(world))
+
+    booked.answer(LeaseLost("job-1", LostReason.TAKEN))
+    await world.enqueue(deaf.job())
+    worker = await world.start(deaf)
+    await asyncio.sleep(1)
+
+    assert ended == [0]
+    await worker.stop()
+
+
+@virtually
+@pytest.mark.parametrize("late", [False, True])
+async def test_a_run_that_lost_its_job_ends_though_its_reports_cannot_be_sent(world: World, late: bool) -> None:
+    Booked(world)
+    gate = asyncio.Event()
+    world.faults.plan(Delay("report", gate))
+
+    @aiq.task
+    async def spends(ctx: aiq.Context) -> None:
+        async with ctx.call("gpt") as call:
+            call.report(Usage(input=1))
+            if not late:
+                return
+            try:
+                await asyncio.sleep(1_000)
+            except asyncio.CancelledError:
+                call.settle(Usage(input=2))
+
+    [job] = await world.enqueue(spends.job())
+    worker = await world.start(spends)
+    await asyncio.sleep(1)
+    assert worker.statistics.running == 1
+    await world.storage.cancel([job], force=True)
+    await asyncio.sleep(20)
+
+    assert worker.statistics.running == 0
+    gate.set()
+    await worker.stop()
+
+
+@virtually
+async def test_a_run_that_was_told_to_stop_and_then_lost_its_job_waits_for_no_report(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    Booked(world)
+    gate = asyncio.Event()
+    world.faults.plan(Delay("report", gate))
+
+    @aiq.task(lease=1)
+    async def spends(ctx: aiq.Context) -> None:
+        async with ctx.call("gpt"):
+            await asyncio.sleep(1_000)
+
+    [job] = await world.enqueue(spends.job())
+    worker = await world.start(spends, grace_ms=0)
+    await world.until(job, State.RUNNING)
+    asyncio.get_running_loop().call_later(5, gate.set)
+    stopping = asyncio.create_task(worker.stop())
+    await asyncio.sleep(1)
+    await world.storage.cancel([job], force=True)
+    await asyncio.wait({stopping})
+
+    assert "left behind" not in caplog.text
+
+
+@virtually
 async def test_a_run_whose_lease_has_run_out_opens_no_call_but_settles_the_one_it_has(world: World) -> None:
     booked = Booked(world)
     told: list[BaseException] = []
@@ -414,6 +531,8 @@ async def test_slots_add_up_whatever_is_lent_and_taken_back(world: World, seed: 
             if act == slots.give_back:
                 running.remove(run)
                 waiting[run.record.queue].append(run)
+        for idle in waiting.values():
+            assert not (idle and slots.lend(idle[0])), "what does not run has nothing to lend"
         for queue, size in sizes.items():
             there = [run for run in running if run.record.queue == queue]
             lent = [run for run in there if run in slots._lent]
