@@ -4,8 +4,9 @@
     python examples/digest.py ~/notes --approve      # your own folder; you are asked before anything is published
     python examples/digest.py ~/notes --live --model NAME       # a real provider; costs money
 
-The pipeline is in `digesting/tasks.py`. Kill this program, its worker, or both, at any moment, and start it again: it
-goes on where it was, and no finished summary is paid for twice.
+The pipeline is in `digesting/tasks.py`, and the call to the model in `digesting/model.py`: it is made when the limit of
+the provider and the budget have room for it. Kill this program, its worker, or both, at any moment, and start it again:
+it goes on where it was, and no finished summary is paid for twice.
 """
 
 import sys

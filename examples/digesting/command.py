@@ -27,7 +27,7 @@ PLAIN_COLUMNS: Final = 110
 DESCRIPTION: Final = """\
 Digest a folder of text or Markdown files: each is summarised by a job of its own, a parent job composes an overview,
 a person approves, and a last job writes the file, once. Kill it at any moment and start it again: it goes on where it
-was, and no finished summary is paid for twice.
+was, and no finished summary is paid for twice. No call is made that the provider's limit or the budget has no room for.
 """
 
 
@@ -131,9 +131,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--approve", action="store_true", help="ask me before publishing; otherwise the demo approves by itself")
     add("--again", action="store_true", help="make another digest, even if this content has one")
-    add("--prove", action="store_true", help="kill the worker in the middle, and show what was and was not paid again")
+    add(
+        "--prove",
+        action="store_true",
+        help="kill the worker in the middle; show what was paid again, and the 429s without limits",
+    )
     add("--live", action="store_true", help="ask the provider that the environment names; COSTS MONEY")
-    add("--model", help="with --live: which model")
+    add("--model", help="with --live: which model; `aiq prices MODEL` stores what it costs")
     add("--json", action="store_true", help="one JSON object on stdout at the end; everything else goes to stderr")
     ledger = Path("digest.calls.jsonl")
     add("--ledger", type=Path, default=ledger, metavar="FILE", help="the simulator's own record; default: %(default)s")

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Final
 
@@ -281,7 +282,8 @@ def _ledger(options: Options) -> tuple[Entry, ...]:
 
 
 async def _costs(queue: aiq.Queue, picture: Picture, calls: Calls | None, without: Calls | None) -> Costs:
-    """Read in the books what the jobs have used, and their budget."""
+    """Read in the books what the jobs have used, and what their budget has come to."""
     used = [await queue.admin.usage(job=row.job_id) for row in picture.rows]
-    budget = await queue.admin.budget(f"job:{picture.digest.job_id}")
-    return Costs(spent_in(used), budget.budget.usd, round(picture.waited_s, 1), calls, without)
+    stands = await queue.admin.budget(f"job:{picture.digest.job_id}")
+    budget_usd = (stands.budget.usd or 0) + (stands.granted.usd or Decimal(0))
+    return Costs(spent_in(used), budget_usd, round(picture.waited_s, 1), calls, without)

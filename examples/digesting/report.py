@@ -78,7 +78,7 @@ class Costs:
     this start has seen it; `without` is what the same questions meet that are asked without limits."""
 
     spent: tuple[Spent, ...]
-    budget_usd: Decimal | None
+    budget_usd: Decimal
     waited_s: float
     calls: Calls | None
     without: Calls | None

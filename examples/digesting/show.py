@@ -160,8 +160,7 @@ class Show:
             table.add_row(f"tokens of {part.model}: {part.category}", f"{part.tokens:,}")
             if part.estimated:
                 table.add_row("  of these set aside for calls that a kill cut", f"{part.estimated:,}")
-        of = "" if costs.budget_usd is None else f", of {costs.budget_usd:.2f} in the budget"
-        table.add_row(f"dollars{of}", f"{costs.usd:.4f}")
+        table.add_row(f"dollars, of {costs.budget_usd:.2f} in the budget", f"{costs.usd:.4f}")
         table.add_row("seconds that jobs waited for limits", f"{costs.waited_s:,.1f}")
         columns = [calls for calls in (costs.calls, costs.without) if calls]
         table.add_section()

@@ -214,6 +214,9 @@ def changes(before: Picture | None, after: Picture) -> Iterator[str]:
     yield from _kills(pairs)
     if after.waited_s and not before.waited_s:
         yield _limited(after.limited)
+    held = [row for row in after.rows if row.state is aiq.State.HELD]
+    if any(row.job_id not in old or old[row.job_id].state is not aiq.State.HELD for row in held):
+        yield _held(held)
     for was, row in pairs:
         yield from _ends(was, row)
     if before.waits_for != after.waits_for and not after.digest.state.terminal:
@@ -240,10 +243,15 @@ def _limited(rows: Sequence[Row]) -> str:
     return f"{len(rows)} could run, were it not for a limit. Why does {name} wait? {why}"
 
 
+def _held(rows: Sequence[Row]) -> str:
+    """What is held, with the reason of the first, and what to do if it is a budget."""
+    names, why = [row.name for row in rows], rows[0].why
+    if why is None or why.gate is not aiq.Gate.BUDGET:
+        return f"Held: {_listed(names)}."
+    return f"Held: {_listed(names)}. {why.text} With `aiq budgets grant {why.name} --usd 1` they go on."
+
+
 def _ends(was: Row, row: Row) -> Iterator[str]:
-    if row.why is not None and row.state is aiq.State.HELD is not was.state:
-        more = f" Or more: `aiq budgets grant {row.why.name} --usd 1`." if row.why.gate is aiq.Gate.BUDGET else ""
-        yield f"{row.name} is held. {row.why.text}{more}"
     if row.state is not was.state and row.state.terminal:
         if row.state is aiq.State.SUCCEEDED:
             yield f"{row.name}: done, {row.tokens_in:,} tokens in, {row.tokens_out:,} out."

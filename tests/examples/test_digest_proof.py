@@ -109,12 +109,13 @@ def test_jobs_behind_the_first_of_a_line_wait_for_its_limit_too() -> None:
     assert picture(next_one, second).limited == []
 
 
-def test_a_job_that_is_held_for_its_budget_is_told_with_what_can_be_done() -> None:
-    why = Why(gate=Gate.BUDGET, name="job:digest-1", text="Budget job:digest-1 has 0.00 left.")
-    before, held = picture(row("a", State.READY)), picture(row("a", State.HELD, why=why))
+def test_jobs_that_are_held_for_their_budget_are_told_with_what_can_be_done() -> None:
+    why = Why(gate=Gate.BUDGET, name="job:digest-1", text="It has $0.00 left.")
+    before = picture(row("a", State.READY))
+    held = picture(row("a", State.HELD, why=why), row("spawned since", State.HELD, why=why))
 
     assert list(changes(before, held)) == [
-        "a is held. Budget job:digest-1 has 0.00 left. Or more: `aiq budgets grant job:digest-1 --usd 1`."
+        "Held: a and spawned since. It has $0.00 left. With `aiq budgets grant job:digest-1 --usd 1` they go on."
     ]
     assert list(changes(held, held)) == []
 
