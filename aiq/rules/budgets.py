@@ -7,7 +7,6 @@ everything in flight.
 """
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
@@ -29,7 +28,7 @@ from aiq.model import (
     Window,
 )
 from aiq.model.usage import check_category
-from aiq.rules.charging import weighted
+from aiq.rules.charging import total_of, weighted
 from aiq.rules.checks import check_count, check_opaque, check_range, check_weights
 from aiq.rules.prices import cost
 
@@ -110,10 +109,7 @@ def amounts_used(
 
     `prices` are those of one model; for use of several pass what it costs together as `usd_micros`.
     """
-    tokens: Counter[str] = Counter()
-    for usage in used:
-        tokens.update(usage.tokens)
-    return _amounts(spec, tokens, prices, usd_micros)
+    return _amounts(spec, total_of(used), prices, usd_micros)
 
 
 def room(spec: BudgetSpec, state: BudgetState) -> Amounts:

@@ -37,12 +37,21 @@ def most_at_once(spec: LimitSpec, tokens: int) -> int:
 
 def counted(spec: LimitSpec, used: Iterable[Usage]) -> int:
     """The weighted tokens of a call that count when it is settled on a limit."""
-    tokens: Counter[str] = Counter()
-    for usage in used:
-        tokens.update(usage.tokens)
+    tokens = total_of(used)
     if spec.charge is Charge.INPUT:
         return weighted({name: count for name, count in tokens.items() if name not in PRODUCED}, spec.weights)
     return weighted(tokens, spec.weights)
+
+
+def total_of(used: Iterable[Usage]) -> Mapping[str, int]:
+    """The tokens of all models together, by category."""
+    found = list(used)
+    if len(found) == 1:
+        return found[0].tokens
+    tokens: Counter[str] = Counter()
+    for usage in found:
+        tokens.update(usage.tokens)
+    return tokens
 
 
 def weighted(tokens: Mapping[str, int], weights: Mapping[str, int]) -> int:

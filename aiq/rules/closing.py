@@ -178,34 +178,36 @@ def _settle_first(books: Books, record: JobRecord, found: Reservation, how: Call
     then is counted too. Where nobody says what it used, the end of the run decides. CALL-4, CALL-12"""
     if how is CallState.SETTLED and not used:
         return
-    closed = replace(found, state=how, used=used)
     lines = usage.lines(books, found, used)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(_closed_part(books, closed, part, used, guessed=False, units=False) for part in found.parts)
-    draws = tuple(_closed_draw(books, closed, draw, used, lines, guessed=False) for draw in found.draws)
+    parts = tuple(_closed_part(books, how, part, used, guessed=False, units=False) for part in found.parts)
+    draws = tuple(_closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
     need = Need(model=found.need.model)
     books.put_reservation(replace(found, used=used, need=need, parts=parts, draws=draws, cost=0, cost_limit=None))
-    _settle_order(books, record, found, used)
+    _settle_order(books, record, found, used, guessed=False)
 
 
 def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
     """Close an open reservation: what is counted of it from now on is what was used, or what stands for it."""
-    closed = replace(found, state=how, used=used, need=usage.guess(found), closed_at_ms=books.now_ms)
-    counted, guessed = usage.standing(closed)
+    need = usage.guess(found)
+    counted, guessed = usage.standing(how, used, need)
     lines = usage.lines(books, found, counted, estimated=guessed)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(_closed_part(books, closed, part, counted, guessed=guessed, units=True) for part in found.parts)
-    draws = tuple(_closed_draw(books, closed, draw, counted, lines, guessed=guessed) for draw in found.draws)
-    books.put_reservation(replace(closed, parts=parts, draws=draws))
+    parts = tuple(_closed_part(books, how, part, counted, guessed=guessed, units=True) for part in found.parts)
+    draws = tuple(_closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws)
+    now_ms = books.now_ms
+    books.put_reservation(
+        replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=now_ms)
+    )
     if how is not CallState.EXPIRED:
-        _settle_order(books, record, found, counted)
+        _settle_order(books, record, found, counted, guessed=guessed)
     # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
     if how is CallState.SETTLED and any(one.tokens for one in used):
         usage.teach(books, record, found.need.model, used)
 
 
 def _closed_part(
-    books: Books, closed: Reservation, part: Part, counted: tuple[Usage, ...], *, guessed: bool, units: bool
+    books: Books, how: CallState, part: Part, counted: tuple[Usage, ...], *, guessed: bool, units: bool
 ) -> Part:
     """Close a reservation's part of a limit, and with `units` its unit. What comes back says what stands charged."""
     spec = books.limit(part.limit)
@@ -213,20 +215,24 @@ def _closed_part(
         return part
     bound = Bound(spec, part.key)
     state = standing.state_of(books, bound)
-    if closed.state is CallState.EXPIRED:
-        after, part_after = limits.expired(spec, state, part), replace(part, charge=part.charge + part.rest, rest=0)
-    elif closed.state in UNUSED and not counted:
-        after, part_after = _given_back(closed.state, spec, state, part)
+    if how is CallState.EXPIRED:
+        after, closed = limits.expired(spec, state, part), _charged(part, part.charge + part.rest)
+    elif how in UNUSED and not counted:
+        after, closed = _given_back(how, spec, state, part)
     else:
         used = charging.counted(spec, counted)
         # A guess never takes more than was reserved by it.
         used = min(used, part.charge + part.rest) if guessed else used
         after = limits.settled(spec, state, part, used)
-        part_after = replace(part, charge=used if spec.refund else max(used, part.charge), rest=0)
+        closed = _charged(part, used if spec.refund else max(used, part.charge))
     if part.slot and units:
-        after, part_after = limits.released(after), replace(part_after, slot=False)
+        after, closed = limits.released(after), replace(closed, slot=False)
     standing.put(books, bound, state, after)
-    return part_after
+    return closed
+
+
+def _charged(part: Part, charge: int) -> Part:
+    return Part(limit=part.limit, key=part.key, requests=part.requests, charge=charge, slot=part.slot)
 
 
 def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:
@@ -238,14 +244,14 @@ def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) 
 
 
 def _closed_draw(
-    books: Books, closed: Reservation, draw: Draw, counted: tuple[Usage, ...], lines: Lines, *, guessed: bool
+    books: Books, how: CallState, draw: Draw, counted: tuple[Usage, ...], lines: Lines, *, guessed: bool
 ) -> Draw:
     """Close a draw on a budget. What comes back says what stands spent, for a late correction."""
     spec = books.budget(draw.budget)
     if spec is None:
         return draw
     state = books.budget_state(draw.budget, draw.window_ms)
-    if closed.state is CallState.EXPIRED:
+    if how is CallState.EXPIRED:
         after = budgets.spent_in_full(state, draw)
     else:
         amounts = budgets.amounts_used(spec, counted, {}, usage.usd_micros(lines))
@@ -256,12 +262,15 @@ def _closed_draw(
     return drawing.settled(draw, state, after)
 
 
-def _settle_order(books: Books, record: JobRecord, found: Reservation, counted: tuple[Usage, ...]) -> None:
+def _settle_order(
+    books: Books, record: JobRecord, found: Reservation, counted: tuple[Usage, ...], *, guessed: bool
+) -> None:
     """Let the service of the job's line follow what was used instead of what was expected. FAIR-2"""
     spec = books.limit(found.cost_limit) if found.cost_limit else None
     if spec is None or not any(part.limit == spec.name for part in found.parts):
         return
-    difference = charging.counted(spec, counted) - found.cost
+    used = charging.counted(spec, counted)
+    difference = (min(used, found.cost) if guessed else used) - found.cost
     if difference:
         books.serve(record, difference)
 
@@ -305,11 +314,11 @@ def _correct(books: Books, record: JobRecord | None, found: Reservation, told: R
     sent = any(one.tokens for one in used)
     how = CallState.SETTLED if told.state is CallState.UNSENT and sent else told.state
     closed = replace(found, state=how, used=used)
-    before, guessed = usage.standing(found)
+    before, guessed = usage.standing(found.state, found.used, found.need)
     lines = usage.lines(books, found, used)
     usage.count(books, record, found.job_id, usage.lines(books, found, before, estimated=guessed), lines)
     parts = tuple(_corrected_part(books, closed, part) for part in found.parts)
-    draws = tuple(_closed_draw(books, closed, draw, used, lines, guessed=False) for draw in found.draws)
+    draws = tuple(_closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
     books.put_reservation(replace(closed, parts=parts, draws=draws))
 
 

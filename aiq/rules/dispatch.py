@@ -11,7 +11,7 @@ from aiq.model import Band, Cause, HeldFor, JobError, JobRecord, OnExceeded, non
 from aiq.rules import booking, planning
 from aiq.rules.books import Books, Line, Yard
 from aiq.rules.drawing import Hopeless, Short
-from aiq.rules.fairness import PLAIN, with_credit
+from aiq.rules.fairness import PLAIN
 from aiq.rules.offers import Floor, Head, Offer, Stand
 from aiq.rules.planning import Blocked, Plan
 
@@ -63,8 +63,7 @@ class _Claim:
         cost = planning.book(self._books, record, record.fence + 1, found)
         self._floor.pay(offer, cost)
         if stand.pool.name != PLAIN:
-            service = self._books.serve(record, cost)
-            stand.change(served=with_credit(stand.pool.served, record.band, service))
+            stand.served[record.band] = self._books.serve(record, cost)
         if stand.pool.head == record.id:
             stand.change(head="", bypass=0)
         self._yard.give(record)

@@ -175,8 +175,7 @@ def settled(spec: LimitSpec, state: LimitState, part: Part, used: int) -> LimitS
 
     Spec: CALL-9, LIMIT-11
     """
-    state = _moved(spec, state, tokens=-_owed(spec, part.charge, used), held=-part.rest)
-    return replace(state, strikes=0)
+    return _moved(spec, state, tokens=-_owed(spec, part.charge, used), held=-part.rest, strikes=0)
 
 
 def expired(spec: LimitSpec, state: LimitState, part: Part) -> LimitState:
@@ -285,7 +284,14 @@ def _pace(spec: LimitSpec, state: LimitState) -> int:
 
 
 def _moved(
-    spec: LimitSpec, state: LimitState, *, requests: int = 0, tokens: int = 0, held: int = 0, units: int = 0
+    spec: LimitSpec,
+    state: LimitState,
+    *,
+    requests: int = 0,
+    tokens: int = 0,
+    held: int = 0,
+    units: int = 0,
+    strikes: int | None = None,
 ) -> LimitState:
     """Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have
     had tokens when the call was admitted, and have them again when it ends."""
@@ -296,6 +302,7 @@ def _moved(
         tokens=bounded(by_token, state.tokens + tokens * by_token.sub) if spec.tokens is not None else 0,
         held=state.held + held * by_token.sub,
         running=state.running + units,
+        strikes=state.strikes if strikes is None else strikes,
     )
 
 

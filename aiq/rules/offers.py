@@ -39,6 +39,7 @@ class Stand:
         self.pool, self.bands = pool, bands
         self.changed = False
         self.heads: dict[Band, Head | None] = {}
+        self.served: dict[Band, int] = {}
         self.offer: Offer | None = None
 
     def change(self, **fields: Any) -> None:  # Any: the fields of Pool, which are checked there
@@ -163,6 +164,9 @@ class Floor:
             stand.change(credits=purse)
 
     def _write(self, stand: Stand) -> None:
+        for band, service in stand.served.items():
+            stand.change(served=with_credit(stand.pool.served, band, service))
+        stand.served.clear()
         if stand.changed:
             self._yard.put_pool(stand.pool)
             stand.changed = False

@@ -49,12 +49,11 @@ def guess(reservation: Reservation) -> Need:
     return need if need.declared or reservation.draws or tokens else Need(model=need.model)
 
 
-def standing(reservation: Reservation) -> tuple[tuple[Usage, ...], bool]:
-    """What is counted of a call at present, and whether it is an estimate."""
-    charged = reservation.state in (CallState.SETTLED, CallState.EXPIRED)
-    if reservation.used or not charged:
-        return reservation.used, False
-    return expected(reservation.need), True
+def standing(state: CallState, used: tuple[Usage, ...], need: Need) -> tuple[tuple[Usage, ...], bool]:
+    """What is counted of a call in some state, and whether it is an estimate."""
+    if used or state not in (CallState.SETTLED, CallState.EXPIRED):
+        return used, False
+    return expected(need), True
 
 
 def lines(books: Books, reservation: Reservation, used: Iterable[Usage], *, estimated: bool = False) -> Lines:

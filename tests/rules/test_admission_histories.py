@@ -309,7 +309,7 @@ FAULTS: list[tuple[object, str, Callable[..., object]]] = [
     (closing, "_given_back", lambda how, spec, state, part: (state, part)),
     (closing, "_settle_first", closing._close),
     (drawing, "hold_instead", lambda books, drafts, given: drawing.hold(books, drafts)),
-    (usage, "standing", lambda reservation: (reservation.used, False)),
+    (usage, "standing", lambda state, used, need: (used, False)),
     (calls, "leave_line", lambda *args: None),
 ]
 
