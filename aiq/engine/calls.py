@@ -118,7 +118,7 @@ class Calls:
         except LeaseLost:
             self._places.release()
             raise
-        except BaseException:
+        except (Exception, asyncio.CancelledError):
             self._places.release()
             # It stands in line, or was even admitted and nobody has heard of it.
             self.report(number, CallState.UNSENT)
