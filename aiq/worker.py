@@ -127,7 +127,8 @@ class Worker:
     async def run_until_idle(self) -> Statistics:
         """Work until nothing is running, ready or due in the queues served. For tests and scripts.
 
-        Jobs that wait for a signal, or for a time that has not come, stay as they are.
+        Jobs that stand ready behind a limit are waited for. Those that wait for a signal, or for a time that has not
+        come, stay as they are.
         """
         await self._begin(until_idle=True)
         await self._until_over()

@@ -24,7 +24,7 @@ from aiq.engine.unroutable import Unroutable
 from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
 from aiq.errors import StorageFull, Unavailable
-from aiq.model import JobRecord
+from aiq.model import JobRecord, State
 from aiq.needs import Needs
 from aiq.storage import Storage, queue_topic
 
@@ -39,7 +39,7 @@ class Engine:
     """Claims and runs jobs from a storage until it is told to stop. Good for one run."""
 
     def __init__(self, storage: Storage, settings: Settings, tally: Tally, unserved: Unserved) -> None:
-        self._settings, self._tally = settings, tally
+        self._storage, self._settings, self._tally = storage, settings, tally
         clock, rng = settings.clock, settings.rng
         self._tasks = Tasks()
         self._leases = Leases()
@@ -169,11 +169,20 @@ class Engine:
     async def _nothing_due(self) -> bool:
         try:
             done = await self._upkeep.once()
+            if not done.total:
+                return not await self._any_ready()
         except (Unavailable, StorageFull):
             return False
-        if done.total:
-            self._intake.look()
-        return not done.total
+        self._intake.look()
+        return False
+
+    async def _any_ready(self) -> bool:
+        """Whether a job stands ready all the same: behind a limit, which opens by itself. A paused queue does not."""
+        for queue in self._settings.slots:
+            counts = await self._storage.count(queue)
+            if counts.get(queue, {}).get(State.READY) and not (await self._storage.get_queue(queue)).paused:
+                return True
+        return False
 
     async def _keeper_ended(self) -> None:
         await self._keeper.ended()

@@ -108,6 +108,26 @@ async def test_calls_begin_at_the_rate_of_their_limit(world: World) -> None:
 
 
 @virtually
+async def test_a_worker_is_not_idle_while_jobs_stand_ready_behind_a_limit(world: World) -> None:
+    await full(world, requests=60, burst_ms=1_000)
+    before_s = passed_s(world)
+    jobs = await world.enqueue(*[double.job(1).using(limits=["gpt"]) for _ in range(20)])
+    await world.drain(double)
+
+    assert {await world.state(job) for job in jobs} == {State.SUCCEEDED}
+    assert 18 <= passed_s(world) - before_s <= 20
+
+
+@virtually
+async def test_a_worker_is_idle_when_all_that_is_ready_stands_in_a_paused_queue(world: World) -> None:
+    await world.storage.pause("default")
+    [job] = await world.enqueue(double.job(1))
+    await world.drain(double)
+
+    assert await world.state(job) is State.READY
+
+
+@virtually
 async def test_while_a_run_waits_for_its_rate_its_slot_serves_other_jobs(world: World) -> None:
     await full(world, requests=1, burst_ms=60_000)
     before_s = passed_s(world)
