@@ -4,15 +4,12 @@ from dataclasses import replace
 
 import pytest
 
-from aiq.errors import LeaseLost
 from aiq.model import (
-    Admitted,
     BudgetSpec,
     CallState,
     Charge,
     Deferred,
     Died,
-    Estimate,
     Held,
     HeldFor,
     JobError,
@@ -28,49 +25,14 @@ from aiq.model import (
 )
 from aiq.rules import closing
 from tests.rules.ledger import DONE, Ledger, full, tokens
+from tests.rules.meters import SMALL, SUB, asked, budget, settled, started, stocked, taken
 
-SMALL = Estimate(input=100, max_output=200, model="m")
 ERROR = JobError(type="E", message="")
-SUB = 10_000
-"""Sub-units of a token of the limit that these tests use."""
 
 
 @pytest.fixture
 def ledger() -> Ledger:
-    ledger = Ledger()
-    ledger.put(tokens(6_000, requests=60), BudgetSpec(id="b", caps={"tokens": 5_000}))
-    ledger.price_rows = [
-        PriceRow(model="m", category="input", usd_micros_per_million=1_000_000),
-        PriceRow(model="m", category="output", usd_micros_per_million=2_500_000),
-    ]
-    full(ledger, "gpt")
-    return ledger
-
-
-def taken(ledger: Ledger) -> tuple[int, int]:
-    """What is missing of the level, and what is held, in whole tokens."""
-    state = ledger.left("gpt")
-    return 6_000 - state.tokens // SUB, state.held // SUB
-
-
-def asked(ledger: Ledger) -> int:
-    return 60 - ledger.left("gpt").requests // (1_000 * 1_000)
-
-
-def budget(ledger: Ledger) -> tuple[int, int]:
-    state = ledger.balances["b", 0]
-    return state.spent.get("tokens", 0), state.held.get("tokens", 0)
-
-
-def started(ledger: Ledger, **fields: object):  # type: ignore[no-untyped-def]
-    return ledger.start(limits=("gpt",), budgets=("b",), estimate=SMALL, **fields)
-
-
-def settled(ledger: Ledger, record, call: int, *used: Usage):  # type: ignore[no-untyped-def]
-    return ledger.report(record, call, CallState.SETTLED, used=used)
-
-
-# Calls.
+    return stocked()
 
 
 def test_a_settlement_gives_back_what_was_held_and_counts_what_was_used(ledger: Ledger) -> None:
@@ -398,120 +360,6 @@ def test_use_without_any_reservation_is_counted_and_spent(ledger: Ledger) -> Non
     assert (ledger.usage(), ledger.cost_micros()) == ({"input": 5, "output": 6}, 20)
 
 
-# A lost lease.
-
-
-def test_when_a_lease_is_revoked_all_that_its_calls_took_or_held_is_charged(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.call(run, 1)
-    ledger.call(run, 2, input=10, max_output=20, model="m")
-
-    ledger.revoke(run)
-
-    assert (taken(ledger), budget(ledger)) == ((330, 0), (330, 0))
-    assert sum(entry.estimated for entry in ledger.entries) == 330
-
-
-def test_a_late_settlement_corrects_the_ledger_once(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.call(run, 1)
-    ledger.revoke(run)
-    job = ledger.jobs["job"]
-
-    assert settled(ledger, run, 1, Usage("m", 90, 20)) == Reported(late=True)
-    assert (taken(ledger), budget(ledger), ledger.usage()) == ((110, 0), (110, 0), {"input": 90, "output": 20})
-    assert settled(ledger, run, 1, Usage("m", 900, 200)) == Reported(late=True)
-    assert (taken(ledger), budget(ledger)) == ((110, 0), (110, 0))
-    assert (sum(entry.estimated for entry in ledger.entries), ledger.cost_micros()) == (0, 140)
-    assert (ledger.jobs["job"], ledger.known) == (job, {})
-
-
-def test_a_late_settlement_goes_beyond_what_was_charged_if_more_was_used(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.revoke(run)
-
-    settled(ledger, run, 0, Usage("m", 100, 400))
-
-    assert (taken(ledger), budget(ledger)) == ((500, 0), (500, 0))
-
-
-def test_a_late_word_that_a_call_was_never_sent_gives_back_everything(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.revoke(run)
-
-    ledger.report(run, 0, CallState.UNSENT)
-
-    assert (taken(ledger), asked(ledger), budget(ledger), ledger.usage()) == ((0, 0), 0, (0, 0), {})
-    assert ledger.cost_micros() == 0
-
-
-def test_a_late_settlement_corrects_what_was_reported_before_the_lease_was_lost(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.report(run, 0, CallState.OPEN, used=(Usage("m", 100, 50),))
-    ledger.revoke(run)
-    assert (taken(ledger), budget(ledger), ledger.usage()) == ((300, 0), (300, 0), {"input": 100, "output": 50})
-
-    settled(ledger, run, 0, Usage("m", 100, 60))
-
-    assert (taken(ledger), budget(ledger), ledger.usage()) == ((160, 0), (160, 0), {"input": 100, "output": 60})
-
-
-def test_use_so_far_says_nothing_of_a_run_that_is_lost(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.revoke(run)
-
-    assert ledger.report(run, 0, CallState.OPEN, used=(Usage("m", 1, 1),)) == Reported(late=True)
-    assert taken(ledger) == (300, 0)
-
-
-def test_a_report_that_comes_after_an_estimate_takes_its_place(ledger: Ledger) -> None:
-    run = started(ledger)
-    ledger.call(run, 1)
-    ledger.report(run, 1, CallState.SETTLED)
-    assert ledger.usage() == {"input": 100, "output": 200}
-
-    settled(ledger, run, 1, Usage("m", 90, 20))
-
-    assert (taken(ledger), budget(ledger), ledger.usage()) == ((110, 0), (110, 0), {"input": 90, "output": 20})
-    assert sum(entry.estimated for entry in ledger.entries) == 0
-
-
-def test_a_lost_run_that_had_reserved_nothing_may_not_report(ledger: Ledger) -> None:
-    run = ledger.start()
-    ledger.revoke(run)
-
-    answer = settled(ledger, run, 0, Usage("m", 1, 1))
-
-    assert isinstance(answer, LeaseLost)
-    assert ledger.entries == []
-
-
-def test_a_late_settlement_counts_in_the_window_in_which_the_call_was_admitted(ledger: Ledger) -> None:
-    ledger.put(BudgetSpec(id="b", caps={"tokens": 5_000}, window="day"))
-    run = started(ledger)
-    ledger.now_ms += 24 * 3_600_000
-    ledger.revoke(run)
-
-    settled(ledger, run, 0, Usage("m", 1, 1))
-
-    assert {window: dict(state.spent)["tokens"] for (_, window), state in ledger.balances.items()} == {0: 2}
-
-
-def test_a_call_that_adopts_on_the_next_day_draws_from_that_day(ledger: Ledger) -> None:
-    ledger.put(BudgetSpec(id="b", caps={"tokens": 5_000}, window="day"))
-    run = started(ledger)
-    ledger.now_ms += 24 * 3_600_000
-
-    assert isinstance(ledger.call(run, 1), Admitted)
-
-    day = 24 * 3_600_000
-    assert {window: dict(state.held) for (_, window), state in ledger.balances.items()}[0] == {}
-    assert ledger.balances["b", day].held["tokens"] == 300
-
-
-# A provider's refusal.
-
-
 def test_a_429_pauses_the_part_of_the_limit_that_it_is_about() -> None:
     ledger = Ledger()
     ledger.put(tokens(6_000, by="tenant"))
@@ -528,3 +376,59 @@ def test_a_429_of_a_limit_that_is_not_stored_is_left_out() -> None:
     closing.throttle(ledger, Throttle(limit="gpt"))
 
     assert ledger.states == {}
+
+
+# Call 0, which ends with its run.
+
+
+def test_a_report_that_closes_call_0_settles_what_it_has_and_keeps_its_unit(ledger: Ledger) -> None:
+    ledger.put(LimitSpec(name="gpu", concurrency=1))
+    run = ledger.start(limits=("gpt", "gpu"), budgets=("b",), estimate=SMALL)
+
+    settled(ledger, run, 0, Usage("m", 50, 60))
+
+    assert (taken(ledger), budget(ledger), ledger.left("gpu").running) == ((110, 0), (110, 0), 1)
+    ledger.settle(run)
+    assert (taken(ledger), budget(ledger), ledger.left("gpu").running) == ((110, 0), (110, 0), 0)
+    assert ledger.usage() == {"input": 50, "output": 60}
+
+
+def test_what_is_reported_of_call_0_after_that_is_counted_too(ledger: Ledger) -> None:
+    run = started(ledger)
+    settled(ledger, run, 0, Usage("m", 50, 60))
+
+    settled(ledger, run, 0, Usage("m", 50, 100))
+    ledger.settle(run)
+
+    assert (taken(ledger), budget(ledger)) == ((150, 0), (150, 0))
+
+
+def test_a_call_adopts_nothing_of_what_has_been_used(ledger: Ledger) -> None:
+    run = started(ledger)
+    ledger.report(run, 0, CallState.OPEN, used=(Usage("m", 100, 50),))
+
+    ledger.call(run, 1, input=10, max_output=20)
+    ledger.settle(run)
+
+    assert (taken(ledger), budget(ledger)) == ((180, 0), (180, 0))
+
+
+def test_a_repeated_word_that_call_0_was_refused_for_its_rate_pauses_its_limits_once(ledger: Ledger) -> None:
+    run = started(ledger)
+    ledger.report(run, 0, CallState.THROTTLED, retry_after_ms=500)
+    before = dict(ledger.states)
+
+    ledger.report(run, 0, CallState.THROTTLED, retry_after_ms=500)
+
+    assert ledger.states == before
+    assert (taken(ledger)[1], budget(ledger)) == (0, (0, 0))
+
+
+def test_where_nobody_says_what_call_0_used_the_end_of_the_run_decides(ledger: Ledger) -> None:
+    run = started(ledger)
+
+    settled(ledger, run, 0)
+    assert (taken(ledger), ledger.entries) == ((100, 200), [])
+    ledger.settle(run)
+
+    assert (taken(ledger), ledger.usage()) == ((300, 0), {"input": 100, "output": 200})
