@@ -219,7 +219,7 @@ def _asking(need: Need, output: int) -> Need:
 
 def _figure(kind: str, amount: int) -> str:
     if kind == USD_MICROS:
-        dollars = f"{amount // MICROS_PER_DOLLAR:,}.{amount % MICROS_PER_DOLLAR:06}".rstrip("0")
-        return f"${dollars}0" if dollars.endswith(".") else f"${dollars}"
+        cents = f"{amount % MICROS_PER_DOLLAR:06}".rstrip("0")
+        return f"${amount // MICROS_PER_DOLLAR:,}.{cents:0<2}"
     category = kind.removeprefix(TOKENS).removeprefix(".")
     return f"{amount:,} {category} tokens" if category else f"{amount:,} tokens"

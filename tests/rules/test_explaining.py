@@ -135,7 +135,7 @@ def test_a_budget_is_told_with_its_figures_and_the_end_of_its_window(ledger: Led
     found = explained(ledger, held, need={"usd_micros": 2_000_010})
 
     assert (found.gate, found.name, found.opens_in_ms) == (Gate.BUDGET, "tenant:a", HOUR_MS)
-    assert found.text == 'Budget "tenant:a" has $1.5 left of $1.5, and $2.00001 are needed.'
+    assert found.text == 'Budget "tenant:a" has $1.50 left of $1.50, and $2.00001 are needed.'
     approval = explained(ledger, replace(held, held=HeldFor.APPROVAL), need={"usd_micros": 2_000_010})
     assert (approval.opens_in_ms, approval.text.endswith("It needs a grant.")) == (None, True)
 
