@@ -75,6 +75,23 @@ async def test_the_limits_of_a_deferred_run_are_paused_in_the_same_step(storage:
     assert (await the_limit(storage, "claude")).frozen_ms == 0
 
 
+@clause("DEFER-1", "LIMIT-14")
+async def test_a_deferral_pauses_the_part_of_a_limit_that_its_job_takes(storage: Storage) -> None:
+    await storage.put_limits([tokens("tenant", by="tenant"), tokens("key", by="key")])
+    run = await start(storage, limits=("tenant", "key"), estimate=need(10), tenant="acme", key="k")
+    await end(
+        storage, run, Deferred(REFUSED, 0, tuple(Throttle(limit=name, retry_after_ms=300) for name in run.limits))
+    )
+
+    assert [(await the_limit(storage, name, key)).frozen_ms for name, key in (("tenant", "acme"), ("key", "k"))] == [
+        300
+    ] * 2
+    keyless = await start(storage, "keyless", queue="other", limits=("key",), estimate=need(10))
+    before = await storage.get_limits()
+    await end(storage, keyless, Deferred(REFUSED, 0, (Throttle(limit="key", retry_after_ms=900),)))
+    assert await storage.get_limits() == before
+
+
 @clause("DEFER-1")
 async def test_a_deferral_sent_again_pauses_nothing_twice(storage: Storage, clock: Clock) -> None:
     await put_limit(storage)

@@ -113,7 +113,7 @@ def _close(tx: Transaction, job: Job, outcome: Outcome) -> None:
         return
     if isinstance(outcome, Deferred):
         for one in outcome.throttles:
-            throttle(ledger, one)
+            throttle(ledger, one, record)
     left = course(outcome, record, tx.now_ms)
     if left != Course(record.route, record.closed_routes, record.resumes, record.deferred_at_ms):
         job.record = replace(
