@@ -23,7 +23,7 @@ from aiq.storage import Wakeups, limit_topic
 
 _log = logging.getLogger("aiq.worker")
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 """Calls of a line that ask when something has changed: what frees room may free it for several."""
 POLL_MS: Final = (1_000, 5_000)
 """They ask after a time drawn from this range in any case: a lost wake-up costs no more (LIVE-3)."""
