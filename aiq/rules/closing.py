@@ -4,7 +4,6 @@ Functions over `Books`, within one atomic step. Spec: chapters 10, 11 and 13
 """
 
 from dataclasses import replace
-from typing import Final
 
 from aiq.errors import LeaseLost, LostReason
 from aiq.model import (
@@ -14,8 +13,6 @@ from aiq.model import (
     Draw,
     Held,
     JobRecord,
-    LimitSpec,
-    LimitState,
     Need,
     Outcome,
     Part,
@@ -27,14 +24,11 @@ from aiq.model import (
     Throttle,
     Usage,
 )
-from aiq.rules import budgets, calls, charging, drawing, limits, standing, usage
+from aiq.rules import calls, charging, drawing, limits, standing, usage
+from aiq.rules.accounting import closed_draw, closed_part, corrected_part, draw_so_far, part_so_far, pass_units_on
 from aiq.rules.books import Books
 from aiq.rules.leases import lost
 from aiq.rules.standing import Bound
-from aiq.rules.usage import Lines
-
-UNUSED: Final = (CallState.UNSENT, CallState.THROTTLED)
-"""How a call ends that has used no tokens."""
 
 
 def report(books: Books, record: JobRecord | None, told: Report, *, current: bool) -> Reported | LeaseLost:
@@ -128,7 +122,7 @@ def _heard(books: Books, record: JobRecord, found: Reservation, told: Report) ->
         _settle_first(books, record, found, how, used)
     else:
         _close(books, record, found, how, used)
-        _pass_units_on(books, found)
+        pass_units_on(books, found)
     if told.state is CallState.THROTTLED:
         for part in found.parts:
             if not part.limit.startswith(standing.QUEUE):
@@ -146,31 +140,9 @@ def _count_so_far(books: Books, record: JobRecord, found: Reservation, used: tup
         return
     lines = usage.lines(books, found, used)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(_part_so_far(books, part, used) for part in found.parts)
-    draws = tuple(_draw_so_far(books, draw, used, lines) for draw in found.draws)
+    parts = tuple(part_so_far(books, part, used) for part in found.parts)
+    draws = tuple(draw_so_far(books, draw, used, lines) for draw in found.draws)
     books.put_reservation(replace(found, used=used, parts=parts, draws=draws))
-
-
-def _part_so_far(books: Books, part: Part, used: tuple[Usage, ...]) -> Part:
-    spec = books.limit(part.limit)
-    if spec is None:
-        return part
-    bound = Bound(spec, part.key)
-    state = standing.state_of(books, bound)
-    changed, part = limits.reported(spec, state, part, charging.counted(spec, used))
-    standing.put(books, bound, state, changed)
-    return part
-
-
-def _draw_so_far(books: Books, draw: Draw, used: tuple[Usage, ...], lines: Lines) -> Draw:
-    spec = books.budget(draw.budget)
-    if spec is None:
-        return draw
-    state = books.budget_state(draw.budget, draw.window_ms)
-    amounts = budgets.amounts_used(spec, used, {}, usage.usd_micros(lines))
-    changed, draw = budgets.reported(state, draw, amounts)
-    drawing.put(books, draw.budget, state, changed)
-    return draw
 
 
 def _settle_first(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
@@ -180,8 +152,8 @@ def _settle_first(books: Books, record: JobRecord, found: Reservation, how: Call
         return
     lines = usage.lines(books, found, used)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(_closed_part(books, how, part, used, guessed=False, units=False) for part in found.parts)
-    draws = tuple(_closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
+    parts = tuple(closed_part(books, how, part, used, guessed=False, units=False) for part in found.parts)
+    draws = tuple(closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
     need = Need(model=found.need.model)
     books.put_reservation(replace(found, used=used, need=need, parts=parts, draws=draws, cost=0, cost_limit=None))
     _settle_order(books, record, found, used, guessed=False)
@@ -193,8 +165,8 @@ def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, 
     counted, guessed = usage.standing(how, used, need)
     lines = usage.lines(books, found, counted, estimated=guessed)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(_closed_part(books, how, part, counted, guessed=guessed, units=True) for part in found.parts)
-    draws = tuple(_closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws)
+    parts = tuple(closed_part(books, how, part, counted, guessed=guessed, units=True) for part in found.parts)
+    draws = tuple(closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws)
     now_ms = books.now_ms
     books.put_reservation(
         replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=now_ms)
@@ -204,62 +176,6 @@ def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, 
     # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
     if how is CallState.SETTLED and any(one.tokens for one in used):
         usage.teach(books, record, found.need.model, used)
-
-
-def _closed_part(
-    books: Books, how: CallState, part: Part, counted: tuple[Usage, ...], *, guessed: bool, units: bool
-) -> Part:
-    """Close a reservation's part of a limit, and with `units` its unit. What comes back says what stands charged."""
-    spec = books.limit(part.limit)
-    if spec is None:
-        return part
-    bound = Bound(spec, part.key)
-    state = standing.state_of(books, bound)
-    if how is CallState.EXPIRED:
-        after, closed = limits.expired(spec, state, part), _charged(part, part.charge + part.rest)
-    elif how in UNUSED and not counted:
-        after, closed = _given_back(how, spec, state, part)
-    else:
-        used = charging.counted(spec, counted)
-        # A guess never takes more than was reserved by it.
-        used = min(used, part.charge + part.rest) if guessed else used
-        after = limits.settled(spec, state, part, used)
-        closed = _charged(part, used if spec.refund else max(used, part.charge))
-    if part.slot and units:
-        after, closed = limits.released(after), replace(closed, slot=False)
-    standing.put(books, bound, state, after)
-    return closed
-
-
-def _charged(part: Part, charge: int) -> Part:
-    return Part(limit=part.limit, key=part.key, requests=part.requests, charge=charge, slot=part.slot)
-
-
-def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:
-    """Give back what was never used. The request goes back only of a call that was never sent, and a job's start
-    never. CALL-11, QUEUE-2"""
-    kept = how is CallState.THROTTLED or part.limit.startswith(standing.QUEUE)
-    given = replace(part, requests=0) if kept else part
-    return limits.returned(spec, state, given), replace(part, requests=part.requests - given.requests, charge=0, rest=0)
-
-
-def _closed_draw(
-    books: Books, how: CallState, draw: Draw, counted: tuple[Usage, ...], lines: Lines, *, guessed: bool
-) -> Draw:
-    """Close a draw on a budget. What comes back says what stands spent, for a late correction."""
-    spec = books.budget(draw.budget)
-    if spec is None:
-        return draw
-    state = books.budget_state(draw.budget, draw.window_ms)
-    if how is CallState.EXPIRED:
-        after = budgets.spent_in_full(state, draw)
-    else:
-        amounts = budgets.amounts_used(spec, counted, {}, usage.usd_micros(lines))
-        if guessed:
-            amounts = {kind: min(amount, draw.held.get(kind, 0)) for kind, amount in amounts.items()}
-        after = budgets.settled(state, draw, amounts)
-    drawing.put(books, draw.budget, state, after)
-    return drawing.settled(draw, state, after)
 
 
 def _settle_order(
@@ -273,32 +189,6 @@ def _settle_order(
     difference = (min(used, found.cost) if guessed else used) - found.cost
     if difference:
         books.serve(record, difference)
-
-
-def _pass_units_on(books: Books, closed: Reservation) -> None:
-    """A call that had no unit of its own ran on one that its run holds anyway: where another call took one, the run
-    now holds one too many. CALL-4"""
-    for part in closed.parts:
-        spec = books.limit(part.limit)
-        if spec is None or spec.concurrency is None:
-            continue
-        bound = Bound(spec, part.key)
-        if not part.slot:
-            _release_another(books, closed, bound)
-        if any(call.job_id == closed.job_id for call in books.waiting(spec.name, part.key)):
-            # Its own calls in line may not need a unit any more.
-            books.freed(spec.name, part.key)
-
-
-def _release_another(books: Books, closed: Reservation, bound: Bound) -> None:
-    for other in books.open_reservations(closed.job_id, closed.fence):
-        part = calls.part_of(other, bound)
-        if other.call != FIRST and part is not None and part.slot:
-            parts = tuple(replace(one, slot=one.slot and one is not part) for one in other.parts)
-            books.put_reservation(replace(other, parts=parts))
-            state = standing.state_of(books, bound)
-            standing.put(books, bound, state, limits.released(state))
-            return
 
 
 def _correct(books: Books, record: JobRecord | None, found: Reservation, told: Report) -> None:
@@ -317,29 +207,14 @@ def _correct(books: Books, record: JobRecord | None, found: Reservation, told: R
     before, guessed = usage.standing(found.state, found.used, found.need)
     lines = usage.lines(books, found, used)
     usage.count(books, record, found.job_id, usage.lines(books, found, before, estimated=guessed), lines)
-    parts = tuple(_corrected_part(books, closed, part) for part in found.parts)
-    draws = tuple(_closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
+    parts = tuple(corrected_part(books, closed, part) for part in found.parts)
+    draws = tuple(closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
     books.put_reservation(replace(closed, parts=parts, draws=draws))
 
 
 def _assumed(found: Reservation) -> bool:
     """Whether what is counted of a closed call was never said to be all."""
     return found.state is CallState.EXPIRED or (found.state is CallState.SETTLED and not found.used)
-
-
-def _corrected_part(books: Books, closed: Reservation, part: Part) -> Part:
-    spec = books.limit(part.limit)
-    if spec is None:
-        return part
-    bound = Bound(spec, part.key)
-    state = standing.state_of(books, bound)
-    if closed.state in UNUSED and not closed.used:
-        after, part_after = _given_back(closed.state, spec, state, part)
-    else:
-        used = charging.counted(spec, closed.used)
-        after, part_after = limits.corrected(spec, state, part.charge, used), replace(part, charge=used)
-    standing.put(books, bound, state, after)
-    return part_after
 
 
 def _sync(books: Books, record: JobRecord, remaining: Remaining) -> None:

@@ -30,7 +30,7 @@ from aiq.model import (
     Throttle,
     Usage,
 )
-from aiq.rules import budgets, calls, closing, drawing, limits, planning, standing, usage
+from aiq.rules import accounting, budgets, calls, closing, drawing, limits, planning, standing, usage
 from aiq.rules.buckets import scale
 from tests.rules.ledger import Ledger
 
@@ -305,8 +305,8 @@ FAULTS: list[tuple[object, str, Callable[..., object]]] = [
     (calls, "_after", lambda taking, first: limits.taken(taking.bound.spec, taking.state, taking.part)),
     (calls, "_wants_unit", lambda books, record, bound: False),
     (calls, "part_of", lambda reservation, bound: None),
-    (closing, "_release_another", lambda books, closed, bound: None),
-    (closing, "_given_back", lambda how, spec, state, part: (state, part)),
+    (accounting, "_release_another", lambda books, closed, bound: None),
+    (accounting, "_given_back", lambda how, spec, state, part: (state, part)),
     (closing, "_settle_first", closing._close),
     (drawing, "hold_instead", lambda books, drafts, given: drawing.hold(books, drafts)),
     (usage, "standing", lambda state, used, need: (used, False)),

@@ -1,0 +1,138 @@
+"""What use so far, the end of a call, and a correction change of each limit and budget that it was admitted on.
+
+Each function writes one limit or budget, and answers with the part or the draw as it stands from then on.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+from aiq.model import FIRST, CallState, Draw, LimitSpec, LimitState, Part, Reservation, Usage
+from aiq.rules import budgets, calls, charging, drawing, limits, standing, usage
+from aiq.rules.books import Books
+from aiq.rules.standing import Bound
+from aiq.rules.usage import Lines
+
+UNUSED: Final = (CallState.UNSENT, CallState.THROTTLED)
+"""How a call ends that has used no tokens."""
+
+
+def part_so_far(books: Books, part: Part, used: tuple[Usage, ...]) -> Part:
+    """Move use so far out of what a part holds. CALL-10"""
+    spec = books.limit(part.limit)
+    if spec is None:
+        return part
+    bound = Bound(spec, part.key)
+    state = standing.state_of(books, bound)
+    changed, part = limits.reported(spec, state, part, charging.counted(spec, used))
+    standing.put(books, bound, state, changed)
+    return part
+
+
+def closed_part(
+    books: Books, how: CallState, part: Part, counted: tuple[Usage, ...], *, guessed: bool, units: bool
+) -> Part:
+    """Close a reservation's part of a limit, and with `units` its unit. What comes back says what stands charged."""
+    spec = books.limit(part.limit)
+    if spec is None:
+        return part
+    bound = Bound(spec, part.key)
+    state = standing.state_of(books, bound)
+    if how is CallState.EXPIRED:
+        after, closed = limits.expired(spec, state, part), _charged(part, part.charge + part.rest)
+    elif how in UNUSED and not counted:
+        after, closed = _given_back(how, spec, state, part)
+    else:
+        used = charging.counted(spec, counted)
+        # A guess never takes more than was reserved by it.
+        used = min(used, part.charge + part.rest) if guessed else used
+        after = limits.settled(spec, state, part, used)
+        closed = _charged(part, used if spec.refund else max(used, part.charge))
+    if part.slot and units:
+        after, closed = limits.released(after), replace(closed, slot=False)
+    standing.put(books, bound, state, after)
+    return closed
+
+
+def corrected_part(books: Books, closed: Reservation, part: Part) -> Part:
+    """Count what was used in the place of what a part that is closed was charged. CALL-13"""
+    spec = books.limit(part.limit)
+    if spec is None:
+        return part
+    bound = Bound(spec, part.key)
+    state = standing.state_of(books, bound)
+    if closed.state in UNUSED and not closed.used:
+        after, part_after = _given_back(closed.state, spec, state, part)
+    else:
+        used = charging.counted(spec, closed.used)
+        after, part_after = limits.corrected(spec, state, part.charge, used), replace(part, charge=used)
+    standing.put(books, bound, state, after)
+    return part_after
+
+
+def draw_so_far(books: Books, draw: Draw, used: tuple[Usage, ...], lines: Lines) -> Draw:
+    """Move use so far out of what a draw holds. BUDGET-6"""
+    spec = books.budget(draw.budget)
+    if spec is None:
+        return draw
+    state = books.budget_state(draw.budget, draw.window_ms)
+    amounts = budgets.amounts_used(spec, used, {}, usage.usd_micros(lines))
+    changed, draw = budgets.reported(state, draw, amounts)
+    drawing.put(books, draw.budget, state, changed)
+    return draw
+
+
+def closed_draw(
+    books: Books, how: CallState, draw: Draw, counted: tuple[Usage, ...], lines: Lines, *, guessed: bool
+) -> Draw:
+    """Close a draw on a budget. What comes back says what stands spent, for a late correction."""
+    spec = books.budget(draw.budget)
+    if spec is None:
+        return draw
+    state = books.budget_state(draw.budget, draw.window_ms)
+    if how is CallState.EXPIRED:
+        after = budgets.spent_in_full(state, draw)
+    else:
+        amounts = budgets.amounts_used(spec, counted, {}, usage.usd_micros(lines))
+        if guessed:
+            amounts = {kind: min(amount, draw.held.get(kind, 0)) for kind, amount in amounts.items()}
+        after = budgets.settled(state, draw, amounts)
+    drawing.put(books, draw.budget, state, after)
+    return drawing.settled(draw, state, after)
+
+
+def pass_units_on(books: Books, closed: Reservation) -> None:
+    """A call that had no unit of its own ran on one that its run holds anyway: where another call took one, the run
+    now holds one too many. CALL-4"""
+    for part in closed.parts:
+        spec = books.limit(part.limit)
+        if spec is None or spec.concurrency is None:
+            continue
+        bound = Bound(spec, part.key)
+        if not part.slot:
+            _release_another(books, closed, bound)
+        if any(call.job_id == closed.job_id for call in books.waiting(spec.name, part.key)):
+            # Its own calls in line may not need a unit any more.
+            books.freed(spec.name, part.key)
+
+
+def _release_another(books: Books, closed: Reservation, bound: Bound) -> None:
+    for other in books.open_reservations(closed.job_id, closed.fence):
+        part = calls.part_of(other, bound)
+        if other.call != FIRST and part is not None and part.slot:
+            parts = tuple(replace(one, slot=one.slot and one is not part) for one in other.parts)
+            books.put_reservation(replace(other, parts=parts))
+            state = standing.state_of(books, bound)
+            standing.put(books, bound, state, limits.released(state))
+            return
+
+
+def _charged(part: Part, charge: int) -> Part:
+    return Part(limit=part.limit, key=part.key, requests=part.requests, charge=charge, slot=part.slot)
+
+
+def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:
+    """Give back what was never used. The request goes back only of a call that was never sent, and a job's start
+    never. CALL-11, QUEUE-2"""
+    kept = how is CallState.THROTTLED or part.limit.startswith(standing.QUEUE)
+    given = replace(part, requests=0) if kept else part
+    return limits.returned(spec, state, given), replace(part, requests=part.requests - given.requests, charge=0, rest=0)
