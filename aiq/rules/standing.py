@@ -85,7 +85,9 @@ def wait_ms(
         if state.running >= spec.concurrency:
             return None
         return max(1, bounds.PLACE_KEPT_MS + min(call.asked_at_ms for call in calls) - books.now_ms)
-    return limits.wait_ms(spec, state, part, ahead[:3])
+    told_ms = limits.wait_ms(spec, state, part, ahead[:3])
+    # After a clock was put back, nothing is refilled until it has come again to where the limit stands. LIMIT-8
+    return told_ms if not told_ms else told_ms + max(0, state.at_ms - books.now_ms)
 
 
 def longest(rooms: Iterable[Room]) -> Room | None:

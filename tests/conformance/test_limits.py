@@ -323,6 +323,23 @@ async def test_a_limit_refills_at_the_pace_in_force_when_it_was_last_looked_at(s
 
 
 @clause("LIMIT-8")
+async def test_a_wait_told_after_the_clock_was_put_back_lasts_until_it_has_come_again(
+    storage: Storage, clock: Clock
+) -> None:
+    await put_limit(storage)
+    await enqueue_needing(storage, OPENING, "first", queue="q")
+    await enqueue_needing(storage, 1_000, "second")
+    assert await offered(storage, "q") == (["first"], HOUR_MS)
+    clock.advance_ms(-2_000)
+
+    assert await the_wait(storage) == 3_000
+    clock.advance_ms(2_999)
+    assert await the_wait(storage) == 1
+    clock.advance_ms(1)
+    assert (await offered(storage))[0] == ["second"]
+
+
+@clause("LIMIT-8")
 async def test_a_clock_that_goes_back_refills_nothing_and_takes_nothing(storage: Storage, clock: Clock) -> None:
     await put_limit(storage)
     await enqueue_needing(storage, 4_000, "first")
