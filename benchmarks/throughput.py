@@ -1,9 +1,14 @@
 """How many no-op jobs a second: enqueued one by one, in batches, and drained by one worker.
 
     python -m benchmarks.throughput --url "sqlite:///bench.db?synchronous=normal" --jobs 20000 --concurrency 100 --json
+    python -m benchmarks.throughput --url "sqlite:///bench.db" --limits 2 --budget
 
 Each round starts from a new storage. Results are stored, as in production. Absolute figures drift with the
 machine, so compare only within one run: the medians of the rounds, with their range.
+
+With `--limits` or `--budget` each round has two halves, in an order that changes from round to round: plain jobs, and
+jobs that take so many limits and draw from a budget in money, all too large to refuse anything; with `--calls` each of
+these also opens a call and settles it. What is compared is always the two halves of one round.
 """
 
 import argparse
@@ -14,20 +19,15 @@ import statistics
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import aiq
+from benchmarks.loads import BUDGETS, Load
 
 ONE_BY_ONE_SHARE = 10
 """One by one is slow by nature: a tenth of the jobs is enough to measure it."""
-
-
-@aiq.task
-async def noop(number: int) -> int:
-    """The least a job can do and still have a payload and a result."""
-    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +40,15 @@ class Round:
     drain_cpu_ms_per_job: float
 
 
-async def measure(url: str, jobs: int, concurrency: int) -> Round:
-    """One round on a new storage."""
+async def measure(url: str, jobs: int, concurrency: int, load: Load) -> Round:
+    """One round, or half of one, on a new storage."""
     remove(url)
     async with aiq.Queue(url) as queue:
+        await load.prepare(queue)
         single = jobs // ONE_BY_ONE_SHARE
-        one_by_one = await rate(single, lambda: enqueue_singly(queue, single))
-        many = await rate(jobs - single, lambda: queue.enqueue_many([noop.job(i) for i in range(jobs - single)]))
-        worker = aiq.Worker(queue, tasks=[noop], slots=concurrency)
+        one_by_one = await rate(single, lambda: enqueue_singly(queue, single, load))
+        many = await rate(jobs - single, lambda: enqueue_at_once(queue, jobs - single, load))
+        worker = aiq.Worker(queue, tasks=[load.task], slots=concurrency)
         cpu = time.process_time()
         drain = await rate(jobs, worker.run_until_idle)
         cpu = time.process_time() - cpu
@@ -56,10 +57,25 @@ async def measure(url: str, jobs: int, concurrency: int) -> Round:
     return Round(one_by_one, many, drain, cpu * 1000 / jobs)
 
 
-async def enqueue_singly(queue: aiq.Queue, jobs: int) -> None:
+async def compare(url: str, jobs: int, concurrency: int, rounds: int, loads: list[Load]) -> list[list[Round]]:
+    """The rounds of each load, measured in turns."""
+    found: list[list[Round]] = [[] for _ in loads]
+    for number in range(rounds):
+        # There and back, so that none is always first.
+        for place in range(len(loads))[:: -1 if number % 2 else 1]:
+            found[place].append(await measure(url, jobs, concurrency, loads[place]))
+    return found
+
+
+async def enqueue_singly(queue: aiq.Queue, jobs: int, load: Load) -> None:
     """As a web handler does it: one job, one durable answer, the next."""
     for number in range(jobs):
-        await queue.enqueue(noop.job(number))
+        await queue.enqueue(load.task.job(number), **load.options)
+
+
+async def enqueue_at_once(queue: aiq.Queue, jobs: int, load: Load) -> None:
+    """As an import does it."""
+    await queue.enqueue_many([load.task.job(number) for number in range(jobs)], **load.options)
 
 
 async def rate(jobs: int, work: Callable[[], Awaitable[object]]) -> float:
@@ -109,11 +125,20 @@ def summary(rounds: list[Round]) -> dict[str, dict[str, float]]:
     }
 
 
-def show(report: dict[str, object], figures: dict[str, dict[str, float]]) -> None:
-    """A table for people."""
+def ratios(plain: list[Round], loaded: list[Round]) -> list[Round]:
+    """How each figure of a loaded half compares with that of the plain half of its round."""
+    pairs = zip(plain, loaded, strict=True)
+    return [Round(*(b / a for a, b in zip(astuple(one), astuple(other), strict=True))) for one, other in pairs]
+
+
+def show(report: dict[str, object], tables: dict[str, dict[str, dict[str, float]]]) -> None:
+    """A table for people, or several."""
     print(f"{report['url']}  {report['jobs']} jobs, concurrency {report['concurrency']}, {report['rounds']} rounds")
-    for name, value in figures.items():
-        print(f"  {name:24}{value['median']:12,.2f}   ({value['min']:,.2f} to {value['max']:,.2f})")
+    for title, figures in tables.items():
+        if len(tables) > 1:
+            print(f" {title}")
+        for name, value in figures.items():
+            print(f"  {name:24}{value['median']:12,.2f}   ({value['min']:,.2f} to {value['max']:,.2f})")
 
 
 def main() -> None:
@@ -123,16 +148,25 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--limits", type=int, default=0, metavar="N", help="compare with jobs that take N limits")
+    parser.add_argument(
+        "--budget", nargs="?", choices=BUDGETS, const="own", help="and draw from a budget; default: %(const)s"
+    )
+    parser.add_argument("--calls", action="store_true", help="and open a call, and settle it")
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     arguments = parser.parse_args()
     refuse_existing(parser, arguments.url)
 
-    async def run() -> list[Round]:
-        return [await measure(arguments.url, arguments.jobs, arguments.concurrency) for _ in range(arguments.rounds)]
-
+    loads = [Load()]
+    if arguments.limits or arguments.budget:
+        loads.append(Load(arguments.limits, arguments.budget, calls=arguments.calls))
     with asyncio.Runner(loop_factory=loop_factory(uvloop=arguments.uvloop)) as runner:
-        figures = summary(runner.run(run()))
+        work = compare(arguments.url, arguments.jobs, arguments.concurrency, arguments.rounds, loads)
+        plain, *loaded = runner.run(work)
+    tables = {"figures": summary(plain)}
+    for rounds in loaded:
+        tables |= {"with_limits": summary(rounds), "ratio": summary(ratios(plain, rounds))}
     report: dict[str, object] = {
         "url": arguments.url,
         "jobs": arguments.jobs,
@@ -140,12 +174,15 @@ def main() -> None:
         "rounds": arguments.rounds,
         "python": sys.version.split()[0],
         "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "figures": figures,
+        "limits": arguments.limits,
+        "budget": arguments.budget,
+        "calls": arguments.calls,
+        **tables,
     }
     if arguments.json:
         print(json.dumps(report))
     else:
-        show(report, figures)
+        show(report, tables)
 
 
 def loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
