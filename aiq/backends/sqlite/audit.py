@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
+from aiq.backends.sqlite.audit_accounts import SQL, of_accounts
 from aiq.backends.sqlite.fan_in import DEPENDENCIES, doomed
 from aiq.backends.sqlite.rows import Row
-from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Violation, Wait
 from aiq.rules.waits import verdict
-
-SQL: Final = load("audit")
 
 CHECKS: Final = {
     "lease": ("STATE-3", "its state and its lease do not agree"),
@@ -35,8 +33,18 @@ CHECKS: Final = {
     "untold": ("FAN-6", "a wait was not told of an end"),
     "outbox": ("STATE-3", "the outbox names a job that is not stored"),
     "positions": ("CLAIM-6", "it shares its position with another ready job"),
+    "hold": ("STATE-3", "its state and what it is held for do not agree"),
+    "terms": ("STATE-3", "it has terms of admission, and no claim would look at them"),
+    "open_calls": ("CALL-15", "a call of a run that is over is open"),
+    "waiting_calls": ("CALL-6", "a call of a run that is over stands in line"),
+    "lines": ("STATE-3", "a line counts other jobs than stand in it"),
+    "pools": ("STATE-3", "a pool counts other jobs than stand in it"),
+    "credits": ("BAND-2", "a pool has credit for a band without jobs"),
+    "gates": ("LIMIT-16", "a job stands behind no gate, or nobody stands behind one"),
+    "bounds": ("QUEUE-1", "a queue counts other jobs than its bound does"),
 }
-"""What each statement finds, by its name: the clause that is broken, and how."""
+"""What each statement finds, by its name: the clause that is broken, and how. Where it is no job, it is named by its
+place."""
 
 
 def audit(tx: Transaction, limit: int) -> list[Violation]:
@@ -50,6 +58,7 @@ def _violations(tx: Transaction, limit: int) -> Iterator[Violation]:
             yield Violation(clause, str(job_id), text)
     for row in tx.rows(SQL["waiting"]):
         yield from _of_waiting(row)
+    yield from of_accounts(tx)
     for (text,) in tx.rows(SQL["file"]):
         if text != "ok":
             yield Violation("STATE-3", "", f"the file is damaged: {text}")

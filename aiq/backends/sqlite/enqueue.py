@@ -135,12 +135,14 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
 def _check_room(tx: Transaction, standing: Mapping[str, _Standing], fresh: Sequence[JobSpec]) -> None:
     """Refuse a batch with more jobs that would stand ready or scheduled than a queue has room for. Spec: QUEUE-1"""
     queues = admission(tx).queues
-    more = Counter(spec.queue for spec in fresh if _stands_at_once(standing, spec))
-    queues.fetch(more)
-    for queue, count in more.items():
-        bound, fresh_there = queues.settings(queue).max_ready, queues.row(queue).fresh
-        if bound is not None and fresh_there + count > bound:
-            raise QueueFull(queue, fresh_there, bound)
+    names = {spec.queue for spec in fresh}
+    queues.fetch(names)
+    for queue in sorted(names):
+        bound, standing_there = queues.settings(queue).max_ready, queues.row(queue).fresh
+        if bound is not None:
+            more = sum(spec.queue == queue and _stands_at_once(standing, spec) for spec in fresh)
+            if more and standing_there + more > bound:
+                raise QueueFull(queue, standing_there, bound)
 
 
 def _stands_at_once(standing: Mapping[str, _Standing], spec: JobSpec) -> bool:

@@ -1,5 +1,6 @@
 """What is stored of queues themselves: their settings, their credits, and how many jobs stand against a bound."""
 
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ class Queues:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._rows = Shelf[QueueRow](tx, SQL["queues"], SQL["put_queues"], _ROW)
+        self._more: Counter[str] = Counter()
+        """Jobs that have come under a bound in this step, or left it; most queues have none."""
 
     def fetch(self, names: Iterable[str]) -> None:
         """Read rows that will be asked for."""
@@ -42,6 +45,8 @@ class Queues:
 
     def row(self, name: str) -> QueueRow:
         """A queue, or one of which nothing is stored."""
+        if name in self._more:
+            self._count(name, self._more.pop(name))
         return self._rows.get(name) or QueueRow()
 
     def settings(self, name: str) -> QueueSettings:
@@ -64,15 +69,20 @@ class Queues:
         self._rows.put(msgspec.structs.replace(self.row(name), settings=kept, fresh=fresh), name)
 
     def count(self, name: str, more: int) -> None:
-        """Count jobs that come under the bound of a queue, or leave it; who waits for room is told. Spec: QUEUE-1"""
-        bound = self.settings(name).max_ready
-        if bound is None:
-            return
-        fresh = self.row(name).fresh + more
-        self._rows.put(msgspec.structs.replace(self.row(name), fresh=fresh), name)
-        if more < 0 and fresh < bound:
-            self._tx.tell(room_topic(name))
+        """Count jobs that come under the bound of a queue, or leave it. Spec: QUEUE-1"""
+        self._more[name] += more
 
     def write(self) -> None:
         """Write what was changed."""
+        for name in list(self._more):
+            self._count(name, self._more.pop(name))
         self._rows.write()
+
+    def _count(self, name: str, more: int) -> None:
+        """Where there is a bound, count, and tell who waits for room."""
+        row = self._rows.get(name)
+        if row is None or row.settings is None or row.settings.max_ready is None:
+            return
+        self._rows.put(msgspec.structs.replace(row, fresh=row.fresh + more), name)
+        if more < 0 and row.fresh + more < row.settings.max_ready:
+            self._tx.tell(room_topic(name))

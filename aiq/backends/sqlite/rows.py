@@ -21,21 +21,20 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
-    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deferred_at_ms", "resumes", "opened_calls"),
-    *("route", "closed_routes", "held", "held_by", "terms"),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "admission"),
 )
-"""The fields of a record that decisions look at, in the order of the columns of `hot`."""
+"""The fields of a record that decisions look at, in the order of the columns of `hot`; `admission` stands for those
+that a job without it does not have."""
 
 WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
-    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms"),
-    *("deferred_at_ms", "resumes", "opened_calls", "route", "closed_routes", "held", "held_by", "terms"),
+    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms", "admission"),
     *("deadline_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
     *("finished_at_ms", "depends_on", "payload", "result", "progress"),
 )
-"""All fields but the errors, in the order of the columns of `whole`; `terms` stands for those that it is made of."""
+"""All fields but the errors, in the order of the columns of `whole`."""
 
 _STATES: Final = {state.value: state for state in State}
 _CAUSES: Final[Mapping[str | None, Cause | None]] = {None: None, **{cause.value: cause for cause in Cause}}
@@ -100,13 +99,31 @@ def _decided(values: dict[str, Any]) -> dict[str, Any]:
     values["lane"] = _LANES[values["lane"]]
     values["cause"] = _CAUSES[values["cause"]]
     values["band"] = _BANDS[values["band"]]
-    values["held"] = _HELD[values["held"]]
-    for flag in ("late", "resumes", "opened_calls"):
-        values[flag] = bool(values[flag])
-    terms = values.pop("terms")
-    if terms is not None:
-        values |= read_terms(terms).fields()
+    values["late"] = bool(values["late"])
+    admission = values.pop("admission")
+    if admission is not None:
+        _admitted(values, *admission)
     return values
+
+
+def _admitted(
+    values: dict[str, Any],
+    deferred_at_ms: int | None,
+    resumes: int,
+    opened_calls: int,
+    route: int,
+    closed_routes: int,
+    held: str | None,
+    held_by: str,
+    terms: str | None,
+) -> None:
+    """The fields that `admission` stands for."""
+    values["deferred_at_ms"] = deferred_at_ms
+    values["resumes"], values["opened_calls"] = bool(resumes), bool(opened_calls)
+    values["route"], values["closed_routes"] = route, closed_routes
+    values["held"], values["held_by"] = _HELD[held], held_by
+    if terms is not None:
+        values |= read_terms(terms)
 
 
 def _whole(fields: Row, errors: tuple[JobError, ...]) -> JobRecord:

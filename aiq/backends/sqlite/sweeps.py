@@ -16,7 +16,7 @@ from aiq.bounds import CANCEL_GRACE_MS, MAX_INSTANT_MS, RESERVATION_KEPT_MS
 from aiq.model import Lane, State, Step, StepKind
 from aiq.rules.closing import revoke_run
 from aiq.rules.failures import lease_expired
-from aiq.rules.routes import next_route
+from aiq.rules.routes import freer_route, patience_anew_ms
 from aiq.rules.settling import after_expiry
 
 SQL: Final = load("sweeps")
@@ -52,7 +52,7 @@ def revoked(tx: Transaction, job: Job) -> None:
 def lose_patience(tx: Transaction, limit: int, queues: Sequence[str] | None = None) -> int:
     """Give ready jobs another route whose patience with a parked pool is over (T19); say how many.
 
-    At most `limit` are looked at, of some queues or of all. One whose pool is not parked, or that has no other route,
+    At most `limit` are looked at, of some queues or of all. One whose pool is not parked, or that has no freer route,
     waits anew. Spec: ROUTE-5
     """
     asked = {"now_ms": tx.now_ms, "limit": limit, "queues": None if queues is None else ids(queues)}
@@ -126,14 +126,13 @@ def _time_out(tx: Transaction, job: Job) -> None:
 
 def _lose_patience(tx: Transaction, job: Job) -> bool:
     record = job.record
-    route = next_route(record, record.closed_routes)
-    if route is not None and route != record.route and admission(tx).lanes.is_parked(record.queue, job.pool):
-        move(tx, job, unchanged(record, "T19", State.READY), route=route)
-        return True
-    patience_ms = record.routes[record.route].patience_ms
-    assert patience_ms is not None
-    tx.later(SQL["be_patient"], (job.n, tx.now_ms + patience_ms))
-    return False
+    lanes = admission(tx).lanes
+    route = freer_route(record, lambda there: lanes.is_parked(*lanes.key_of(there)[:2]))
+    if route is None:
+        tx.later(SQL["be_patient"], (job.n, tx.now_ms + patience_anew_ms(record)))
+        return False
+    move(tx, job, unchanged(record, "T19", State.READY), route=route)
+    return True
 
 
 def _end_grace(tx: Transaction, job: Job) -> None:

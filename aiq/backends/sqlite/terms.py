@@ -1,5 +1,6 @@
 """What a job brings to its admission, as one JSON text: most jobs of a task bring the same, so it is read once."""
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,13 +19,6 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
     estimate: Estimate | None = None
     budgets: tuple[str, ...] = ()
     creates: tuple[BudgetSpec, ...] = ()
-
-    def fields(self) -> dict[str, Any]:
-        """By the names that they have in a record; of as many types, hence Any."""
-        return {name: getattr(self, name) for name in self.__struct_fields__}
-
-
-NO_TERMS: Final = Terms()
 
 
 def plain(value: object) -> object:
@@ -45,6 +39,6 @@ def terms_of(spec: JobSpec) -> str | None:
 
 
 @lru_cache(maxsize=_KEPT)
-def read_terms(text: str | None) -> Terms:
-    """Read what `terms_of` wrote."""
-    return NO_TERMS if text is None else _decoder.decode(text)
+def read_terms(text: str) -> Mapping[str, Any]:
+    """Read what `terms_of` wrote, by the names that it has in a record; of as many types, hence Any."""
+    return msgspec.structs.asdict(_decoder.decode(text))

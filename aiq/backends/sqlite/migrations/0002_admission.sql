@@ -22,6 +22,11 @@ ALTER TABLE aiq_jobs ADD COLUMN line TEXT NOT NULL GENERATED ALWAYS AS (CASE WHE
 -- Until when a ready job has patience with its route.
 ALTER TABLE aiq_jobs ADD COLUMN patience_end_ms INTEGER;
 
+-- Whether a job has nothing to do with any of this, so that whoever reads it need not look.
+ALTER TABLE aiq_jobs ADD COLUMN plain INTEGER NOT NULL GENERATED ALWAYS AS (
+    NOT gated AND deferred_at_ms IS NULL AND NOT resumes AND NOT opened_calls AND held IS NULL
+) VIRTUAL;
+
 -- The lanes of a line lie side by side, and those of a pool: what stands in one pool costs another nothing.
 DROP INDEX aiq_jobs_ready;
 CREATE INDEX aiq_jobs_ready ON aiq_jobs (queue, pool, aside, band, line, lane, position) WHERE state = 'ready';

@@ -122,6 +122,107 @@ WHERE state = 'ready' AND position IN (
 )
 LIMIT :limit;
 
+-- name: hold
+SELECT j.id
+FROM aiq_jobs AS j
+LEFT JOIN aiq_holds AS h ON h.n = j.n
+WHERE (j.state = 'held') <> (h.n IS NOT NULL) OR j.held IS NOT h.reason OR j.held_by <> coalesce(h.held_by, '')
+LIMIT :limit;
+
+-- name: terms
+SELECT j.id FROM aiq_terms AS t LEFT JOIN aiq_jobs AS j ON j.n = t.n WHERE j.n IS NULL OR j.gated = 0 LIMIT :limit;
+
+-- name: open_calls
+SELECT r.job_id
+FROM aiq_reservations AS r
+LEFT JOIN aiq_jobs AS j ON j.id = r.job_id
+WHERE r.closed_at_ms IS NULL AND (j.n IS NULL OR j.state <> 'running' OR j.fence <> r.fence)
+LIMIT :limit;
+
+-- name: waiting_calls
+SELECT w.job_id
+FROM aiq_waiting AS w
+LEFT JOIN aiq_jobs AS j ON j.id = w.job_id
+WHERE j.n IS NULL OR j.state <> 'running' OR j.fence <> w.fence
+LIMIT :limit;
+
+-- name: lines
+-- What a line counts, beside the jobs that stand in it.
+SELECT queue || ' ' || pool || ' ' || band || ' ' || tenant
+FROM (
+    SELECT queue, pool, band, tenant, jobs FROM aiq_lines
+    UNION ALL
+    SELECT queue, pool, band, line, -1 FROM aiq_jobs WHERE state = 'ready' AND aside = 0 AND pool <> ''
+)
+GROUP BY queue, pool, band, tenant
+HAVING sum(jobs) <> 0
+LIMIT :limit;
+
+-- name: pools
+-- The same of a pool, by band and in all.
+SELECT queue || ' ' || name
+FROM (
+    SELECT p.queue, p.name, counted.key AS band, counted.value AS jobs
+    FROM aiq_pools AS p, json_each(p.body, '$[1]') AS counted
+    UNION ALL
+    SELECT queue, pool, band, -1 FROM aiq_jobs WHERE state = 'ready' AND aside = 0 AND pool <> ''
+)
+GROUP BY queue, name, band
+HAVING sum(jobs) <> 0
+UNION
+SELECT p.queue || ' ' || p.name
+FROM aiq_pools AS p
+WHERE p.jobs <> (SELECT sum(counted.value) FROM json_each(p.body, '$[1]') AS counted)
+LIMIT :limit;
+
+-- name: credits
+SELECT p.queue || ' ' || p.name
+FROM aiq_pools AS p, json_each(p.body, '$[0].credits') AS credit
+WHERE credit.value > 0 AND NOT EXISTS (
+    SELECT 1 FROM aiq_jobs AS j
+    WHERE j.queue = p.queue AND j.pool = p.name AND j.aside = 0 AND j.band = credit.key AND j.state = 'ready'
+)
+LIMIT :limit;
+
+-- name: gates
+-- Jobs that stand behind no gate, and gates that nobody stands behind.
+SELECT j.id
+FROM aiq_jobs AS j
+LEFT JOIN aiq_gates AS g
+    ON g.queue = j.queue AND g.pool = j.pool AND g.band = j.band AND g.tenant = j.line AND g.name = j.aside_limit
+    AND g.part = j.aside_key
+WHERE j.aside = 1 AND (j.state <> 'ready' OR g.queue IS NULL)
+UNION
+SELECT g.queue || ' ' || g.name || ' ' || g.part
+FROM aiq_gates AS g
+WHERE NOT EXISTS (
+    SELECT 1 FROM aiq_jobs AS j
+    WHERE j.aside = 1 AND j.queue = g.queue AND j.pool = g.pool AND j.band = g.band AND j.line = g.tenant
+        AND j.aside_limit = g.name AND j.aside_key = g.part
+)
+LIMIT :limit;
+
+-- name: bounds
+SELECT q.name
+FROM aiq_queues AS q
+WHERE json_extract(q.settings, '$.max_ready') IS NOT NULL AND q.fresh <> (
+    SELECT count(*) FROM aiq_jobs AS j
+    WHERE j.queue = q.name AND j.state IN ('ready', 'scheduled') AND j.fence = 0 AND j.parent_id IS NULL
+)
+LIMIT :limit;
+
+-- name: reserved
+-- All calls that are open.
+SELECT json_group_array(json(body)) FROM aiq_reservations WHERE closed_at_ms IS NULL;
+
+-- name: limit_states
+SELECT json_group_array(json_array(s.name, s.part, json(l.spec), json(s.state)))
+FROM aiq_limit_states AS s
+JOIN aiq_limits AS l ON l.name = s.name;
+
+-- name: budget_states
+SELECT json_group_array(json_array(budget, window_ms, json(state))) FROM aiq_budget_states;
+
 -- name: waiting
 -- What each waiting job waits for, and whether upkeep is about to end it.
 SELECT
