@@ -7,7 +7,7 @@ ledger that takes something else than its provider drifts from it, and no refill
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from aiq.bounds import MAX_LEVEL
 from aiq.model import INPUT, OUTPUT, PRODUCED, Charge, LimitSpec, Need, Part, Usage
@@ -59,13 +59,19 @@ def weighted(tokens: Mapping[str, int], weights: Mapping[str, int]) -> int:
     return sum(count * weights.get(name, 1000) // 1000 for name, count in tokens.items() if count > 0)
 
 
+JOB: Final = 1000
+"""What a job counts for where no limit counts its tokens: so much that a tenant's weight can divide it."""
+
+
 def cost_limit(specs: Sequence[LimitSpec]) -> str | None:
     """The limit on which the cost of a job is counted: the first by name that has tokens and no `by`."""
     return min((spec.name for spec in specs if spec.tokens is not None and spec.by is None), default=None)
 
 
 def cost(parts: Iterable[Part], cost_limit: str | None) -> int:
-    """What a job counts for in the order of a claim: charge and held of its cost limit, at least 1."""
+    """What a job counts for in the order of a claim: charge and held of its cost limit, at least 1; JOB without one."""
+    if cost_limit is None:
+        return JOB
     found = (part.charge + part.rest for part in parts if part.limit == cost_limit)
     return max(1, next(found, 1))
 

@@ -51,7 +51,9 @@ def lifted(own: int, least: int | None, served: int) -> int:
 
 def risen(service: int, cost: int, weight: int) -> int:
     """A line's service after a cost, or a correction below zero, at `weight` per mille. FAIR-1, FAIR-2"""
-    return service + cost * WHOLE // weight
+    rise = cost * WHOLE // weight
+    # However great its weight, a line that is served is served more than before; else it would never be another's turn.
+    return service + (max(1, rise) if cost > 0 else rise)
 
 
 def credited(credits: Credits, band: int, added: int, most: int) -> Credits:

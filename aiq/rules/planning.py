@@ -57,7 +57,7 @@ class Plan(NamedTuple):
     takings: Sequence[Taking] = ()
     drafts: Sequence[Draft] = ()
     prices: Mapping[str, int] = none()
-    cost: int = 1
+    cost: int = charging.JOB
     cost_limit: str | None = None
 
 
@@ -89,7 +89,7 @@ def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
 def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
     """Take what was planned in this step, and tell what the job counts for in its order."""
     if not found.takings and not found.drafts:
-        return 1
+        return charging.JOB
     for bound, state, part in found.takings:
         books.put_limit_state(bound.spec.name, bound.key, limits.taken(bound.spec, state, part))
     reservation = Reservation(
@@ -105,7 +105,7 @@ def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
         opened_at_ms=books.now_ms,
     )
     books.put_reservation(reservation)
-    return max(1, found.cost)
+    return found.cost or charging.cost((), cost_limit(books, record))
 
 
 def resumes(record: JobRecord) -> bool:

@@ -74,7 +74,7 @@ async def test_the_cost_is_charge_and_held_on_the_first_limit_with_tokens_by_nam
 
 
 @clause("FAIR-1")
-async def test_without_a_limit_of_tokens_each_job_costs_one(storage: Storage) -> None:
+async def test_without_a_limit_of_tokens_each_job_costs_the_same(storage: Storage) -> None:
     await storage.put_limits([units("gpt", 99)])
     await enqueue_of(storage, "a", 5, 3_000)
     await enqueue_of(storage, "b", 5, 1_000)
@@ -90,6 +90,26 @@ async def test_a_tenant_of_three_times_the_weight_has_three_times_the_share(stor
     await enqueue_of(storage, "b", 20, 1_000)
     # Each job of a counts 333,333: the fourth in a row follows because 999,999 is less than 1,000,000.
     assert await order(storage, 13, at_once) == "b" + "aaaa" + "b" + "aaa" + "b" + "aaa"
+
+
+@clause("FAIR-1", "FAIR-5")
+@AT_ONCE
+async def test_a_weight_shares_jobs_without_tokens_too(storage: Storage, at_once: int) -> None:
+    await storage.weigh("a", 2_000)
+    await enqueue_of(storage, "a", 20)
+    await enqueue_of(storage, "b", 20)
+    assert await order(storage, 10, at_once) == "baabaabaab"
+
+
+@clause("FAIR-1")
+async def test_no_weight_lets_a_tenant_starve_the_others(storage: Storage) -> None:
+    await storage.put_limits([PLENTY])
+    await storage.weigh("a", MAX_WEIGHT)
+    await enqueue_of(storage, "a", 20, 1)
+    await enqueue_of(storage, "b", 20, 1)
+    run = await order(storage, 20)
+    assert run.startswith("b")
+    assert (await order(storage, 1)) in "ab"
 
 
 @clause("FAIR-5")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiq.model import Deferred, Lane, Released, RouteSpec, State, Suspended
+from aiq.model import Band, Deferred, Lane, Released, RouteSpec, State, Suspended
 from aiq.storage import Storage
 from aiq.testing.actions import claim_one, end, enqueue_one, failed, get_one, start
 from aiq.testing.clock import Clock
@@ -165,6 +165,29 @@ async def test_a_job_without_another_open_route_stays(storage: Storage, clock: C
 
     done = await storage.upkeep()
     assert (done.rerouted, (await get_one(storage)).route, (await get_one(storage)).events) == (0, 0, 1)
+
+
+@clause("ROUTE-5")
+async def test_impatience_leaves_out_routes_whose_pools_are_parked_too(storage: Storage, clock: Clock) -> None:
+    await storage.put_limits([tokens("a"), tokens("b"), tokens("c")])
+    for name in "ab":
+        await start(storage, name, queue=name, limits=(name,), estimate=need(5_000), lease_ms=HOUR_MS)
+        await enqueue_one(storage, f"waits for {name}", limits=(name,), estimate=need(4_000, model=name))
+    assert await offered(storage) == ([], 4_000)
+    routes = (route("a", "a", patience_ms=0), route("b", "b", patience_ms=0), route("c", "c"))
+    await enqueue_one(storage, routes=routes, estimate=need(1_000), band=Band.BATCH)
+
+    assert (await offered(storage))[0] == ["job"]
+    assert (await get_one(storage)).route == 2
+
+
+@clause("ROUTE-5")
+async def test_a_job_that_finds_no_freer_route_looks_again_in_a_second(storage: Storage, clock: Clock) -> None:
+    await storage.put_limits([tokens("gpt")])
+    await start(storage, "other", queue="other", limits=("gpt",), estimate=need(5_000), lease_ms=HOUR_MS)
+    await enqueue_one(storage, routes=(route("one", "gpt", patience_ms=0),), estimate=need(4_000))
+
+    assert await offered(storage) == ([], 1_000)
 
 
 @clause("ROUTE-5", "ROUTE-4")

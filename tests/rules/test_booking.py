@@ -50,7 +50,7 @@ def ledger_with(*specs: LimitSpec | BudgetSpec) -> Ledger:
 def test_a_job_without_limits_and_budgets_reserves_nothing() -> None:
     ledger = Ledger()
 
-    assert booking.claim(ledger, job(), 1) == Granted(1)
+    assert booking.claim(ledger, job(), 1) == Granted(1000)
     assert not ledger.reservations
 
 
@@ -329,7 +329,7 @@ def test_what_a_job_costs_is_what_it_takes_and_holds_on_the_first_limit_of_its_p
 
     assert booking.quote(ledger, wanted) == 100
     assert booking.claim(ledger, replace(wanted, limits=("b", "a")), 1) == Granted(100)
-    assert booking.quote(ledger, replace(wanted, limits=("0",))) == 1
+    assert booking.quote(ledger, replace(wanted, limits=("0",))) == 1000
     assert booking.quote(ledger, replace(wanted, resumes=True, opened_calls=True)) == 1
 
 

@@ -97,4 +97,4 @@ def test_the_cost_of_a_job_is_counted_on_the_first_limit_by_name_with_tokens_for
 def test_the_cost_of_a_job_is_charge_and_held_and_at_least_one() -> None:
     parts = [Part(limit="a", charge=9), Part(limit="b", charge=5, rest=7), Part(limit="c")]
 
-    assert [charging.cost(parts, name) for name in ("b", "c", "d", None)] == [12, 1, 1, 1]
+    assert [charging.cost(parts, name) for name in ("b", "c", "d", None)] == [12, 1, 1, 1000]

@@ -206,7 +206,7 @@ def test_a_band_that_runs_empty_loses_its_credit(ledger: Ledger) -> None:
         ledger.add(f"high{number}", band=Band.HIGH)
     batch = ledger.add("batch", band=Band.BATCH)
     ledger.claim(9)
-    assert ledger.pool("").credits[Band.BATCH] == 900
+    assert ledger.pool("").credits[Band.BATCH] == 900_000
 
     ledger.claim()
     assert ledger.pool("").credits[Band.BATCH] == 0

@@ -12,7 +12,7 @@ from aiq.bounds import RESERVATION_KEPT_MS
 from aiq.model import JobRecord, Lane, State, Step, StepKind
 from aiq.rules.closing import revoke_run
 from aiq.rules.failures import appended, lease_expired
-from aiq.rules.routes import next_route
+from aiq.rules.routes import freer_route, patience_anew_ms
 from aiq.rules.settling import after_expiry
 
 
@@ -45,7 +45,7 @@ def wake_aside(tx: Transaction, queue: str) -> None:
 def lose_patience(tx: Transaction, queues: Iterable[str], limit: int) -> int:
     """Give ready jobs of some queues another route whose patience with a parked pool is over (T19); say how many.
 
-    At most `limit` are looked at. One whose pool is not parked, or that has no other route, waits anew. Spec: ROUTE-5
+    At most `limit` are looked at. One whose pool is not parked, or that has no freer route, waits anew. Spec: ROUTE-5
     """
     lanes = [tx.tables.lanes[queue] for queue in queues if queue in tx.tables.lanes]
     over = sorted(key for one in lanes for key in one.patience.ends.first(limit) if key[0] <= tx.now_ms)
@@ -119,13 +119,13 @@ def _revoke(tx: Transaction, record: JobRecord) -> None:
 
 
 def _lose_patience(tx: Transaction, record: JobRecord) -> bool:
-    route = next_route(record, record.closed_routes)
-    parked = tx.tables.lanes[record.queue].is_parked(tx.tables.pool(record), tx.now_ms)
-    if parked and route is not None and route != record.route:
-        reroute(tx, record, route)
-        return True
-    begin_patience(tx, record)
-    return False
+    lanes = tx.tables.lanes[record.queue]
+    route = freer_route(record, lambda there: lanes.is_parked(tx.tables.pool(there), tx.now_ms))
+    if route is None:
+        begin_patience(tx, record, patience_anew_ms(record))
+        return False
+    reroute(tx, record, route)
+    return True
 
 
 def _time_out(tx: Transaction, record: JobRecord) -> None:

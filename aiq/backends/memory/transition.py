@@ -47,9 +47,10 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     return moved
 
 
-def begin_patience(tx: Transaction, record: JobRecord) -> None:
-    """Let a ready job wait for its route, as long as that has patience. Spec: ROUTE-5"""
-    patience_ms = record.routes[record.route].patience_ms if record.routes else None
+def begin_patience(tx: Transaction, record: JobRecord, patience_ms: int | None = None) -> None:
+    """Let a ready job wait for its route, as long as that has patience, or as long as it is said. Spec: ROUTE-5"""
+    if patience_ms is None and record.routes:
+        patience_ms = record.routes[record.route].patience_ms
     if patience_ms is not None:
         patience = tx.tables.lanes[record.queue].patience
         patience.begin(record.id, tx.tables.pool(record), tx.now_ms + patience_ms)

@@ -125,9 +125,8 @@ def _time_out(tx: Transaction, job: Job) -> None:
 
 
 def _lose_patience(tx: Transaction, job: Job) -> bool:
-    record = job.record
-    lanes = admission(tx).lanes
-    route = freer_route(record, lambda there: lanes.is_parked(*lanes.key_of(there)[:2]))
+    record, lanes = job.record, admission(tx).lanes
+    route = freer_route(record, lambda there: lanes.is_parked(there.queue, lanes.key_of(there)[1]))
     if route is None:
         tx.later(SQL["be_patient"], (job.n, tx.now_ms + patience_anew_ms(record)))
         return False
