@@ -1,6 +1,5 @@
 """Storing budgets."""
 
-from collections import ChainMap
 from collections.abc import Sequence
 
 from aiq.backends.memory.transition import Transaction
