@@ -74,9 +74,12 @@ class Heads:
         """The number of a job that was read."""
         return self._numbers[job_id]
 
-    def empty(self, key: LineKey) -> bool:
-        """Whether no job stands in the lanes of a line."""
-        return not self._lane(key, 1).places
+    def empty(self, key: LineKey, but: str = "") -> bool:
+        """Whether no job stands in the lanes of a line, but for one that is on its way from another."""
+        lane = self._lane(key, 1)
+        while lane.ahead is not None and all(place[2] == but for place in lane.places):
+            self._read([key], 1)
+        return all(place[2] == but for place in lane.places)
 
     def read_ahead(self, keys: Iterable[LineKey], chunk: int) -> None:
         """Read the first jobs of lines that nobody has looked into yet."""

@@ -168,25 +168,25 @@ class Lanes:
         if pool == PLAIN:
             credit = self.pools.row(queue, PLAIN).pool.credits[band] or self._queues.credits(queue)[band]
             if credit and self.heads.empty(key):
-                self._lose_credit(queue, PLAIN, band)
+                self._lose_credit(queue, PLAIN, band, place[2])
             return
         turns = self.turns(queue, pool, band)
         turns.put(tenant, jobs=turns.row(tenant).jobs - 1)
         if not self.pools.count(queue, pool, band, -1):
-            self._lose_credit(queue, pool, band)
+            self._lose_credit(queue, pool, band, place[2])
 
-    def _lose_credit(self, queue: str, pool: str, band: Band) -> None:
+    def _lose_credit(self, queue: str, pool: str, band: Band, last: str) -> None:
         row = self.pools.row(queue, pool).pool
         if row.credits[band]:
             self.pools.put(replace(row, credits=with_credit(row.credits, band, 0)))
         purse = self._queues.credits(queue)
-        if purse[band] and not self._stands(queue, band):
+        if purse[band] and not self._stands(queue, band, last):
             self._queues.put_credits(queue, with_credit(purse, band, 0))
 
-    def _stands(self, queue: str, band: Band) -> bool:
-        """Whether any job of a queue stands in the lanes of a band."""
+    def _stands(self, queue: str, band: Band, last: str) -> bool:
+        """Whether any job of a queue stands in the lanes of a band, but for the one that has left its own last."""
         gated = any(row.ready[band] for row in self.pools.of_queue(queue))
-        return gated or not self.heads.empty((queue, PLAIN, band, ""))
+        return gated or not self.heads.empty((queue, PLAIN, band, ""), last)
 
     def _open_gates(self, gates: Iterable[Gate]) -> set[str]:
         """Open gates, each for the first job behind it, and say of which queues they are."""

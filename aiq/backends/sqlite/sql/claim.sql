@@ -59,8 +59,8 @@ OR EXISTS (
 LIMIT 1;
 
 -- name: look
--- Whether a queue is paused, whether its ready jobs have anything to do with admission or are of several bands, and
--- the most urgent band of those that have not.
+-- Whether a queue is paused, whether anything in it has to do with admission or its jobs are of several bands, and the
+-- most urgent band of those that have not.
 SELECT
     EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1),
     EXISTS (
@@ -68,8 +68,8 @@ SELECT
         WHERE q.name = :queue AND (q.settings IS NOT NULL OR q.credits IS NOT NULL)
     )
     OR EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue AND j.state = 'ready' AND j.gated = 1)
-    OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue AND p.name = '')
-    OR EXISTS (SELECT 1 FROM aiq_lines AS l WHERE l.queue = :queue AND l.pool = '' AND l.wake_at_ms > 0)
+    OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue AND (p.name = '' OR p.wake_at_ms > 0))
+    OR EXISTS (SELECT 1 FROM aiq_lines AS l INDEXED BY aiq_lines_due WHERE l.queue = :queue AND l.wake_at_ms > 0)
     OR coalesce(first.band < last.band, 0),
     first.band
 FROM (
