@@ -2,10 +2,11 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.records import copied
 from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.sweeps import lose_patience, promote, revoke
@@ -147,15 +148,17 @@ class _Given:
     def _leased(self, record: JobRecord) -> JobRecord:
         """What the statement makes of a job that was read before."""
         now_ms = self._tx.now_ms
-        return replace(
+        return copied(
             record,
-            state=State.RUNNING,
-            fence=record.fence + 1,
-            lease_id=self._request.lease_id,
-            owner=self._request.worker,
-            expires_at_ms=now_ms + record.lease_ms,
-            started_at_ms=now_ms if record.started_at_ms is None else record.started_at_ms,
-            events=record.events + 1,
+            {
+                "state": State.RUNNING,
+                "fence": record.fence + 1,
+                "lease_id": self._request.lease_id,
+                "owner": self._request.worker,
+                "expires_at_ms": now_ms + record.lease_ms,
+                "started_at_ms": now_ms if record.started_at_ms is None else record.started_at_ms,
+                "events": record.events + 1,
+            },
         )
 
 

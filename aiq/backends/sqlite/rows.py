@@ -2,15 +2,15 @@
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
+from aiq.backends.sqlite.records import ADMISSION, Maker
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
-from aiq.backends.sqlite.terms import read_terms
-from aiq.model import Band, Cause, HeldFor, JobError, JobRecord, Lane, State
+from aiq.model import Cause, JobError, JobRecord
 
 Row: TypeAlias = Sequence[Any]
 """What the driver gives; each use names the columns beside it, and mypy cannot know more."""
@@ -21,26 +21,22 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
-    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "admission"),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", ADMISSION),
 )
-"""The fields of a record that decisions look at, in the order of the columns of `hot`; `admission` stands for those
-that a job without it does not have."""
+"""The fields of a record that decisions look at, in the order of the columns of `hot`."""
 
 WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
-    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms", "admission"),
+    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms", ADMISSION),
     *("deadline_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
-    *("finished_at_ms", "depends_on", "payload", "result", "progress"),
+    *("finished_at_ms", "depends_on", "payload", "result", "progress", "errors"),
 )
-"""All fields but the errors, in the order of the columns of `whole`."""
+"""All fields, in the order of the columns of `whole`, and the errors, which are read apart."""
 
-_STATES: Final = {state.value: state for state in State}
-_CAUSES: Final[Mapping[str | None, Cause | None]] = {None: None, **{cause.value: cause for cause in Cause}}
-_HELD: Final[Mapping[str | None, HeldFor | None]] = {None: None, **{reason.value: reason for reason in HeldFor}}
-_LANES: Final = tuple(Lane)
-_BANDS: Final = tuple(Band)
+_hot: Final = Maker(HOT)
+_whole: Final = Maker(WHOLE)
 
 
 @dataclass(slots=True)
@@ -69,17 +65,17 @@ class Job:
     settled_step: str | None
 
 
-def job_from_row(row: Row) -> Job:
+def job_from_row(row: list[Any]) -> Job:
     """Read a row of `hot`."""
     size = len(HOT)
-    return Job(JobRecord(**_decided(dict(zip(HOT, row[:size], strict=True)))), *row[size:])
+    return Job(_hot.make(row[:size]), *row[size:])
 
 
 def whole_records(connection: sqlite3.Connection, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
     rows = read_table(connection, SQL["whole"], {"ns": numbers(ns)})
     errors = _errors(connection, [n for n, count, *_ in rows if count])
-    records = {n: _whole(fields, errors.get(n, ())) for n, _, *fields in rows}
+    records = {n: _whole.make([*fields, errors.get(n, ())]) for n, _, *fields in rows}
     return [records[n] for n in ns]
 
 
@@ -91,47 +87,6 @@ def ids(names: Iterable[str]) -> str:
 def numbers(ns: Iterable[int]) -> str:
     """Numbers as the one parameter of a statement that looks at many."""
     return json.dumps(list(ns))
-
-
-def _decided(values: dict[str, Any]) -> dict[str, Any]:
-    """Fields of HOT as the types that they are in a record."""
-    values["state"] = _STATES[values["state"]]
-    values["lane"] = _LANES[values["lane"]]
-    values["cause"] = _CAUSES[values["cause"]]
-    values["band"] = _BANDS[values["band"]]
-    values["late"] = bool(values["late"])
-    admission = values.pop("admission")
-    if admission is not None:
-        _admitted(values, *admission)
-    return values
-
-
-def _admitted(
-    values: dict[str, Any],
-    deferred_at_ms: int | None,
-    resumes: int,
-    opened_calls: int,
-    route: int,
-    closed_routes: int,
-    held: str | None,
-    held_by: str,
-    terms: str | None,
-) -> None:
-    """The fields that `admission` stands for."""
-    values["deferred_at_ms"] = deferred_at_ms
-    values["resumes"], values["opened_calls"] = bool(resumes), bool(opened_calls)
-    values["route"], values["closed_routes"] = route, closed_routes
-    values["held"], values["held_by"] = _HELD[held], held_by
-    if terms is not None:
-        values |= read_terms(terms)
-
-
-def _whole(fields: Row, errors: tuple[JobError, ...]) -> JobRecord:
-    values = _decided(dict(zip(WHOLE, fields, strict=True)))
-    values["remembers"] = bool(values["remembers"])
-    values["depends_on"] = tuple(values["depends_on"])
-    values["errors"] = errors
-    return JobRecord(**values)
 
 
 def _errors(connection: sqlite3.Connection, ns: Sequence[int]) -> dict[int, tuple[JobError, ...]]:

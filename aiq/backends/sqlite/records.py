@@ -1,0 +1,97 @@
+"""Records made from rows, field by field in the order of a statement's columns.
+
+A record has sixty fields, and a step reads two records for each job that it settles and claims. `JobRecord(**values)`
+looks up the name of each field and asks object.__setattr__ to set it, 9 µs in all; setting the slots themselves takes 3.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from typing import Any, Final, TypeAlias
+
+from aiq.backends.sqlite.terms import read_terms
+from aiq.model import Band, Cause, HeldFor, JobRecord, Lane, State
+
+Setter: TypeAlias = Callable[[JobRecord, Any], None]
+"""Sets one field, of whatever type that is."""
+
+_SETTERS: Final[Mapping[str, Setter]] = {
+    field.name: getattr(JobRecord, field.name).__set__ for field in fields(JobRecord)
+}
+_DEFAULTS: Final = {field.name: field.default for field in fields(JobRecord) if field.default is not MISSING}
+
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "state": {state.value: state for state in State}.__getitem__,
+    "lane": tuple(Lane).__getitem__,
+    "band": tuple(Band).__getitem__,
+    "cause": lambda value: None if value is None else Cause(value),
+    "late": bool,
+    "remembers": bool,
+    "depends_on": tuple,
+}
+"""What makes a field of what is stored of it, where that is not the same."""
+_HELD: Final[Mapping[str | None, HeldFor | None]] = {None: None, **{reason.value: reason for reason in HeldFor}}
+
+ADMISSION: Final = "admission"
+"""A column that stands for the fields that a job which has nothing to do with admission does not have."""
+
+
+class Maker:
+    """Makes records of rows that have these columns; other fields have their defaults."""
+
+    def __init__(self, columns: Sequence[str]) -> None:
+        names = [name for name in columns if name != ADMISSION]
+        self._admission = columns.index(ADMISSION)
+        self._read = [(at, _READ[name]) for at, name in enumerate(names) if name in _READ]
+        self._given = [_SETTERS[name] for name in names]
+        self._others = [(_SETTERS[name], value) for name, value in _DEFAULTS.items() if name not in names]
+
+    def make(self, row: list[Any]) -> JobRecord:
+        """A record, of a row that is used up by it. The columns are of as many types as fields, hence Any."""
+        admission = row.pop(self._admission)
+        for at, read in self._read:
+            row[at] = read(row[at])
+        record = object.__new__(JobRecord)
+        for set_field, value in self._others:
+            set_field(record, value)
+        for set_field, value in zip(self._given, row, strict=True):
+            set_field(record, value)
+        if admission is not None:
+            _admit(record, *admission)
+        return record
+
+
+def copied(record: JobRecord, changes: Mapping[str, Any]) -> JobRecord:
+    """As dataclasses.replace, in a third of its time."""
+    copy = object.__new__(JobRecord)
+    for name, set_field in _SETTERS.items():
+        set_field(copy, getattr(record, name))
+    for name, value in changes.items():
+        _SETTERS[name](copy, value)
+    return copy
+
+
+def _admit(
+    record: JobRecord,
+    deferred_at_ms: int | None,
+    resumes: int,
+    opened_calls: int,
+    route: int,
+    closed_routes: int,
+    held: str | None,
+    held_by: str,
+    terms: str | None,
+) -> None:
+    """Set the fields that ADMISSION stands for."""
+    found: dict[str, Any] = {
+        "deferred_at_ms": deferred_at_ms,
+        "resumes": bool(resumes),
+        "opened_calls": bool(opened_calls),
+        "route": route,
+        "closed_routes": closed_routes,
+        "held": _HELD[held],
+        "held_by": held_by,
+    }
+    if terms is not None:
+        found |= read_terms(terms)
+    for name, value in found.items():
+        _SETTERS[name](record, value)
