@@ -13,9 +13,11 @@ import importlib.util
 import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Final
 
@@ -92,7 +94,7 @@ def _forget_copied() -> dict[str, ModuleType]:
 
 
 class _Finder(MetaPathFinder):
-    """Finds the modules to be edited; the others are found as always."""
+    """Finds the modules that are copied, with their edits; the others are found as always."""
 
     def __init__(self, edits: tuple[Edit, ...]) -> None:
         self._edits = edits
@@ -101,23 +103,32 @@ class _Finder(MetaPathFinder):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        found = PathFinder.find_spec(fullname, path, target) if fullname in self.unused else None
+        found = PathFinder.find_spec(fullname, path, target) if fullname.startswith(COPIED) else None
         if found is None or found.origin is None:
             return None
         self.unused.discard(fullname)
-        loader = _Edited(fullname, found.origin, [edit for edit in self._edits if edit.module == fullname])
-        return importlib.util.spec_from_file_location(fullname, found.origin, loader=loader)
+        loader = _Edited(fullname, found.origin, tuple(edit for edit in self._edits if edit.module == fullname))
+        places = found.submodule_search_locations
+        return importlib.util.spec_from_file_location(
+            fullname, found.origin, loader=loader, submodule_search_locations=places
+        )
 
 
 class _Edited(SourceFileLoader):
-    def __init__(self, name: str, path: str, edits: list[Edit]) -> None:
+    def __init__(self, name: str, path: str, edits: tuple[Edit, ...]) -> None:
         super().__init__(name, path)
         self._own_edits = edits
 
     def get_code(self, fullname: str) -> CodeType:
-        source = self.get_data(self.path).decode()
-        for edit in self._own_edits:
-            if source.count(edit.old) != 1:
-                raise ImportError(f"{fullname} has not one, but {source.count(edit.old)} times: {edit.old!r}")
-            source = source.replace(edit.old, edit.new)
-        return compile(source, self.path, "exec")
+        return _compiled(self.get_filename(fullname), self._own_edits)
+
+
+@cache
+def _compiled(path: str, edits: tuple[Edit, ...]) -> CodeType:
+    """A module as it is edited. Most are not, and are compiled once for all mutants: that takes the longest."""
+    source = Path(path).read_text(encoding="utf-8")
+    for edit in edits:
+        if source.count(edit.old) != 1:
+            raise ImportError(f"{edit.module} has not one, but {source.count(edit.old)} times: {edit.old!r}")
+        source = source.replace(edit.old, edit.new)
+    return compile(source, path, "exec")
