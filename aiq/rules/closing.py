@@ -160,19 +160,24 @@ def _settle_first(books: Books, record: JobRecord, found: Reservation, how: Call
 
 
 def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
-    """Close an open reservation: what is counted of it from now on is what was used, or what stands for it."""
-    need = usage.guess(found)
+    """Close an open reservation: what is counted of it from now on is what was used, or what stands for it.
+
+    Where nobody said anything limits follow what was reserved: a provider may have been called all the same, and what
+    was taken too much comes back by itself. Use and budgets, which nothing refills, follow `usage.guess`. CALL-12
+    """
+    need = usage.guess(found, how)
     counted, guessed = usage.standing(how, used, need)
+    charged, _ = usage.standing(how, used, found.need)
     lines = usage.lines(books, found, counted, estimated=guessed)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(closed_part(books, how, part, counted, guessed=guessed, units=True) for part in found.parts)
+    parts = tuple(closed_part(books, how, part, charged, guessed=guessed, units=True) for part in found.parts)
     draws = tuple(closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws)
     now_ms = books.now_ms
     books.put_reservation(
         replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=now_ms)
     )
     if how is not CallState.EXPIRED:
-        _settle_order(books, record, found, counted, guessed=guessed)
+        _settle_order(books, record, found, charged, guessed=guessed)
     # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
     if how is CallState.SETTLED and any(one.tokens for one in used):
         usage.teach(books, record, found.need.model, used)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from aiq.model import PRODUCED, CallState, JobRecord, Need, Reservation, Usage
+from aiq.model import FIRST, PRODUCED, CallState, JobRecord, Need, Reservation, Usage
 from aiq.rules import drawing, estimates, prices
 from aiq.rules.books import Books, UsageEntry
 
@@ -41,12 +41,17 @@ def expected(need: Need) -> tuple[Usage, ...]:
     return (Usage(need.model, need.input, need.output),)
 
 
-def guess(reservation: Reservation) -> Need:
-    """What may stand for an open call: its need, if somebody declared it, or tokens were taken for it. A job that only
-    takes its turn behind a number of others has used nothing that anybody knows of. USAGE-4"""
+def guess(reservation: Reservation, how: CallState) -> Need:
+    """What may stand for the use of an open call: its need, if somebody declared it, or tokens were taken for it.
+
+    Of a job that ran to its end without opening a call, and that nobody declared anything of, nothing: it may never
+    ask a model, and must not be charged for what it did not do. USAGE-4"""
     need = reservation.need
-    tokens = any(part.charge or part.rest for part in reservation.parts)
-    return need if need.declared or reservation.draws or tokens else Need(model=need.model)
+    if need.declared:
+        return need
+    reserved = reservation.draws or any(part.charge or part.rest for part in reservation.parts)
+    ended = reservation.call == FIRST and how is CallState.SETTLED
+    return need if reserved and not ended else Need(model=need.model)
 
 
 def standing(state: CallState, used: tuple[Usage, ...], need: Need) -> tuple[tuple[Usage, ...], bool]:

@@ -127,7 +127,8 @@ async def digest(ctx: aiq.Context, plan: Plan) -> Outcome:
 
 @digest.estimate
 def _(plan: Plan) -> aiq.Estimate:
-    """Nothing: when it starts, it asks nobody. For the overview it asks `ctx.call`, as it runs."""
+    """Nothing: when it starts, it asks nobody. For the overview it asks `ctx.call`, as it runs; its model is named so
+    that one without a price is told of at once."""
     return aiq.Estimate(input=0, max_output=0, model=plan.model)
 
 
@@ -161,12 +162,6 @@ def publish(output: str, markdown: str) -> Published:
         beside.replace(path)
         _sync_folder(path.parent)
     return Published(output, len(content), content_digest(content))
-
-
-@publish.estimate
-def _(output: str, markdown: str) -> aiq.Estimate:
-    """Nothing: it asks no model."""
-    return aiq.Estimate(input=0, max_output=0)
 
 
 TASKS: Final = (digest, summarize, publish)

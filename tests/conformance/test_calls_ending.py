@@ -57,6 +57,13 @@ async def booked(storage: Storage, **options: Any) -> JobRecord:
     return await start(storage, limits=GPT, estimate=need(1_000, 500), budgets=("purse",), lease_ms=LEASE_MS, **options)
 
 
+async def undeclared(storage: Storage) -> JobRecord:
+    """A run whose claim reserved what is usual where nobody says anything: 1,000 of input and of output."""
+    await put_limit(storage, requests=60, concurrency=4)
+    await put_budget(storage, tokens=100_000)
+    return await start(storage, limits=GPT, budgets=("purse",), lease_ms=LEASE_MS)
+
+
 async def stands(storage: Storage) -> tuple[int | None, int | None, int, int]:
     """Requests and tokens left, tokens held, units taken."""
     status = await the_limit(storage)
@@ -97,6 +104,41 @@ async def test_a_run_that_called_by_itself_and_says_nothing_is_settled_with_its_
     assert await balance(storage) == (1_500, 0)
     assert await counted(storage, job_id="job") == {"input": 1_000, "output": 500}
     assert estimated(await used(storage)) == {"input": 1_000, "output": 500}
+
+
+@clause("CALL-12", "USAGE-4", "BUDGET-3", "EST-3")
+@pytest.mark.parametrize("outcome", USUAL)
+async def test_a_run_that_calls_no_model_and_declared_nothing_takes_of_its_limits_alone(
+    storage: Storage, outcome: str
+) -> None:
+    run = await undeclared(storage)
+    await spawn(storage, run, "child", key="until", queue="children")
+    await end(storage, run, USUAL[outcome])
+
+    assert await stands(storage) == (4, OPENING - 2_000, 0, 0)
+    assert await balance(storage) == (0, 0)
+    assert await used(storage) == []
+
+
+@clause("CALL-12", "USAGE-4")
+async def test_what_is_told_late_of_a_call_0_that_nothing_was_counted_of_is_counted(storage: Storage) -> None:
+    run = await undeclared(storage)
+    await end(storage, run, GOOD)
+    assert await tell(storage, run, 0, used=Usage(input=800, output=90)) == Reported(late=True)
+
+    assert await stands(storage) == (4, OPENING - 890, 0, 0)
+    assert await balance(storage) == (890, 0)
+    assert await counted(storage) == {"input": 800, "output": 90}
+    assert estimated(await used(storage)) == {"input": 0, "output": 0}
+
+
+@clause("BUDGET-4", "USAGE-4")
+async def test_of_a_lost_run_that_declared_nothing_all_that_was_held_is_spent(storage: Storage, clock: Clock) -> None:
+    run = await undeclared(storage)
+    await expire(storage, clock, run)
+
+    assert await balance(storage) == (2_000, 0)
+    assert estimated(await used(storage)) == {"input": 1_000, "output": 1_000}
 
 
 @clause("CALL-12", "USAGE-3")

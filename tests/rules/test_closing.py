@@ -331,10 +331,20 @@ def test_a_job_that_only_takes_its_turn_has_used_nothing(ledger: Ledger) -> None
 def test_a_guess_costs_no_more_than_was_reserved_by_it(ledger: Ledger) -> None:
     ledger.put(BudgetSpec(id="b", caps={"tokens": 7}))
     run = ledger.start(limits=("gpt",), budgets=("b",))
+    ledger.call(run, 1)
 
     ledger.settle(run)
 
     assert budget(ledger) == (7, 0)
+
+
+def test_a_job_that_calls_no_model_and_declared_nothing_costs_nothing_but_what_its_limits_took(ledger: Ledger) -> None:
+    run = ledger.start(limits=("gpt",), budgets=("b",))
+
+    ledger.settle(run)
+
+    assert (taken(ledger), asked(ledger), budget(ledger)) == ((2_000, 0), 1, (0, 0))
+    assert (ledger.entries, ledger.known) == ([], {})
 
 
 def test_the_start_of_a_job_counts_against_its_queues_rate_whatever_becomes_of_it(ledger: Ledger) -> None:
