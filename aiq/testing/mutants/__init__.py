@@ -25,7 +25,7 @@ import aiq.backends.memory.storage
 import aiq.rules
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
-from aiq.testing.mutants import flows, jobs, runs, storage, streams
+from aiq.testing.mutants import flows, jobs, limits, runs, storage, streams
 from aiq.testing.mutants.mutant import Edit, Mutant
 
 COPIED: Final = ("aiq.backends.memory", "aiq.rules")
@@ -39,6 +39,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **flows.MUTANTS,
     **streams.MUTANTS,
     **storage.MUTANTS,
+    **limits.MUTANTS,
 }
 
 
