@@ -95,8 +95,11 @@ def window_end(window: Window | None, now_ms: int) -> int | None:
 def amounts(spec: BudgetSpec, need: Need, prices: Mapping[str, int], at_least_one: bool = True) -> Amounts:
     """What a call reserves of a budget: its input and the most output that it may ask for, in every kind of amount.
 
-    `at_least_one` is for a dispatch, which no budget that is used up to the last unit lets pass. Spec: BUDGET-2
+    `at_least_one` is for a dispatch, which no budget that is used up to the last unit lets pass, unless it is declared
+    to need nothing. Spec: BUDGET-2
     """
+    if need.declared and not need.input and not need.max_output:
+        at_least_one = False
     found = _amounts(spec, {INPUT: need.input, OUTPUT: need.max_output}, prices, None)
     least = dict.fromkeys(spec.caps, 1) if at_least_one else {}
     return {name: max(found.get(name, 0), least.get(name, 0)) for name in sorted(found.keys() | least.keys())}

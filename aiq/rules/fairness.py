@@ -12,9 +12,9 @@ from typing import Final
 from aiq.model import JobRecord, LimitSpec
 
 PLAIN: Final = ""
-"""The pool of jobs that take no limit without `by` and have no tenant."""
+"""The pool of jobs that take no limit, but by key, and have no tenant."""
 SHARED: Final = "~"
-"""The pool of jobs that take no limit without `by` and have a tenant."""
+"""The pool of jobs that take no limit, but by key, and have a tenant."""
 
 Credits = tuple[int, int, int, int]
 FLOOR: Final = 100
@@ -28,10 +28,15 @@ def pool_of(limits: Mapping[str, LimitSpec], record: JobRecord) -> str:
     `limits` are the stored ones by name, at least those that the job takes. The limits of its queue's own settings
     bind all of its pools alike, and are part of no name.
     """
-    shared = sorted(name for name in set(record.taken_limits) if name in limits and limits[name].by is None)
+    shared = sorted(name for name in set(record.taken_limits) if name in limits and _shared(limits[name], record))
     if shared:
         return f"{','.join(shared)}|{record.model}"
     return SHARED if record.tenant else PLAIN
+
+
+def _shared(spec: LimitSpec, record: JobRecord) -> bool:
+    """Whether a limit binds all who stand in the line of a job: by tenant too, but by key each job for itself."""
+    return spec.by is None or (spec.by == "tenant" and record.tenant != "")
 
 
 @lru_cache(maxsize=4096)

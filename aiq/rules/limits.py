@@ -88,12 +88,16 @@ def of_queue(queue: str, settings: QueueSettings) -> LimitSpec | None:
 
 
 def opening(spec: LimitSpec, now_ms: int) -> LimitState:
-    """A new limit, or a new part of one with a `by`. Spec: LIMIT-4"""
+    """A new limit, or a new part of one with a `by`: a policy of our own, which no provider has to get used to.
+
+    Spec: LIMIT-4
+    """
+    span_ms = OPENING_MS if spec.by is None else spec.burst_ms
     return LimitState(
         at_ms=now_ms,
         born_ms=now_ms,
-        requests=buckets.opening(_requests(spec), OPENING_MS),
-        tokens=buckets.opening(_tokens(spec), OPENING_MS),
+        requests=buckets.opening(_requests(spec), span_ms),
+        tokens=buckets.opening(_tokens(spec), span_ms),
         paced_at_ms=now_ms,
     )
 

@@ -74,7 +74,11 @@ def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
     if resumes(record):
         parts = [Part(limit=spec.name, key=key) for spec, key in bound]
         return _with_limits(books, record, Plan(Need(model=record.model), cost=0), bound, parts)
-    fit = drawing.fit(books, chain, need_of(books, record, record.estimate))
+    need = need_of(books, record, record.estimate)
+    if record.resumes and not bound and not need.declared:
+        # It has gone on after a wait, and never said that it calls a model: its children's budget may well be used up.
+        return FREE
+    fit = drawing.fit(books, chain, need)
     if not isinstance(fit, drawing.Fit):
         return fit
     parts = [charging.part(spec, key, fit.need) for spec, key in bound]

@@ -35,7 +35,7 @@ class Room(NamedTuple):
 def key_of(spec: LimitSpec, record: JobRecord) -> str | None:
     """Whose part of a limit a job takes; None when the limit does not bind it. LIMIT-15, LIMIT-16"""
     if spec.by == "tenant":
-        return record.tenant
+        return record.tenant or None
     return record.key if spec.by == "key" else ""
 
 
