@@ -25,7 +25,7 @@ import aiq.backends.memory.storage
 import aiq.rules
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
-from aiq.testing.mutants import flows, jobs, limits, runs, storage, streams
+from aiq.testing.mutants import calls, flows, jobs, limits, runs, settling, storage, streams
 from aiq.testing.mutants.mutant import Edit, Mutant
 
 COPIED: Final = ("aiq.backends.memory", "aiq.rules")
@@ -40,6 +40,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **streams.MUTANTS,
     **storage.MUTANTS,
     **limits.MUTANTS,
+    **calls.MUTANTS,
+    **settling.MUTANTS,
 }
 
 

@@ -61,7 +61,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (
             "put_limits",
             "            wanted[spec.name] = _checked(standing, spec)\n",
-            "            wanted[spec.name] = _checked(standing, spec)\n            stored.setdefault(spec.name, spec)\n",
+            (
+                "            wanted[spec.name] = _checked(standing, spec)\n"
+                "            stored.setdefault(spec.name, spec)\n"
+            ),
         ),
     ),
     "a_new_limit_begins_full": mutant(
@@ -107,7 +110,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (
             "rules.planning",
             "    for bound, state, _ in seen:\n        books.put_limit_state(bound.spec.name, bound.key, state)\n",
-            "    for bound, state, part in seen:\n        books.put_limit_state(bound.spec.name, bound.key, limits.taken(bound.spec, state, Part(limit='', requests=1)))\n",
+            (
+                "    for bound, state, part in seen:\n        books.put_limit_state(bound.spec.name, "
+                "bound.key, limits.taken(bound.spec, state, Part(limit='', requests=1)))\n"
+            ),
         ),
     ),
     "requests_are_not_counted": mutant(
@@ -184,7 +190,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (
             "rules.limits",
             "    pace, elapsed_ms = _pace(spec, state)",
-            "    if spec.concurrency and now_ms - state.at_ms >= spec.per_ms:\n        state = replace(state, running=0)\n    pace, elapsed_ms = _pace(spec, state)",
+            (
+                "    if spec.concurrency and now_ms - state.at_ms >= spec.per_ms:\n"
+                "        state = replace(state, running=0)\n    pace, elapsed_ms = _pace(spec, state)"
+            ),
         ),
     ),
     "one_unit_more_than_the_bound_is_given": mutant(
@@ -287,7 +296,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (
             "rules.limits",
             "        held=held,\n    )\n\n\ndef status",
-            "        held=held,\n        running=min(state.running, (new.concurrency or 1) - 1),\n    )\n\n\ndef status",
+            (
+                "        held=held,\n        running=min(state.running, (new.concurrency or 1) - 1),\n"
+                "    )\n\n\ndef status"
+            ),
         ),
     ),
     "a_tenant_that_is_refused_by_its_provider_pauses_all": mutant(
