@@ -92,16 +92,15 @@ def window_end(window: Window | None, now_ms: int) -> int | None:
     return window_start(window, window_start(window, now_ms) + span_ms)
 
 
-def amounts(spec: BudgetSpec, need: Need, prices: Mapping[str, int], at_least_one: bool = True) -> Amounts:
+def amounts(spec: BudgetSpec, need: Need, prices: Mapping[str, int]) -> Amounts:
     """What a call reserves of a budget: its input and the most output that it may ask for, in every kind of amount.
 
-    `at_least_one` is for a dispatch, which no budget that is used up to the last unit lets pass, unless it is declared
-    to need nothing. Spec: BUDGET-2
+    At least 1 of each that has a cap, so that nothing starts on a budget that is used up to the last unit; but nothing
+    of a need that is declared to be none. Spec: BUDGET-2
     """
-    if need.declared and not need.input and not need.max_output:
-        at_least_one = False
     found = _amounts(spec, {INPUT: need.input, OUTPUT: need.max_output}, prices, None)
-    least = dict.fromkeys(spec.caps, 1) if at_least_one else {}
+    none_needed = need.declared and not need.input and not need.max_output
+    least = {} if none_needed else dict.fromkeys(spec.caps, 1)
     return {name: max(found.get(name, 0), least.get(name, 0)) for name in sorted(found.keys() | least.keys())}
 
 

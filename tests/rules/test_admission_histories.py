@@ -321,7 +321,7 @@ def test_a_fault_breaks_what_must_hold(
     monkeypatch.setattr(place, name, fault)
 
     with pytest.raises(AssertionError):
-        play(range(200))
+        play(range(600))
 
 
 @settings(max_examples=40, deadline=None)

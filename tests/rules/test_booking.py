@@ -255,7 +255,22 @@ def test_the_first_budget_of_the_chain_without_room_decides() -> None:
 def test_a_budget_that_is_used_up_to_the_last_unit_lets_nothing_pass_however_small() -> None:
     ledger = ledger_with(BudgetSpec(id="b", caps={"tokens": 0}))
 
-    assert isinstance(booking.claim(ledger, job(budgets=("b",), estimate=Estimate(input=0, max_output=0)), 1), Short)
+    assert isinstance(booking.claim(ledger, job(budgets=("b",)), 1), Short)
+    assert isinstance(booking.claim(ledger, job(budgets=("b",), estimate=Estimate(input=1, max_output=0)), 1), Short)
+
+
+def test_a_job_that_needs_nothing_starts_on_a_budget_that_is_used_up() -> None:
+    ledger = ledger_with(BudgetSpec(id="b", caps={"tokens": 0}))
+    coordinator = job(budgets=("b",), estimate=Estimate(input=0, max_output=0))
+
+    assert isinstance(booking.claim(ledger, coordinator, 1), Granted)
+
+
+def test_a_job_that_said_nothing_and_goes_on_after_a_wait_starts_on_a_budget_that_is_used_up() -> None:
+    ledger = ledger_with(tokens(6_000), BudgetSpec(id="b", caps={"tokens": 0}))
+
+    assert isinstance(booking.claim(ledger, job(budgets=("b",), resumes=True), 1), Granted)
+    assert isinstance(booking.claim(ledger, job(budgets=("b",), resumes=True, limits=("gpt",)), 1), Short)
 
 
 def test_a_need_with_a_least_output_shrinks_to_what_a_budget_has_and_its_limits_count_that() -> None:

@@ -37,8 +37,10 @@ def test_a_call_reserves_its_input_and_the_most_output_that_it_may_ask_for() -> 
 def test_a_dispatch_reserves_at_least_one_of_each_amount_that_has_a_cap() -> None:
     spec = replace(SPEC, caps={"tokens": 5, "usd_micros": 5, "tokens.reasoning": 5})
 
-    assert budgets.amounts(spec, Need(), {}) == {"tokens": 1, "tokens.reasoning": 1, "usd_micros": 1}
-    assert budgets.amounts(spec, Need(), {}, at_least_one=False) == {}
+    least = {"tokens": 1, "tokens.reasoning": 1, "usd_micros": 1}
+    assert budgets.amounts(spec, Need(declared=False), {}) == least
+    assert budgets.amounts(spec, Need(input=1), {}) == {**least, "tokens.input": 1}
+    assert budgets.amounts(spec, Need(), {}) == {}, "declared to be none"
 
 
 @clause("BUDGET-3")
