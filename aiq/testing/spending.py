@@ -1,7 +1,7 @@
 """Short sentences for tests of limits, calls and budgets.
 
-A limit named here refills one token a ms, and at a first look has 5,000 of the 10,000 that it can hold: whoever reads
-a test can reckon in the head. The rest is said with the options of the models.
+A limit named here refills one token a ms, and has 5,000 tokens at a first look: whoever reads a test can reckon in the
+head. The rest is said with the options of the models.
 """
 
 from collections.abc import Iterable
@@ -41,8 +41,10 @@ REFUSED: Final = JobError(type="RateLimited", message="429")
 
 
 def tokens(name: str = "gpt", **options: Any) -> LimitSpec:
-    """A limit of one token a ms, that holds 10,000. The options are those of LimitSpec, hence Any."""
-    return LimitSpec(**{"name": name, "tokens": 60_000, "burst_ms": CAPACITY, **options})
+    """A limit of one token a ms, that holds 10,000; one with a `by`, whose parts begin full, holds 5,000 for each.
+    The options are those of LimitSpec, hence Any."""
+    burst_ms = CAPACITY if options.get("by") is None else OPENING
+    return LimitSpec(**{"name": name, "tokens": 60_000, "burst_ms": burst_ms, **options})
 
 
 def units(name: str = "gpt", concurrency: int = 1, **options: Any) -> LimitSpec:
@@ -74,10 +76,15 @@ async def left(storage: Storage, name: str = "gpt", key: str = "") -> tuple[int 
 
 
 async def ask(
-    storage: Storage, run: JobRecord, number: int = 1, estimate: Estimate | None = None, *limits: str
+    storage: Storage,
+    run: JobRecord,
+    number: int = 1,
+    estimate: Estimate | None = None,
+    *limits: str,
+    inside: tuple[int, ...] = (),
 ) -> Acquired:
     """Ask for a call of a run; without names on the limits of its job."""
-    request = CallRequest(lease=run.lease, number=number, limits=limits, estimate=estimate or Estimate())
+    request = CallRequest(lease=run.lease, number=number, limits=limits, estimate=estimate or Estimate(), inside=inside)
     (answer,) = await storage.acquire([request])
     return answer
 

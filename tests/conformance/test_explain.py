@@ -164,7 +164,8 @@ async def behind_its_key(storage: Storage) -> None:
 
 async def behind_its_tenants_limit(storage: Storage) -> None:
     await storage.put_limits([tokens("gpt", by="tenant")])
-    await enqueue_one(storage, limits=("gpt",), tenant="acme", estimate=need(5_700))
+    await start(storage, "other", queue="other", limits=("gpt",), tenant="acme", estimate=need(4_300))
+    await enqueue_one(storage, limits=("gpt",), tenant="acme", estimate=need(1_400))
     await offered(storage)
 
 
@@ -226,7 +227,7 @@ SCENES: list[tuple[Scene, Gate, str, int | None, tuple[str, ...]]] = [
     (behind_a_limit_that_nobody_has_met, G.LIMIT, "gpt", 700, ("gpt", "60,000")),
     (behind_a_unit, G.LIMIT, "gpt", None, ("gpt", "1 of 1")),
     (behind_its_key, G.KEY, "gpt", None, ("gpt", "'k'")),
-    (behind_its_tenants_limit, G.TENANT, "gpt", 700, ("gpt", "'acme'", "5,000")),
+    (behind_its_tenants_limit, G.TENANT, "gpt", 700, ("gpt", "'acme'", "700 of 60,000")),
     (behind_others_of_its_line, G.TURN, "", None, ("3",)),
     (behind_more_urgent_bands, G.BAND, "", None, ("4",)),
     (behind_another_tenant, G.TENANT, "b", None, ("1",)),

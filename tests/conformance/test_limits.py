@@ -185,15 +185,16 @@ async def test_a_new_limit_begins_with_five_seconds_of_its_rate(
     assert ((status.requests_left, status.tokens_left), status.pace) == (expected, 1000)
 
 
-@clause("LIMIT-4", "LIMIT-15")
-async def test_each_new_part_of_a_limit_begins_with_five_seconds_of_its_rate(storage: Storage, clock: Clock) -> None:
-    await put_limit(storage, by="tenant")
-    for tenant in ("acme", "bolt"):
-        await enqueue_needing(storage, OPENING, f"{tenant} 1", tenant=tenant)
-        await enqueue_needing(storage, 1, f"{tenant} 2", tenant=tenant)
-        assert await offered(storage) == ([f"{tenant} 1"], 1)
+@clause("LIMIT-4", "LIMIT-15", "LIMIT-16")
+@pytest.mark.parametrize("by", ["tenant", "key"])
+async def test_each_new_part_of_a_limit_begins_full(storage: Storage, clock: Clock, by: str) -> None:
+    await put_limit(storage, by=by, burst_ms=CAPACITY)
+    for name in ("acme", "bolt"):
+        await enqueue_needing(storage, CAPACITY, f"{name} 1", **{by: name})
+        await enqueue_needing(storage, 1, f"{name} 2", **{by: name})
+        assert await offered(storage) == ([f"{name} 1"], 1)
         clock.advance_ms(1)
-        assert (await offered(storage))[0] == [f"{tenant} 2"]
+        assert (await offered(storage))[0] == [f"{name} 2"]
 
 
 @clause("LIMIT-5")

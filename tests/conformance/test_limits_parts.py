@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiq.model import Band, Lane, LimitSpec, MustWait, Released, State, Throttle
+from aiq.model import Band, Lane, LimitSpec, Released, State, Throttle
 from aiq.storage import Storage, queue_topic
 from aiq.testing.actions import (
     GOOD,
@@ -18,7 +18,7 @@ from aiq.testing.actions import (
 )
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
-from aiq.testing.spending import ask, need, offered, put_limit, the_limit, tokens, units, wait_of
+from aiq.testing.spending import need, offered, open_call, put_limit, the_limit, tokens, units, wait_of
 
 S = State
 GPT = ("gpt",)
@@ -47,10 +47,11 @@ async def test_each_tenant_has_amounts_of_its_own(storage: Storage) -> None:
 
 
 @clause("LIMIT-15")
-async def test_jobs_without_a_tenant_are_one_tenant(storage: Storage) -> None:
+async def test_a_job_without_a_tenant_is_not_bound(storage: Storage) -> None:
     await put_limit(storage, by="tenant")
-    await enqueue_of(storage, "", 4_000, 4_000)
-    assert await offered(storage) == ([" 1"], 3_000)
+    await enqueue_of(storage, "", 4_000, 4_000, 70_000 - 10_000)
+    assert len((await offered(storage))[0]) == 3
+    assert not (await the_limit(storage)).used
 
 
 @clause("LIMIT-15", "POOL-6")
@@ -97,8 +98,9 @@ async def test_the_calls_of_a_tenant_wait_for_their_tenant_alone(storage: Storag
     await put_limit(storage, by="tenant")
     await storage.enqueue([job("acme", tenant="acme"), job("bolt", tenant="bolt")])
     runs = {run.id: run for run in await claim_some(storage, 2)}
-    assert await wait_of(storage, runs["acme"], 1, need(6_000), "gpt") == 1_000
-    assert not isinstance(await ask(storage, runs["bolt"], 1, need(5_000), "gpt"), MustWait)
+    await open_call(storage, runs["acme"], 1, need(4_000), "gpt")
+    assert await wait_of(storage, runs["acme"], 2, need(2_000), "gpt") == 1_000
+    await open_call(storage, runs["bolt"], 1, need(5_000), "gpt")
     assert await wait_of(storage, runs["bolt"], 2, need(1), "gpt") == 1
 
 

@@ -243,9 +243,10 @@ async def test_a_claim_looks_at_no_more_than_so_many_behind_one_head(storage: St
 async def test_a_claim_is_told_when_the_first_pool_line_or_job_may_open(storage: Storage, clock: Clock) -> None:
     limits = [tokens("gpt"), tokens("claude"), tokens("mine", by="tenant"), tokens("keyed", by="key")]
     await storage.put_limits(limits)
-    for spec, count in zip(limits, (5_900, 5_700, 5_500, 5_300), strict=True):
-        whose = {"tenant": spec.name, "key": "k"}
-        await enqueue_one(storage, spec.name, limits=(spec.name,), estimate=need(count), lease_ms=HOUR_MS, **whose)
+    for spec, count in zip(limits, (900, 700, 500, 300), strict=True):
+        whose = {"tenant": spec.name, "key": "k", "limits": (spec.name,), "lease_ms": HOUR_MS}
+        await start(storage, f"{spec.name} before", queue=spec.name, estimate=need(5_000), **whose)
+        await enqueue_one(storage, spec.name, estimate=need(count), **whose)
     seen = [await offered(storage)]
     for _ in range(4):
         clock.advance_ms(seen[-1][1] or 0)
@@ -257,8 +258,9 @@ async def test_a_claim_is_told_when_the_first_pool_line_or_job_may_open(storage:
 async def test_what_waits_for_nothing_but_others_has_no_time(storage: Storage) -> None:
     await storage.put_limits([units("one"), units("two", by="tenant"), units("three", by="key")])
     for name in ("one", "two", "three"):
-        await start(storage, f"{name} 1", queue=f"{name}-1", limits=(name,), key="k", lease_ms=HOUR_MS)
-        await enqueue_one(storage, f"{name} 2", limits=(name,), key="k")
+        whose = {"tenant": "acme", "key": "k", "limits": (name,), "lease_ms": HOUR_MS}
+        await start(storage, f"{name} 1", queue=name, **whose)
+        await enqueue_one(storage, f"{name} 2", **whose)
     assert await offered(storage) == ([], HOUR_MS)
 
 
