@@ -54,7 +54,7 @@ def _plan(scenario: Scenario, policy: str, provider: Provider, folder: Path, set
         policy=policy,
         trace_file=str(folder / "trace.json"),
         base_url=provider.base_url,
-        store_url=settings.url or f"sqlite:///{folder}/jobs.db",
+        store_url=settings.url or f"sqlite:///{folder}/jobs.db?synchronous=normal",
         shared_file=str(folder / "shared.db"),
         workers=settings.workers,
         compress=settings.compress,
