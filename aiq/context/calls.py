@@ -42,7 +42,7 @@ class Named(Protocol):
 class Call:
     """One call to a provider that may be made now. Made by `ctx.call`."""
 
-    def __init__(self, run: Run, number: int, model: str, max_output: int, limits: tuple[str, ...]) -> None:
+    def __init__(self, run: Run, number: int, model: str, max_output: int | None, limits: tuple[str, ...]) -> None:
         self._calls, self._limits = run.calls, limits
         self._number, self._model, self._max_output = number, model, max_output
         self._used: Usage | None = None
@@ -61,8 +61,11 @@ class Call:
         return self._model
 
     @property
-    def max_output(self) -> int:
-        """The most output that it may ask for, in tokens: less than was wished for if a budget has no room for it."""
+    def max_output(self) -> int | None:
+        """The most output that it may ask for, in tokens: less than was declared if a budget has no room for it.
+
+        None where nobody declared it, neither here nor in the job's estimate, and no budget needs a bound. Spec: BUDGET-8
+        """
         return self._max_output
 
     def report(self, used: object) -> None:

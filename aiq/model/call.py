@@ -32,7 +32,8 @@ class CallState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Need:
     """What one call needs, with every number filled in. `declared` says that somebody gave them; else they were
-    learned, or are a default that must not keep a job from running."""
+    learned, or are a default that must not keep a job from running. With `open_ended` nobody said how much output may
+    be asked for, and no budget has lowered what was assumed: `max_output` is set aside, and binds nobody."""
 
     model: str = ""
     input: int = 0
@@ -40,6 +41,7 @@ class Need:
     max_output: int = 0
     min_output: int | None = None
     declared: bool = True
+    open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,20 +91,23 @@ class Reservation:
 class CallRequest:
     """A running job asks for its next call. `limits` empty means those of the job, or of its route.
 
-    (lease, number) is the id of the call: a repeat gets the first answer.
+    (lease, number) is the id of the call: a repeat gets the first answer. `inside` are the open calls of its run that
+    go on until this one has ended.
     """
 
     lease: Lease
     number: int
     limits: tuple[str, ...] = ()
     estimate: Estimate = field(default_factory=Estimate)
+    inside: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Admitted:
-    """The call may be made, with at most `max_output` tokens asked for."""
+    """The call may be made, with at most `max_output` tokens asked for; None where nobody said a bound, and no budget
+    needs one."""
 
-    max_output: int
+    max_output: int | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +134,7 @@ class Exceeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The call can never be admitted: `kind` is "never_fits", "price_unknown" or "unknown_limit"."""
+    """The call can never be admitted: `kind` is "never_fits", "own_units", "price_unknown" or "unknown_limit"."""
 
     kind: str
     text: str

@@ -18,6 +18,7 @@ from aiq.model import (
     JobRecord,
     JobSpec,
     MustWait,
+    Need,
     Refused,
 )
 from aiq.rules import calls, charging, drawing, estimates, limits, planning
@@ -84,15 +85,20 @@ def acquire(books: Books, record: JobRecord, request: CallRequest) -> Admitted |
     """
     known = books.reservation(record.id, record.fence, request.number)
     if known is not None:
-        return Admitted(max_output=known.need.max_output)
+        return _admitted(known.need)
     found = calls.plan(books, record, request)
     if isinstance(found, calls.Opening):
         calls.open_call(books, record, request.number, found)
-        return Admitted(max_output=found.plan.need.max_output)
+        return _admitted(found.plan.need)
     if isinstance(found, MustWait):
         return found
     calls.leave_line(books, record.id, record.fence, request.number)
     return found
+
+
+def _admitted(need: Need) -> Admitted:
+    """What was assumed of a call of which nobody said it is set aside, and must not cut its answer. BUDGET-8"""
+    return Admitted(max_output=None if need.open_ended else need.max_output)
 
 
 def _check_fits(books: Books, estimate: Estimate | None, model: str, name: str) -> None:

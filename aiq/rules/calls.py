@@ -17,6 +17,7 @@ from aiq.model import (
     Estimate,
     Exceeded,
     JobRecord,
+    LimitSpec,
     LimitState,
     MustWait,
     Need,
@@ -45,6 +46,9 @@ def plan(books: Books, record: JobRecord, request: CallRequest) -> Opening | Mus
     if missing is not None:
         return Refused(kind="unknown_limit", text=str(UnknownLimit(missing, books.limit_names())))
     bound = standing.named(books, record, names)
+    full = _full_around(books, record, request.inside, bound) if request.inside else None
+    if full is not None:
+        return Refused(kind="own_units", text=_waits_for_itself(full))
     first = _adopted(books, record, [one.spec.name for one in bound])
     estimate = request.estimate if first is None else _filled(request.estimate, record.estimate)
     need = planning.need_of(books, record, estimate, request.estimate.model)
@@ -101,6 +105,24 @@ def leave_line(books: Books, job_id: str, fence: int, number: int | None = None)
     places = {place for call in books.drop_waiting(job_id, fence, number) for place in call.limits}
     for name, key in sorted(places):
         books.freed(name, key)
+
+
+def _full_around(books: Books, record: JobRecord, inside: Sequence[int], bound: Sequence[Bound]) -> LimitSpec | None:
+    """The first limit of whose concurrency the calls around this one have every unit: they end after it. CALL-19"""
+    around = [one for one in books.open_reservations(record.id, record.fence) if one.call in inside]
+    for one in bound:
+        held = sum(part_of(reservation, one) is not None for reservation in around)
+        if one.spec.concurrency is not None and held >= one.spec.concurrency:
+            return one.spec
+    return None
+
+
+def _waits_for_itself(spec: LimitSpec) -> str:
+    units = "the only unit" if spec.concurrency == 1 else f"all {spec.concurrency:,} units"
+    return (
+        f'The calls inside of which this one is asked for have {units} of limit "{spec.name}", and end after it: it '
+        "would wait for itself. Leave the block of one ctx.call before the next."
+    )
 
 
 def part_of(reservation: Reservation | None, bound: Bound) -> Part | None:

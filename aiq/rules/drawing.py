@@ -214,7 +214,8 @@ def _draft(spec: BudgetSpec, state: BudgetState, need: Need, charged: Mapping[st
 
 
 def _asking(need: Need, output: int) -> Need:
-    return replace(need, max_output=output, output=min(need.output, output))
+    kept = need.open_ended and output >= need.max_output
+    return replace(need, max_output=output, output=min(need.output, output), open_ended=kept)
 
 
 def _figure(kind: str, amount: int) -> str:

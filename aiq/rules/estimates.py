@@ -63,6 +63,7 @@ def need(estimate: Estimate | None, learned: Learned, model: str) -> Need:
         max_output=output if most is None else most,
         min_output=least if said.min_output is None else said.min_output,
         declared=said.input is not None,
+        open_ended=said.max_output is None,
     )
 
 

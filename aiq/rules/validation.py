@@ -170,10 +170,11 @@ def check_signal(name: str, signal_id: str, payload: bytes) -> None:
 
 
 def check_calls(calls: Sequence[CallRequest]) -> None:
-    """Refuse requests for calls that are too many, numbered below 1, or of more limits than one job names."""
+    """Refuse requests for calls that are too many, numbered below 1, inside of too many, or of too many limits."""
     check_count("list of calls", len(calls), bounds.MAX_BATCH)
     for call in calls:
         check_range("number of a call", call.number, FIRST + 1, bounds.MAX_INSTANT_MS)
+        check_count("list of calls around a call", len(call.inside), bounds.MAX_OPEN_CALLS)
         _check_limit_names(call.limits)
         _check_estimate(call.estimate)
 

@@ -252,6 +252,22 @@ async def test_a_call_is_admitted_with_the_most_output_that_fits(storage: Storag
 
 
 @clause("BUDGET-8")
+async def test_a_call_of_which_nobody_said_the_most_output_is_bound_only_by_a_budget_without_room(
+    storage: Storage,
+) -> None:
+    await put_budget(storage, tokens=4_000)
+    run = await start(storage, budgets=PURSE)
+    for number in (1, 1, 2):
+        asked = await open_call(storage, run, number, Estimate(input=500))
+        assert asked == Admitted(max_output=None)
+    assert await balance(storage) == (0, 3_000)
+
+    for _ in range(2):
+        assert await open_call(storage, run, 3, Estimate(input=300)) == Admitted(max_output=700)
+    assert await balance(storage) == (0, 4_000)
+
+
+@clause("BUDGET-8")
 async def test_a_call_that_cannot_have_the_least_output_of_use_is_refused(storage: Storage) -> None:
     await put_limit(storage)
     await put_budget(storage, tokens=2_000)

@@ -13,6 +13,7 @@ from aiq.model import (
     Estimate,
     LimitSpec,
     MustWait,
+    Refused,
     Released,
     RouteSpec,
     Sleeping,
@@ -214,7 +215,7 @@ async def test_what_a_first_call_does_not_say_is_as_its_job_has_it(storage: Stor
     run = await start(storage, limits=GPT, estimate=need(1_000, 500, max_output=700))
     assert await open_call(storage, run, 1, Estimate(input=900)) == Admitted(max_output=700)
     assert await left(storage) == (4_100, 500)
-    assert await open_call(storage, run, 2, Estimate(input=100)) == Admitted(max_output=1_000)
+    assert await open_call(storage, run, 2, Estimate(input=100)) == Admitted(max_output=None)
     assert await left(storage) == (4_000, 1_500)
 
 
@@ -269,6 +270,23 @@ async def test_a_run_holds_as_many_units_as_it_has_calls_open(storage: Storage) 
     assert (await the_limit(storage, "other")).running == 1
     await tell(storage, run, 5, used=Usage(input=1))
     assert (await the_limit(storage, "other")).running == 0
+
+
+@clause("CALL-19")
+async def test_a_call_inside_of_those_that_have_every_unit_is_refused(storage: Storage) -> None:
+    await storage.put_limits([tokens("gpt"), units("pair", 2)])
+    run = await start(storage)
+    await open_call(storage, run, 1, need(1), "pair")
+    other = await ask(storage, run, 2, need(1), "pair", inside=(1,))
+    assert isinstance(other, Admitted), "one unit was free"
+    answer = await ask(storage, run, 3, need(1), "gpt", "pair", inside=(1, 2))
+
+    assert isinstance(answer, Refused)
+    assert (answer.kind, "pair" in answer.text) == ("own_units", True)
+    assert (await left(storage), (await the_limit(storage, "pair")).running) == ((OPENING, 0), 2)
+    # Not by number: what the calls around it do not want is free to it, and what others have comes back.
+    assert isinstance(await ask(storage, run, 4, need(1), "gpt", inside=(1, 2)), Admitted)
+    assert await ask(storage, run, 5, need(1), "pair", inside=(1,)) == MustWait(limit="pair", wait_ms=None)
 
 
 @clause("CALL-7")

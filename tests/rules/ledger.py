@@ -120,8 +120,11 @@ class Ledger:
         (record,) = self.claim()
         return record
 
-    def call(self, record: JobRecord, number: int, *limits: str, **estimate: int | str) -> Acquired:
-        request = CallRequest(lease=record.lease, number=number, limits=limits, estimate=Estimate(**estimate))  # type: ignore[arg-type]
+    def call(
+        self, record: JobRecord, number: int, *limits: str, inside: tuple[int, ...] = (), **estimate: int | str
+    ) -> Acquired:
+        asked = Estimate(**estimate)  # type: ignore[arg-type]
+        request = CallRequest(lease=record.lease, number=number, limits=limits, estimate=asked, inside=inside)
         answer = booking.acquire(self, self.jobs[record.id], request)
         if isinstance(answer, Admitted):
             self.jobs[record.id] = replace(self.jobs[record.id], opened_calls=True)

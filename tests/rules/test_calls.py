@@ -185,6 +185,25 @@ def test_a_call_is_offered_the_most_output_that_a_budget_has_room_for(ledger: Le
     assert taken(ledger) == (200, 300)
 
 
+@pytest.mark.parametrize("said", [{}, {"input": 10}, {"input": 10, "output": 30}])
+def test_a_call_of_which_nobody_said_the_most_output_is_offered_no_bound(ledger: Ledger, said: dict[str, int]) -> None:
+    ledger.put(BudgetSpec(id="b", caps={"tokens": 100_000}))
+    run = ledger.start(limits=("gpt",), budgets=("b",))
+
+    answers = [ledger.call(run, 1, **said), ledger.call(run, 2, **said), ledger.call(run, 2, **said)]
+
+    assert answers == [Admitted(max_output=None)] * 3
+
+
+def test_a_call_of_which_nobody_said_anything_is_offered_what_a_budget_has_left(ledger: Ledger) -> None:
+    ledger.put(BudgetSpec(id="b", caps={"tokens": 400}))
+    run = ledger.start(limits=("gpt",), budgets=("b",), estimate=SMALL)
+    ledger.call(run, 1)
+
+    assert ledger.call(run, 2, input=40) == Admitted(max_output=60)
+    assert ledger.call(run, 2, input=40) == Admitted(max_output=60)
+
+
 def test_a_call_on_a_limit_that_is_not_stored_is_refused(ledger: Ledger) -> None:
     run = ledger.start()
 
@@ -303,6 +322,29 @@ def test_a_call_whose_run_has_a_unit_to_spare_by_now_is_told_so(ledger: Ledger) 
     assert ledger.told == ["gpu"]
     assert isinstance(ledger.call(run, 2), Admitted)
     assert units(ledger) == 1
+
+
+def test_a_call_inside_of_those_that_have_every_unit_is_refused_with_a_sentence(ledger: Ledger) -> None:
+    run = ledger.start()
+    for number in (1, 2, 3):
+        ledger.call(run, number, "gpu")
+
+    answer = ledger.call(run, 4, "gpt", "gpu", inside=(1, 2, 3))
+
+    assert answer == Refused(
+        kind="own_units",
+        text='The calls inside of which this one is asked for have all 3 units of limit "gpu", and end after it: it '
+        "would wait for itself. Leave the block of one ctx.call before the next.",
+    )
+
+
+def test_a_call_inside_of_some_that_have_units_waits_while_another_may_give_its_own_back(ledger: Ledger) -> None:
+    run = ledger.start(limits=("gpu",))
+    for number in (1, 2, 3):
+        ledger.call(run, number)
+
+    assert ledger.call(run, 4, inside=(1, 2)) == MustWait(limit="gpu", wait_ms=None)
+    assert isinstance(ledger.call(run, 5, "gpt", inside=(1, 2, 3)), Admitted)
 
 
 @pytest.mark.parametrize("lost", [False, True])

@@ -1,5 +1,6 @@
 """What a call is expected to need, declared and learned."""
 
+from dataclasses import replace
 from math import floor
 from random import Random
 
@@ -11,6 +12,7 @@ from aiq.rules.estimates import STEPS, declared, need, taught
 from aiq.testing.marks import clause
 
 TAUGHT = Learned(output=700_900, outputs=20, input=50_000, inputs=20)
+GUESSED = Need(min_output=1, declared=False, open_ended=True)
 
 
 @clause("EST-2")
@@ -57,17 +59,17 @@ def test_nine_of_ten_samples_stay_below_what_is_learned() -> None:
 @pytest.mark.parametrize(
     ("estimate", "learned", "expected"),
     [
-        (None, Learned(), Need(input=1_000, output=1_000, max_output=1_000, min_output=1, declared=False)),
-        (None, TAUGHT, Need(input=50, output=700, max_output=700, min_output=1, declared=False)),
+        (None, Learned(), replace(GUESSED, input=1_000, output=1_000, max_output=1_000)),
+        (None, TAUGHT, replace(GUESSED, input=50, output=700, max_output=700)),
         (
             Estimate(input=7),
             Learned(output=1_000, outputs=19),
-            Need(input=7, output=1_000, max_output=1_000, min_output=1),
+            replace(GUESSED, input=7, output=1_000, max_output=1_000, declared=True),
         ),
         (Estimate(input=7, max_output=2_000), Learned(), Need(input=7, output=2_000, max_output=2_000)),
         (Estimate(input=7, max_output=2_000), TAUGHT, Need(input=7, output=700, max_output=2_000)),
         (Estimate(input=7, max_output=600), TAUGHT, Need(input=7, output=600, max_output=600)),
-        (Estimate(input=0, output=30), TAUGHT, Need(input=0, output=30, max_output=30)),
+        (Estimate(input=0, output=30), TAUGHT, Need(input=0, output=30, max_output=30, open_ended=True)),
         (
             Estimate(max_output=9, min_output=3),
             TAUGHT,

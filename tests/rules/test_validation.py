@@ -228,6 +228,7 @@ REFUSED: list[tuple[str, Callable[[], None], type[InvalidInput]]] = [
     ("hold for less", lambda: v.check_settlements([Settlement(LEASE, "1", held({"tokens": -1}))]), InvalidInput),
     ("call 0", lambda: v.check_calls([replace(CALL, number=0)]), InvalidInput),
     ("too many calls", lambda: v.check_calls([CALL] * 257), TooLarge),
+    ("calls around a call", lambda: v.check_calls([replace(CALL, inside=(1,) * 257)]), TooLarge),
     ("limits of a call", lambda: v.check_calls([replace(CALL, limits=NAMES)]), TooLarge),
     ("a limit twice", lambda: v.check_calls([replace(CALL, limits=("l", "l"))]), InvalidInput),
     (
