@@ -26,11 +26,13 @@ from aiq.model import (
     OnExceeded,
     Usage,
     Window,
+    none,
 )
 from aiq.model.usage import check_category
 from aiq.rules.charging import total_of, weighted
 from aiq.rules.checks import check_count, check_opaque, check_range, check_weights
 from aiq.rules.prices import cost
+from aiq.rules.remembered import remembered
 
 _DAY_MS: Final = 24 * 3_600_000
 _CATEGORY: Final = f"{TOKENS}."
@@ -92,13 +94,20 @@ def window_end(window: Window | None, now_ms: int) -> int | None:
     return window_start(window, window_start(window, now_ms) + span_ms)
 
 
+def is_over(spec: BudgetSpec, window_ms: int, at_ms: int) -> bool:
+    """Whether the window that began at `window_ms` had ended at an instant. One of a budget that had windows when it
+    began, and has none any more, was a month at most. BUDGET-15"""
+    end_ms = window_end(spec.window or "month", window_ms)
+    return end_ms is not None and end_ms <= at_ms
+
+
 def amounts(spec: BudgetSpec, need: Need, prices: Mapping[str, int]) -> Amounts:
     """What a call reserves of a budget: its input and the most output that it may ask for, in every kind of amount.
 
     At least 1 of each that has a cap, so that nothing starts on a budget that is used up to the last unit; but nothing
     of a need that is declared to be none. Spec: BUDGET-2
     """
-    found = _amounts(spec, {INPUT: need.input, OUTPUT: need.max_output}, prices, None)
+    found = _needed(spec.weights or none(), need, prices)
     none_needed = need.declared and not need.input and not need.max_output
     least = {} if none_needed else dict.fromkeys(spec.caps, 1)
     return {name: max(found.get(name, 0), least.get(name, 0)) for name in sorted(found.keys() | least.keys())}
@@ -111,7 +120,9 @@ def amounts_used(
 
     `prices` are those of one model; for use of several pass what it costs together as `usd_micros`.
     """
-    return _amounts(spec, total_of(used), prices, usd_micros)
+    if usd_micros is None:
+        usd_micros, _ = cost(total_of(used), prices)
+    return _used(spec.weights or none(), used, usd_micros)
 
 
 def room(spec: BudgetSpec, state: BudgetState) -> Amounts:
@@ -177,20 +188,33 @@ def spent_in_full(state: BudgetState, draw: Draw) -> BudgetState:
 
 def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
-    names = sorted(first.keys() | second.keys())
-    sums = {name: first.get(name, 0) + second.get(name, 0) for name in names}
-    return {name: min(amount, bounds.MAX_LEVEL) for name, amount in sums.items() if amount}
+    found = {}
+    for name in sorted(first.keys() | second.keys()):
+        amount = first.get(name, 0) + second.get(name, 0)
+        if amount:
+            found[name] = min(amount, bounds.MAX_LEVEL)
+    return found
 
 
-def _amounts(spec: BudgetSpec, tokens: Mapping[str, int], prices: Mapping[str, int], usd_micros: int | None) -> Amounts:
-    priced = cost(tokens, prices)[0] if usd_micros is None else usd_micros
-    found = {TOKENS: weighted(tokens, spec.weights), USD_MICROS: priced}
+@remembered
+def _needed(weights: Mapping[str, int], need: Need, prices: Mapping[str, int]) -> Amounts:
+    tokens = {INPUT: need.input, OUTPUT: need.max_output}
+    return _amounts(weights, tokens, cost(tokens, prices)[0])
+
+
+@remembered
+def _used(weights: Mapping[str, int], used: Iterable[Usage], usd_micros: int) -> Amounts:
+    return _amounts(weights, total_of(used), usd_micros)
+
+
+def _amounts(weights: Mapping[str, int], tokens: Mapping[str, int], usd_micros: int) -> Amounts:
+    found = {TOKENS: weighted(tokens, weights), USD_MICROS: usd_micros}
     found |= {f"{_CATEGORY}{name}": count for name, count in tokens.items()}
     return {name: found[name] for name in sorted(found) if found[name]}
 
 
 def _less(first: Amounts, second: Amounts) -> Amounts:
-    return total(first, {name: -amount for name, amount in second.items()})
+    return total(first, {name: -amount for name, amount in second.items()}) if second else first
 
 
 def _known(state: BudgetState, draw: Draw, change: Amounts) -> Amounts:

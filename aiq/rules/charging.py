@@ -12,8 +12,10 @@ from typing import Final, assert_never
 from aiq.bounds import MAX_LEVEL
 from aiq.model import INPUT, OUTPUT, PRODUCED, Charge, LimitSpec, Need, Part, Usage
 from aiq.rules.buckets import scale
+from aiq.rules.remembered import remembered
 
 
+@remembered
 def part(spec: LimitSpec, key: str, need: Need) -> Part:
     """What a call takes of one limit. The caller sets `slot`, which depends on what the run holds already.
 
@@ -35,6 +37,7 @@ def most_at_once(spec: LimitSpec, tokens: int) -> int:
     return max(scale(tokens, spec.per_ms, spec.burst_ms).whole, tokens)
 
 
+@remembered
 def counted(spec: LimitSpec, used: Iterable[Usage]) -> int:
     """The weighted tokens of a call that count when it is settled on a limit."""
     tokens = total_of(used)
@@ -56,6 +59,8 @@ def total_of(used: Iterable[Usage]) -> Mapping[str, int]:
 
 def weighted(tokens: Mapping[str, int], weights: Mapping[str, int]) -> int:
     """The sum of tokens by their weights per mille (1000 where none is set), rounded down for each category."""
+    if not weights:
+        return sum([count for count in tokens.values() if count > 0])
     return sum(count * weights.get(name, 1000) // 1000 for name, count in tokens.items() if count > 0)
 
 

@@ -10,6 +10,7 @@ from typing import Final
 
 from aiq.model import Estimate, Need
 from aiq.rules.books import Learned
+from aiq.rules.remembered import remembered
 
 ENOUGH: Final = 20
 """Settled calls before what was learned counts."""
@@ -46,6 +47,7 @@ def taught(learned: Learned, input: int | None, output: int | None) -> Learned:
     return learned
 
 
+@remembered
 def need(estimate: Estimate | None, learned: Learned, model: str) -> Need:
     """Fill in what was not declared. `model` is what the job's route says, if anything.
 

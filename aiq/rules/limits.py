@@ -265,6 +265,14 @@ def status(spec: LimitSpec, key: str, state: LimitState | None, now_ms: int, wai
     )
 
 
+def at_rest(spec: LimitSpec, state: LimitState, now_ms: int) -> bool:
+    """Whether nothing of a part is taken, held or slowed down any more, and it is full. Spec: LIMIT-17"""
+    state = refilled(spec, state, now_ms)
+    full = (_requests(spec).capacity, _tokens(spec).capacity)
+    quiet = (state.requests, state.tokens, state.held, state.running, _pace(spec, state))
+    return quiet == (*full, 0, 0, FULL_PACE) and state.frozen_until_ms <= state.at_ms
+
+
 def never_fits(spec: LimitSpec, part: Part) -> bool:
     """Whether a part is taken at once for more than both the capacity and one period. Ask it of what was declared:
     `part(spec, key, estimates.declared(...))`. Spec: CALL-17"""
@@ -300,11 +308,16 @@ def _moved(
     """Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have
     had tokens when the call was admitted, and have them again when it ends."""
     by_request, by_token = _requests(spec), _tokens(spec)
-    return replace(
-        state,
+    # Two of these for each limit of a job: made outright it takes half as long as by replace().
+    return LimitState(
+        at_ms=state.at_ms,
+        born_ms=state.born_ms,
         requests=bounded(by_request, state.requests + requests * by_request.sub) if spec.requests is not None else 0,
         tokens=bounded(by_token, state.tokens + tokens * by_token.sub) if spec.tokens is not None else 0,
         held=state.held + held * by_token.sub,
+        pace=state.pace,
+        paced_at_ms=state.paced_at_ms,
+        frozen_until_ms=state.frozen_until_ms,
         running=state.running + units,
         strikes=state.strikes if strikes is None else strikes,
     )

@@ -24,6 +24,7 @@ from aiq.model import (
 from aiq.rules import charging, drawing, estimates, limits, standing
 from aiq.rules.books import Books
 from aiq.rules.drawing import Draft, Hopeless, Short
+from aiq.rules.remembered import remembered
 from aiq.rules.standing import Bound, Room
 
 
@@ -165,6 +166,7 @@ def _with_limits(
     return Blocked(limit=spec.name, key=key, by=spec.by, wait_ms=wait_ms, seen=takings)
 
 
+@remembered
 def with_unit(part: Part) -> Part:
     """A part that takes a unit of concurrency with it."""
     return Part(limit=part.limit, key=part.key, requests=part.requests, charge=part.charge, rest=part.rest, slot=True)

@@ -8,6 +8,7 @@ from aiq.model import PriceRow
 from aiq.model.usage import check_category
 from aiq.rules.buckets import ceiling
 from aiq.rules.checks import check_opaque, check_range
+from aiq.rules.remembered import remembered
 
 _MILLION: Final = 1_000_000
 
@@ -24,6 +25,7 @@ def check_price(row: PriceRow) -> None:
     check_range("start of a price in ms since 1970", row.from_ms, 0, bounds.MAX_INSTANT_MS)
 
 
+@remembered
 def in_force(rows: Iterable[PriceRow], now_ms: int) -> Mapping[str, int]:
     """The prices of one model by category: of each the newest row that has begun, in the order of the categories.
 

@@ -1,11 +1,13 @@
 """What calls have used: what reports add up to, what it costs, and what is counted of it. Spec: chapter 13."""
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from aiq.model import FIRST, PRODUCED, CallState, JobRecord, Need, Reservation, Usage
 from aiq.rules import drawing, estimates, prices
 from aiq.rules.books import Books, UsageEntry
+from aiq.rules.remembered import remembered
 
 MINUTE_MS = 60_000
 
@@ -19,6 +21,7 @@ class Counted(NamedTuple):
     estimated: int = 0
 
 
+_NOTHING = Counted()
 Lines = Mapping[tuple[str, str], Counted]
 """By model and category."""
 
@@ -36,6 +39,7 @@ def merged(known: Iterable[Usage], told: Iterable[Usage], model: str) -> tuple[U
     return tuple(_usage(name, most[name]) for name in sorted(most))
 
 
+@lru_cache(maxsize=1_024)
 def expected(need: Need) -> tuple[Usage, ...]:
     """What stands for a call of which nobody says what it used. USAGE-4"""
     return (Usage(need.model, need.input, need.output),)
@@ -67,20 +71,25 @@ def lines(books: Books, reservation: Reservation, used: Iterable[Usage], *, esti
     What a model costs is rounded up once; a category counts for what it adds to those before it, so that the sum is
     exact. USAGE-5, USAGE-6, USAGE-9
     """
+    found = [_lines_of(usage, _prices(books, reservation, usage.model), estimated) for usage in used]
+    return found[0] if len(found) == 1 else {place: line for one in found for place, line in one.items()}
+
+
+@remembered
+def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Lines:
     found: dict[tuple[str, str], Counted] = {}
-    for usage in used:
-        charged = _prices(books, reservation, usage.model)
-        so_far: dict[str, int] = {}
-        paid = 0
-        for category, tokens in usage.tokens.items():
-            so_far[category] = tokens
-            usd_micros, _ = prices.cost(so_far, charged)
-            unpriced = 0 if category in charged else tokens
-            line = Counted(tokens, usd_micros - paid, unpriced, tokens if estimated else 0)
-            found[usage.model, category], paid = line, usd_micros
+    so_far: dict[str, int] = {}
+    paid = 0
+    for category, tokens in usage.tokens.items():
+        so_far[category] = tokens
+        usd_micros, _ = prices.cost(so_far, charged)
+        unpriced = 0 if category in charged else tokens
+        line = Counted(tokens, usd_micros - paid, unpriced, tokens if estimated else 0)
+        found[usage.model, category], paid = line, usd_micros
     return found
 
 
+@remembered
 def usd_micros(lines: Lines) -> int:
     """What a call costs in all."""
     return sum(line.usd_micros for line in lines.values())
@@ -90,7 +99,7 @@ def count(books: Books, record: JobRecord | None, job_id: str, old: Lines, new: 
     """Count the difference between two states of a call, in the present minute. USAGE-1"""
     minute_ms = books.now_ms - books.now_ms % MINUTE_MS
     for place in sorted(old.keys() | new.keys()):
-        before, after = old.get(place, Counted()), new.get(place, Counted())
+        before, after = old.get(place, _NOTHING), new.get(place, _NOTHING)
         if before == after:
             continue
         books.add_usage(
