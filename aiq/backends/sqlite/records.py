@@ -1,7 +1,7 @@
 """Records made from rows, field by field in the order of a statement's columns.
 
 A record has sixty fields, and a step reads two records for each job that it settles and claims. `JobRecord(**values)`
-looks up the name of each field and asks object.__setattr__ to set it, 9 µs in all; setting the slots themselves takes 3.
+looks up the name of each field and asks object.__setattr__ to set it, 9 µs in all; setting the slots takes 3.
 """
 
 from collections.abc import Callable, Mapping, Sequence
