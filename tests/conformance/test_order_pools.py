@@ -251,7 +251,7 @@ async def test_a_claim_is_told_when_the_first_pool_line_or_job_may_open(storage:
     for _ in range(4):
         clock.advance_ms(seen[-1][1] or 0)
         seen.append(await offered(storage))
-    assert seen == [([], 300), (["keyed"], 200), (["mine"], 200), (["claude"], 200), (["gpt"], HOUR_MS - 600)]
+    assert seen == [([], 300), (["keyed"], 200), (["mine"], 200), (["claude"], 200), (["gpt"], HOUR_MS - 900)]
 
 
 @clause("POOL-4")
