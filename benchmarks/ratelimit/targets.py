@@ -71,6 +71,8 @@ TARGETS: Final[Mapping[str, Sequence[Target]]] = {
     "S1": SATURATED,
     "S2": (
         Target("goodput %, of the model's", lambda f: f.goodput_percent, ">=", lambda model: model.goodput_percent),
+        Target("p99 delay of chats, s", lambda f: f.delay_p99_s["chat"], "<=", _is(1.5)),
+        Target("p99 delay of large jobs, s", lambda f: f.delay_p99_s["large"], "<=", _is(200)),
         P50,
         P99,
     ),
