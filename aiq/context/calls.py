@@ -1,8 +1,9 @@
 """Asking a provider: admitted before it is sent, and told of afterwards, whatever happens in between."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextvars import ContextVar
 from types import TracebackType
-from typing import NoReturn, Protocol, assert_never
+from typing import Final, NoReturn, Protocol, assert_never
 
 from aiq.bounds import MAX_LIMITS
 from aiq.context.providers import headers_of, lowered, remaining_of, usage_of
@@ -19,6 +20,7 @@ from aiq.model import (
     Held,
     HeldFor,
     JobError,
+    MustWait,
     OnExceeded,
     Refused,
     Remaining,
@@ -28,6 +30,11 @@ from aiq.policy import Duration, Limit, duration_ms
 from aiq.rules.retry import leaves
 from aiq.rules.routes import next_route
 from aiq.rules.validation import check_count, check_name
+
+
+NESTED_WAIT_S: Final = 60.0
+"""How long a call that is asked for inside of another one waits, unless it says otherwise: in the meantime the outer one
+keeps what it holds from others, and these may be what the inner one waits for."""
 
 
 class Named(Protocol):
@@ -64,9 +71,13 @@ class Call:
     def max_output(self) -> int | None:
         """The most output that it may ask for, in tokens: less than was declared if a budget has no room for it.
 
-        None where nobody declared it, neither here nor in the job's estimate, and no budget needs a bound. Spec: BUDGET-8
+        None where nobody declared it, here or in the job's estimate, and no budget needs a bound. Spec: BUDGET-8
         """
         return self._max_output
+
+    def open_in(self, run: Run) -> bool:
+        """Whether it is a call of this run that has not ended."""
+        return not self._closed and self._calls is run.calls
 
     def report(self, used: object) -> None:
         """Say all that the call has used so far, while it streams: a Usage, or a part of the stream that says so.
@@ -162,25 +173,43 @@ class Call:
         return RateLimited(retry_after=None if wait_ms is None else wait_ms / 1000, limits=self._limits)
 
 
+_around: ContextVar[tuple[Call, ...]] = ContextVar("aiq.calls", default=())
+"""The calls inside of whose blocks the present code runs, also in tasks that were started there."""
+
+
 class Opening:
     """A call that is asked for. Enter it with `async with`."""
 
     def __init__(
-        self, run: Run, waits: Waits, limits: tuple[str, ...], estimate: Estimate, brought: Sequence[Limit] = ()
+        self,
+        run: Run,
+        waits: Waits,
+        limits: tuple[str, ...],
+        estimate: Estimate,
+        brought: Sequence[Limit] = (),
+        patience_ms: int | None = None,
     ) -> None:
         self._run, self._waits = run, waits
         self._limits, self._estimate, self._brought = limits, estimate, brought
+        self._patience_ms = patience_ms
         self._call: Call | None = None
 
     async def __aenter__(self) -> Call:
         await self._run.bring(self._brought, (self._estimate.model,))
-        number, answer = await self._run.calls.open(self._limits, self._estimate)
-        if isinstance(answer, Refused):
-            raise _never(answer, self._estimate.model)
-        if isinstance(answer, Exceeded):
-            await self._exceeded(answer)
-        limits = self._limits or self._run.record.taken_limits
-        self._call = Call(self._run, number, self._estimate.model, answer.max_output, limits)
+        around = tuple(call for call in _around.get() if call.open_in(self._run))
+        inside = tuple(call.number for call in around)
+        number, answer = await self._run.calls.open(self._limits, self._estimate, inside, self._patience_ms)
+        match answer:
+            case Refused():
+                raise _never(answer, self._estimate.model)
+            case MustWait():
+                raise _waited(answer)
+            case Exceeded():
+                await self._exceeded(answer)
+            case _:
+                limits = self._limits or self._run.record.taken_limits
+                self._call = Call(self._run, number, self._estimate.model, answer.max_output, limits)
+        _around.set((*around, self._call))
         return self._call
 
     async def __aexit__(
@@ -188,6 +217,7 @@ class Opening:
     ) -> None:
         # Nothing is awaited here: what is told goes out soon, and no cancellation can come between.
         if self._call is not None:
+            _around.set(tuple(call for call in _around.get() if call is not self._call))
             raised = self._call.end(error)
             if raised is not None and raised is not error:
                 raise raised from error
@@ -258,3 +288,14 @@ def _never(answer: Refused, model: str) -> NeverFits | PriceUnknown | UnknownLim
             return UnknownLimit("", text=answer.text)
         case _:
             return NeverFits(answer.text)
+
+
+def _waited(answer: MustWait) -> RateLimited:
+    """What gives the job back that has waited inside of one of its calls: nothing was refused, so nothing pauses."""
+    error = RateLimited(
+        f'A call that is nested in another one has waited too long for limit "{answer.limit}", so its job comes back '
+        "later: what the outer call holds may be what others wait for. Leave the block of one ctx.call before the "
+        "next, or say how long it may wait: ctx.call(…, wait=…)."
+    )
+    error.reported = True
+    return error

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, cast, overload
 
-from aiq.context.calls import Named, Opening, names_of, usage_from
+from aiq.context.calls import NESTED_WAIT_S, Named, Opening, names_of, usage_from
 from aiq.context.children import Children, result_of
 from aiq.context.points import Points
 from aiq.context.run import Run
@@ -256,6 +256,7 @@ class Context:
         max_output: int | None = None,
         min_output: int | None = None,
         model: str | None = None,
+        wait: Duration | None = NESTED_WAIT_S,
     ) -> Opening:
         """Ask a provider, once limits and budgets have room for it; what it needs is reserved before it is sent.
 
@@ -268,9 +269,13 @@ class Context:
         has no room for more. While it waits for a limit the run keeps its lease, and after a second lends its slot.
         An error with status 429 that leaves the block gives the job back without counting an attempt.
 
+        Do not nest calls: the outer one keeps what it holds from others, who may have what the inner one waits for. A
+        call inside of another one waits for `wait` seconds at most (None: for ever), and then raises RateLimited, which
+        gives the job back without an attempt counted. It is refused at once where it would wait for its own run.
+
         Raises, on entering:
             InvalidInput: a number, a name or the model is out of its bounds. UnknownLimit, NeverFits, PriceUnknown: the
-                call can never be admitted.
+                call can never be admitted. RateLimited: it has waited inside of another one.
             BudgetExceeded: a budget has no room, and says that the job is to fail. One that says otherwise unwinds the
                 handler, as a wait does.
         Raises, on leaving: RateLimited, QuotaExhausted: in the place of an error that says so.
@@ -285,7 +290,8 @@ class Context:
             model=record.model if model is None else model,
         )
         brought = [one for one in limits if isinstance(one, Limit)]
-        return Opening(self._run, self._waits, names_of(limits), estimate, brought)
+        patience_ms = None if wait is None else duration_ms("wait", wait)
+        return Opening(self._run, self._waits, names_of(limits), estimate, brought, patience_ms)
 
     def report(self, used: object) -> None:
         """Say what the handler has used beside `ctx.call`: a Usage, or a response of `openai` or `anthropic`.

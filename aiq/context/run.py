@@ -11,6 +11,7 @@ from aiq.model import (
     Exceeded,
     JobRecord,
     JobSpec,
+    MustWait,
     Outcome,
     Refused,
     Remaining,
@@ -27,8 +28,17 @@ class Parked(BaseException):
 class Calls(Protocol):
     """The calls of one run, as the storage books them."""
 
-    async def open(self, limits: tuple[str, ...], estimate: Estimate) -> tuple[int, Admitted | Exceeded | Refused]:
-        """Wait until a call may be made, or can never be. The number names it from then on."""
+    async def open(
+        self,
+        limits: tuple[str, ...],
+        estimate: Estimate,
+        inside: tuple[int, ...] = (),
+        patience_ms: int | None = None,
+    ) -> tuple[int, Admitted | MustWait | Exceeded | Refused]:
+        """Wait until a call may be made, or can never be. The number names it from then on.
+
+        `inside` are calls that end after it. While one of them is open it waits for `patience_ms` at most, and then
+        answers that it must wait; None is for ever."""
         ...
 
     def report(

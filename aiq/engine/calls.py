@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
+from random import Random
 from typing import Final, Protocol
 
 from aiq.bounds import MAX_OPEN_CALLS
@@ -32,6 +33,9 @@ _log = logging.getLogger("aiq.worker")
 
 LEND_AFTER_MS: Final = 1_000
 """A run whose call waits for longer than this lends its slot."""
+JITTER: Final = 10
+"""A tenth of its patience, at random, is added to that of a call inside of another: of two runs that wait for each
+other one is to give up first, so that the other goes on."""
 
 
 class Caller(Protocol):
@@ -87,34 +91,47 @@ class Calls:
         lend: Callable[[], None],
         take_back: Callable[[], None],
         unsaid: Callable[[], None],
+        rng: Random,
     ) -> None:
-        self._caller, self._bookings, self._lines = caller, bookings, lines
+        self._caller, self._bookings, self._lines, self._rng = caller, bookings, lines, rng
         self._lend, self._take_back, self.unsaid = lend, take_back, unsaid
         self._places = asyncio.Semaphore(MAX_OPEN_CALLS)
         self._number = FIRST
         self._open: set[int] = set()
         self._waiting: dict[int, Place] = {}
         self._long_waits: set[int] = set()
+        self._impatient: set[int] = set()
+        """Calls that wait inside of open ones, and have waited long enough."""
         self._beside: dict[str, Usage] = {}
         """What the handler used outside of calls, by model."""
         self._owed: set[asyncio.Future[None]] = set()
         """Reports under way, each done when it was answered."""
         self._given_up = False
 
-    async def open(self, limits: tuple[str, ...], estimate: Estimate) -> tuple[int, Admitted | Exceeded | Refused]:
+    async def open(
+        self,
+        limits: tuple[str, ...],
+        estimate: Estimate,
+        inside: tuple[int, ...] = (),
+        patience_ms: int | None = None,
+    ) -> tuple[int, Admitted | MustWait | Exceeded | Refused]:
         """Wait until a call may be made, or can never be. Whoever is cancelled meanwhile has not made it.
+
+        One that is `inside` of calls which stay open gives up after its patience, and answers that it must wait: what
+        those hold, others may wait for, and these for what they hold.
 
         Raises:
             LeaseLost: the run may open no call any more.
             StorageError: it cannot be known; nothing was sent.
-        Spec: CALL-5 to CALL-8
+        Spec: CALL-5 to CALL-8, CALL-19
         """
         await self._places.acquire()
         self._number += 1
         number = self._number
-        request = CallRequest(lease=self._caller.record.lease, number=number, limits=limits, estimate=estimate)
+        lease = self._caller.record.lease
+        request = CallRequest(lease=lease, number=number, limits=limits, estimate=estimate, inside=inside)
         try:
-            answer = await self._admission(request)
+            answer = await self._admission(request, patience_ms)
         except LeaseLost:
             self._places.release()
             raise
@@ -127,6 +144,8 @@ class Calls:
             self._open.add(number)
         else:
             self._places.release()
+        if isinstance(answer, MustWait):
+            self.report(number, CallState.UNSENT)
         self._balance()
         return number, answer
 
@@ -177,12 +196,14 @@ class Calls:
         for owed in list(self._owed):
             owed.cancel()
 
-    async def _admission(self, request: CallRequest) -> Admitted | Exceeded | Refused:
+    async def _admission(
+        self, request: CallRequest, patience_ms: int | None
+    ) -> Admitted | MustWait | Exceeded | Refused:
         answer = await self._ask(request)
         if not isinstance(answer, MustWait):
             return answer
-        with self._standing(request.number) as place:
-            while isinstance(answer, MustWait):
+        with self._standing(request.number) as place, self._patient(place, request, patience_ms):
+            while isinstance(answer, MustWait) and request.number not in self._impatient:
                 await self._lines.until_turn(place, answer)
                 self._balance()
                 answer = await self._ask(request)
@@ -208,6 +229,25 @@ class Calls:
                 del self._waiting[number]
                 self._long_waits.discard(number)
                 self._balance()
+
+    @contextmanager
+    def _patient(self, place: Place, request: CallRequest, patience_ms: int | None) -> Iterator[None]:
+        """Let a call that waits inside of others lose patience, if one of these is still open then."""
+        if not request.inside or patience_ms is None:
+            yield
+            return
+        patience_ms += self._rng.randint(0, patience_ms // JITTER)
+        timer = asyncio.get_running_loop().call_later(patience_ms / 1000, self._loses_patience, place, request)
+        try:
+            yield
+        finally:
+            timer.cancel()
+            self._impatient.discard(request.number)
+
+    def _loses_patience(self, place: Place, request: CallRequest) -> None:
+        if not self._open.isdisjoint(request.inside):
+            self._impatient.add(request.number)
+            place.wake()
 
     def _waits_long(self, number: int) -> None:
         self._long_waits.add(number)

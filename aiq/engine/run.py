@@ -175,6 +175,7 @@ class Run:
                 lend=partial(desk.lend, self),
                 take_back=partial(desk.take_back, self),
                 unsaid=partial(desk.unsaid.look, self.record.task, self.extra),
+                rng=desk.rng,
             )
         return self._calls
 

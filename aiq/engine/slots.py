@@ -2,17 +2,21 @@
 
 import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from aiq.engine.run import Run
 from aiq.model import Want
+
+LENT_AT_LEAST: Final = 16
+"""Places that a queue may lend if it has fewer: else a few calls that wait would keep a small worker from all else."""
 
 
 class Slots:
     """Places for runs, per queue. A run holds its place until its handler is really over, heeded cancel or not.
 
     A run that only waits may lend its place, and takes it back when it goes on, free or not: it is under way, and what
-    it was admitted for must be used now. No more places of a queue are lent than it has, so at most twice as many
-    runs of a queue are there, and for as long as all of them work, no further one is claimed.
+    it was admitted for must be used now. No more places of a queue are lent than it has, or than LENT_AT_LEAST, so at
+    most so many more runs of a queue are there, and for as long as all of them work, no further one is claimed.
     """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
@@ -46,7 +50,7 @@ class Slots:
         queue = run.record.queue
         if run not in self.runs or run in self._lent:
             return False
-        if sum(lender.record.queue == queue for lender in self._lent) >= self._sizes[queue]:
+        if sum(lender.record.queue == queue for lender in self._lent) >= max(self._sizes[queue], LENT_AT_LEAST):
             return False
         self._lent.add(run)
         self._free[queue] += 1

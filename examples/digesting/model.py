@@ -53,7 +53,7 @@ def prompt_of(question: str, documents: Sequence[tuple[str, str]]) -> str:
     return "\n\n".join([question, *enclosed])
 
 
-async def opened(through: openai.AsyncOpenAI, model: str, prompt: str, max_output: int, key: str) -> Stream:
+async def opened(through: openai.AsyncOpenAI, model: str, prompt: str, max_output: int | None, key: str) -> Stream:
     """Send a prompt; what comes back is an answer that has begun."""
     return await through.chat.completions.create(
         model=model,

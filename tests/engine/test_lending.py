@@ -8,7 +8,7 @@ import pytest
 
 import aiq
 from aiq.engine.calls import LEND_AFTER_MS
-from aiq.engine.slots import Slots
+from aiq.engine.slots import LENT_AT_LEAST, Slots
 from aiq.model import Admitted, CallState, State, Usage
 from aiq.storage import claim
 from aiq.testing.actions import wish
@@ -99,20 +99,38 @@ async def test_a_run_that_works_on_one_call_lends_nothing_though_another_waits(w
 
 
 @virtually
-async def test_no_more_slots_are_lent_than_there_are(world: World) -> None:
+@pytest.mark.parametrize(("slots", "lent"), [(1, LENT_AT_LEAST), (LENT_AT_LEAST + 1, LENT_AT_LEAST + 1)])
+async def test_no_more_slots_are_lent_than_there_are_or_a_few(world: World, slots: int, lent: int) -> None:
     booked = Booked(world)
-    booked.answer(*[wait(None)] * 10_000)
-    await world.enqueue(*[calls.job() for _ in range(10)])
-    worker = await world.start(calls, slots=2)
-    await asyncio.sleep(30)
+    booked.answer(*[wait(None)] * 100_000)
+    await world.enqueue(*[calls.job() for _ in range(50)])
+    worker = await world.start(calls, slots=slots)
+    await asyncio.sleep(60)
 
-    assert worker.statistics.running == 4
+    assert worker.statistics.running == slots + lent
     booked._answers.clear()
     booked.wake("gpt")
-    await world.until("job-10", State.SUCCEEDED)
+    await world.until("job-50", State.SUCCEEDED)
     await asyncio.sleep(1)
     assert worker.statistics.running == 0
-    assert worker.engine._slots._free == {"default": 2}
+    assert worker.engine._slots._free == {"default": slots}
+    await worker.stop()
+
+
+@virtually
+async def test_a_worker_of_one_slot_does_other_work_while_several_of_its_calls_wait(world: World) -> None:
+    booked = Booked(world)
+    booked.answer(*[wait(None)] * 100_000)
+    await world.enqueue(*[calls.job() for _ in range(LENT_AT_LEAST)])
+    worker = await world.start(calls, double, slots=1)
+    await asyncio.sleep(60)
+    began_s = passed_s(world)
+    [other] = await world.enqueue(double.job(1))
+    await world.until(other, State.SUCCEEDED)
+
+    assert passed_s(world) == began_s
+    booked._answers.clear()
+    booked.wake("gpt")
     await worker.stop()
 
 
@@ -127,9 +145,9 @@ async def some_run(world: World, queue: str) -> Any:
 @pytest.mark.parametrize("seed", range(20))
 async def test_slots_add_up_whatever_is_lent_and_taken_back(world: World, seed: int) -> None:
     rng = Random(seed)
-    sizes = {"a": 2, "b": 1}
+    sizes = {"a": LENT_AT_LEAST + 4, "b": 1}
     slots = Slots(sizes)
-    waiting = {queue: [await some_run(world, queue) for _ in range(12)] for queue in sizes}
+    waiting = {queue: [await some_run(world, queue) for _ in range(25)] for queue in sizes}
     running: list[Any] = []
     for _ in range(300):
         for want in slots.wants():
@@ -149,8 +167,8 @@ async def test_slots_add_up_whatever_is_lent_and_taken_back(world: World, seed: 
             there = [run for run in running if run.record.queue == queue]
             lent = [run for run in there if run in slots._lent]
             assert slots._free[queue] == size - len(there) + len(lent)
-            assert len(there) <= 2 * size
-            assert len(lent) <= size
+            assert len(lent) <= max(size, LENT_AT_LEAST)
+            assert len(there) <= size + max(size, LENT_AT_LEAST)
     for run in running:
         slots.give_back(run)
         slots.take_back(run)
