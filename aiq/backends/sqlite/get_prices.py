@@ -1,5 +1,7 @@
 """Reading prices."""
 
+from operator import attrgetter
+
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import PriceRow
@@ -7,4 +9,4 @@ from aiq.model import PriceRow
 
 def get_prices(tx: Transaction, model: str) -> list[PriceRow]:
     """Read every price of a model, by category and instant. Spec: USAGE-7"""
-    return list(admission(tx).ledger.prices(model))
+    return sorted(admission(tx).ledger.prices(model), key=attrgetter("category", "from_ms"))

@@ -10,7 +10,8 @@ import msgspec
 
 from aiq.backends.sqlite.lanes import Lanes
 from aiq.backends.sqlite.queues import Queues
-from aiq.backends.sqlite.shelf import Shelf, decoder_of
+from aiq.backends.sqlite.reserved import Reserved
+from aiq.backends.sqlite.shelf import Shelf, TextShelf, decoder_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.waiting import WaitingLine
@@ -19,7 +20,6 @@ from aiq.model import (
     BudgetSpec,
     BudgetState,
     CallRequest,
-    CallState,
     HeldFor,
     JobRecord,
     JobSpec,
@@ -37,9 +37,8 @@ from aiq.storage import limit_topic
 SQL: Final = load("ledger")
 
 USUAL_WEIGHT: Final = 1000
+_NOTHING_LEARNED: Final = Learned()
 
-Run: TypeAlias = tuple[str, int]
-"""A job and a fence."""
 HoldLine: TypeAlias = tuple[HeldFor, str]
 """What jobs are held for together: BUDGET (approvals too) or another reason, and by what."""
 
@@ -52,9 +51,9 @@ class Ledger:
         self.limits = Shelf[LimitSpec](tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
         row: Any = tuple[str, str, LimitState]
         self.limit_states = Shelf[LimitState](tx, SQL["limit_states"], SQL["put_limit_states"], row)
-        self.budgets = Shelf[BudgetSpec](tx, SQL["budgets"], SQL["put_budgets"], tuple[str, BudgetSpec])
+        self.budgets = TextShelf[BudgetSpec](tx, SQL["budgets"], SQL["put_budgets"], tuple[str, BudgetSpec])
         row = tuple[str, int, BudgetState]
-        self.budget_states = Shelf[BudgetState](tx, SQL["budget_states"], SQL["put_budget_states"], row)
+        self.budget_states = TextShelf[BudgetState](tx, SQL["budget_states"], SQL["put_budget_states"], row)
         row = tuple[str, tuple[PriceRow, ...]]
         self.price_lists = Shelf[tuple[PriceRow, ...]](tx, SQL["prices"], SQL["put_prices"], row)
         row = tuple[str, str, Learned]
@@ -63,8 +62,7 @@ class Ledger:
         self.calls = WaitingLine(tx)
         self.rooms: dict[HoldLine, bool] = {}
         """Lines of held jobs for which room has appeared, and whether by a grant, which opens approvals too."""
-        self._runs: dict[Run, dict[int, Reservation]] = {}
-        self._changed: dict[tuple[str, int, int], Reservation] = {}
+        self.reserved = Reserved(tx)
         self._usage: dict[tuple[object, ...], list[int]] = {}
 
     @property
@@ -139,12 +137,12 @@ class Ledger:
         self.rooms.setdefault((HeldFor.BUDGET, budget_id), False)
 
     def prices(self, model: str) -> Sequence[PriceRow]:
-        """Every price of a model, by category and instant."""
-        return sorted(self.price_lists.get(model) or (), key=lambda row: (row.category, row.from_ms))
+        """Every price of a model."""
+        return self.price_lists.get(model) or ()
 
     def learned(self, task: str, model: str) -> Learned:
         """What is known of a task and model."""
-        return self.learnt.get(task, model) or Learned()
+        return self.learnt.get(task, model) or _NOTHING_LEARNED
 
     def put_learned(self, task: str, model: str, learned: Learned) -> None:
         """Write it."""
@@ -152,21 +150,18 @@ class Ledger:
 
     def reservation(self, job_id: str, fence: int, call: int) -> Reservation | None:
         """A reservation, open or closed, while it is kept."""
-        found = self._run(job_id, fence).get(call)
+        found = self.reserved.get((job_id, fence, call))
         if found is None or found.closed_at_ms is None:
             return found
         return found if self.now_ms < found.closed_at_ms + RESERVATION_KEPT_MS else None
 
     def open_reservations(self, job_id: str, fence: int) -> Sequence[Reservation]:
         """Those of a run that are open, by call."""
-        calls = self._run(job_id, fence)
-        return [calls[call] for call in sorted(calls) if calls[call].state is CallState.OPEN]
+        return self.reserved.open((job_id, fence))
 
     def put_reservation(self, reservation: Reservation) -> None:
         """Write one."""
-        job_id, fence, call = reservation.job_id, reservation.fence, reservation.call
-        self._run(job_id, fence)[call] = reservation
-        self._changed[job_id, fence, call] = reservation
+        self.reserved.put(reservation)
 
     def add_usage(self, entry: UsageEntry) -> None:
         """Count use for its job, flow, tenant and minute."""
@@ -184,22 +179,7 @@ class Ledger:
 
     def concerns(self, job_id: str, fence: int) -> bool:
         """Whether the end of a run has anything to close."""
-        return bool(self._run(job_id, fence)) or self.calls.any()
-
-    def new_run(self, job_id: str, fence: int) -> None:
-        """Say that nothing is stored of a run yet, so that nobody looks."""
-        self._runs.setdefault((job_id, fence), {})
-
-    def fetch_runs(self, runs: Iterable[Run]) -> None:
-        """Read the reservations of many runs at once."""
-        unknown = [run for run in dict.fromkeys(runs) if run not in self._runs]
-        if not unknown:
-            return
-        self._runs.update({run: {} for run in unknown})
-        asked = {"runs": msgspec.json.encode(unknown).decode()}
-        decoder = decoder_of(tuple[str, int, int, Reservation])
-        for job_id, fence, call, reservation in self._tx.peek(SQL["reservations"], asked, decoder):
-            self._runs[job_id, fence][call] = reservation
+        return bool(self.reserved.open((job_id, fence))) or self.calls.any()
 
     def known_budgets(self) -> Mapping[str, BudgetSpec]:
         """The budgets that were read so far, and are stored."""
@@ -216,13 +196,8 @@ class Ledger:
 
     def fetch_ends(self, records: Sequence[JobRecord]) -> None:
         """Read what the ends of some runs will change."""
-        self.fetch_runs((record.id, record.fence) for record in records)
-        found = [
-            (record, one)
-            for record in records
-            for one in self._runs[record.id, record.fence].values()
-            if one.state is CallState.OPEN
-        ]
+        self.reserved.fetch_open((record.id, record.fence) for record in records)
+        found = [(record, one) for record in records for one in self.reserved.open((record.id, record.fence))]
         if not found:
             return
         parts = {(part.limit, part.key) for _, one in found for part in one.parts}
@@ -246,11 +221,12 @@ class Ledger:
         self.price_lists.fetch((record.model,) for record in records if record.model)
         self.weights.fetch((record.tenant,) for record in records)
         for record in records:
-            self.new_run(record.id, record.fence + 1)
+            self.reserved.new_run((record.id, record.fence + 1))
 
     def fetch_calls(self, records: Sequence[JobRecord], calls: Sequence[CallRequest]) -> None:
         """Read what some calls of running jobs will look at."""
-        self.fetch_runs((record.id, record.fence) for record in records)
+        self.reserved.fetch_open((record.id, record.fence) for record in records)
+        self.reserved.fetch((one.lease.job_id, one.lease.fence, one.number) for one in calls)
         names = {name for one in calls for name in one.limits} | {n for one in records for n in one.taken_limits}
         self.limits.fetch((name,) for name in names)
         bound = [one for record in records for one in named(self, record, names)]
@@ -282,17 +258,10 @@ class Ledger:
             write()
         for write in (self.price_lists.write, self.learnt.write, self.weights.write):
             write()
-        for key, reservation in self._changed.items():
-            self._tx.later(SQL["put_reservations"], (*key, reservation))
+        self.reserved.write()
         for place, counts in self._usage.items():
             self._tx.later(SQL["add_usage"], (*place, *counts))
-        self._changed.clear()
         self._usage.clear()
-
-    def _run(self, job_id: str, fence: int) -> dict[int, Reservation]:
-        if (job_id, fence) not in self._runs:
-            self.fetch_runs([(job_id, fence)])
-        return self._runs[job_id, fence]
 
 
 def _drawn_from(record: JobRecord) -> Sequence[str]:

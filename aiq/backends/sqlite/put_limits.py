@@ -1,6 +1,7 @@
 """Storing limits."""
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from aiq.backends.sqlite.admission import admission
@@ -38,7 +39,7 @@ def put_limits(tx: Transaction, limits: Sequence[LimitSpec], *, absent_only: boo
 def reshape(tx: Transaction, old: LimitSpec, new: LimitSpec) -> dict[str, LimitState]:
     """What is left of a limit once its numbers have changed, by key. Writes nothing."""
     parts = tx.peek(SQL["parts"], {"name": old.name}, decoder_of(_PART))
-    return {key: reshaped(old, new, state, tx.now_ms) for key, state in sorted(parts)}
+    return {key: reshaped(old, new, state, tx.now_ms) for key, state in sorted(parts, key=itemgetter(0))}
 
 
 def put_parts(tx: Transaction, name: str, parts: Mapping[str, LimitState]) -> None:

@@ -17,7 +17,9 @@ SQL: Final = load("report")
 def report(tx: Transaction, reports: Sequence[Report]) -> list[Reported | LeaseLost]:
     """Take each report by itself, in order. Spec: CALL-9 to CALL-14, USAGE-1 to USAGE-6, LEASE-1"""
     jobs = tx.fetch(told.lease.job_id for told in reports)
-    admission(tx).ledger.fetch_ends([job.record for job in jobs])
+    ledger = admission(tx).ledger
+    ledger.fetch_ends([job.record for job in jobs])
+    ledger.reserved.fetch((told.lease.job_id, told.lease.fence, told.call) for told in reports)
     return [_report(tx, told) for told in reports]
 
 

@@ -1,9 +1,11 @@
 """Rows of one table as they stand in a step: each is read at most once, and written once, when the step ends."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
+
+from aiq.backends.sqlite.terms import plain
 
 V = TypeVar("V")
 
@@ -19,6 +21,10 @@ class Step(Protocol):
 
     def later(self, sql: str, row: tuple[object, ...], *, key: object = None) -> None:
         """Write a row with its like, before the next read or the commit."""
+        ...
+
+    def later_text(self, sql: str, row: tuple[object, ...], text: bytes) -> None:
+        """The same of a row that ends with a text."""
         ...
 
 
@@ -73,6 +79,17 @@ class Shelf(Generic[V]):
         self._changed.clear()
 
 
+class TextShelf(Shelf[V]):
+    """Rows of which there may be one for each job: their values are put down as texts, which SQLite does not read."""
+
+    def write(self) -> None:
+        """Write what was changed, as one value."""
+        for key in self._changed:
+            self._step.later_text(self._write, key, _encoder.encode(self._rows[key]))
+        self._changed.clear()
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 _DECODERS: dict[Any, "msgspec.json.Decoder[Any]"] = {}
 
 

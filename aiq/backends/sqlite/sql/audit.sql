@@ -213,7 +213,7 @@ LIMIT :limit;
 
 -- name: reserved
 -- All calls that are open.
-SELECT json_group_array(json(body)) FROM aiq_reservations WHERE closed_at_ms IS NULL;
+SELECT '[' || coalesce(group_concat(body, ','), '') || ']' FROM aiq_reservations WHERE closed_at_ms IS NULL;
 
 -- name: limit_states
 SELECT json_group_array(json_array(s.name, s.part, json(l.spec), json(s.state)))

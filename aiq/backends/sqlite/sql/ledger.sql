@@ -1,5 +1,5 @@
--- ledger: limits, budgets, prices, reservations and use, each read by its keys and written as a whole row.
--- spec: CALL-1, CALL-5, CALL-7, CALL-14, BUDGET-1, BUDGET-7, EST-2, USAGE-1, FAIR-5
+-- ledger: limits, budgets, prices and use, each read by its keys and written as a whole row.
+-- spec: CALL-1, CALL-5, BUDGET-1, BUDGET-7, EST-2, USAGE-1, FAIR-5
 
 -- name: limits
 SELECT json_group_array(json_array(l.name, json(l.spec)))
@@ -32,7 +32,7 @@ WHERE true
 ON CONFLICT (name, part) DO UPDATE SET state = excluded.state;
 
 -- name: budgets
-SELECT json_group_array(json_array(b.id, json(b.spec)))
+SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || ']', ','), '') || ']'
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_budgets AS b ON b.id = json_extract(asked.value, '$[0]');
 
@@ -46,19 +46,26 @@ WITH RECURSIVE chain (id) AS (
     JOIN aiq_budgets AS b ON b.id = chain.id
     WHERE b.parent IS NOT NULL
 )
-SELECT json_group_array(json_array(b.id, json(b.spec)))
+SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || ']', ','), '') || ']'
 FROM chain
 CROSS JOIN aiq_budgets AS b ON b.id = chain.id;
 
 -- name: put_budgets
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_budgets (id, parent, spec)
-SELECT json_extract(item, '$[0]'), json_extract(item, '$[1].parent'), json_extract(item, '$[1]') FROM given
+SELECT id, json_extract(spec, '$.parent'), spec
+FROM (
+    SELECT
+        json_extract(item, '$[0]') AS id,
+        CAST(substr(:blobs, json_extract(item, '$[1]'), json_extract(item, '$[2]')) AS TEXT) AS spec
+    FROM given
+)
 WHERE true
 ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, spec = excluded.spec;
 
 -- name: budget_states
-SELECT json_group_array(json_array(s.budget, s.window_ms, json(s.state)))
+SELECT
+    '[' || coalesce(group_concat('[' || json_quote(s.budget) || ',' || s.window_ms || ',' || s.state || ']', ','), '') || ']'
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_budget_states AS s
     ON s.budget = json_extract(asked.value, '$[0]') AND s.window_ms = json_extract(asked.value, '$[1]');
@@ -66,7 +73,10 @@ CROSS JOIN aiq_budget_states AS s
 -- name: put_budget_states
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_budget_states (budget, window_ms, state)
-SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]') FROM given
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'),
+    CAST(substr(:blobs, json_extract(item, '$[2]'), json_extract(item, '$[3]')) AS TEXT)
+FROM given
 WHERE true
 ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state;
 
@@ -118,22 +128,6 @@ INSERT INTO aiq_tenants (tenant, weight)
 SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]') FROM given
 WHERE true
 ON CONFLICT (tenant) DO UPDATE SET weight = excluded.weight;
-
--- name: reservations
-SELECT json_group_array(json_array(r.job_id, r.fence, r.call, json(r.body)))
-FROM json_each(:runs) AS asked
-CROSS JOIN aiq_reservations AS r
-    ON r.job_id = json_extract(asked.value, '$[0]') AND r.fence = json_extract(asked.value, '$[1]');
-
--- name: put_reservations
-WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_reservations (job_id, fence, call, closed_at_ms, body)
-SELECT
-    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'),
-    json_extract(item, '$[3].closed_at_ms'), json_extract(item, '$[3]')
-FROM given
-WHERE true
-ON CONFLICT (job_id, fence, call) DO UPDATE SET closed_at_ms = excluded.closed_at_ms, body = excluded.body;
 
 -- name: add_usage
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))

@@ -17,6 +17,6 @@ below (id, depth) AS (
     CROSS JOIN aiq_budgets AS b ON b.parent = below.id
     WHERE below.depth < :depth
 )
-SELECT json_group_array(json_array(b.id, json(b.spec)))
+SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || ']', ','), '') || ']'
 FROM (SELECT id FROM above UNION SELECT id FROM below) AS related
 CROSS JOIN aiq_budgets AS b ON b.id = related.id;
