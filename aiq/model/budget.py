@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
+import msgspec
+from msgspec import Struct
+
 from aiq.model.limit import none
 
 Window: TypeAlias = Literal["day", "month"]
@@ -45,17 +48,16 @@ class BudgetSpec:
     on_exceeded: OnExceeded = OnExceeded.HOLD
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetState:
+class BudgetState(Struct, frozen=True, kw_only=True):
     """What was spent and what is held of a budget, in the window that began at `window_ms` (0 without windows).
 
     `granted` is what was added to the caps for this window.
     """
 
     window_ms: int = 0
-    spent: Amounts = field(default_factory=none)
-    held: Amounts = field(default_factory=none)
-    granted: Amounts = field(default_factory=none)
+    spent: Amounts = msgspec.field(default_factory=none)
+    held: Amounts = msgspec.field(default_factory=none)
+    granted: Amounts = msgspec.field(default_factory=none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
+import msgspec
+from msgspec import Struct
+
 from aiq.errors import LeaseLost
 from aiq.model.budget import Amounts, OnExceeded
 from aiq.model.job import Lease
@@ -29,8 +32,7 @@ class CallState(StrEnum):
     """Its run was lost, so all of it was charged; a late report corrects that once."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(Struct, frozen=True, kw_only=True):
     """What one call needs, with every number filled in. `declared` says that somebody gave them; else they were
     learned, or are a default that must not keep a job from running. With `open_ended` nobody said how much output may
     be asked for, and no budget has lowered what was assumed: `max_output` is set aside, and binds nobody."""
@@ -44,8 +46,7 @@ class Need:
     open_ended: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Part(Struct, frozen=True, kw_only=True):
     """What a reservation has taken of one limit: so many requests, `charge` tokens for good and `rest` held, both in
     whole weighted tokens; `slot` says that a unit of its concurrency goes with it."""
 
@@ -57,18 +58,16 @@ class Part:
     slot: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draw:
+class Draw(Struct, frozen=True, kw_only=True):
     """What a reservation holds of one budget, in the window in which it was admitted."""
 
     budget: str
     window_ms: int
-    held: Amounts = field(default_factory=none)
-    spent: Amounts = field(default_factory=none)
+    held: Amounts = msgspec.field(default_factory=none)
+    spent: Amounts = msgspec.field(default_factory=none)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reservation:
+class Reservation(Struct, frozen=True, kw_only=True):
     """One call, known by (job_id, fence, call). `cost` is what fairness counted for it, on the limit `cost_limit`."""
 
     job_id: str
@@ -77,7 +76,7 @@ class Reservation:
     need: Need
     parts: tuple[Part, ...] = ()
     draws: tuple[Draw, ...] = ()
-    prices: Mapping[str, int] = field(default_factory=none)
+    prices: Mapping[str, int] = msgspec.field(default_factory=none)
     cost: int = 1
     cost_limit: str | None = None
     state: CallState = CallState.OPEN

@@ -6,6 +6,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
+from msgspec import Struct
+
 from aiq import bounds
 
 By: TypeAlias = Literal["tenant", "key"]
@@ -54,8 +56,7 @@ class LimitSpec:
     weights: Mapping[str, int] = field(default_factory=none)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LimitState:
+class LimitState(Struct, frozen=True, kw_only=True):
     """What is left of one limit, or of one tenant's or key's share of it, at the instant `at_ms`.
 
     `requests` and `tokens` are levels and `held` is what open calls are expected to use yet, all in the sub-units

@@ -3,8 +3,9 @@
 Each function writes one limit or budget, and answers with the part or the draw as it stands from then on.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from aiq.model import FIRST, CallState, Draw, LimitSpec, LimitState, Part, Reservation, Usage
 from aiq.rules import budgets, calls, charging, drawing, limits, standing, usage

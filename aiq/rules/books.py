@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
+
 from aiq.model import (
     Amounts,
     Band,
@@ -23,8 +25,7 @@ from aiq.model import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Learned:
+class Learned(Struct, frozen=True, kw_only=True):
     """What is known of one task and model: a quantile in thousandths of a token, and of how many samples. EST-2"""
 
     output: int = 0
@@ -51,8 +52,7 @@ class WaitingCall:
     """The instant at which it may be admitted, as far as was known when it last asked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UsageEntry:
+class UsageEntry(Struct, frozen=True, kw_only=True):
     """What one call has used more of one category than was counted so far; corrections may be below zero."""
 
     minute_ms: int
@@ -191,8 +191,7 @@ class Pool:
     served: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
+class Line(Struct, frozen=True, kw_only=True):
     """One tenant's ready jobs in a band of a pool. `digest` is the SHA-256 of the tenant, in hexadecimal."""
 
     pool: str

@@ -7,9 +7,10 @@ everything in flight.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from typing import Final
+
+from msgspec.structs import replace
 
 from aiq import bounds
 from aiq.errors import InvalidInput
@@ -26,13 +27,11 @@ from aiq.model import (
     OnExceeded,
     Usage,
     Window,
-    none,
 )
 from aiq.model.usage import check_category
 from aiq.rules.charging import total_of, weighted
 from aiq.rules.checks import check_count, check_opaque, check_range, check_weights
 from aiq.rules.prices import cost
-from aiq.rules.remembered import remembered
 
 _DAY_MS: Final = 24 * 3_600_000
 _CATEGORY: Final = f"{TOKENS}."
@@ -107,29 +106,29 @@ def amounts(spec: BudgetSpec, need: Need, prices: Mapping[str, int]) -> Amounts:
     At least 1 of each that has a cap, so that nothing starts on a budget that is used up to the last unit; but nothing
     of a need that is declared to be none. Spec: BUDGET-2
     """
-    found = _needed(spec.weights or none(), need, prices)
+    tokens = {INPUT: need.input, OUTPUT: need.max_output}
+    found = _amounts(spec, tokens, cost(tokens, prices)[0])
     none_needed = need.declared and not need.input and not need.max_output
-    least = {} if none_needed else dict.fromkeys(spec.caps, 1)
-    return {name: max(found.get(name, 0), least.get(name, 0)) for name in sorted(found.keys() | least.keys())}
+    # What is nothing is left out of `found`, so that what is there is at least 1.
+    return found if none_needed else {**dict.fromkeys(spec.caps, 1), **found}
 
 
 def amounts_used(
-    spec: BudgetSpec, used: Iterable[Usage], prices: Mapping[str, int], usd_micros: int | None = None
+    spec: BudgetSpec, used: Sequence[Usage], prices: Mapping[str, int], usd_micros: int | None = None
 ) -> Amounts:
     """What a call has spent of a budget, in every kind of amount. Spec: BUDGET-3
 
     `prices` are those of one model; for use of several pass what it costs together as `usd_micros`.
     """
-    if usd_micros is None:
-        usd_micros, _ = cost(total_of(used), prices)
-    return _used(spec.weights or none(), used, usd_micros)
+    tokens = total_of(used)
+    return _amounts(spec, tokens, cost(tokens, prices)[0] if usd_micros is None else usd_micros)
 
 
 def room(spec: BudgetSpec, state: BudgetState) -> Amounts:
     """What is left of each amount that has a cap; below zero where more was spent, or a cap was lowered."""
+    granted, spent, held = state.granted, state.spent, state.held
     return {
-        name: cap + state.granted.get(name, 0) - state.spent.get(name, 0) - state.held.get(name, 0)
-        for name, cap in spec.caps.items()
+        name: cap + granted.get(name, 0) - spent.get(name, 0) - held.get(name, 0) for name, cap in spec.caps.items()
     }
 
 
@@ -163,64 +162,57 @@ def reported(state: BudgetState, draw: Draw, used: Amounts) -> tuple[BudgetState
     more = {name: max(0, amount - draw.spent.get(name, 0)) for name, amount in used.items()}
     moved = {name: min(amount, draw.held.get(name, 0)) for name, amount in more.items()}
     kept = _known(state, draw, more)
-    state = replace(state, held=_less(state.held, moved), spent=total(state.spent, kept))
-    return state, replace(draw, held=_less(draw.held, moved), spent=total(draw.spent, kept))
+    state = replace(state, held=less(state.held, moved), spent=total(state.spent, kept))
+    return state, replace(draw, held=less(draw.held, moved), spent=total(draw.spent, kept))
 
 
 def settled(state: BudgetState, draw: Draw, used: Amounts) -> BudgetState:
     """Give back what a draw holds, and spend what was used and is not counted yet. So a late settlement corrects a draw
     that was spent in full. Spec: BUDGET-3, BUDGET-4"""
-    names = used.keys() | draw.spent.keys()
-    change = {name: used.get(name, 0) - draw.spent.get(name, 0) for name in names}
-    return replace(state, held=_less(state.held, draw.held), spent=total(state.spent, _known(state, draw, change)))
+    change = _known(state, draw, less(used, draw.spent))
+    return replace(state, held=less(state.held, draw.held), spent=total(state.spent, change))
 
 
 def returned(state: BudgetState, draw: Draw) -> BudgetState:
     """Give back what a draw holds, of a call that was never sent. Spec: BUDGET-5"""
-    return replace(state, held=_less(state.held, draw.held))
+    return replace(state, held=less(state.held, draw.held))
 
 
 def spent_in_full(state: BudgetState, draw: Draw) -> BudgetState:
     """Spend all that a draw holds, since its run was lost. Keep it as
     `replace(draw, held=none(), spent=total(draw.spent, draw.held))`, for a late settlement. Spec: BUDGET-4"""
-    return replace(state, held=_less(state.held, draw.held), spent=total(state.spent, draw.held))
+    return replace(state, held=less(state.held, draw.held), spent=total(state.spent, draw.held))
 
 
 def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
-    found = {}
-    for name in sorted(first.keys() | second.keys()):
-        amount = first.get(name, 0) + second.get(name, 0)
-        if amount:
-            found[name] = min(amount, bounds.MAX_LEVEL)
-    return found
+    sums = dict(first)
+    for name, amount in second.items():
+        sums[name] = min(sums.get(name, 0) + amount, bounds.MAX_LEVEL)
+    return {name: amount for name, amount in sums.items() if amount}
 
 
-@remembered
-def _needed(weights: Mapping[str, int], need: Need, prices: Mapping[str, int]) -> Amounts:
-    tokens = {INPUT: need.input, OUTPUT: need.max_output}
-    return _amounts(weights, tokens, cost(tokens, prices)[0])
+def less(first: Amounts, second: Amounts) -> Amounts:
+    """The first without the second, and without what is nothing; below zero where that has more."""
+    rest = dict(first)
+    for name, amount in second.items():
+        rest[name] = rest.get(name, 0) - amount
+    return {name: amount for name, amount in rest.items() if amount}
 
 
-@remembered
-def _used(weights: Mapping[str, int], used: Iterable[Usage], usd_micros: int) -> Amounts:
-    return _amounts(weights, total_of(used), usd_micros)
-
-
-def _amounts(weights: Mapping[str, int], tokens: Mapping[str, int], usd_micros: int) -> Amounts:
-    found = {TOKENS: weighted(tokens, weights), USD_MICROS: usd_micros}
-    found |= {f"{_CATEGORY}{name}": count for name, count in tokens.items()}
-    return {name: found[name] for name in sorted(found) if found[name]}
-
-
-def _less(first: Amounts, second: Amounts) -> Amounts:
-    return total(first, {name: -amount for name, amount in second.items()}) if second else first
+def _amounts(spec: BudgetSpec, tokens: Mapping[str, int], usd_micros: int) -> Amounts:
+    found = {TOKENS: weighted(tokens, spec.weights), USD_MICROS: usd_micros}
+    for name, count in tokens.items():
+        found[_CATEGORY + name] = count
+    return {name: amount for name, amount in found.items() if amount}
 
 
 def _known(state: BudgetState, draw: Draw, change: Amounts) -> Amounts:
     """Leave out categories that nobody has capped and that come after too many others: a category is named by
     whoever reports, and a row that grew with every new name would have no bound. They still count in the sums."""
     room_left = 2 * bounds.MAX_CATEGORIES - len(state.spent)
+    if room_left >= len(change):
+        return change
     known: dict[str, int] = {}
     for name in sorted(change):
         if name in state.spent or name in draw.held or name in draw.spent or not name.startswith(_CATEGORY):

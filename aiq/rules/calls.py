@@ -4,8 +4,9 @@ Spec: CALL-1, CALL-3 to CALL-7
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from aiq import bounds
 from aiq.errors import UnknownLimit

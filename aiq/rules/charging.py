@@ -12,10 +12,8 @@ from typing import Final, assert_never
 from aiq.bounds import MAX_LEVEL
 from aiq.model import INPUT, OUTPUT, PRODUCED, Charge, LimitSpec, Need, Part, Usage
 from aiq.rules.buckets import scale
-from aiq.rules.remembered import remembered
 
 
-@remembered
 def part(spec: LimitSpec, key: str, need: Need) -> Part:
     """What a call takes of one limit. The caller sets `slot`, which depends on what the run holds already.
 
@@ -28,7 +26,7 @@ def part(spec: LimitSpec, key: str, need: Need) -> Part:
     if not need.declared:
         charge = min(charge, most_at_once(spec, spec.tokens))
     # A hold must stay a number that every store keeps; this binds only where a sub-unit is absurdly small.
-    bound = MAX_LEVEL // 4 // _sub(spec, spec.tokens)
+    bound = MAX_LEVEL // 4 // scale(spec.tokens, spec.per_ms, spec.burst_ms).sub
     return Part(limit=spec.name, key=key, requests=1, charge=charge, rest=min(rest, bound))
 
 
@@ -37,8 +35,7 @@ def most_at_once(spec: LimitSpec, tokens: int) -> int:
     return max(scale(tokens, spec.per_ms, spec.burst_ms).whole, tokens)
 
 
-@remembered
-def counted(spec: LimitSpec, used: Iterable[Usage]) -> int:
+def counted(spec: LimitSpec, used: Sequence[Usage]) -> int:
     """The weighted tokens of a call that count when it is settled on a limit."""
     tokens = total_of(used)
     if spec.charge is Charge.INPUT:
@@ -46,13 +43,12 @@ def counted(spec: LimitSpec, used: Iterable[Usage]) -> int:
     return weighted(tokens, spec.weights)
 
 
-def total_of(used: Iterable[Usage]) -> Mapping[str, int]:
+def total_of(used: Sequence[Usage]) -> Mapping[str, int]:
     """The tokens of all models together, by category."""
-    found = list(used)
-    if len(found) == 1:
-        return found[0].tokens
+    if len(used) == 1:
+        return used[0].tokens
     tokens: Counter[str] = Counter()
-    for usage in found:
+    for usage in used:
         tokens.update(usage.tokens)
     return tokens
 
@@ -61,7 +57,7 @@ def weighted(tokens: Mapping[str, int], weights: Mapping[str, int]) -> int:
     """The sum of tokens by their weights per mille (1000 where none is set), rounded down for each category."""
     if not weights:
         return sum([count for count in tokens.values() if count > 0])
-    return sum(count * weights.get(name, 1000) // 1000 for name, count in tokens.items() if count > 0)
+    return sum([count * weights.get(name, 1000) // 1000 for name, count in tokens.items() if count > 0])
 
 
 JOB: Final = 1000
@@ -82,11 +78,11 @@ def cost(parts: Iterable[Part], cost_limit: str | None) -> int:
 
 
 def _charge(spec: LimitSpec, need: Need) -> tuple[int, int]:
-    taken = weighted({INPUT: need.input}, spec.weights)
-    most = weighted({OUTPUT: need.max_output}, spec.weights)
+    taken = _weighed(need.input, spec.weights, INPUT)
+    most = _weighed(need.max_output, spec.weights, OUTPUT)
     match spec.charge:
         case Charge.STREAM:
-            return taken, min(weighted({OUTPUT: need.output}, spec.weights), most)
+            return taken, min(_weighed(need.output, spec.weights, OUTPUT), most)
         case Charge.RESERVE:
             return taken + most, 0
         case Charge.MAX:
@@ -97,5 +93,5 @@ def _charge(spec: LimitSpec, need: Need) -> tuple[int, int]:
             assert_never(spec.charge)
 
 
-def _sub(spec: LimitSpec, tokens: int) -> int:
-    return scale(tokens, spec.per_ms, spec.burst_ms).sub
+def _weighed(count: int, weights: Mapping[str, int], category: str) -> int:
+    return count * weights.get(category, 1000) // 1000

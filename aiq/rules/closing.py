@@ -3,7 +3,7 @@
 Functions over `Books`, within one atomic step. Spec: chapters 10, 11 and 13
 """
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from aiq.errors import LeaseLost, LostReason
 from aiq.model import (
@@ -167,11 +167,11 @@ def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, 
     """
     need = usage.guess(found, how)
     counted, guessed = usage.standing(how, used, need)
-    charged, _ = usage.standing(how, used, found.need)
+    charged = counted if need is found.need else usage.standing(how, used, found.need)[0]
     lines = usage.lines(books, found, counted, estimated=guessed)
     usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(closed_part(books, how, part, charged, guessed=guessed, units=True) for part in found.parts)
-    draws = tuple(closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws)
+    parts = tuple([closed_part(books, how, part, charged, guessed=guessed, units=True) for part in found.parts])
+    draws = tuple([closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws])
     now_ms = books.now_ms
     books.put_reservation(
         replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=now_ms)
@@ -188,7 +188,7 @@ def _settle_order(
 ) -> None:
     """Let the service of the job's line follow what was used instead of what was expected. FAIR-2"""
     spec = books.limit(found.cost_limit) if found.cost_limit else None
-    if spec is None or not any(part.limit == spec.name for part in found.parts):
+    if spec is None or all(part.limit != spec.name for part in found.parts):
         return
     used = charging.counted(spec, counted)
     difference = (min(used, found.cost) if guessed else used) - found.cost

@@ -4,7 +4,8 @@ Spec: chapter 12
 """
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from aiq import bounds
 from aiq.model import Band, Cause, HeldFor, JobError, JobRecord, OnExceeded, none

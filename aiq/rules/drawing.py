@@ -1,8 +1,10 @@
 """The budgets that a job draws from, and what a call may hold of them. Spec: chapter 11."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
+
+from msgspec.structs import replace
 
 from aiq.errors import PriceUnknown
 from aiq.model import (
@@ -72,7 +74,10 @@ def chain(books: Books, record: JobRecord) -> list[BudgetSpec]:
 
 def in_money(budgets: Iterable[BudgetSpec]) -> BudgetSpec | None:
     """The first budget that has a ceiling in money."""
-    return next((spec for spec in budgets if USD_MICROS in spec.caps), None)
+    for spec in budgets:
+        if USD_MICROS in spec.caps:
+            return spec
+    return None
 
 
 def prices_of(books: Books, model: str, at_ms: int) -> Mapping[str, int]:
@@ -139,9 +144,7 @@ def hold_instead(books: Books, drafts: Iterable[Draft], given: Sequence[Draw]) -
 
 def settled(draw: Draw, old: BudgetState, new: BudgetState) -> Draw:
     """A draw that holds nothing any more, with what the step has spent for it."""
-    kinds = new.spent.keys() | old.spent.keys()
-    change = {kind: new.spent.get(kind, 0) - old.spent.get(kind, 0) for kind in kinds}
-    return replace(draw, held=none(), spent=budgets.total(draw.spent, change))
+    return replace(draw, held=none(), spent=budgets.total(draw.spent, budgets.less(new.spent, old.spent)))
 
 
 def put(books: Books, budget: str, old: BudgetState, new: BudgetState) -> None:

@@ -5,18 +5,20 @@ logarithm of the value. It keeps two integers for a task and model, and follows 
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from aiq.model import Estimate, Need
 from aiq.rules.books import Learned
-from aiq.rules.remembered import remembered
 
 ENOUGH: Final = 20
 """Settled calls before what was learned counts."""
 UNKNOWN: Final = 1_000
 """Tokens of input, and of output, that stand for a call of which nobody knows anything."""
 LEAST_STEP: Final = 50
+NOTHING: Final = Estimate()
+"""Says nothing."""
 
 
 def _steps() -> Iterator[int]:
@@ -47,14 +49,13 @@ def taught(learned: Learned, input: int | None, output: int | None) -> Learned:
     return learned
 
 
-@remembered
 def need(estimate: Estimate | None, learned: Learned, model: str) -> Need:
     """Fill in what was not declared. `model` is what the job's route says, if anything.
 
     The need counts as declared where its input is. Where nobody said anything of the output, 1 token of it is of
     use, so that a budget with less room than a guess lowers the guess instead of keeping the job. Spec: EST-1, BUDGET-8
     """
-    said = estimate or Estimate()
+    said = estimate or NOTHING
     most = said.max_output if said.max_output is not None else said.output
     output = said.output if said.output is not None else _expected(learned.output, learned.outputs, most)
     least = 1 if most is None else None
@@ -71,7 +72,7 @@ def need(estimate: Estimate | None, learned: Learned, model: str) -> Need:
 
 def declared(estimate: Estimate | None, model: str) -> Need:
     """Only what somebody said; every other number is 0. A job is refused for its size by this alone. Spec: CALL-17"""
-    said = estimate or Estimate()
+    said = estimate or NOTHING
     output = said.output or 0
     most = output if said.max_output is None else said.max_output
     return Need(model=model or said.model, input=said.input or 0, output=output, max_output=most)

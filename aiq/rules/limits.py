@@ -11,8 +11,9 @@ rule admits what does not fit when no refill could be kept anyway, into debt. Th
 avoidance (Chiu and Jain 1989): a tenth less at a refusal, two hundredths more every half minute.
 """
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from aiq import bounds
 from aiq.errors import InvalidInput
@@ -307,20 +308,21 @@ def _moved(
 ) -> LimitState:
     """Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have
     had tokens when the call was admitted, and have them again when it ends."""
-    by_request, by_token = _requests(spec), _tokens(spec)
-    # Two of these for each limit of a job: made outright it takes half as long as by replace().
-    return LimitState(
-        at_ms=state.at_ms,
-        born_ms=state.born_ms,
-        requests=bounded(by_request, state.requests + requests * by_request.sub) if spec.requests is not None else 0,
-        tokens=bounded(by_token, state.tokens + tokens * by_token.sub) if spec.tokens is not None else 0,
+    by_token = _tokens(spec)
+    return replace(
+        state,
+        requests=_level(_requests(spec), state.requests, requests),
+        tokens=_level(by_token, state.tokens, tokens),
         held=state.held + held * by_token.sub,
-        pace=state.pace,
-        paced_at_ms=state.paced_at_ms,
-        frozen_until_ms=state.frozen_until_ms,
         running=state.running + units,
         strikes=state.strikes if strikes is None else strikes,
     )
+
+
+def _level(found: Scale, level: int, units: int) -> int:
+    if found is NOTHING:
+        return 0
+    return bounded(found, level + units * found.sub) if units else level
 
 
 def _owed(spec: LimitSpec, charged: int, used: int) -> int:

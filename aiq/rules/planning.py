@@ -24,7 +24,6 @@ from aiq.model import (
 from aiq.rules import charging, drawing, estimates, limits, standing
 from aiq.rules.books import Books
 from aiq.rules.drawing import Draft, Hopeless, Short
-from aiq.rules.remembered import remembered
 from aiq.rules.standing import Bound, Room
 
 
@@ -74,7 +73,8 @@ def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
         return FREE
     if resumes(record):
         parts = [Part(limit=spec.name, key=key) for spec, key in bound]
-        return _with_limits(books, record, Plan(Need(model=record.model), cost=0), bound, parts)
+        takings = _takings(books, record, bound, parts)
+        return takings if isinstance(takings, Blocked) else Plan(Need(model=record.model), takings, cost=0)
     need = need_of(books, record, record.estimate)
     if record.resumes and not bound and not need.declared:
         # It has gone on after a wait, and never said that it calls a model: its children's budget may well be used up.
@@ -86,9 +86,11 @@ def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
     too_big = oversized(bound, parts, fit.need)
     if too_big is not None:
         return too_big
-    name = cost_limit(books, record)
-    sketch = Plan(fit.need, (), fit.drafts, fit.prices, charging.cost(parts, name), name)
-    return _with_limits(books, record, sketch, bound, parts)
+    takings = _takings(books, record, bound, parts)
+    if isinstance(takings, Blocked):
+        return takings
+    name = charging.cost_limit([one.spec for one in bound])
+    return Plan(fit.need, takings, fit.drafts, fit.prices, charging.cost(parts, name), name)
 
 
 def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
@@ -147,26 +149,27 @@ def keep(books: Books, seen: Iterable[Taking]) -> None:
         books.put_limit_state(bound.spec.name, bound.key, state)
 
 
-def _with_limits(
-    books: Books, record: JobRecord, sketch: Plan, bound: Sequence[Bound], parts: Sequence[Part]
-) -> Plan | Blocked:
-    """A plan with its limits, if all of them have room."""
+def _takings(
+    books: Books, record: JobRecord, bound: Sequence[Bound], parts: Sequence[Part]
+) -> Sequence[Taking] | Blocked:
+    """What is to be taken of the limits, if all of them have room."""
     takings, rooms = [], []
     for one, part in zip(bound, parts, strict=True):
         spec, key = one
         state = standing.state_of(books, one)
         unit = spec.concurrency is not None
         calls = standing.before(books.waiting(spec.name, key), record.band, None)
-        rooms.append(Room(one, standing.wait_ms(books, one, state, part, unit, calls)))
+        wait_ms = standing.wait_ms(books, one, state, part, unit, calls)
+        if wait_ms != 0:
+            rooms.append(Room(one, wait_ms))
         takings.append(Taking(one, state, with_unit(part) if unit else part))
     worst = standing.longest(rooms)
     if worst is None:
-        return sketch._replace(takings=takings)
+        return takings
     (spec, key), wait_ms = worst
     return Blocked(limit=spec.name, key=key, by=spec.by, wait_ms=wait_ms, seen=takings)
 
 
-@remembered
 def with_unit(part: Part) -> Part:
     """A part that takes a unit of concurrency with it."""
     return Part(limit=part.limit, key=part.key, requests=part.requests, charge=part.charge, rest=part.rest, slot=True)

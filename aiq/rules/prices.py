@@ -8,7 +8,6 @@ from aiq.model import PriceRow
 from aiq.model.usage import check_category
 from aiq.rules.buckets import ceiling
 from aiq.rules.checks import check_opaque, check_range
-from aiq.rules.remembered import remembered
 
 _MILLION: Final = 1_000_000
 
@@ -25,7 +24,6 @@ def check_price(row: PriceRow) -> None:
     check_range("start of a price in ms since 1970", row.from_ms, 0, bounds.MAX_INSTANT_MS)
 
 
-@remembered
 def in_force(rows: Iterable[PriceRow], now_ms: int) -> Mapping[str, int]:
     """The prices of one model by category: of each the newest row that has begun, in the order of the categories.
 
@@ -41,6 +39,8 @@ def cost(tokens: Mapping[str, int], prices: Mapping[str, int]) -> tuple[int, int
     Those cost what the dearest category does; where nothing has a price, nothing costs anything. More than MAX_MONEY
     counts as that. Spec: USAGE-5, USAGE-9
     """
+    if not prices:
+        return 0, sum(tokens.values())
     dearest = max(prices.values(), default=0)
     total = sum(count * prices.get(category, dearest) for category, count in tokens.items())
     unpriced = sum(count for category, count in tokens.items() if category not in prices)

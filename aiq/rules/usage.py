@@ -1,13 +1,11 @@
 """What calls have used: what reports add up to, what it costs, and what is counted of it. Spec: chapter 13."""
 
 from collections.abc import Iterable, Mapping
-from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-from aiq.model import FIRST, PRODUCED, CallState, JobRecord, Need, Reservation, Usage
+from aiq.model import FIRST, INPUT, OUTPUT, PRODUCED, CallState, JobRecord, Need, Reservation, Usage
 from aiq.rules import drawing, estimates, prices
 from aiq.rules.books import Books, UsageEntry
-from aiq.rules.remembered import remembered
 
 MINUTE_MS = 60_000
 
@@ -21,7 +19,8 @@ class Counted(NamedTuple):
     estimated: int = 0
 
 
-_NOTHING = Counted()
+NOTHING: Final = Counted()
+
 Lines = Mapping[tuple[str, str], Counted]
 """By model and category."""
 
@@ -39,10 +38,9 @@ def merged(known: Iterable[Usage], told: Iterable[Usage], model: str) -> tuple[U
     return tuple(_usage(name, most[name]) for name in sorted(most))
 
 
-@lru_cache(maxsize=1_024)
 def expected(need: Need) -> tuple[Usage, ...]:
     """What stands for a call of which nobody says what it used. USAGE-4"""
-    return (Usage(need.model, need.input, need.output),)
+    return (Usage.known(need.model, {INPUT: need.input, OUTPUT: need.output}),)
 
 
 def guess(reservation: Reservation, how: CallState) -> Need:
@@ -75,7 +73,6 @@ def lines(books: Books, reservation: Reservation, used: Iterable[Usage], *, esti
     return found[0] if len(found) == 1 else {place: line for one in found for place, line in one.items()}
 
 
-@remembered
 def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Lines:
     found: dict[tuple[str, str], Counted] = {}
     so_far: dict[str, int] = {}
@@ -89,17 +86,16 @@ def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Line
     return found
 
 
-@remembered
 def usd_micros(lines: Lines) -> int:
     """What a call costs in all."""
-    return sum(line.usd_micros for line in lines.values())
+    return sum([line.usd_micros for line in lines.values()])
 
 
 def count(books: Books, record: JobRecord | None, job_id: str, old: Lines, new: Lines) -> None:
     """Count the difference between two states of a call, in the present minute. USAGE-1"""
     minute_ms = books.now_ms - books.now_ms % MINUTE_MS
-    for place in sorted(old.keys() | new.keys()):
-        before, after = old.get(place, _NOTHING), new.get(place, _NOTHING)
+    for place in sorted(old.keys() | new.keys()) if old else new:
+        before, after = old.get(place, NOTHING), new.get(place, NOTHING)
         if before == after:
             continue
         books.add_usage(

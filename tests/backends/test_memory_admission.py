@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.lanes import Lanes
@@ -117,12 +118,12 @@ def lanes_of(tables: Tables) -> Lanes:
 
 def lose_a_unit(tables: Tables) -> None:
     state = tables.accounts.states["gpt", ""]
-    tables.accounts.states["gpt", ""] = replace(state, running=0)
+    tables.accounts.states["gpt", ""] = structs.replace(state, running=0)
 
 
 def hold_tokens_for_nobody(tables: Tables) -> None:
     state = tables.accounts.states["gpt", ""]
-    tables.accounts.states["gpt", ""] = replace(state, held=state.held + 1_000)
+    tables.accounts.states["gpt", ""] = structs.replace(state, held=state.held + 1_000)
 
 
 def leave_a_call_open(tables: Tables) -> None:
@@ -130,7 +131,7 @@ def leave_a_call_open(tables: Tables) -> None:
 
 
 def lose_what_a_budget_holds(tables: Tables) -> None:
-    tables.accounts.balances["b", 0] = replace(tables.accounts.balances["b", 0], held={})
+    tables.accounts.balances["b", 0] = structs.replace(tables.accounts.balances["b", 0], held={})
 
 
 def let_go_half(tables: Tables) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 from hypothesis import strategies as st
+from msgspec import structs
 
 from aiq.bounds import MAX_LEVEL
 from aiq.model import (
@@ -93,7 +94,7 @@ class Ledger:
         if self._known(who):
             return
         need = self._need(first, second)
-        part = replace(charging.part(self.spec, "", need), slot=self.spec.concurrency is not None)
+        part = structs.replace(charging.part(self.spec, "", need), slot=self.spec.concurrency is not None)
         if limits.never_fits(self.spec, part):
             return
         self._look()
@@ -147,7 +148,7 @@ class Ledger:
         self.state = limits.released(limits.expired(self.spec, self.state, found.part))
         self.money = budgets.spent_in_full(self.money, found.draw)
         charged = budgets.total(found.draw.spent, found.draw.held)
-        self.lost[who] = replace(found, draw=replace(found.draw, held=none(), spent=charged))
+        self.lost[who] = replace(found, draw=structs.replace(found.draw, held=none(), spent=charged))
 
     def settle_late(self, who: int, first: int, second: int) -> None:
         if (found := self.lost.pop(who, None)) is None:

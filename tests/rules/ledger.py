@@ -8,6 +8,8 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from msgspec import structs
+
 from aiq.bounds import PLACE_KEPT_MS
 from aiq.errors import LeaseLost
 from aiq.model import (
@@ -103,7 +105,9 @@ class Ledger:
             own = self.lines.get(key) or new_line(key)
             others = [self.lines[other].service for other in self.busy(key[0], key[1])]
             served = self.pool(key[0]).served[key[1]]
-            self.lines[key] = replace(own, service=fairness.lifted(own.service, min(others, default=None), served))
+            self.lines[key] = structs.replace(
+                own, service=fairness.lifted(own.service, min(others, default=None), served)
+            )
         self.jobs[record.id] = record
         self.lanes.setdefault(key, {})[record.id] = record
 
@@ -183,7 +187,7 @@ class Ledger:
                 self.pool_rows[name] = replace(pool, wake_at_ms=0, parked_by="")
         for key, line in self.lines.items():
             if 0 < line.wake_at_ms <= self.now_ms:
-                self.lines[key] = replace(line, wake_at_ms=0, parked_by="")
+                self.lines[key] = structs.replace(line, wake_at_ms=0, parked_by="")
         self.bring_back(lambda name, key, wake_at_ms: wake_at_ms <= self.now_ms)
 
     # Books.
@@ -206,7 +210,7 @@ class Ledger:
             self.pool_rows[pool.name] = replace(pool, wake_at_ms=0, parked_by="")
         for place, line in self.lines.items():
             if (line.parked_by, line.tenant) == (name, key):
-                self.lines[place] = replace(line, wake_at_ms=0, parked_by="")
+                self.lines[place] = structs.replace(line, wake_at_ms=0, parked_by="")
         self.bring_back(lambda limit, part, wake_at_ms: (limit, part) == (name, key))
 
     def waiting(self, name: str, key: str) -> Sequence[WaitingCall]:
@@ -269,7 +273,7 @@ class Ledger:
         key = self.line_key(record)
         line = self.lines.get(key) or new_line(key)
         service = fairness.risen(line.service, cost, self.weights.get(record.tenant, 1000))
-        self.lines[key] = replace(line, service=service)
+        self.lines[key] = structs.replace(line, service=service)
         return service
 
     # Yard.

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from itertools import islice
 from random import Random
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from aiq.model import (
     FIRST,
@@ -362,10 +362,10 @@ def test_what_passes_a_head_never_adds_up_to_more_than_a_quarter_of_its_cost(
     spec = LimitSpec(name="l", tokens=6_000, burst_ms=60_000)
     ledger.put(spec)
     ledger.add("head", tenant="head", limits=("l",), estimate=Estimate(input=head, max_output=0))
-    ledger.lines["l|", Band.NORMAL, "head"] = replace(ledger.lines["l|", Band.NORMAL, "head"], service=-1)
+    ledger.lines["l|", Band.NORMAL, "head"] = structs.replace(ledger.lines["l|", Band.NORMAL, "head"], service=-1)
     for number, cost in enumerate(costs):
         ledger.add(f"{number}", tenant=f"{number}", limits=("l",), estimate=Estimate(input=cost, max_output=0))
-    ledger.states["l", ""] = replace(limits.opening(spec, ledger.now_ms), tokens=left * 10_000 // 2)
+    ledger.states["l", ""] = structs.replace(limits.opening(spec, ledger.now_ms), tokens=left * 10_000 // 2)
 
     passed, waited_ms = 0, 0
     while ledger.jobs["head"].state is State.READY:

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from aiq.bounds import MAX_CHAIN
 from aiq.errors import NeverFits, NotFound, PriceUnknown, TooLarge, UnknownLimit
@@ -125,7 +126,7 @@ def test_of_several_limits_the_one_that_keeps_the_job_longest_is_named() -> None
     ledger = ledger_with(tokens(600, "slow"), tokens(6_000, "fast"))
     wanted = job(limits=("fast", "slow"), estimate=Estimate(input=600, max_output=0))
     booking.claim(ledger, wanted, 1)
-    ledger.states["fast", ""] = replace(ledger.left("fast"), tokens=0)
+    ledger.states["fast", ""] = structs.replace(ledger.left("fast"), tokens=0)
 
     answer = booking.claim(ledger, replace(wanted, id="other"), 1)
 
@@ -165,7 +166,7 @@ def test_the_settings_of_a_queue_bind_its_jobs_as_a_limit_does() -> None:
 
 def test_a_run_that_goes_on_after_a_wait_takes_units_of_concurrency_alone() -> None:
     ledger = ledger_with(tokens(6_000), LimitSpec(name="gpu", concurrency=2), BudgetSpec(id="b", caps={"tokens": 10}))
-    ledger.states["gpt", ""] = replace(ledger.left("gpt"), tokens=-5, frozen_until_ms=ledger.now_ms + 9)
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), tokens=-5, frozen_until_ms=ledger.now_ms + 9)
 
     wanted = job(limits=("gpt", "gpu"), budgets=("b",), estimate=SMALL, opened_calls=True, resumes=True)
 

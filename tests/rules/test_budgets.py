@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from aiq import bounds
 from aiq.errors import InvalidInput
@@ -90,11 +91,13 @@ def test_the_most_output_that_fits_is_found(spent: int, largest: int) -> None:
 @given(st.integers(0, 9_000), st.integers(0, 400), st.integers(0, 3_000))
 def test_the_most_output_fits_and_one_more_does_not(usd_micros: int, most: int, weight: int) -> None:
     spec = BudgetSpec(id="b", caps={"usd_micros": usd_micros, "tokens": 700}, weights={"output": weight})
-    asked = replace(NEED, max_output=most)
+    asked = structs.replace(NEED, max_output=most)
     largest = budgets.largest_output(spec, BudgetState(), asked, PRICES)
 
     def fits(output: int) -> bool:
-        return budgets.fits(spec, BudgetState(), budgets.amounts(spec, replace(asked, max_output=output), PRICES))
+        return budgets.fits(
+            spec, BudgetState(), budgets.amounts(spec, structs.replace(asked, max_output=output), PRICES)
+        )
 
     assert largest == -1 or fits(largest)
     assert largest == most or not fits(largest + 1)
@@ -121,7 +124,7 @@ def test_a_call_that_was_never_sent_leaves_a_budget_as_it_was() -> None:
 @clause("BUDGET-4")
 def test_a_lost_run_spends_all_that_it_held_until_it_is_corrected() -> None:
     lost = budgets.spent_in_full(budgets.drawn(BudgetState(), HELD), DRAW)
-    kept = replace(DRAW, held=none(), spent=budgets.total(DRAW.spent, DRAW.held))
+    kept = structs.replace(DRAW, held=none(), spent=budgets.total(DRAW.spent, DRAW.held))
 
     assert lost == BudgetState(spent=HELD, held={})
     assert budgets.settled(lost, kept, {"tokens": 30}).spent == {"tokens": 30}

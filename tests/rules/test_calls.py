@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from aiq.bounds import PLACE_KEPT_MS
 from aiq.model import (
@@ -120,7 +121,7 @@ def test_a_first_call_that_needs_no_more_goes_before_all_who_wait(ledger: Ledger
 
 def test_a_first_call_that_needs_no_more_waits_while_its_limit_is_paused(ledger: Ledger) -> None:
     run = ledger.start(limits=("gpt",), estimate=SMALL)
-    ledger.states["gpt", ""] = replace(ledger.left("gpt"), frozen_until_ms=ledger.now_ms + 700)
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), frozen_until_ms=ledger.now_ms + 700)
 
     assert ledger.call(run, 1) == MustWait(limit="gpt", wait_ms=700)
 
@@ -369,7 +370,7 @@ def waiting(ledger: Ledger, id: str, charge: int, band: Band = Band.NORMAL) -> J
 
 
 def drain(ledger: Ledger) -> None:
-    ledger.states["gpt", ""] = replace(ledger.left("gpt"), tokens=0, at_ms=ledger.now_ms)
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), tokens=0, at_ms=ledger.now_ms)
 
 
 def test_calls_wait_for_those_before_them_and_themselves(ledger: Ledger) -> None:

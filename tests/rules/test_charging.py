@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from aiq import bounds
 from aiq.model import Charge, LimitSpec, Need, Part, Usage
@@ -34,11 +35,11 @@ def test_what_is_taken_held_and_counted_goes_by_what_the_provider_does(
 
 
 def test_no_more_output_is_held_than_may_be_asked_for() -> None:
-    assert charging.part(SPEC, "", replace(NEED, output=5_000)).rest == 2_000
+    assert charging.part(SPEC, "", structs.replace(NEED, output=5_000)).rest == 2_000
 
 
 def test_the_larger_of_input_and_most_output_is_taken() -> None:
-    assert charging.part(replace(SPEC, charge=Charge.MAX), "", replace(NEED, input=2_500)).charge == 2_500
+    assert charging.part(replace(SPEC, charge=Charge.MAX), "", structs.replace(NEED, input=2_500)).charge == 2_500
 
 
 def test_each_category_is_weighed_and_rounded_down_by_itself() -> None:
@@ -67,11 +68,11 @@ def test_a_limit_without_tokens_takes_a_request_alone() -> None:
 
 @clause("CALL-17")
 def test_an_undeclared_need_counts_at_most_as_much_as_fits() -> None:
-    guess = replace(NEED, input=10**6, declared=False)
+    guess = structs.replace(NEED, input=10**6, declared=False)
 
     assert charging.part(SPEC, "", guess).charge == 60_000
     assert charging.part(replace(SPEC, burst_ms=120_000), "", guess).charge == 120_000
-    assert charging.part(SPEC, "", replace(guess, declared=True)).charge == 10**6
+    assert charging.part(SPEC, "", structs.replace(guess, declared=True)).charge == 10**6
 
 
 def test_a_hold_stays_a_number_that_every_store_keeps() -> None:

@@ -1,10 +1,10 @@
 """The order of a claim: lines, bands, pools, and what becomes of jobs that cannot be given."""
 
 from collections import Counter
-from dataclasses import replace
 from itertools import cycle
 
 import pytest
+from msgspec import structs
 
 from aiq.bounds import MAX_BYPASSED, MAX_INSTANT_MS, MAX_REFUSED
 from aiq.model import (
@@ -52,7 +52,7 @@ def narrow() -> Ledger:
 
 def drain(ledger: Ledger, left: int = 0, name: str = "gpt") -> None:
     full(ledger, name)
-    ledger.states[name, ""] = replace(ledger.left(name), tokens=left * 10_000)
+    ledger.states[name, ""] = structs.replace(ledger.left(name), tokens=left * 10_000)
 
 
 # Names of pools.
@@ -301,7 +301,7 @@ def test_a_parked_pool_leaves_the_others_as_they_are(narrow: Ledger) -> None:
 def test_small_jobs_of_other_lines_pass_a_head_for_a_quarter_of_what_it_costs(narrow: Ledger) -> None:
     drain(narrow, left=2_000)
     narrow.add("head", tenant="a", limits=("gpt",), estimate=costing(4_000))
-    narrow.lines["gpt|", Band.NORMAL, "a"] = replace(narrow.lines["gpt|", Band.NORMAL, "a"], service=-1)
+    narrow.lines["gpt|", Band.NORMAL, "a"] = structs.replace(narrow.lines["gpt|", Band.NORMAL, "a"], service=-1)
     for tenant in "bcdef":
         for number in range(3):
             narrow.add(f"{tenant}{number}", tenant=tenant, limits=("gpt",), estimate=costing(300))
@@ -318,7 +318,7 @@ def test_small_jobs_of_other_lines_pass_a_head_for_a_quarter_of_what_it_costs(na
 def test_what_has_passed_lengthens_the_wait_of_the_head_by_no_more_than_it_cost(narrow: Ledger) -> None:
     drain(narrow, left=3_000)
     narrow.add("head", tenant="a", limits=("gpt",), estimate=costing(4_000))
-    narrow.lines["gpt|", Band.NORMAL, "a"] = replace(narrow.lines["gpt|", Band.NORMAL, "a"], service=-1)
+    narrow.lines["gpt|", Band.NORMAL, "a"] = structs.replace(narrow.lines["gpt|", Band.NORMAL, "a"], service=-1)
     for number in range(50):
         narrow.add(f"b{number}", tenant=f"b{number}", limits=("gpt",), estimate=costing(100))
     begun_ms = narrow.now_ms
@@ -358,10 +358,10 @@ def test_a_limit_by_tenant_parks_the_line_and_the_lines_of_others_go_on() -> Non
     given = ledger.claim(4)
 
     assert sorted(ids(given)) == ["a0", "b0"]
-    line = ledger.lines["~", Band.NORMAL, "a"]
+    line = ledger.lines["each|", Band.NORMAL, "a"]
     assert (line.parked_by, line.wake_at_ms) == ("each", MAX_INSTANT_MS)
     ledger.settle(next(job for job in given if job.tenant == "a"))
-    assert ledger.lines["~", Band.NORMAL, "a"] == replace(line, wake_at_ms=0, parked_by="")
+    assert ledger.lines["each|", Band.NORMAL, "a"] == structs.replace(line, wake_at_ms=0, parked_by="")
     assert ids(ledger.claim(4)) == ["a1"]
 
 

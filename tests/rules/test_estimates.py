@@ -1,10 +1,10 @@
 """What a call is expected to need, declared and learned."""
 
-from dataclasses import replace
 from math import floor
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from aiq.model import Estimate, Need
 from aiq.rules.books import Learned

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE
 from aiq.model import BudgetSpec, Estimate, Gate, HeldFor, JobRecord, LimitSpec, State, Why
@@ -53,7 +54,7 @@ def test_a_gate_that_needs_no_more_than_the_record(
 def test_a_limit_is_told_with_its_figures_and_the_time_at_which_its_pool_may_open(ledger: Ledger) -> None:
     run = ledger.start("run", limits=("gpt",), estimate=Estimate(input=4_000, max_output=1_500))
     pool = Pool(queue="default", name="gpt|", wake_at_ms=ledger.now_ms + 900, parked_by="gpt")
-    ledger.states["gpt", ""] = replace(ledger.left("gpt"), frozen_until_ms=ledger.now_ms + 1_200)
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), frozen_until_ms=ledger.now_ms + 1_200)
 
     found = explained(ledger, job(limits=("gpt",)), pool=pool)
 
@@ -76,7 +77,7 @@ def test_a_limit_that_opens_only_when_somebody_gives_back_has_no_time(ledger: Le
 
 
 def test_a_limit_that_has_not_been_asked_yet_is_named_too_and_nothing_is_written(ledger: Ledger) -> None:
-    ledger.states["gpt", ""] = replace(ledger.left("gpt"), tokens=0)
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), tokens=0)
     before = dict(ledger.states)
     ledger.now_ms += 100
 
@@ -142,7 +143,7 @@ def test_a_budget_is_told_with_its_figures_and_the_end_of_its_window(ledger: Led
 
 def test_a_call_that_waits_is_told_with_its_limit(ledger: Ledger) -> None:
     run = ledger.start("run")
-    ledger.states["gpt", ""] = replace(ledger.left("gpt"), tokens=0)
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), tokens=0)
     ledger.call(run, 1, "gpt", input=100, max_output=0)
 
     found = explained(ledger, run, calls=list(ledger.calls.values()))

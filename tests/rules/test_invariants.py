@@ -1,11 +1,11 @@
 """No history of calls breaks an invariant of the ledger, and every fault that is put in does."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
+from msgspec import structs
 
 from aiq.model import LimitState
 from aiq.rules import buckets, budgets, limits
@@ -40,7 +40,7 @@ def no_wait(right: Any) -> Any:
 
 
 def holds_ignored(right: Any) -> Any:
-    return lambda spec, state, part: right(spec, replace(state, held=0), part)
+    return lambda spec, state, part: right(spec, structs.replace(state, held=0), part)
 
 
 def told_too_early(right: Any) -> Any:
@@ -51,14 +51,14 @@ def clock_goes_back(right: Any) -> Any:
     def refilled(spec: Any, state: LimitState, now_ms: int) -> LimitState:
         if now_ms < state.at_ms:
             began = {"born_ms": min(state.born_ms, now_ms), "paced_at_ms": min(state.paced_at_ms, now_ms)}
-            return replace(state, at_ms=now_ms, **began)
+            return structs.replace(state, at_ms=now_ms, **began)
         return right(spec, state, now_ms)
 
     return refilled
 
 
 def hold_leaked(right: Any) -> Any:
-    return lambda spec, state, part, used: right(spec, state, replace(part, rest=0), used)
+    return lambda spec, state, part, used: right(spec, state, structs.replace(part, rest=0), used)
 
 
 def refund_unbounded(right: Any) -> Any:
@@ -70,11 +70,11 @@ def draw_leaked(right: Any) -> Any:
 
 
 def budget_ignores_holds(right: Any) -> Any:
-    return lambda spec, state, amounts: right(spec, replace(state, held={}), amounts)
+    return lambda spec, state, amounts: right(spec, structs.replace(state, held={}), amounts)
 
 
 def correction_ignores_what_was_counted(right: Any) -> Any:
-    return lambda state, draw, used: right(state, replace(draw, spent={}), used)
+    return lambda state, draw, used: right(state, structs.replace(draw, spent={}), used)
 
 
 def unit_kept(right: Any) -> Any:

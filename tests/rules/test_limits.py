@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from aiq import bounds
 from aiq.errors import InvalidInput
@@ -22,7 +23,7 @@ REQUESTS = LimitSpec(name="r", requests=60)
 
 
 def full(spec: LimitSpec = SPEC, **changes: Any) -> LimitState:
-    return replace(limits.refilled(spec, limits.opening(spec, 0), 10**9), **changes)
+    return structs.replace(limits.refilled(spec, limits.opening(spec, 0), 10**9), **changes)
 
 
 def part(charge: int = 0, rest: int = 0, **changes: Any) -> Part:
@@ -70,9 +71,9 @@ def test_the_wait_is_exactly_what_refills_what_is_lacking() -> None:
     empty = full(tokens=0)
 
     assert limits.wait_ms(SPEC, empty, part(700, 300)) == 1_000
-    assert limits.wait_ms(SPEC, replace(empty, tokens=1), part(700, 300)) == 1_000, "rounded up"
-    assert limits.wait_ms(SPEC, replace(empty, tokens=1_000 * S), part(700, 300)) == 0
-    assert limits.wait_ms(SPEC, replace(empty, pace=500), part(700, 300)) == 2_000
+    assert limits.wait_ms(SPEC, structs.replace(empty, tokens=1), part(700, 300)) == 1_000, "rounded up"
+    assert limits.wait_ms(SPEC, structs.replace(empty, tokens=1_000 * S), part(700, 300)) == 0
+    assert limits.wait_ms(SPEC, structs.replace(empty, pace=500), part(700, 300)) == 2_000
 
 
 def test_what_is_held_is_not_there_to_be_taken() -> None:
@@ -168,7 +169,7 @@ def test_a_ramp_rises_evenly_from_a_tenth_of_the_rate() -> None:
 @clause("LIMIT-5", "LIMIT-7")
 def test_the_time_told_is_kept_while_the_pace_rises() -> None:
     spec = replace(SPEC, ramp_ms=90_000)
-    state = limits.refilled(spec, replace(limits.opening(spec, 0), tokens=0, pace=500), 47_011)
+    state = limits.refilled(spec, structs.replace(limits.opening(spec, 0), tokens=0, pace=500), 47_011)
     wait = limits.wait_ms(spec, state, part(30_000))
 
     assert wait
@@ -216,7 +217,7 @@ def test_a_call_that_was_never_sent_gives_back_everything_and_a_refused_one_not_
     taken = limits.taken(spec, full(spec), part(1_000, 500))
 
     assert limits.returned(spec, taken, part(1_000, 500)) == full(spec)
-    refused = limits.returned(spec, taken, replace(part(1_000, 500), requests=0))
+    refused = limits.returned(spec, taken, structs.replace(part(1_000, 500), requests=0))
     assert refused == full(spec, requests=full(spec).requests - 10**6)
 
 
@@ -317,7 +318,7 @@ def test_what_is_left_goes_along_with_new_numbers_at_most_their_capacity() -> No
 
     assert [one.tokens_left for one in told] == [10_000, 20_000]
     assert [one.tokens_held for one in told] == [500, 500]
-    debt = replace(state, tokens=-7_000 * S)
+    debt = structs.replace(state, tokens=-7_000 * S)
     assert limits.status(smaller, "", limits.reshaped(SPEC, smaller, debt, 10**9), 10**9, 0).tokens_left == -7_000
 
 

@@ -1,8 +1,9 @@
 """The accounts as `rules` read and write them, within one step. Spec: chapters 10, 11 and 13."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
+
+from msgspec import structs
 
 from aiq.backends.memory.accounts import CallKey, Turn
 from aiq.backends.memory.transition import Transaction
@@ -165,7 +166,7 @@ class MemoryBooks:
         line = lanes.line(self._tx.tables.line(record))
         weight = self._accounts.weights.get(record.tenant, USUAL_WEIGHT)
         service = risen(line.service, cost, weight)
-        lanes.put_line(replace(line, service=service))
+        lanes.put_line(structs.replace(line, service=service))
         return service
 
     def _goes_on(self, call: WaitingCall) -> bool:

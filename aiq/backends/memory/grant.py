@@ -1,6 +1,6 @@
 """Adding to a budget."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.get_budgets import status

@@ -9,6 +9,8 @@ from collections import Counter, defaultdict
 from dataclasses import replace
 from typing import Final, TypeAlias
 
+from msgspec import structs
+
 from aiq.backends.memory.index import Index, Parked, TimeKey
 from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import Band, JobRecord
@@ -214,7 +216,7 @@ class Lanes:
 
     def wake_line(self, key: LineKey) -> None:
         """Open a parked line."""
-        self.put_line(replace(self.line(key), wake_at_ms=0, parked_by=""))
+        self.put_line(structs.replace(self.line(key), wake_at_ms=0, parked_by=""))
 
     def wake_due(self, now_ms: int) -> None:
         """Open what stands aside until now or earlier."""
@@ -259,7 +261,7 @@ class Lanes:
             self.wake_pool(line.pool)
         if not self.jobs[key]:
             least = next((service for service, *_ in self._busy[key[:2]].first(1)), None)
-            line = replace(line, service=lifted(line.service, least, self.pool(line.pool).served[line.band]))
+            line = structs.replace(line, service=lifted(line.service, least, self.pool(line.pool).served[line.band]))
         self._unsort(key)
         self.jobs[key].add(place)
         self._in_lanes[key[1]] += 1

@@ -1,7 +1,8 @@
 """Adding to a budget."""
 
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.get_budgets import status

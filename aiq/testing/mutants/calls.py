@@ -25,7 +25,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-1",
         (
             "rules.charging",
-            "return taken, min(weighted({OUTPUT: need.output}, spec.weights), most)",
+            "return taken, min(_weighed(need.output, spec.weights, OUTPUT), most)",
             "return taken + most, 0",
         ),
     ),
@@ -33,7 +33,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-1",
         (
             "rules.charging",
-            "return taken, min(weighted({OUTPUT: need.output}, spec.weights), most)",
+            "return taken, min(_weighed(need.output, spec.weights, OUTPUT), most)",
             "return taken, most",
         ),
     ),
@@ -41,8 +41,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-1",
         (
             "rules.charging",
-            "return taken, min(weighted({OUTPUT: need.output}, spec.weights), most)",
-            "return taken, weighted({OUTPUT: need.output}, spec.weights)",
+            "return taken, min(_weighed(need.output, spec.weights, OUTPUT), most)",
+            "return taken, _weighed(need.output, spec.weights, OUTPUT)",
         ),
     ),
     "a_reservation_leaves_out_the_output": mutant(

@@ -41,7 +41,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-9", ("rules.charging", "    if spec.charge is Charge.INPUT:\n", "    if False:\n")
     ),
     "only_the_first_model_counts": mutant(
-        "CALL-9", ("rules.charging", "    found = list(used)\n", "    found = list(used)[:1]\n")
+        "CALL-9", ("rules.charging", "    for usage in used:\n", "    for usage in used[:1]:\n")
     ),
     "use_so_far_is_taken_and_held": mutant(
         "CALL-10",
@@ -273,11 +273,22 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_run_that_goes_on_reserves_anew": mutant(
         "CALL-16", ("rules.planning", "return record.resumes and record.opened_calls", "return False")
     ),
+    "a_job_that_calls_no_model_is_charged_what_is_usual": mutant(
+        "USAGE-4", ("rules.usage", "need if reserved and not ended else", "need if reserved else")
+    ),
+    "a_job_that_calls_no_model_takes_nothing_of_its_limits": mutant(
+        "CALL-12",
+        (
+            "rules.closing",
+            "charged = counted if need is found.need else usage.standing(how, used, found.need)[0]",
+            "charged = counted",
+        ),
+    ),
     "a_run_that_goes_on_reserves_nothing_at_all": mutant(
         "CALL-16",
         (
             "rules.planning",
-            "return _with_limits(books, record, Plan(Need(model=record.model), cost=0), bound, parts)",
+            "return takings if isinstance(takings, Blocked) else Plan(Need(model=record.model), takings, cost=0)",
             "return FREE",
         ),
     ),
