@@ -10,6 +10,7 @@ of provider and load are scaled alike, so that ten simulated minutes take one.
 import argparse
 import asyncio
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -76,7 +77,8 @@ def main() -> None:
     parser = _parser()
     arguments = parser.parse_args()
     asked = _asked(parser, arguments)
-    began = time.monotonic()
+    # What others do on this machine meanwhile delays ours, and then the delays mean little.
+    began, load_average = time.monotonic(), os.getloadavg()[0]
     answers = []
     for scenario in asked.scenarios:
         answers.append(asyncio.run(answer(scenario, asked)))
@@ -87,6 +89,7 @@ def main() -> None:
             "workers": asked.settings.workers,
             "seeds": asked.seeds,
             "compress": asked.settings.compress,
+            "load_average": load_average,
             "python": sys.version.split()[0],
             "seconds": round(time.monotonic() - began, 1),
             "scenarios": [as_json(one) for one in answers],
