@@ -126,9 +126,9 @@ def amounts_used(
 
 def room(spec: BudgetSpec, state: BudgetState) -> Amounts:
     """What is left of each amount that has a cap; below zero where more was spent, or a cap was lowered."""
-    granted, spent, held = state.granted, state.spent, state.held
     return {
-        name: cap + granted.get(name, 0) - spent.get(name, 0) - held.get(name, 0) for name, cap in spec.caps.items()
+        name: cap + state.granted.get(name, 0) - state.spent.get(name, 0) - state.held.get(name, 0)
+        for name, cap in spec.caps.items()
     }
 
 
