@@ -7,7 +7,7 @@ from typing import Final, NoReturn, Protocol, assert_never
 
 from aiq.bounds import MAX_LIMITS
 from aiq.context.providers import headers_of, lowered, remaining_of, usage_of
-from aiq.context.refusals import UNANSWERED, refusal_of, status_of, whole_ms
+from aiq.context.refusals import UNANSWERED, Refusal, refusal_of, status_of, wait_for_room_ms, whole_ms
 from aiq.context.run import Run
 from aiq.context.waits import Waits
 from aiq.errors import BudgetExceeded, InvalidInput, NeverFits, PriceUnknown, QuotaExhausted, RateLimited, UnknownLimit
@@ -31,10 +31,9 @@ from aiq.rules.retry import leaves
 from aiq.rules.routes import next_route
 from aiq.rules.validation import check_count, check_name
 
-
 NESTED_WAIT_S: Final = 60.0
-"""How long a call that is asked for inside of another one waits, unless it says otherwise: in the meantime the outer one
-keeps what it holds from others, and these may be what the inner one waits for."""
+"""How long a call that is asked for inside of another one waits, unless it says otherwise: in the meantime the outer
+one keeps what it holds from others, and these may be what the inner one waits for."""
 
 
 class Named(Protocol):
@@ -49,9 +48,11 @@ class Named(Protocol):
 class Call:
     """One call to a provider that may be made now. Made by `ctx.call`."""
 
-    def __init__(self, run: Run, number: int, model: str, max_output: int | None, limits: tuple[str, ...]) -> None:
-        self._calls, self._limits = run.calls, limits
-        self._number, self._model, self._max_output = number, model, max_output
+    def __init__(
+        self, run: Run, number: int, estimate: Estimate, max_output: int | None, limits: tuple[str, ...]
+    ) -> None:
+        self._calls, self._limits, self._tokens = run.calls, limits, _tokens(estimate, max_output)
+        self._number, self._model, self._max_output = number, estimate.model, max_output
         self._used: Usage | None = None
         self._remaining: tuple[Remaining, ...] = ()
         self._settled = self._closed = False
@@ -116,9 +117,9 @@ class Call:
         wait_ms = None if retry_after is None else duration_ms("retry_after", retry_after)
         if refusal is not None and refusal.quota:
             refused: RateLimited | QuotaExhausted = QuotaExhausted()
+        elif wait_ms is None and error is not None and refusal is not None:
+            refused = self._rate_limited(self._wait_ms(error, refusal))
         else:
-            if wait_ms is None and refusal is not None:
-                wait_ms = refusal.retry_after_ms
             refused = self._rate_limited(wait_ms)
         refused.reported = not self._closed
         self._refused = refused
@@ -164,10 +165,21 @@ class Call:
             if isinstance(leaf, RateLimited | QuotaExhausted):
                 leaf.reported = True
                 return leaf
-            refused = QuotaExhausted() if refusal.quota else self._rate_limited(refusal.retry_after_ms)
+            refused = QuotaExhausted() if refusal.quota else self._rate_limited(self._wait_ms(leaf, refusal))
             refused.reported = True
             return refused
         return None
+
+    def _wait_ms(self, error: BaseException, refusal: Refusal) -> int | None:
+        """The time that a refusal named. Where it says only how full the provider's buckets are, the time that follows
+        for this call; the limit's level follows them as well. Spec: LIMIT-12"""
+        if refusal.retry_after_ms is not None:
+            return refusal.retry_after_ms
+        wait_ms = wait_for_room_ms(error, self._tokens)
+        if wait_ms is not None and self._limits:
+            remaining = remaining_of(self._limits[0], headers_of(error))
+            self._remaining = () if remaining is None else (remaining,)
+        return wait_ms
 
     def _rate_limited(self, wait_ms: int | None) -> RateLimited:
         return RateLimited(retry_after=None if wait_ms is None else wait_ms / 1000, limits=self._limits)
@@ -208,7 +220,7 @@ class Opening:
                 await self._exceeded(answer)
             case _:
                 limits = self._limits or self._run.record.taken_limits
-                self._call = Call(self._run, number, self._estimate.model, answer.max_output, limits)
+                self._call = Call(self._run, number, self._estimate, answer.max_output, limits)
         _around.set((*around, self._call))
         return self._call
 
@@ -270,6 +282,12 @@ def renamed(usage: Usage, model: str) -> Usage:
     """The same use, of another model."""
     tokens = dict(usage.tokens)
     return Usage(model, tokens.pop("input", 0), tokens.pop("output", 0), **tokens)
+
+
+def _tokens(estimate: Estimate, max_output: int | None) -> int | None:
+    """The most tokens that a provider may count for a call when it arrives; None where its input was not declared."""
+    made = max_output if max_output is not None else estimate.output
+    return None if estimate.input is None else estimate.input + (made or 0)
 
 
 def _name(limit: object) -> str:

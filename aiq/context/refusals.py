@@ -74,8 +74,8 @@ def retry_after_of(error: object) -> float | None:
     """The seconds after which a provider wants to be asked again, from the headers of an error or a response, or from
     what Gemini writes into its text; None if nothing says so.
 
-    Reads `retry-after-ms`, `retry-after` as seconds or as a date, `retryDelay`, and, where there is nothing else, the
-    longest of `x-ratelimit-reset-requests` and `-tokens`: these say when a limit is whole again.
+    Reads `retry-after-ms`, `retry-after` as seconds or as a date, and `retryDelay`; not `x-ratelimit-reset-…`, which
+    say when a limit is full again, long after it has room for a call.
     """
     if isinstance(error, RateLimited):
         return error.retry_after
@@ -86,7 +86,21 @@ def retry_after_of(error: object) -> float | None:
     told = _retry_after(headers)
     if told is None and (found := _RETRY_DELAY.search(_text(error))):
         told = float(found[1])
-    return _longest_reset(headers) if told is None else told
+    return told
+
+
+def wait_for_room_ms(error: object, tokens: int | None) -> int | None:
+    """How long a provider that says only when its limits are full again has no room for a call of so many tokens; None
+    where it says too little, or says that there is room.
+
+    For each of requests and tokens a bucket of `limit`, with `remaining` now, is full after `reset`: so it has n after
+    (n - remaining) * reset / (limit - remaining). Without `tokens` the requests alone count.
+    """
+    headers = headers_of(error)
+    waits = [_refilled_ms(headers, "requests", 1)]
+    if tokens is not None:
+        waits.append(_refilled_ms(headers, "tokens", tokens))
+    return max(waits) or None
 
 
 def whole_ms(seconds: float | None) -> int | None:
@@ -136,9 +150,13 @@ def _date(value: str) -> datetime | None:
     return read_date if read_date.tzinfo else read_date.replace(tzinfo=UTC)
 
 
-def _longest_reset(headers: Mapping[str, str]) -> float | None:
-    names = ("x-ratelimit-reset-requests", "x-ratelimit-reset-tokens")
-    return max((s for name in names if (s := _duration(headers.get(name, ""))) is not None), default=None)
+def _refilled_ms(headers: Mapping[str, str], kind: str, needed: int) -> int:
+    """How long until a bucket holds what is needed, at most all that it can; 0 where it does, or where nobody knows."""
+    limit, remaining = (_number(headers.get(f"x-ratelimit-{word}-{kind}")) for word in ("limit", "remaining"))
+    reset_ms = whole_ms(_duration(headers.get(f"x-ratelimit-reset-{kind}", "")))
+    if limit is None or remaining is None or reset_ms is None or remaining >= min(needed, limit):
+        return 0
+    return min(math.ceil((min(needed, limit) - remaining) * reset_ms / (limit - remaining)), MAX_DELAY_MS)
 
 
 def _duration(value: str) -> float | None:

@@ -13,7 +13,7 @@ import pytest
 import aiq
 from aiq.bounds import MAX_DELAY_MS
 from aiq.context import retry_after_of
-from aiq.context.refusals import Refusal, refusal_of, status_of, whole_ms
+from aiq.context.refusals import Refusal, refusal_of, status_of, wait_for_room_ms, whole_ms
 
 RATE = {"message": "Rate limit reached for gpt-5.4 in organization org-x on tokens per min (TPM).", "type": "tokens"}
 OPENAI_RATE = {"error": {**RATE, "param": None, "code": "rate_limit_exceeded"}}
@@ -155,9 +155,7 @@ def test_a_body_that_was_never_read_does_not_hide_the_status() -> None:
         ({"retry-after": "0.25"}, 0.25),
         ({"retry-after": "0"}, 0.0),
         ({"retry-after": "7", "x-ratelimit-reset-tokens": "6m0s"}, 7.0),
-        ({"x-ratelimit-reset-requests": "120ms", "x-ratelimit-reset-tokens": "6m0s"}, 360.0),
-        ({"x-ratelimit-reset-requests": "1h2m3.5s"}, 3_723.5),
-        ({"x-ratelimit-reset-tokens": "17ms"}, 0.017),
+        ({"x-ratelimit-reset-requests": "120ms", "x-ratelimit-reset-tokens": "6m0s"}, None),
         ({}, None),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "-3"}, None),
@@ -165,13 +163,47 @@ def test_a_body_that_was_never_read_does_not_hide_the_status() -> None:
         ({"retry-after": "inf"}, None),
         ({"retry-after-ms": "1e9"}, None),
         ({"retry-after": "9" * 400}, None),
-        ({"x-ratelimit-reset-tokens": ""}, None),
-        ({"x-ratelimit-reset-tokens": "tomorrow"}, None),
     ],
 )
 def test_the_time_to_wait_is_read_from_the_headers(headers: dict[str, str], seconds: float | None) -> None:
     assert retry_after_of(with_status(429, OPENAI_RATE, headers)) == seconds
     assert retry_after_of(SimpleNamespace(headers=headers)) == seconds
+
+
+def standing(kind: str, limit: str, remaining: str, reset: str) -> dict[str, str]:
+    words = {"limit": limit, "remaining": remaining, "reset": reset}
+    return {f"x-ratelimit-{word}-{kind}": value for word, value in words.items() if value}
+
+
+@pytest.mark.parametrize(
+    ("headers", "tokens", "wait_ms"),
+    [
+        (standing("tokens", "450000", "900", "59.88s"), 1_000, 14),
+        (standing("tokens", "6000", "0", "1m0s"), 150, 1_500),
+        (standing("tokens", "6000", "0", "1m0s"), 7_000, 60_000),
+        (standing("tokens", "6000", "5999", "10ms"), 6_000, 10),
+        (standing("tokens", "3600", "0", "1h2m3.5s"), 1, 1_035),
+        (standing("tokens", "6000", "150", "58.5s"), 150, None),
+        (standing("tokens", "6000", "6000", "0s"), 9_000, None),
+        (standing("tokens", "6000", "0", "1m0s"), None, None),
+        (standing("requests", "60", "0", "1m0s"), None, 1_000),
+        (standing("requests", "60", "1", "59s"), None, None),
+        ({**standing("requests", "60", "0", "1m0s"), **standing("tokens", "6000", "0", "1m0s")}, 150, 1_500),
+        ({**standing("requests", "60", "0", "1m0s"), **standing("tokens", "6000", "0", "1m0s")}, 50, 1_000),
+        ({**standing("requests", "", "", "1m0s"), **standing("tokens", "6000", "0", "1m0s")}, 150, 1_500),
+        (standing("tokens", "", "900", "59.88s"), 1_000, None),
+        (standing("tokens", "450000", "", "59.88s"), 1_000, None),
+        (standing("tokens", "450000", "900", ""), 1_000, None),
+        (standing("tokens", "450000", "900", "tomorrow"), 1_000, None),
+        (standing("tokens", "many", "900", "1s"), 1_000, None),
+        ({}, 1_000, None),
+    ],
+)
+def test_how_full_a_bucket_is_tells_how_long_it_has_no_room_for_a_call(
+    headers: dict[str, str], tokens: int | None, wait_ms: int | None
+) -> None:
+    assert wait_for_room_ms(with_status(429, OPENAI_RATE, headers), tokens) == wait_ms
+    assert retry_after_of(with_status(429, OPENAI_RATE, headers)) is None
 
 
 def test_a_date_to_wait_for_is_counted_by_the_providers_own_clock() -> None:

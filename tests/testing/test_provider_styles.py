@@ -66,6 +66,23 @@ async def test_openai_says_it_in_a_code_and_in_durations(provider: Provider, cli
     assert headers["x-ratelimit-reset-requests"] == "12s"
 
 
+async def test_one_that_speaks_like_openai_may_say_only_how_its_buckets_stand(
+    provider: Provider, client: openai.AsyncOpenAI
+) -> None:
+    limited(provider, "openai", retry_header=False)
+    await simulate(client, 5_990)
+
+    headers, _ = await refused(client, 150)
+
+    assert not [name for name in headers if name.startswith("retry")]
+    assert (headers["x-ratelimit-remaining-tokens"], headers["x-ratelimit-reset-tokens"]) == ("0", "1m0s")
+
+
+def test_an_exact_time_cannot_be_told_without_a_header() -> None:
+    with pytest.raises(ValueError, match="exact_retry"):
+        RateLimit(tokens=1, exact_retry=True, retry_header=False)
+
+
 async def test_anthropic_says_it_in_whole_seconds_and_instants(provider: Provider, client: openai.AsyncOpenAI) -> None:
     limited(provider, "anthropic")
     await simulate(client, 5_990)

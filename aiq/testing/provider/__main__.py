@@ -90,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
         limit.add_argument(f"--{name}", type=kind, help=text)
     limit.add_argument("--charge", choices=get_args(Charge), help="what a call takes, and when; default: stream")
     limit.add_argument("--style", choices=get_args(Style), help="whose headers and bodies; default: openai")
+    limit.add_argument(
+        "--no-retry-header", dest="retry_header", action="store_false", default=None, help="send no retry-after"
+    )
     limit.add_argument("--exact-retry", action="store_true", default=None, help="send retry-after-ms in every style")
     return parser
 

@@ -217,7 +217,7 @@ def _reject(call: Call, holds: Sequence[_Hold], short: Sequence[_Hold]) -> Rejec
     wait_ns = _wait_ns(longest)
     limit, kind = longest.gate.limit, longest.gate.kind
     refusal = Refusal(call.model, kind, longest.gate.bucket.rate, max(1, longest.charged), wait_ns)
-    headers = retry_headers(limit.style, wait_ns, exact=limit.exact_retry)
+    headers = retry_headers(limit.style, wait_ns, exact=limit.exact_retry) if limit.retry_header else []
     headers += _headers([hold.gate for hold in holds], limit.style)
     return Rejection(kind, headers, refusal_body(limit.style, refusal))
 

@@ -64,6 +64,8 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Of those instants."""
     exact_retry: bool = False
     """Send `retry-after-ms` in every style: where time runs faster, whole seconds are too coarse."""
+    retry_header: bool = True
+    """Say in the headers of a refusal when to come again. Some who speak like `openai` say only how full they are."""
 
     def __post_init__(self) -> None:
         if not self.rates:
@@ -80,6 +82,8 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
                 )
         if not 0 <= self.hidden_share <= MAX_HIDDEN_SHARE:
             raise ValueError(f"hidden_share must be from 0 to {MAX_HIDDEN_SHARE}, not {self.hidden_share}")
+        if self.exact_retry and not self.retry_header:
+            raise ValueError("exact_retry asks for a header that retry_header=False leaves out")
         if self.charge != "stream" and (self.input_tokens or self.output_tokens):
             raise ValueError(f"input_tokens and output_tokens are apart only with charge 'stream', not {self.charge!r}")
 
