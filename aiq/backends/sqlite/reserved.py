@@ -4,8 +4,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
+from msgspec.structs import force_setattr
 
-from aiq.backends.sqlite.shared import shared, shared_amounts
 from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.terms import plain
@@ -80,10 +80,6 @@ class Reserved:
         keys = {"keys": msgspec.json.encode(asked).decode()}
         found: list[Reservation] = self._tx.peek(SQL[name], keys, decoder_of(Reservation))
         for one in found:
-            # Nobody has seen it yet. What it has in common with other calls was common to them when they were planned,
-            # and rules remember what they were asked of it.
-            object.__setattr__(one, "need", shared(one.need))
-            object.__setattr__(one, "prices", shared_amounts(one.prices))
             run = (one.job_id, one.fence)
             self._known.setdefault((*run, one.call), one)
             if one.state is CallState.OPEN and run in self._open:

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import msgspec
 
-from aiq.backends.sqlite.shared import shared
 from aiq.model import BudgetSpec, Estimate, JobSpec, RouteSpec
 
 _KEPT: Final = 4_096
@@ -41,10 +40,5 @@ def terms_of(spec: JobSpec) -> str | None:
 
 @lru_cache(maxsize=_KEPT)
 def read_terms(text: str) -> Mapping[str, Any]:
-    """Read what `terms_of` wrote, by the names that it has in a record; of as many types, hence Any.
-
-    Jobs that differ in one thing, a budget of their own say, share the rest: rules remember what they were asked of.
-    """
-    terms = _decoder.decode(text)
-    common = {"limits": shared(terms.limits), "routes": shared(terms.routes), "estimate": shared(terms.estimate)}
-    return {**msgspec.structs.asdict(terms), **common}
+    """Read what `terms_of` wrote, by the names that it has in a record; of as many types, hence Any."""
+    return msgspec.structs.asdict(_decoder.decode(text))
