@@ -97,11 +97,13 @@ async def test_each_budget_of_the_chain_must_have_room_and_each_holds(storage: S
     for name in ("purse", "team", "org", "tenant:acme"):
         # The organisation stands over two of them, and counts the job once.
         assert await balance(storage, name) == (0, 1_000)
+    await tell(storage, await get_one(storage), 0, C.OPEN, Usage(input=300))
+    assert [await balance(storage, name) for name in ("purse", "org")] == [(300, 700), (300, 700)]
 
     await put_budget(storage, "org", tokens=1_500)
     assert not await given(storage, need(501), "second", tenant="acme")
     assert (await get_one(storage, "second")).held_by == "org"
-    assert await balance(storage, "purse") == (0, 1_000)
+    assert await balance(storage, "purse") == (300, 700)
 
 
 @clause("BUDGET-1")

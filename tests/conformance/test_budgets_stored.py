@@ -155,3 +155,6 @@ async def test_a_chain_that_is_too_long_is_refused_at_enqueue(storage: Storage) 
     with pytest.raises(TooLarge):
         await enqueue_one(storage, budgets=names)
     await enqueue_one(storage, budgets=names[:MAX_CHAIN])
+    await put_budget(storage, "0", tokens=1, parent=names[-1])
+    with pytest.raises(TooLarge):
+        await enqueue_one(storage, "another", budgets=names[:MAX_CHAIN])

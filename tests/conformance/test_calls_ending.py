@@ -153,7 +153,7 @@ async def test_a_run_that_called_by_itself_and_reported_is_settled_with_that(sto
     assert estimated(await used(storage)) == {"input": 0, "output": 0}
 
 
-@clause("CALL-12")
+@clause("CALL-12", "BUDGET-5")
 @pytest.mark.parametrize("outcome", GIVEN_BACK)
 async def test_a_run_that_was_given_back_has_sent_nothing(storage: Storage, outcome: str) -> None:
     run = await booked(storage)

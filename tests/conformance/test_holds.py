@@ -247,7 +247,8 @@ async def test_what_a_run_that_holds_itself_gives_back_counts_as_room(storage: S
     run = await start(storage, budgets=PURSE, estimate=need(60))
     await open_call(storage, run, 1, need(60))
     assert isinstance(await ask(storage, run, 2, need(50)), Exceeded)
-    await tell(storage, run, 1, used=Usage(input=20))
+    await tell(storage, run, 1, CallState.OPEN, Usage(input=20))
+    assert await balance(storage) == (20, 40)
 
     settled = await end(storage, run, Held(reason=HeldFor.BUDGET, by="purse", need={"tokens": 50}))
     assert settled.state is S.READY

@@ -62,6 +62,15 @@ async def test_what_a_job_costs_counts_and_not_how_many_there_are(storage: Stora
 
 
 @clause("FAIR-1")
+async def test_what_a_job_holds_counts_too(storage: Storage) -> None:
+    await storage.put_limits([PLENTY])
+    for tenant, estimate in (("a", need(0, 3_000)), ("b", need(600, 400))):
+        options = {"limits": GPT, "estimate": estimate, "tenant": tenant}
+        await storage.enqueue([job(f"{tenant}{n}", **options) for n in range(9)])
+    assert await order(storage, 10) == "babbbabbba"
+
+
+@clause("FAIR-1")
 async def test_the_cost_is_charge_and_held_on_the_first_limit_with_tokens_by_name(storage: Storage) -> None:
     await storage.put_limits(
         [PLENTY, LimitSpec(name="b-limit", tokens=10**9, weights={"input": 10_000}), units("a", 99)]
@@ -163,6 +172,7 @@ async def test_a_run_that_was_given_back_has_had_no_service(storage: Storage) ->
 @clause("FAIR-2")
 async def test_a_lost_run_keeps_the_cost_that_was_counted(storage: Storage, clock: Clock) -> None:
     runs = await first_runs(storage)
+    await tell(storage, runs["a"], 0, CallState.OPEN, Usage(input=100))
     await storage.cancel([runs["a"].id], force=True)
     assert await order(storage, 4) == "baba"
     await tell(storage, runs["a"], 0, used=Usage(input=100_000))
@@ -210,6 +220,16 @@ async def test_a_tenant_that_comes_late_is_not_owed_what_others_had_before(stora
     assert await order(storage, 5) == "aaaaa"
     await enqueue_of(storage, "b", 10)
     assert await order(storage, 6) == "bababa"
+
+
+@clause("FAIR-3")
+async def test_a_tenant_that_comes_late_begins_with_the_least_served_of_those_who_wait(storage: Storage) -> None:
+    await storage.put_limits([PLENTY])
+    await enqueue_of(storage, "a", 5, 5_000)
+    await enqueue_of(storage, "b", 20, 1_000)
+    assert await order(storage, 2) == "ba"
+    await enqueue_of(storage, "c", 20, 1_000)
+    assert await order(storage, 8) == "cbcbcbcb"
 
 
 @clause("FAIR-3")

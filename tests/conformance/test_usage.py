@@ -54,9 +54,10 @@ async def test_use_is_counted_once_whatever_is_repeated(storage: Storage) -> Non
     await put_limit(storage)
     run = await start(storage)
     await open_call(storage, run, 1, need(1_000, 500), "gpt")
+    first = Report(lease=run.lease, call=1, state=C.OPEN, used=(Usage("gpt", 900, 50),))
     told = Report(lease=run.lease, call=1, state=C.OPEN, used=(Usage("gpt", 1_000, 100),))
     done = Report(lease=run.lease, call=1, state=C.SETTLED, used=(Usage("gpt", 1_000, 300),))
-    for reports in ([told], [told], [told, done], [done], [told], [done]):
+    for reports in ([first], [told], [first], [told], [told, done], [done], [told], [done]):
         await storage.report(reports)
     await end(storage, run, GOOD)
     await storage.report([done])
@@ -270,7 +271,8 @@ async def test_a_report_lists_minutes_models_and_categories_in_their_order_a_pag
 ) -> None:
     for n in range(3):
         run = await start(storage, f"job {n}", tenant=f"tenant {n % 2}", lease_ms=HOUR_MS)
-        await tell(storage, run, 1, used=[Usage("b", 1, 2), Usage("a", 3)])
+        await tell(storage, run, 1, used=Usage("b", 1, 2))
+        await tell(storage, run, 2, used=Usage("a", 3))
         clock.advance_ms(MINUTE_MS)
     everything = await used(storage)
     places = [(row.minute_ms, row.model, row.category) for row in everything]
