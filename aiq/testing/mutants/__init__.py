@@ -25,7 +25,21 @@ import aiq.backends.memory.storage
 import aiq.rules
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
-from aiq.testing.mutants import calls, flows, jobs, limits, runs, settling, storage, streams
+from aiq.testing.mutants import (
+    budgets,
+    calls,
+    flows,
+    holds,
+    jobs,
+    limits,
+    order,
+    pools,
+    runs,
+    settling,
+    storage,
+    streams,
+    usage,
+)
 from aiq.testing.mutants.mutant import Edit, Mutant
 
 COPIED: Final = ("aiq.backends.memory", "aiq.rules")
@@ -42,6 +56,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **limits.MUTANTS,
     **calls.MUTANTS,
     **settling.MUTANTS,
+    **budgets.MUTANTS,
+    **holds.MUTANTS,
+    **order.MUTANTS,
+    **pools.MUTANTS,
+    **usage.MUTANTS,
 }
 
 
