@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiq.backends.sqlite.admission import admission
-from aiq.backends.sqlite.records import copied
+from aiq.backends.sqlite.records import overwrite
 from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.sweeps import lose_patience, promote, revoke
@@ -134,7 +134,9 @@ class _Given:
         found = dispatch(yard, ledger, count, lambda record: self._room.takes(len(record.payload)))
         self.more = self.more or found
         self._lease([(n, record.id) for n, record in yard.given])
-        self._records.update((n, self._leased(record)) for n, record in yard.given)
+        for n, record in yard.given:
+            self._let_run(record)
+            self._records[n] = record
 
     def _lease(self, jobs: Sequence[tuple[int, str]]) -> None:
         """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
@@ -145,10 +147,10 @@ class _Given:
             self._tx.topics.update([job_topic(job_id) for _, job_id in jobs])
             self._ns += ns
 
-    def _leased(self, record: JobRecord) -> JobRecord:
-        """What the statement makes of a job that was read before."""
+    def _let_run(self, record: JobRecord) -> None:
+        """Make of a record that was read before what the statement makes of its row."""
         now_ms = self._tx.now_ms
-        return copied(
+        overwrite(
             record,
             {
                 "state": State.RUNNING,

@@ -49,18 +49,19 @@ class Heads:
         self._numbers: dict[str, int] = {}
         self._fresh: list[JobRecord] = []
 
-    def knows(self, key: LineKey) -> bool:
-        """Whether a line was looked into."""
-        return key in self._lanes
+    def wants(self, key: LineKey) -> bool:
+        """Whether the first job of a line is to be read yet, if there is one."""
+        lane = self._lanes.get(key)
+        return lane is None or (not lane.places and lane.ahead is not None)
 
     def take_fresh(self) -> list[JobRecord]:
         """The jobs that were read since somebody asked last."""
         fresh, self._fresh = self._fresh, []
         return fresh
 
-    def first(self, key: LineKey, chunk: int) -> JobRecord | None:
-        """The first job of a line. Jobs are read ahead by `chunk`."""
-        lane = self._lane(key, chunk)
+    def first(self, key: LineKey) -> JobRecord | None:
+        """The first job of a line."""
+        lane = self._lane(key)
         if not lane.places:
             return None
         job_id = lane.places[0][2]
@@ -76,7 +77,7 @@ class Heads:
 
     def empty(self, key: LineKey, but: str = "") -> bool:
         """Whether no job stands in the lanes of a line, but for one that is on its way from another."""
-        lane = self._lane(key, 1)
+        lane = self._lane(key)
         while lane.ahead is not None and all(place[2] == but for place in lane.places):
             self._read([key], 1)
         return all(place[2] == but for place in lane.places)
@@ -86,6 +87,11 @@ class Heads:
         fresh = [key for key in keys if key not in self._lanes]
         if fresh:
             self._read(fresh, chunk)
+
+    def read_on(self, key: LineKey, chunk: int) -> None:
+        """Read on in a line of which all that was read has left."""
+        if self.wants(key):
+            self._read([key], chunk)
 
     def enter(self, key: LineKey, place: Place) -> None:
         """A job has come into a lane. If that was not read so far, it will be found; it may have been found already."""
@@ -100,13 +106,10 @@ class Heads:
         if lane is not None and place in lane.places:
             lane.places.remove(place)
 
-    def _lane(self, key: LineKey, chunk: int) -> _Lane:
-        if key not in self._lanes:
-            self._read([key], chunk)
-        lane = self._lanes[key]
-        while not lane.places and lane.ahead is not None:
-            self._read([key], chunk)
-        return lane
+    def _lane(self, key: LineKey) -> _Lane:
+        while self.wants(key):
+            self._read([key], 1)
+        return self._lanes[key]
 
     def _read(self, keys: Sequence[LineKey], chunk: int) -> None:
         """Read on in some lines, as far as the payloads of one claim may go."""

@@ -38,6 +38,7 @@ class Lanes:
         self._turns: dict[tuple[str, str, Band], Turns] = {}
         self._aside: list[bool] | None = None
         """Whether any pool, line or gate stands aside."""
+        self._names: dict[tuple[tuple[str, ...], str, str], str] = {}
         self._plain: dict[str, set[Band]] = {}
         """The bands of the plain pool of a queue in which jobs stood when somebody asked, or have come since."""
 
@@ -50,7 +51,11 @@ class Lanes:
 
     def key_of(self, record: JobRecord) -> LineKey:
         """The line in which a job stands when it is ready, on its present route."""
-        pool = pool_of(self._limits(record.taken_limits), record)
+        # What the name of a pool is made of. The jobs of a task share it.
+        parts = (record.taken_limits, record.model, record.tenant)
+        pool = self._names.get(parts)
+        if pool is None:
+            pool = self._names[parts] = pool_of(self._limits(record.taken_limits), record)
         return (record.queue, pool, record.band, record.tenant)
 
     def fetch(self, keys: Iterable[LineKey]) -> None:

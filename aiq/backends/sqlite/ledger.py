@@ -165,12 +165,18 @@ class Ledger:
 
     def add_usage(self, entry: UsageEntry) -> None:
         """Count use for its job, flow, tenant and minute."""
-        place = (entry.minute_ms, entry.model, entry.category)
-        counts = (entry.tokens, entry.usd_micros, entry.unpriced, entry.estimated)
-        for owner in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
-            if owner[1] is not None:
-                known = self._usage.setdefault((*owner, *place), [0, 0, 0, 0])
-                known[:] = [before + more for before, more in zip(known, counts, strict=True)]
+        for scope, owner in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
+            if owner is None:
+                continue
+            place = (scope, owner, entry.minute_ms, entry.model, entry.category)
+            known = self._usage.get(place)
+            if known is None:
+                self._usage[place] = [entry.tokens, entry.usd_micros, entry.unpriced, entry.estimated]
+            else:
+                known[0] += entry.tokens
+                known[1] += entry.usd_micros
+                known[2] += entry.unpriced
+                known[3] += entry.estimated
 
     def serve(self, record: JobRecord, cost: int) -> int:
         """Let the service of a job's line rise or fall."""

@@ -60,14 +60,11 @@ class Maker:
         return record
 
 
-def copied(record: JobRecord, changes: Mapping[str, Any]) -> JobRecord:
-    """As dataclasses.replace, in a third of its time."""
-    copy = object.__new__(JobRecord)
-    for name, set_field in _SETTERS.items():
-        set_field(copy, getattr(record, name))
+def overwrite(record: JobRecord, changes: Mapping[str, Any]) -> None:
+    """Change a record that was read here, and that nobody else will look at as it was. The changes are fields, of as
+    many types, hence Any."""
     for name, value in changes.items():
-        _SETTERS[name](copy, value)
-    return copy
+        _SETTERS[name](record, value)
 
 
 def _admit(

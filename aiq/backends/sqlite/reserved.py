@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, TypeAlias
 
 import msgspec
-from msgspec.structs import force_setattr
 
 from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.sql import load
@@ -54,19 +53,22 @@ class Reserved:
 
     def open(self, run: Run) -> Sequence[Reservation]:
         """The open calls of a run, by number."""
-        self.fetch_open([run])
+        if run not in self._open:
+            self.fetch_open([run])
         found = (self._known[*run, call] for call in sorted(self._open[run]))
         return [one for one in found if one is not None]
 
     def get(self, key: CallKey) -> Reservation | None:
         """One call, open or closed."""
-        self.fetch([key])
+        if key not in self._known:
+            self.fetch([key])
         return self._known[key]
 
     def put(self, reservation: Reservation) -> None:
         """Write one."""
         run, call = (reservation.job_id, reservation.fence), reservation.call
-        self.fetch_open([run])
+        if run not in self._open:
+            self.fetch_open([run])
         self._known[*run, call] = self._changed[*run, call] = reservation
         (self._open[run].add if reservation.state is CallState.OPEN else self._open[run].discard)(call)
 

@@ -87,11 +87,12 @@ class SQLiteYard:
     def head(self, line: Line) -> JobRecord | None:
         """The first job of a line. Those of the lines after it are read with it, and what all of them will ask for."""
         heads, key = self._lanes.heads, (self._queue, line.pool, line.band, line.tenant)
-        upcoming = self._upcoming(key)
-        chunk = self._chunk(line.pool, line.band, len(upcoming))
-        if not heads.knows(key):
+        if heads.wants(key):
+            upcoming = self._upcoming(key)
+            chunk = self._chunk(line.pool, line.band, len(upcoming))
             heads.read_ahead(upcoming, chunk)
-        record = heads.first(key, chunk)
+            heads.read_on(key, chunk)
+        record = heads.first(key)
         fresh = heads.take_fresh()
         if fresh:
             self._admission.ledger.fetch_starts(fresh)
