@@ -1,6 +1,7 @@
 """Ours: the same four classes as tasks whose calls are admitted by the store before they are sent."""
 
 import asyncio
+from bisect import bisect_right
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -9,7 +10,7 @@ from aiq.rules import limits
 from benchmarks.ratelimit.client import MODEL, Client
 from benchmarks.ratelimit.plan import Clock, Plan
 from benchmarks.ratelimit.scenarios import KINDS, PER_S, REQUESTS, TOKENS
-from benchmarks.ratelimit.traces import Call, Trace
+from benchmarks.ratelimit.traces import Call, Job, Trace
 
 PREPARED_S: Final = 10.0
 """Real seconds within which the workers, which are up, must have run a job that does nothing."""
@@ -111,13 +112,19 @@ async def prepare(plan: Plan) -> None:
 
 
 async def produce(plan: Plan, clock: Clock, trace: Trace) -> None:
-    """Enqueue each job when it comes."""
+    """Enqueue each job when it comes; those that came while others were being stored go together."""
     by_kind = tasks(plan, Client(plan.base_url)).by_kind
     async with aiq.Queue(plan.store_url) as queue:
-        for job in trace:
-            await clock.until(job.arrival_s)
-            new = by_kind[job.kind].job(job.id, list(job.calls))
-            await queue.enqueue(new, id=job.id, band=BAND[job.urgent])
+        done = 0
+        while done < len(trace):
+            await clock.until(trace[done].arrival_s)
+            due = trace[done : bisect_right(trace, clock.now_s, lo=done + 1, key=lambda job: job.arrival_s)]
+            await queue.enqueue_many([_new(by_kind, job) for job in due])
+            done += len(due)
+
+
+def _new(by_kind: dict[str, Work], job: Job) -> aiq.NewJob[int]:
+    return by_kind[job.kind].job(job.id, list(job.calls)).using(id=job.id, band=BAND[job.urgent])
 
 
 async def dead(plan: Plan) -> list[str]:
