@@ -186,6 +186,8 @@ def spent_in_full(state: BudgetState, draw: Draw) -> BudgetState:
 
 def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
+    if not second:
+        return first
     sums = dict(first)
     for name, amount in second.items():
         sums[name] = min(sums.get(name, 0) + amount, bounds.MAX_LEVEL)
@@ -194,6 +196,8 @@ def total(first: Amounts, second: Amounts) -> Amounts:
 
 def less(first: Amounts, second: Amounts) -> Amounts:
     """The first without the second, and without what is nothing; below zero where that has more."""
+    if not second:
+        return first
     rest = dict(first)
     for name, amount in second.items():
         rest[name] = rest.get(name, 0) - amount

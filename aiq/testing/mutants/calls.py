@@ -226,8 +226,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-7",
         (
             "rules.booking",
-            "    if known is not None:\n        return Admitted",
-            "    if False:\n        return Admitted",
+            "    if known is not None:\n        return _admitted(known.need)",
+            "    if False:\n        return _admitted(known.need)",
         ),
     ),
     "calls_are_known_by_number_alone": mutant(
@@ -245,8 +245,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-7",
         (
             "rules.booking",
-            "    if known is not None:\n        return Admitted",
-            "    if known is not None and known.closed_at_ms is None:\n        return Admitted",
+            "    if known is not None:\n        return _admitted(known.need)",
+            "    if known is not None and known.closed_at_ms is None:\n        return _admitted(known.need)",
         ),
     ),
     "a_call_opens_without_a_lease": mutant(

@@ -322,7 +322,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "LIMIT-15",
         (
             "rules.standing",
-            '    if spec.by == "tenant":\n        return record.tenant\n',
+            '    if spec.by == "tenant":\n        return record.tenant or None\n',
             '    if spec.by == "tenant":\n        return ""\n',
         ),
     ),

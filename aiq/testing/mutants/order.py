@@ -90,7 +90,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "FAIR-4",
         (
             "lanes",
-            '        self.put_line(replace(self.line(key), wake_at_ms=0, parked_by=""))\n',
+            '        self.put_line(structs.replace(self.line(key), wake_at_ms=0, parked_by=""))\n',
             (
                 "        row = self.line(key)\n        self.put_line(replace(row, "
                 "service=max(row.service, self.pool(row.pool).served[row.band]), wake_at_ms=0, "

@@ -22,7 +22,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "rules.closing",
             (
                 "    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), "
-                "lines)\n    parts = tuple(closed_part(books, how, part, charged"
+                "lines)\n    parts = tuple([closed_part(books, how, part, charged"
             ),
             (
                 "    usage.count(books, record, found.job_id, {}, lines)\n"
