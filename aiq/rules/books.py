@@ -167,7 +167,7 @@ class Books(Protocol):
 
     def serve(self, record: JobRecord, cost: int) -> int:
         """Let the service of a job's line rise by the cost over the tenant's weight, or fall (`fairness.risen`), and
-        tell what it is now. The line is kept while its tenant has a run, with or without ready jobs. FAIR-1, FAIR-2"""
+        tell what it is now. The line is kept with or without ready jobs, for a day at least. FAIR-1, FAIR-2"""
         ...
 
 

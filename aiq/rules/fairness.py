@@ -54,6 +54,11 @@ def lifted(own: int, least: int | None, served: int) -> int:
     return max(own, served if least is None else least)
 
 
+def adds_nothing(own: int, least: int | None, served: int) -> bool:
+    """Whether a line without ready jobs would begin the same if nothing were kept of it. FAIR-6"""
+    return lifted(own, least, served) == lifted(0, least, served)
+
+
 def risen(service: int, cost: int, weight: int) -> int:
     """A line's service after a cost, or a correction below zero, at `weight` per mille. FAIR-1, FAIR-2"""
     rise = cost * WHOLE // weight

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Final, Self, TypeAlias
 
+from aiq.backends.memory.idle import Touched
 from aiq.backends.memory.index import Index
 from aiq.model import (
     Amounts,
@@ -116,6 +117,8 @@ class Accounts:
     its jobs have taken of it is still given back."""
     states: dict[tuple[str, str], LimitState] = field(default_factory=dict)
     """By limit and key."""
+    parts: Touched[tuple[str, str]] = field(default_factory=Touched[tuple[str, str]])
+    """Those of a tenant or key, by when they last changed."""
     waiting: dict[CallKey, WaitingCall] = field(default_factory=dict)
     waiting_for: defaultdict[tuple[str, str], Index[Turn]] = field(default_factory=lambda: defaultdict(Index[Turn]))
     """The same by limit and key."""
@@ -124,8 +127,10 @@ class Accounts:
     budgets: dict[str, BudgetSpec] = field(default_factory=dict)
     balances: dict[tuple[str, int], BudgetState] = field(default_factory=dict)
     """By budget and window."""
-    grants: set[tuple[str, str]] = field(default_factory=set)
-    """By budget and id of the grant."""
+    windows: Touched[tuple[str, int]] = field(default_factory=Touched[tuple[str, int]])
+    """Those of budgets that begin anew, by when they last changed."""
+    grants: defaultdict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    """By budget and id of the grant: the window in which it counts."""
     prices: defaultdict[str, dict[tuple[str, int], PriceRow]] = field(default_factory=lambda: defaultdict(dict))
     """By model, then by category and instant."""
     learned: dict[tuple[str, str], Learned] = field(default_factory=dict)
@@ -133,8 +138,8 @@ class Accounts:
     reservations: dict[CallKey, Reservation] = field(default_factory=dict)
     open: defaultdict[tuple[str, int], set[int]] = field(default_factory=lambda: defaultdict(set))
     """The calls of those that are open, by run: job and fence."""
-    closed: dict[CallKey, None] = field(default_factory=dict)
-    """Those that are closed, in that order; they are kept for a while."""
+    closed: Touched[CallKey] = field(default_factory=Touched[CallKey])
+    """Those that are closed, by when they were; they are kept for a while."""
     usage: defaultdict[UsageKey, Used] = field(default_factory=lambda: defaultdict(Used))
     holds: Holds = field(default_factory=Holds)
     queues: dict[str, QueueSettings] = field(default_factory=dict)

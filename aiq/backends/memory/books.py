@@ -58,6 +58,8 @@ class MemoryBooks:
     def put_limit_state(self, name: str, key: str, state: LimitState) -> None:
         """Write it."""
         self._accounts.states[name, key] = state
+        if key:
+            self._accounts.parts.touch((name, key), self.now_ms)
 
     def freed(self, name: str, key: str) -> None:
         """Wake what the limit keeps aside, of any queue, and the calls that wait for it."""
@@ -112,6 +114,8 @@ class MemoryBooks:
     def put_budget_state(self, budget_id: str, state: BudgetState) -> None:
         """Write it."""
         self._accounts.balances[budget_id, state.window_ms] = state
+        if state.window_ms:
+            self._accounts.windows.touch((budget_id, state.window_ms), self.now_ms)
 
     def room_appeared(self, budget_id: str) -> None:
         """Look at the jobs held on a budget when the step is nearly done."""
@@ -149,8 +153,10 @@ class MemoryBooks:
         self._accounts.reservations[key] = reservation
         if reservation.state is CallState.OPEN:
             self._accounts.open[run].add(reservation.call)
+            self._accounts.closed.drop(key)
             return
-        self._accounts.closed.setdefault(key)
+        if reservation.closed_at_ms is not None:
+            self._accounts.closed.touch(key, reservation.closed_at_ms)
         self._accounts.open[run].discard(reservation.call)
         if not self._accounts.open[run]:
             del self._accounts.open[run]
@@ -179,7 +185,10 @@ class MemoryBooks:
         found = self._accounts.waiting.pop(key, None)
         if found is not None:
             for limit in found.limits:
-                self._accounts.waiting_for[limit].remove(_turn(found))
+                turns = self._accounts.waiting_for[limit]
+                turns.remove(_turn(found))
+                if not turns:
+                    del self._accounts.waiting_for[limit]
         return found
 
 

@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import islice
 
 from aiq.backends.memory.accounts import Accounts
+from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, TimeKey
 from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
 from aiq.bounds import CANCEL_GRACE_MS
@@ -133,8 +134,12 @@ class Indexes:
 class ByQueue(dict[str, Lanes]):
     """The ready jobs of each queue."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.idle = Idle()
+
     def __missing__(self, queue: str) -> Lanes:
-        self[queue] = Lanes(queue)
+        self[queue] = Lanes(queue, self.idle)
         return self[queue]
 
 

@@ -21,10 +21,10 @@ def grant(tx: Transaction, budget_id: str, grant_id: str, amounts: Amounts) -> B
     spec = accounts.budgets.get(budget_id)
     if spec is None:
         raise NotFound(budget_id, f'No budget "{budget_id}" is stored. Store it with `queue.admin.put_budget` first.')
-    if (budget_id, grant_id) not in accounts.grants:
-        accounts.grants.add((budget_id, grant_id))
+    if grant_id not in accounts.grants[budget_id]:
         books = MemoryBooks(tx)
         state = state_of(books, spec)
+        accounts.grants[budget_id][grant_id] = state.window_ms
         books.put_budget_state(budget_id, replace(state, granted=total(state.granted, amounts)))
         tx.rooms[HeldFor.BUDGET, budget_id] = True
         let_go_on_room(tx)

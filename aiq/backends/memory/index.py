@@ -87,6 +87,8 @@ class Parked(Generic[Spot]):
             return
         wake_at_ms, limit, key = self._all.pop(spot)
         del self._behind[limit, key][spot]
+        if not self._behind[limit, key]:
+            del self._behind[limit, key]
         if wake_at_ms < MAX_INSTANT_MS:
             self._wakes.remove((wake_at_ms, spot))
 

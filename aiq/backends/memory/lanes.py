@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 
 from msgspec import structs
 
+from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, Parked, TimeKey
 from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import Band, JobRecord
@@ -60,17 +61,21 @@ class Patience:
             end_ms, pool = self._by_job.pop(job_id)
             for index in (self.ends, self._by_pool[pool]):
                 index.remove((end_ms, job_id))
+            if not self._by_pool[pool]:
+                del self._by_pool[pool]
 
     def next_ms(self, pool: str) -> int | None:
         """When the first patience with a pool ends."""
-        return next((end_ms for end_ms, _ in self._by_pool[pool].first(1)), None)
+        index = self._by_pool.get(pool)
+        return None if index is None else index.first(1)[0][0]
 
 
 class Lanes:
     """The ready jobs of a queue, and the rows of its pools and lines."""
 
-    def __init__(self, queue: str) -> None:
+    def __init__(self, queue: str, idle: Idle) -> None:
         self.queue = queue
+        self._idle = idle
         self.pools: dict[str, Pool] = {}
         """Rows that say more than a new one."""
         self.lines: dict[LineKey, Line] = {}
@@ -117,6 +122,7 @@ class Lanes:
         else:
             self.parked_pools.wake(spot)
         self._sort_pool(pool.name)
+        self._touch_pool(pool.name)
 
     def put_line(self, line: Line) -> None:
         """Write a line's row, and park or open it."""
@@ -128,6 +134,32 @@ class Lanes:
         else:
             self.parked_lines.wake(key)
         self._sort(key)
+        self._touch_line(key)
+
+    def forget_line(self, key: LineKey) -> None:
+        """Keep nothing of a line without jobs in lanes. Spec: FAIR-6"""
+        self.parked_lines.wake(key)
+        self._idle.lines.drop((self.queue, *key))
+        self.lines.pop(key, None)
+        self.jobs.pop(key, None)
+
+    def forget_pool(self, name: str) -> None:
+        """Keep nothing of a pool without jobs in lanes, of which no line is left. Spec: FAIR-6"""
+        self.parked_pools.wake((name,))
+        self._idle.pools.drop((self.queue, name))
+        self.pools.pop(name, None)
+        for band in Band:
+            self._busy.pop((name, band), None)
+            self._open.pop((name, band), None)
+
+    def least_service(self, pool: str, band: int) -> int | None:
+        """The least service of the lines of a band with jobs in lanes, parked ones too. Spec: FAIR-3"""
+        lines = self._busy.get((pool, band), Index[Turn]())
+        return next((service for service, *_ in lines.first(1)), None)
+
+    def has_lines(self, pool: str) -> bool:
+        """Whether anything is kept of a line of a pool."""
+        return any(key[0] == pool for key in self.lines)
 
     def open_pools(self) -> list[Pool]:
         """The pools with jobs in lanes that are not parked, by name."""
@@ -260,13 +292,15 @@ class Lanes:
         if parked and all(line.band < band for band in self.bands(line.pool)):
             self.wake_pool(line.pool)
         if not self.jobs[key]:
-            least = next((service for service, *_ in self._busy[key[:2]].first(1)), None)
+            least = self.least_service(*key[:2])
             line = structs.replace(line, service=lifted(line.service, least, self.pool(line.pool).served[line.band]))
         self._unsort(key)
         self.jobs[key].add(place)
         self._in_lanes[key[1]] += 1
         self.lines[key] = line
         self._sort(key)
+        self._touch_line(key)
+        self._touch_pool(line.pool)
 
     def _exit(self, key: LineKey, place: Place) -> None:
         """Take a job out of its lane. When it was the last of its band, that loses its credit. Spec: BAND-2, BAND-3"""
@@ -279,6 +313,23 @@ class Lanes:
         self._in_lanes[band] -= 1
         if not self._in_lanes[band]:
             self.credits = with_credit(self.credits, band, 0)
+        self._touch_line(key)
+        self._touch_pool(pool)
+
+    def _touch_line(self, key: LineKey) -> None:
+        """Note when a line changed, for as long as it has no jobs in lanes."""
+        spot = (self.queue, *key)
+        if self.jobs.get(key):
+            self._idle.lines.drop(spot)
+        elif key[0] != PLAIN:
+            self._idle.lines.touch(spot, self._idle.now_ms)
+
+    def _touch_pool(self, name: str) -> None:
+        """The same of a pool."""
+        if self.bands(name):
+            self._idle.pools.drop((self.queue, name))
+        elif name != PLAIN:
+            self._idle.pools.touch((self.queue, name), self._idle.now_ms)
 
     def _drop_empty(self, gate: GateKey) -> None:
         if not self.gates[gate]:

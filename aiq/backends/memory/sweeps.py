@@ -2,13 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from itertools import islice
 
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.ending import end
 from aiq.backends.memory.index import Index, TimeKey, due
 from aiq.backends.memory.transition import Transaction, begin_patience, move, readied, remember
-from aiq.bounds import RESERVATION_KEPT_MS
 from aiq.model import JobRecord, Lane, State, Step, StepKind
 from aiq.rules.closing import revoke_run
 from aiq.rules.failures import appended, lease_expired
@@ -55,17 +53,6 @@ def lose_patience(tx: Transaction, queues: Iterable[str], limit: int) -> int:
 def reroute(tx: Transaction, record: JobRecord, route: int) -> None:
     """Let a ready job take another route, in the lane in which it stands (T19). Spec: ROUTE-5, HOLD-6"""
     move(tx, "T19", record, replace(record, route=route))
-
-
-def forget_reservations(tx: Transaction, limit: int) -> None:
-    """Forget reservations that have been closed for so long that nobody corrects them any more. Spec: CALL-13"""
-    accounts = tx.tables.accounts
-    for key in list(islice(accounts.closed, limit)):
-        closed_at_ms = accounts.reservations[key].closed_at_ms
-        assert closed_at_ms is not None
-        if tx.now_ms < closed_at_ms + RESERVATION_KEPT_MS:
-            break
-        del accounts.closed[key], accounts.reservations[key]
 
 
 def next_due_ms(tx: Transaction) -> int | None:

@@ -21,6 +21,9 @@ class Transaction:
     topics: set[str] = field(default_factory=set)
     rooms: dict[HoldLine, bool] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self.tables.lanes.idle.now_ms = self.now_ms
+
 
 _PARKED = frozenset({State.WAITING, State.SUSPENDED, State.SCHEDULED})
 _TIMED = frozenset({State.SCHEDULED, State.SUSPENDED})

@@ -1,10 +1,10 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from aiq.backends.memory.forgetting import forget
 from aiq.backends.memory.holding import go_on_letting_go
 from aiq.backends.memory.outbox import apply_outbox
 from aiq.backends.memory.sweeps import (
     end_graces,
-    forget_reservations,
     lose_patience,
     next_due_ms,
     promote,
@@ -20,7 +20,7 @@ from aiq.rules.validation import check_limit
 def upkeep(tx: Transaction, limit: int) -> Upkept:
     """Sweep, each kind at most `limit`, in this order.
 
-    Spec: TIME-4, TIME-7, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
+    Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
     """
     check_limit(limit, MAX_SWEEP)
     promoted = promote(tx, limit)
@@ -30,5 +30,6 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     applied = apply_outbox(tx, limit)
     rerouted = lose_patience(tx, tx.tables.lanes, limit)
     unheld = go_on_letting_go(tx, limit)
-    forget_reservations(tx, limit)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, next_due_ms(tx), rerouted, unheld)
+    more = forget(tx, limit)
+    due_ms = 0 if more else next_due_ms(tx)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)

@@ -24,8 +24,8 @@ def grant(tx: Transaction, budget_id: str, grant_id: str, amounts: Amounts) -> B
     if spec is None:
         raise NotFound(budget_id, f'No budget "{budget_id}" is stored. Store it with `queue.admin.put_budget` first.')
     if tx.row(SQL["find"], {"budget": budget_id, "grant_id": grant_id}) is None:
-        tx.run(SQL["add"], {"budget": budget_id, "grant_id": grant_id, "now_ms": tx.now_ms})
         state = state_of(ledger, spec)
+        tx.run(SQL["add"], {"budget": budget_id, "grant_id": grant_id, "window_ms": state.window_ms})
         ledger.put_budget_state(budget_id, replace(state, granted=total(state.granted, amounts)))
         ledger.rooms[HeldFor.BUDGET, budget_id] = True
         let_go_on_room(tx)

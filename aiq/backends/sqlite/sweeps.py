@@ -12,7 +12,7 @@ from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.steps import remember
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.bounds import CANCEL_GRACE_MS, MAX_INSTANT_MS, RESERVATION_KEPT_MS
+from aiq.bounds import CANCEL_GRACE_MS, MAX_INSTANT_MS
 from aiq.model import Lane, State, Step, StepKind
 from aiq.rules.closing import revoke_run
 from aiq.rules.failures import lease_expired
@@ -61,15 +61,10 @@ def lose_patience(tx: Transaction, limit: int, queues: Sequence[str] | None = No
     return sum([_lose_patience(tx, job) for job in jobs])
 
 
-def forget_reservations(tx: Transaction, limit: int) -> None:
-    """Forget reservations that have been closed for so long that nobody corrects them any more. Spec: CALL-13"""
-    tx.run(SQL["forget_reservations"], {"closed_ms": tx.now_ms - RESERVATION_KEPT_MS, "limit": limit})
-
-
-def anything_unseen(tx: Transaction) -> bool:
-    """Whether upkeep has something to do that nobody waits for, so that it is not among what is due."""
-    asked = {"now_ms": tx.now_ms, "closed_ms": tx.now_ms - RESERVATION_KEPT_MS}
-    return any(tx.rows(SQL["unseen"], asked)[0])
+def anybody_impatient(tx: Transaction) -> bool:
+    """Whether upkeep has a job to look at whose patience is over: nobody waits for that, so it is not among what is
+    due."""
+    return bool(tx.rows(SQL["impatience"], {"now_ms": tx.now_ms})[0][0])
 
 
 def next_due_ms(tx: Transaction) -> int | None:

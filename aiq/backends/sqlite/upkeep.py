@@ -1,11 +1,11 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from aiq.backends.sqlite.forgetting import anything_to_forget, forget
 from aiq.backends.sqlite.holding import go_on_letting_go
 from aiq.backends.sqlite.outbox import apply_outbox
 from aiq.backends.sqlite.sweeps import (
-    anything_unseen,
+    anybody_impatient,
     end_graces,
-    forget_reservations,
     lose_patience,
     next_due_ms,
     promote,
@@ -19,7 +19,7 @@ from aiq.model import Upkept
 def upkeep(tx: Transaction, limit: int) -> Upkept:
     """Sweep, each kind at most `limit`, in this order.
 
-    Spec: TIME-4, TIME-7, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
+    Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
     """
     promoted = promote(tx, limit)
     revoked = revoke(tx, limit)
@@ -28,11 +28,13 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     applied = apply_outbox(tx, limit)
     rerouted = lose_patience(tx, limit)
     unheld = go_on_letting_go(tx, limit)
-    forget_reservations(tx, limit)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, next_due_ms(tx), rerouted, unheld)
+    more = forget(tx, limit)
+    due_ms = 0 if more else next_due_ms(tx)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
 
 
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
     """Look whether anything is due, and answer if not: then no lock is taken. Spec: STORE-5"""
     next_ms = next_due_ms(tx)
-    return None if next_ms == 0 or anything_unseen(tx) else Upkept(next_due_ms=next_ms)
+    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx)
+    return None if due else Upkept(next_due_ms=next_ms)

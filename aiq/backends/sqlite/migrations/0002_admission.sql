@@ -66,8 +66,12 @@ CREATE TABLE aiq_limit_states (
     name TEXT NOT NULL,
     part TEXT NOT NULL,
     state TEXT NOT NULL,
+    touched_at_ms INTEGER NOT NULL,
     PRIMARY KEY (name, part)
 ) WITHOUT ROWID;
+
+-- Here and below: what may be forgotten, by the instant at which it last changed.
+CREATE INDEX aiq_limit_states_idle ON aiq_limit_states (touched_at_ms, name, part) WHERE part <> '';
 
 -- Calls of running jobs that stand in line, and the limits for which they do.
 CREATE TABLE aiq_waiting (
@@ -102,15 +106,21 @@ CREATE TABLE aiq_budget_states (
     budget TEXT NOT NULL,
     window_ms INTEGER NOT NULL,
     state TEXT NOT NULL,
+    touched_at_ms INTEGER NOT NULL,
     PRIMARY KEY (budget, window_ms)
 ) WITHOUT ROWID;
 
+CREATE INDEX aiq_budget_states_idle ON aiq_budget_states (touched_at_ms, budget, window_ms) WHERE window_ms > 0;
+
+-- `window_ms` is that of the budget's state in which the grant counts.
 CREATE TABLE aiq_grants (
     budget TEXT NOT NULL,
     grant_id TEXT NOT NULL,
-    at_ms INTEGER NOT NULL,
+    window_ms INTEGER NOT NULL,
     PRIMARY KEY (budget, grant_id)
 ) WITHOUT ROWID;
+
+CREATE INDEX aiq_grants_window ON aiq_grants (budget, window_ms, grant_id) WHERE window_ms > 0;
 
 CREATE TABLE aiq_prices (
     model TEXT NOT NULL,
@@ -167,11 +177,13 @@ CREATE TABLE aiq_pools (
     parked_by TEXT NOT NULL DEFAULT '',
     jobs INTEGER NOT NULL DEFAULT 0,
     body TEXT NOT NULL,
+    touched_at_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (queue, name)
 ) WITHOUT ROWID;
 
 CREATE INDEX aiq_pools_parked ON aiq_pools (parked_by, queue, name) WHERE wake_at_ms > 0;
 CREATE INDEX aiq_pools_wakes ON aiq_pools (wake_at_ms) WHERE wake_at_ms > 0;
+CREATE INDEX aiq_pools_idle ON aiq_pools (touched_at_ms, queue, name) WHERE jobs = 0 AND name <> '';
 
 -- One tenant's jobs in a band of a pool; `jobs` counts those in lanes.
 CREATE TABLE aiq_lines (
@@ -184,6 +196,7 @@ CREATE TABLE aiq_lines (
     jobs INTEGER NOT NULL,
     wake_at_ms INTEGER NOT NULL DEFAULT 0,
     parked_by TEXT NOT NULL DEFAULT '',
+    touched_at_ms INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (queue, pool, band, tenant)
 ) WITHOUT ROWID;
 
@@ -193,6 +206,7 @@ CREATE INDEX aiq_lines_busy ON aiq_lines (queue, pool, band, service) WHERE jobs
 CREATE INDEX aiq_lines_parked ON aiq_lines (parked_by, tenant) WHERE wake_at_ms > 0;
 CREATE INDEX aiq_lines_wakes ON aiq_lines (wake_at_ms) WHERE wake_at_ms > 0;
 CREATE INDEX aiq_lines_due ON aiq_lines (queue, wake_at_ms) WHERE wake_at_ms > 0;
+CREATE INDEX aiq_lines_idle ON aiq_lines (touched_at_ms, queue, pool, band, tenant) WHERE jobs = 0 AND pool <> '';
 
 -- Where jobs of one line stand aside that one limit by key refuses: through a gate that opens goes its first.
 CREATE TABLE aiq_gates (

@@ -5,4 +5,4 @@
 SELECT 1 FROM aiq_grants WHERE budget = :budget AND grant_id = :grant_id;
 
 -- name: add
-INSERT INTO aiq_grants (budget, grant_id, at_ms) VALUES (:budget, :grant_id, :now_ms);
+INSERT INTO aiq_grants (budget, grant_id, window_ms) VALUES (:budget, :grant_id, :window_ms);

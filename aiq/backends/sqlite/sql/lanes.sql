@@ -13,14 +13,15 @@ SELECT json_group_array(json_array(queue, name, json(body))) FROM aiq_pools WHER
 
 -- name: put_pools
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_pools (queue, name, wake_at_ms, parked_by, jobs, body)
+INSERT INTO aiq_pools (queue, name, wake_at_ms, parked_by, jobs, body, touched_at_ms)
 SELECT
     json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
-    json_extract(item, '$[4]'), json_extract(item, '$[5]')
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), :now_ms
 FROM given
 WHERE true
 ON CONFLICT (queue, name) DO UPDATE SET
-    wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by, jobs = excluded.jobs, body = excluded.body;
+    wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by, jobs = excluded.jobs, body = excluded.body,
+    touched_at_ms = excluded.touched_at_ms;
 
 -- name: drop_pools
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
@@ -66,15 +67,16 @@ FROM (
 
 -- name: put_lines
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_lines (queue, pool, band, tenant, digest, service, jobs, wake_at_ms, parked_by)
+INSERT INTO aiq_lines (queue, pool, band, tenant, digest, service, jobs, wake_at_ms, parked_by, touched_at_ms)
 SELECT
     json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3][0]'),
     json_extract(item, '$[3][1]'), json_extract(item, '$[3][2]'), json_extract(item, '$[3][3]'),
-    json_extract(item, '$[3][4]'), json_extract(item, '$[3][5]')
+    json_extract(item, '$[3][4]'), json_extract(item, '$[3][5]'), :now_ms
 FROM given
 WHERE true
 ON CONFLICT (queue, pool, band, tenant) DO UPDATE SET
-    service = excluded.service, jobs = excluded.jobs, wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by;
+    service = excluded.service, jobs = excluded.jobs, wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by,
+    touched_at_ms = excluded.touched_at_ms;
 
 -- name: anything_aside
 SELECT

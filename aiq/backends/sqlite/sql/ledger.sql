@@ -26,10 +26,10 @@ CROSS JOIN aiq_limit_states AS s
 
 -- name: put_limit_states
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_limit_states (name, part, state)
-SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]') FROM given
+INSERT INTO aiq_limit_states (name, part, state, touched_at_ms)
+SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), :now_ms FROM given
 WHERE true
-ON CONFLICT (name, part) DO UPDATE SET state = excluded.state;
+ON CONFLICT (name, part) DO UPDATE SET state = excluded.state, touched_at_ms = excluded.touched_at_ms;
 
 -- name: budgets
 SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || ']', ','), '') || ']'
@@ -72,13 +72,13 @@ CROSS JOIN aiq_budget_states AS s
 
 -- name: put_budget_states
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_budget_states (budget, window_ms, state)
+INSERT INTO aiq_budget_states (budget, window_ms, state, touched_at_ms)
 SELECT
     json_extract(item, '$[0]'), json_extract(item, '$[1]'),
-    CAST(substr(:blobs, json_extract(item, '$[2]'), json_extract(item, '$[3]')) AS TEXT)
+    CAST(substr(:blobs, json_extract(item, '$[2]'), json_extract(item, '$[3]')) AS TEXT), :now_ms
 FROM given
 WHERE true
-ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state;
+ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state, touched_at_ms = excluded.touched_at_ms;
 
 -- name: prices
 -- All prices of a model are one value.

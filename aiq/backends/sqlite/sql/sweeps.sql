@@ -1,5 +1,5 @@
 -- sweeps: what is due, in the order of (instant, id), each by an index of its own.
--- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8, ROUTE-5, POOL-4, CALL-13
+-- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8, ROUTE-5, POOL-4
 
 -- name: due
 SELECT json_group_array(json_array(due_ms, id))
@@ -47,26 +47,14 @@ FROM (
     LIMIT :limit
 );
 
+-- name: impatience
+SELECT EXISTS (SELECT 1 FROM aiq_jobs WHERE state = 'ready' AND patience_end_ms <= :now_ms);
+
 -- name: be_patient
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET patience_end_ms = json_extract(item, '$[1]')
 FROM given
 WHERE n = json_extract(item, '$[0]');
-
--- name: forget_reservations
-DELETE FROM aiq_reservations
-WHERE (job_id, fence, call) IN (
-    SELECT job_id, fence, call FROM aiq_reservations
-    WHERE closed_at_ms IS NOT NULL AND closed_at_ms <= :closed_ms
-    ORDER BY closed_at_ms
-    LIMIT :limit
-);
-
--- name: unseen
--- What upkeep has to do though nothing waits for it: patience that is over, and reservations to be forgotten.
-SELECT
-    EXISTS (SELECT 1 FROM aiq_jobs WHERE state = 'ready' AND patience_end_ms <= :now_ms),
-    EXISTS (SELECT 1 FROM aiq_reservations WHERE closed_at_ms IS NOT NULL AND closed_at_ms <= :closed_ms);
 
 -- name: next
 -- The first instant of each kind, and whether the outbox or a line of held jobs is to be gone on with. What stands
