@@ -1,7 +1,8 @@
 """Short sentences for tests of a storage: enqueue one, claim one, settle it, look at everything."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, fields
 from itertools import count
 from typing import Any, Final, Literal
@@ -32,6 +33,8 @@ from aiq.storage import Storage, claim, settle
 GOOD: Final = Succeeded(b"")
 LONG_MS: Final = 3_000
 """A wait that nobody ends this early."""
+MANY: Final = 16
+"""Competitors in a race."""
 BAD: Final = Died(JobError(type="E", message="m"))
 
 _numbers = count(1)
@@ -147,6 +150,16 @@ async def changed(storage: Storage, mark: str, *topics: str) -> bool:
     began = loop.time()
     await storage.wait(topics, after=mark, timeout_ms=LONG_MS)
     return (loop.time() - began) * 1000 < LONG_MS / 2
+
+
+@asynccontextmanager
+async def crowd(storage: Storage) -> AsyncIterator[list[Storage]]:
+    """As many faces of one storage as there are competitors; half of them are a sibling."""
+    sibling = await storage.sibling()
+    try:
+        yield [storage, sibling] * (MANY // 2)
+    finally:
+        await sibling.close()
 
 
 @dataclass(frozen=True, slots=True)

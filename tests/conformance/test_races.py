@@ -5,8 +5,7 @@ Half of them use a sibling, so that a storage with connections has two. What is 
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from aiq.errors import Conflict, LeaseLost
@@ -15,9 +14,11 @@ from aiq.storage import Storage, claim
 from aiq.testing.actions import (
     BAD,
     GOOD,
+    MANY,
     chunks,
     claim_one,
     claim_some,
+    crowd,
     end,
     end_one,
     enqueue_one,
@@ -38,17 +39,6 @@ from aiq.testing.marks import clause
 
 T = TypeVar("T")
 S = State
-MANY = 16
-
-
-@asynccontextmanager
-async def crowd(storage: Storage) -> AsyncIterator[list[Storage]]:
-    """As many faces of one storage as there are competitors."""
-    sibling = await storage.sibling()
-    try:
-        yield [storage, sibling] * (MANY // 2)
-    finally:
-        await sibling.close()
 
 
 async def at_once(attempts: Sequence[Awaitable[T]]) -> tuple[list[T], list[Exception]]:
