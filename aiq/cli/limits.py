@@ -16,6 +16,7 @@ from aiq.storage import Storage
 
 _PARTS: Final = ("requests", "tokens", "per", "burst", "ramp", "concurrency", "by", "charge", "refund", "weights")
 """What a limit is made of, besides its name: options of `aiq limits set`, and names of its fact."""
+_ABOUT_TOKENS: Final = ("charge", "refund", "weights")
 NONE: Final = "none"
 
 
@@ -159,7 +160,20 @@ def _changed(name: str, standing: Limit | None, said: dict[str, Any]) -> Limit:
         parts.pop("refund", None)
     if "weights" in said:
         said["weights"] = {**parts.get("weights", {}), **dict(said["weights"])}
-    return Limit(name, **{**parts, **{part: None if value == NONE else value for part, value in said.items()}})
+    parts |= {part: None if value == NONE else value for part, value in said.items()}
+    _check_bounds(name, parts)
+    if parts.get("tokens") is None:
+        about_tokens = [part for part in _ABOUT_TOKENS if part in said]
+        if about_tokens:
+            raise InvalidInput(f"--charge, --refund and --weight are about tokens: say --tokens too, for limit {name}.")
+        parts = {part: value for part, value in parts.items() if part not in _ABOUT_TOKENS}
+    return Limit(name, **parts)
+
+
+# Any: as above.
+def _check_bounds(name: str, parts: dict[str, Any]) -> None:
+    if all(parts.get(part) is None for part in ("requests", "tokens", "concurrency")):
+        raise InvalidInput(f"Limit {name} would bound nothing; say --requests, --tokens or --concurrency.")
 
 
 async def _diff(storage: Storage, args: Namespace, output: Output) -> Exit:

@@ -22,7 +22,7 @@ class Estimate:
     is still of use when a budget holds less.
 
     Raises:
-        InvalidInput: a number is negative, no whole number, or over MAX_AMOUNT.
+        InvalidInput: a number is negative, no whole number, or over MAX_AMOUNT; `min_output` is over what is asked for.
     """
 
     input: int | None = None
@@ -37,6 +37,12 @@ class Estimate:
             if value is not None:
                 check_amount(f"{name} of an estimate", value)
         check_model(self.model)
+        most = self.output if self.max_output is None else self.max_output
+        if most is not None and self.min_output is not None and self.min_output > most:
+            raise InvalidInput(
+                f"The min_output of an estimate is {self.min_output:,}, more than the {most:,} that are asked for. "
+                "Raise max_output, or lower min_output."
+            )
 
 
 @dataclass(frozen=True, slots=True, init=False)

@@ -21,6 +21,7 @@ from aiq.policy.price import Price
 from aiq.policy.retry import Retry
 from aiq.policy.route import Route, routes_of
 from aiq.policy.signal import Signal
+from aiq.policy.telling import counted, money
 
 __all__ = [
     "BandName",
@@ -39,6 +40,7 @@ __all__ = [
     "band_of",
     "budget_of",
     "categories",
+    "counted",
     "dollars",
     "duration_ms",
     "instant_ms",
@@ -47,6 +49,7 @@ __all__ = [
     "limit_name",
     "limits_of",
     "max_deferral_ms_of",
+    "money",
     "per_mille",
     "routes_of",
     "timeout_ms_of",

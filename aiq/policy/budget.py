@@ -46,7 +46,7 @@ class Budget:
 
     Raises:
         InvalidName: the name is outside the alphabet.
-        InvalidInput: a number is out of its bounds, a word is unknown, or nothing is bounded.
+        InvalidInput: a number is out of its bounds, a word is unknown, nothing is bounded, or it is its own parent.
     """
 
     name: str | None
@@ -77,6 +77,8 @@ class Budget:
         keep("name", name)
         keep("tenant", tenant)
         keep("parent", parent)
+        if parent is not None and parent == self.id:
+            raise InvalidInput(f"Budget {parent!r:.300} is its own parent; leave the parent out.")
         keep("tokens", None if tokens is None else whole("tokens of a budget", tokens, 0, bounds.MAX_AMOUNT))
         keep("usd", None if usd is None else dollars(usd_micros("usd of a budget", usd)))
         keep("per_category", caps_of("per_category of a budget", per_category))

@@ -44,8 +44,14 @@ def whole(kind: str, value: object, low: int, high: int) -> int:
     """
     if isinstance(value, int) and not isinstance(value, bool) and low <= value <= high:
         return value
-    told = f"{value:,}" if isinstance(value, int) else f"{value!r:.100}"
-    raise InvalidInput(f"{kind} is {told}; pass a whole number from {low:,} to {high:,}.")
+    raise InvalidInput(f"{kind} is {shown(value)}; pass a whole number from {low:,} to {high:,}.")
+
+
+def shown(value: object) -> str:
+    """What somebody wrote, as a sentence shows it: a number as a number, anything else as Python does."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value!s:.100}" if isinstance(value, Decimal) else f"{value!r:.100}"
 
 
 def per_mille(kind: str, value: object, *, low: int = 0, high: int = bounds.MAX_WEIGHT) -> int:
@@ -100,10 +106,10 @@ def usd_micros(kind: str, value: Money) -> int:
     micros = _micros(value)
     if micros is None:
         raise InvalidInput(
-            f'{kind} is {value!r:.100}; pass dollars, with at most six decimals: "2.50", 2 or Decimal("0.000125").'
+            f'{kind} is {shown(value)}; pass dollars, with at most six decimals: "2.50", 2 or Decimal("0.000125").'
         )
     if not 0 <= micros <= bounds.MAX_MONEY:
-        raise InvalidInput(f"{kind} is {value!r:.100}; it must be from 0 to {bounds.MAX_MONEY // 1_000_000:,} dollars.")
+        raise InvalidInput(f"{kind} is {shown(value)}; it must be from 0 to {bounds.MAX_MONEY // 1_000_000:,} dollars.")
     return int(micros)
 
 

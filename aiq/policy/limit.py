@@ -1,7 +1,7 @@
 """Limits: what a provider lets through in a time, or at once."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from typing import Final, Literal, Self, TypeAlias
 
 from aiq import bounds
 from aiq.errors import InvalidInput
-from aiq.model import By, Charge, LimitSpec
+from aiq.model import By, Charge, LimitSpec, none
 from aiq.policy.durations import Duration, duration_ms
 from aiq.policy.figures import check_name, listed, thousandths, weights_of, whole, word
 
@@ -24,7 +24,7 @@ class Limit:
         GPT = aiq.Limit("openai.gpt", requests=600, tokens=450_000)                  # a minute
         OUT = aiq.Limit("anthropic.output", tokens=80_000, weights={"input": 0, "cache_read": 0})
         GPU = aiq.Limit("gpu", concurrency=4)
-        FREE = aiq.Limit("free-plan", requests=100, per=timedelta(hours=1), by="tenant")
+        FREE = aiq.Limit("free-plan", requests=100, per=3_600, burst=3_600, by="tenant")
 
     `requests` and `tokens` are what one `per` (60 s) gives; `burst` (30 s) is how much time's worth of that may be
     taken at once. With `ramp` a new limit takes so long to reach its rate. `concurrency` bounds what runs. `by` makes
@@ -33,12 +33,16 @@ class Limit:
     ("reserve"); the larger of the two, never returned ("max"); the input only ("input"). `refund` says otherwise
     whether unused tokens come back. `weights` say what a token of a category counts, 1.0 where nothing is said.
 
+    A burst that is worth less than one request lets them through one by one: 20 an hour with 30 s of burst is one in
+    three minutes, and with `burst=3_600` twenty at once. What a call takes beyond the burst is waited for after it.
+
     A limit that code names is stored at its first use if it is not stored yet; what an operator changes, stays.
     Times are seconds here, and whole milliseconds inside.
 
     Raises:
         InvalidName: the name is outside the alphabet.
-        InvalidInput: a number is out of its bounds, a word is unknown, or nothing is bounded.
+        InvalidInput: a number is out of its bounds, a word is unknown, nothing is bounded, or something about tokens is
+            said of a limit without any.
     """
 
     name: str
@@ -84,6 +88,8 @@ class Limit:
         keep("refund", self.charge is not Charge.MAX if given is None else given)
         keep("weights", weights_of(f"weights {kind}", weights))
         _check_whole(self)
+        if tokens is None and (self.charge is not Charge.STREAM or given is not None or self.weights):
+            raise InvalidInput(f'charge=, refund= and weights= of limit "{name}" are about tokens; pass tokens= too.')
 
     def spec(self) -> LimitSpec:
         """What a storage is handed."""
@@ -103,7 +109,9 @@ class Limit:
 
     @classmethod
     def of(cls, spec: LimitSpec) -> Self:
-        """The limit that a storage holds."""
+        """The limit that a storage holds. Of one that bounds no tokens nothing is told that is about tokens."""
+        if spec.tokens is None:
+            spec = replace(spec, charge=Charge.STREAM, refund=True, weights=none())
         return cls(
             spec.name,
             requests=spec.requests,
@@ -114,7 +122,7 @@ class Limit:
             concurrency=spec.concurrency,
             by=spec.by,
             charge=spec.charge,
-            refund=spec.refund,
+            refund=None if spec.tokens is None else spec.refund,
             weights={name: weight / 1000 for name, weight in spec.weights.items()},
         )
 

@@ -60,7 +60,7 @@ class Retry:
 
 
 def _is_whole(value: object, low: int, high: int) -> bool:
-    return isinstance(value, int) and low <= value <= high
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 def _classes(kind: str, given: object) -> tuple[type[BaseException], ...]:

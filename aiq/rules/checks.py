@@ -51,7 +51,7 @@ def check_opaque(kind: str, text: object) -> None:
 
 def check_range(kind: str, value: object, low: int, high: int) -> None:
     """Refuse a number outside low..high, ends included, and what is no whole number."""
-    if not isinstance(value, int):
+    if not isinstance(value, int) or isinstance(value, bool):
         raise InvalidInput(f"The {kind} is {value!r:.200}; pass a whole number from {low:,} to {high:,}.")
     if not low <= value <= high:
         raise InvalidInput(f"The {kind} is {value:,}; it must be from {low:,} to {high:,}.")

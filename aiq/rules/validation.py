@@ -15,7 +15,6 @@ from aiq.model import (
     ChunkKind,
     ClaimRequest,
     Deferred,
-    Estimate,
     Held,
     HeldFor,
     JobSpec,
@@ -176,7 +175,6 @@ def check_calls(calls: Sequence[CallRequest]) -> None:
         check_range("number of a call", call.number, FIRST + 1, bounds.MAX_INSTANT_MS)
         check_count("list of calls around a call", len(call.inside), bounds.MAX_OPEN_CALLS)
         _check_limit_names(call.limits)
-        _check_estimate(call.estimate)
 
 
 def check_reports(reports: Sequence[Report]) -> None:
@@ -282,8 +280,6 @@ def _check_admission(spec: JobSpec) -> None:
     check_count("list of routes", len(spec.routes), bounds.MAX_LIMITS)
     for route in spec.routes:
         _check_route(route)
-    if spec.estimate is not None:
-        _check_estimate(spec.estimate)
     check_count("list of budgets", len(spec.budgets), bounds.MAX_CHAIN)
     for budget_id in spec.budgets:
         check_opaque("id of a budget", budget_id)
@@ -306,16 +302,6 @@ def _check_limit_names(names: Sequence[str]) -> None:
         check_name("limit", name)
     if len(set(names)) < len(names):
         raise InvalidInput(f"The limits {', '.join(names)} name one twice; a job takes each limit once.")
-
-
-def _check_estimate(estimate: Estimate) -> None:
-    """Its numbers were checked when it was made."""
-    most = estimate.output if estimate.max_output is None else estimate.max_output
-    if most is not None and estimate.min_output is not None and estimate.min_output > most:
-        raise InvalidInput(
-            f"The min_output of an estimate is {estimate.min_output:,}, more than the {most:,} that are asked for. "
-            "Raise max_output, or lower min_output."
-        )
 
 
 def _check_usage(usage: Usage) -> None:

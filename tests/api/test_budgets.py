@@ -69,6 +69,17 @@ def test_money_that_cannot_be_kept_exactly_is_refused(written: Any, message: str
         aiq.Budget("b", usd=written)
 
 
+@pytest.mark.parametrize("whose", [{"name": "a", "parent": "a"}, {"tenant": "a", "parent": "tenant:a"}])
+def test_a_budget_is_not_its_own_parent(whose: dict[str, str]) -> None:
+    with pytest.raises(aiq.InvalidInput, match="is its own parent; leave the parent out"):
+        aiq.Budget(**whose, tokens=5)  # type: ignore[arg-type]
+
+
+def test_money_that_is_refused_is_shown_as_a_number() -> None:
+    with pytest.raises(aiq.InvalidInput, match=r"is NaN; pass dollars"):
+        aiq.Budget("b", usd=Decimal("NaN"))
+
+
 def test_a_budget_reads_back_as_it_was_written() -> None:
     for budget in (
         aiq.Budget("team", tokens=5, usd="0.5", per_category={"output": 3}, weights={"output": 5}, window="month"),

@@ -126,3 +126,10 @@ async def test_an_estimate_is_stored_with_the_job(queue: aiq.Queue) -> None:
     job = await queue.enqueue(chat.job(Page("four")))
 
     assert (await job.record()).estimate == aiq.Estimate(input=4, max_output=2_000, model="gpt")
+
+
+@pytest.mark.parametrize("said", [{"max_output": 5}, {"output": 5}, {"output": 50, "max_output": 5}])
+def test_no_more_may_be_of_use_than_is_asked_for(said: dict[str, int]) -> None:
+    assert aiq.Estimate(**said, min_output=5).min_output == 5
+    with pytest.raises(aiq.InvalidInput, match="min_output of an estimate is 6, more than the 5 that are asked for"):
+        aiq.Estimate(**said, min_output=6)

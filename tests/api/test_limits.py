@@ -7,7 +7,7 @@ import pytest
 
 import aiq
 from aiq.bounds import MAX_LIMITS
-from aiq.model import Charge
+from aiq.model import Charge, LimitSpec
 from aiq.testing import Faulty, LoseReply
 from tests.api.seen import Seen
 
@@ -54,6 +54,12 @@ def test_a_limit_reads_back_as_it_was_written() -> None:
     assert hash(aiq.Limit.of(limit.spec())) == hash(limit)
 
 
+def test_of_a_stored_limit_without_tokens_nothing_is_told_that_is_about_tokens() -> None:
+    spec = LimitSpec(name="gpt", requests=1, charge=Charge.MAX, refund=False, weights={"output": 5_000})
+
+    assert aiq.Limit.of(spec) == aiq.Limit("gpt", requests=1)
+
+
 def test_unused_tokens_come_back_unless_the_provider_keeps_them_or_somebody_says_otherwise() -> None:
     defaults = {charge: aiq.Limit("x", tokens=1, charge=charge).refund for charge in Charge}
 
@@ -72,7 +78,7 @@ def test_unused_tokens_come_back_unless_the_provider_keeps_them_or_somebody_says
         ({"tokens": 450_000.0}, r"is 450000\.0; pass a whole number"),
         ({"tokens": float("nan")}, r"is nan; pass a whole number"),
         ({"requests": "600"}, r"is '600'; pass a whole number"),
-        ({"requests": True}, r"is True; pass a whole number|is 1; pass a whole number"),
+        ({"requests": True}, r'requests of limit "gpt" is True; pass a whole number'),
         ({"concurrency": 0}, r'concurrency of limit "gpt" is 0; pass a whole number from 1 to 1,000,000\.'),
         ({"requests": 1, "per": 0}, r'per of limit "gpt" is 0 s; it must be from 0\.001 s to 2,678,400 s\.'),
         ({"requests": 1, "per": -60}, r"is -60 s; it must be from"),
@@ -85,6 +91,12 @@ def test_unused_tokens_come_back_unless_the_provider_keeps_them_or_somebody_says
         ({"requests": 1, "charge": "all"}, r"is 'all'; it can be 'stream' or 'reserve' or 'max' or 'input'\."),
         ({"requests": 1, "refund": "no"}, r"is 'no'; it can be None or True or False\."),
         ({"requests": 1, "refund": 1}, r"is 1; it can be None or True or False\."),
+        (
+            {"requests": 1, "charge": "max"},
+            r'charge=, refund= and weights= of limit "gpt" are about tokens; pass tokens=',
+        ),
+        ({"requests": 1, "refund": True}, r"are about tokens"),
+        ({"concurrency": 1, "weights": {"output": 5}}, r"are about tokens"),
         ({"tokens": 1, "weights": [5.0]}, r'is \[5\.0\]; pass a mapping by category: \{"output": 5\.0\}\.'),
         ({"tokens": 1, "weights": {"a b": 1}}, r"'a b' is no name for a category"),
         ({"tokens": 1, "weights": {"output": -1}}, r"'output' in weights of limit \"gpt\" is -1; pass a number from 0"),

@@ -77,7 +77,7 @@ class History:
     def add(self, who: int, first: int, second: int) -> None:
         self.made += 1
         names = [spec.name for place, spec in enumerate(LIMITS[:-1]) if first >> place & 1]
-        estimate = Estimate(input=first, max_output=second, model="m", min_output=(None, 1)[who % 2])
+        estimate = Estimate(input=first, max_output=second, model="m", min_output=(None, min(1, second))[who % 2])
         self.ledger.add(
             f"job{self.made}",
             limits=tuple(names),
