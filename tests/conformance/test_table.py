@@ -4,7 +4,7 @@ A job is brought into a situation at START. A second later (in `expired` when it
 operation is tried, and everything that can be seen of the storage is compared with what it was before.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -13,20 +13,30 @@ from aiq.bounds import DEFAULT_LEASE_MS
 from aiq.errors import Conflict, LeaseLost, LostReason, NotFound
 from aiq.model import (
     TERMINAL,
+    Admitted,
     Appended,
+    CallRequest,
+    CallState,
     CancelAnswer,
     Cancelled,
     Cause,
     Chunk,
     ChunkKind,
+    Deferred,
     Died,
     Enqueued,
+    Estimate,
+    Held,
+    HeldFor,
     JobError,
+    JobRecord,
     Lane,
     Lease,
     Outcome,
     Released,
     Renewed,
+    Report,
+    Reported,
     Retried,
     Saved,
     Sent,
@@ -38,6 +48,7 @@ from aiq.model import (
     Succeeded,
     Suspended,
     Upkept,
+    Usage,
     Waiting,
 )
 from aiq.storage import Storage, claim, settle
@@ -62,6 +73,7 @@ S = State
 START = Clock()()
 LATER, EXPIRED = START + 1_000, START + DEFAULT_LEASE_MS
 FAR_MS = 5_000
+ERROR = JobError(type="ValueError", message="no")
 
 
 NEVER_RUN = Lease("job", 0, "none")
@@ -103,6 +115,12 @@ async def waiting_for_children(storage: Storage) -> Lease:
     return run.lease
 
 
+async def held(storage: Storage) -> Lease:
+    await enqueue_one(storage)
+    await storage.hold(["job"])
+    return NEVER_RUN
+
+
 def settled(outcome: Outcome) -> Callable[[Storage], Awaitable[Lease]]:
     async def prepare(storage: Storage) -> Lease:
         run = await start(storage)
@@ -140,6 +158,9 @@ SITUATIONS = {
     "asleep": Situation(settled(Sleeping("nap", FAR_MS)), S.SCHEDULED, 3, next_due_ms=4_000),
     "backing off": Situation(settled(failed(FAR_MS)), S.SCHEDULED, 3, next_due_ms=4_000),
     "released": Situation(settled(Released()), S.READY, 3),
+    "deferred": Situation(settled(Deferred(ERROR, FAR_MS)), S.SCHEDULED, 3, next_due_ms=4_000),
+    "held": Situation(held, S.HELD, 2),
+    "held by its run": Situation(settled(Held(reason=HeldFor.OPERATOR)), S.HELD, 3),
     "succeeded": Situation(settled(Succeeded(b"first")), S.SUCCEEDED, 3, LostReason.TERMINAL),
     "dead": Situation(settled(BAD), S.DEAD, 3, LostReason.TERMINAL),
     "cancelled": Situation(settled(Cancelled()), S.CANCELLED, 3, LostReason.CANCELLED),
@@ -150,7 +171,6 @@ PARKED = [name for name in SITUATIONS if name not in (*OWNED, *ENDED, "absent")]
 
 
 Operation = Callable[[Storage, Lease], Awaitable[object]]
-ERROR = JobError(type="ValueError", message="no")
 OUTCOMES: dict[str, Outcome] = {
     "succeed": Succeeded(b"r"),
     "retry": Retried(ERROR, 500),
@@ -160,6 +180,9 @@ OUTCOMES: dict[str, Outcome] = {
     "suspend": Suspended("until", "go", 500),
     "wait": Waiting("until", None),
     "sleep": Sleeping("until", 500),
+    "defer": Deferred(ERROR, 500),
+    "close its route": Deferred(ERROR, 500, close_route=True),
+    "hold itself": Held(reason=HeldFor.OPERATOR),
 }
 
 
@@ -169,6 +192,25 @@ def settling(outcome: Outcome) -> Operation:
 
 async def renew(storage: Storage, lease: Lease) -> object:
     return (await storage.renew([lease]))[0]
+
+
+async def call(storage: Storage, lease: Lease) -> object:
+    estimate = Estimate(input=1, output=1, max_output=1)
+    return (await storage.acquire([CallRequest(lease=lease, number=1, estimate=estimate)]))[0]
+
+
+async def report(storage: Storage, lease: Lease) -> object:
+    told = Report(lease=lease, call=1, state=CallState.SETTLED, used=(Usage("m", 1),))
+    return (await storage.report([told]))[0]
+
+
+def states_after(operation: Callable[[Storage], Awaitable[Sequence[JobRecord | None]]]) -> Operation:
+    """The operation's own records, by their states: what else changes of them is compared all the same."""
+
+    async def run(storage: Storage, lease: Lease) -> object:
+        return [None if record is None else record.state for record in await operation(storage)]
+
+    return run
 
 
 async def claim_it(storage: Storage, lease: Lease) -> object:
@@ -190,8 +232,12 @@ OPERATIONS: dict[str, Operation] = {
     "send another": lambda storage, lease: storage.send("job", "stop", "1", b"yes"),
     "upkeep": lambda storage, lease: storage.upkeep(),
     "pause": lambda storage, lease: storage.pause("default"),
+    "hold": states_after(lambda storage: storage.hold(["job"])),
+    "unhold": states_after(lambda storage: storage.unhold(["job"])),
+    "call": call,
+    "report": report,
 }
-OF_THE_HOLDER = [*OUTCOMES, "renew", "append", "save a step", "spawn"]
+OF_THE_HOLDER = [*OUTCOMES, "renew", "append", "save a step", "spawn", "call", "report"]
 
 
 async def answer_of(operation: Awaitable[object]) -> object:
@@ -258,6 +304,15 @@ def settlements(name: str) -> Table:
             **remembered(StepKind.TIMER),
         },
     }
+    fields["defer"] = {
+        "state": S.SCHEDULED,
+        "lane": Lane.RETURNED,
+        "due_ms": now_ms + 500,
+        "deferred_at_ms": now_ms,
+        **written(now_ms),
+    }
+    fields["close its route"] = {"state": S.HELD, "held": HeldFor.QUOTA, "closed_routes": 1, **written(now_ms)}
+    fields["hold itself"] = {"state": S.HELD, "held": HeldFor.OPERATOR, "resumes": True}
     return {
         (name, outcome): Expected(Settled(changed["state"], late), {**common, **changed})
         for outcome, changed in fields.items()
@@ -272,7 +327,7 @@ def settlements_of_one_asked_to_stop() -> Table:
         state = S.SUCCEEDED if outcome == "succeed" else S.CANCELLED
         changed = {**FREE, "state": state, "events": 4, "finished_at_ms": LATER}
         changed |= {"result": b"r"} if outcome == "succeed" else {}
-        changed |= written(LATER) if outcome in ("retry", "die") else {}
+        changed |= written(LATER) if outcome in ("retry", "die", "defer", "close its route") else {}
         table[name, outcome] = Expected(Settled(state), changed)
     return table
 
@@ -290,6 +345,8 @@ def other_writes_of_the_holder(name: str) -> Table:
         (name, "append"): Expected(Appended(1, asked, late), {"chunks": 1, "stream": [item]}),
         (name, "save a step"): Expected(Saved(step, False, asked, late), {"steps": [step], "remembers": True}),
         (name, "spawn"): expired if late else spawned,
+        (name, "call"): expired if late else Expected(Admitted(max_output=1), {"opened_calls": True}),
+        (name, "report"): Expected(Reported(cancel_requested=asked)),
     }
 
 
@@ -343,6 +400,7 @@ def cancels(operation: str) -> Table:
         changed |= {"due_ms": None} if situation.next_due_ms and name in PARKED else {}
         changed |= {"wait_key": None} if name in ("suspended", "asleep") else {}
         changed |= {"wait_key": None, "pending": 0} if situation.state is S.WAITING else {}
+        changed |= {"held": None} if situation.state is S.HELD else {}
         changed |= FREE if name in OWNED else {}
         table[name, operation] = Expected([CancelAnswer("job", S.CANCELLED)], changed)
     return table
@@ -365,6 +423,21 @@ def signals() -> Table:
     woken = {"state": S.READY, "lane": Lane.RETURNED, "position": 2, "due_ms": None, "wait_key": None, "events": 4}
     woken |= remembered(StepKind.SIGNAL, b"yes", key="wait")
     return table | {("suspended", "send"): Expected(Sent(bound=True), woken)}
+
+
+def holds() -> Table:
+    refused, kept = Expected((Conflict, "state")), Expected([S.HELD])
+    table = {(name, "hold"): refused for name in SITUATIONS}
+    table |= {(name, "unhold"): Expected([situation.state]) for name, situation in SITUATIONS.items()}
+    table["absent", "hold"] = Expected([None])
+    for name in ("ready", "released"):
+        events = SITUATIONS[name].events + 1
+        table[name, "hold"] = Expected([S.HELD], {"state": S.HELD, "held": HeldFor.OPERATOR, "events": events})
+    for name, position in (("held", 2), ("held by its run", 2)):
+        events = SITUATIONS[name].events + 1
+        back = {"state": S.READY, "held": None, "lane": Lane.RETURNED, "position": position, "events": events}
+        table |= {(name, "hold"): kept, (name, "unhold"): Expected([S.READY], back)}
+    return table
 
 
 def upkeeps() -> Table:
@@ -392,6 +465,7 @@ TABLE: Table = {
     **cancels("cancel by force"),
     **signals(),
     **upkeeps(),
+    **holds(),
     **{(name, "pause"): Expected(None) for name in SITUATIONS},
 }
 
