@@ -70,7 +70,7 @@ async def play(storage: Storage) -> None:
     """The scene: a bit of everything, with names instead of chance."""
     await storage.put_limits([GPT])
     await storage.put_budgets(
-        [BudgetSpec(id="purse", caps={"tokens": 1_000}), BudgetSpec(id="dry", caps={"tokens": 9})]
+        [BudgetSpec(id="purse", caps={"tokens": 99_000}), BudgetSpec(id="dry", caps={"tokens": 9})]
     )
     await storage.put_prices([PriceRow(model="gpt", category="input", usd_micros_per_million=1_000_000)])
     terms = {"limits": ("gpt",), "budgets": ("purse",), "estimate": NEED}
