@@ -15,7 +15,8 @@ K = TypeVar("K", str, datetime)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitReport:
-    """A limit as it stands. What is left is None where it is not bounded; below zero is debt, which is paid by waiting.
+    """A limit as it stands. What is left is None where it is not bounded; below zero is debt, which the rate pays back
+    in `debt` seconds.
 
     `key` is the tenant or key whose share it is, "" for a limit without `by`. `used` is False for one that nothing was
     taken from yet. `tokens_held` is what open calls are expected to use yet. `pace` is the part of the rate in force,
@@ -33,6 +34,7 @@ class LimitReport:
     frozen: float = 0.0
     running: int = 0
     waiting: int = 0
+    debt: float = 0.0
 
     @classmethod
     def of(cls, status: LimitStatus) -> Self:
@@ -48,6 +50,7 @@ class LimitReport:
             frozen=status.frozen_ms / 1000,
             running=status.running,
             waiting=status.waiting,
+            debt=status.debt_ms / 1000,
         )
 
 

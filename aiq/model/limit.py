@@ -79,7 +79,8 @@ class LimitState(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitStatus:
-    """A limit as it stands. Levels are whole requests and tokens, rounded down; below zero is debt.
+    """A limit as it stands. Levels are whole requests and tokens, rounded down; below zero is debt, which the rate pays
+    back in `debt_ms`.
 
     `key` is the tenant or key whose share it is, "" for a limit without `by`; `used` is False for one from which
     nothing was taken yet. `waiting` counts the calls of running jobs that stand in line for it.
@@ -95,6 +96,7 @@ class LimitStatus:
     frozen_ms: int = 0
     running: int = 0
     waiting: int = 0
+    debt_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -20,10 +20,9 @@ from aiq.model import (
     Need,
     none,
 )
+from aiq.policy import counted, dollars, money
 from aiq.rules import budgets, prices
 from aiq.rules.books import Books
-
-MICROS_PER_DOLLAR: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,9 +161,11 @@ def told(spec: BudgetSpec, state: BudgetState, need: Amounts) -> str:
     lacking = [kind for kind in sorted(spec.caps) if need.get(kind, 0) > room.get(kind, 0)] or sorted(spec.caps)
     kind = lacking[0]
     cap = spec.caps[kind] + state.granted.get(kind, 0)
+    asked = need.get(kind, 0)
+    are = "is" if asked == 1 and kind != USD_MICROS else "are"
     return (
         f'Budget "{spec.id}" has {_figure(kind, max(0, room[kind]))} left of {_figure(kind, cap)}, '
-        f"and {_figure(kind, need.get(kind, 0))} are needed."
+        f"and {_figure(kind, asked)} {are} needed."
     )
 
 
@@ -223,7 +224,6 @@ def _asking(need: Need, output: int) -> Need:
 
 def _figure(kind: str, amount: int) -> str:
     if kind == USD_MICROS:
-        cents = f"{amount % MICROS_PER_DOLLAR:06}".rstrip("0")
-        return f"${amount // MICROS_PER_DOLLAR:,}.{cents:0<2}"
+        return money(dollars(amount))
     category = kind.removeprefix(TOKENS).removeprefix(".")
-    return f"{amount:,} {category} tokens" if category else f"{amount:,} tokens"
+    return counted(amount, f"{category} token" if category else "token")

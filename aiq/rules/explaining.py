@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import assert_never
 
 from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE
-from aiq.model import Amounts, Gate, HeldFor, JobRecord, Part, State, Why, none
+from aiq.model import Amounts, Cause, Gate, HeldFor, JobRecord, LimitStatus, Part, State, Why, none
+from aiq.policy import counted
 from aiq.rules import budgets, drawing, limits, planning, standing
 from aiq.rules.books import Books, Line, Pool, WaitingCall
 from aiq.rules.planning import Blocked, Plan
@@ -56,7 +57,7 @@ def why(books: Books, facts: Facts) -> Why:
         case State.RUNNING:
             return _running(books, facts)
         case State.SCHEDULED:
-            return Why(gate=Gate.TIME, text="It waits for its time.", opens_in_ms=_until(books, record.due_ms))
+            return _scheduled(books, record)
         case State.WAITING:
             return _waiting(facts)
         case State.SUSPENDED:
@@ -68,6 +69,22 @@ def why(books: Books, facts: Facts) -> Why:
             return _parked(books, facts) or _in_line(books, facts)
         case _:
             assert_never(record.state)
+
+
+def _scheduled(books: Books, record: JobRecord) -> Why:
+    """A job that a provider had no room for waits for the limits that paused with it, as far as they are its own."""
+    opens_in_ms = _until(books, record.due_ms)
+    error = record.last_error
+    if error is None or error.cause is not Cause.RATE_LIMITED:
+        return Why(gate=Gate.TIME, text="It waits for its time.", opens_in_ms=opens_in_ms)
+    paused = [(_status(books, bound).frozen_ms, bound.spec.name) for bound in standing.of_job(books, record)]
+    paused = sorted((one for one in paused if one[0]), reverse=True)
+    if not paused:
+        text = "Its provider had no room, so it was given back. It waits for its time."
+        return Why(gate=Gate.TIME, text=text, opens_in_ms=opens_in_ms)
+    told = [f'Limit "{name}" is paused for {frozen_ms:,} ms.' for frozen_ms, name in paused]
+    text = " ".join(["Its provider had no room, so it was given back.", *told])
+    return Why(gate=Gate.LIMIT, name=paused[0][1], text=text, opens_in_ms=opens_in_ms)
 
 
 def _running(books: Books, facts: Facts) -> Why:
@@ -114,7 +131,7 @@ def _held(books: Books, facts: Facts) -> Why:
             text = "Every route of it is closed, since its provider's quota is used up. Let it go with `unhold`."
             return Why(gate=Gate.QUOTA, name=by, text=text)
         case HeldFor.PRICE:
-            text = f'Model "{by}" has no price, and a budget counts money. Store one with `put_prices`.'
+            text = f'Model "{by}" has no price, and a budget counts money. Store one, and it goes on.'
             return Why(gate=Gate.PRICE, name=by, text=text)
         case HeldFor.SIZE:
             text = f'It needs more of limit "{by}" at once than it ever gives. Raise the limit, then use `unhold`.'
@@ -142,11 +159,11 @@ def _parked(books: Books, facts: Facts) -> Why | None:
     if facts.paused:
         return Why(gate=Gate.PAUSE, name=record.queue, text=f'Queue "{record.queue}" is paused.')
     if facts.aside is not None and facts.aside.wake_at_ms > now_ms:
-        return _limited(books, Gate.KEY, facts.aside.limit, facts.aside.key, facts.aside.wake_at_ms)
+        return _limited(books, record, Gate.KEY, facts.aside.limit, facts.aside.key, facts.aside.wake_at_ms)
     if facts.line is not None and facts.line.wake_at_ms > now_ms:
-        return _limited(books, Gate.TENANT, facts.line.parked_by, record.tenant, facts.line.wake_at_ms)
+        return _limited(books, record, Gate.TENANT, facts.line.parked_by, record.tenant, facts.line.wake_at_ms)
     if facts.pool is not None and facts.pool.wake_at_ms > now_ms:
-        return _limited(books, Gate.LIMIT, facts.pool.parked_by, "", facts.pool.wake_at_ms)
+        return _limited(books, record, Gate.LIMIT, facts.pool.parked_by, "", facts.pool.wake_at_ms)
     return None
 
 
@@ -168,7 +185,7 @@ def _in_line(books: Books, facts: Facts) -> Why:
         case Blocked():
             gate = {None: Gate.LIMIT, "tenant": Gate.TENANT, "key": Gate.KEY}[found.by]
             wake_at_ms = MAX_INSTANT_MS if found.wait_ms is None else books.now_ms + found.wait_ms
-            return _limited(books, gate, found.limit, found.key, wake_at_ms)
+            return _limited(books, facts.record, gate, found.limit, found.key, wake_at_ms)
         case drawing.Short():
             return Why(gate=Gate.BUDGET, name=found.budget.id, text=found.text)
         case drawing.Hopeless():
@@ -178,33 +195,73 @@ def _in_line(books: Books, facts: Facts) -> Why:
             assert_never(found)
 
 
-def _limited(books: Books, gate: Gate, name: str, key: str, wake_at_ms: int) -> Why:
+def _limited(books: Books, record: JobRecord, gate: Gate, name: str, key: str, wake_at_ms: int) -> Why:
     opens_in_ms = None if wake_at_ms >= MAX_INSTANT_MS else _until(books, wake_at_ms)
     spec = books.limit(name)
     if spec is None:
         return Why(gate=gate, name=name, text=f'It waits for limit "{name}".', opens_in_ms=opens_in_ms)
+    bound = Bound(spec, key)
+    if name.startswith(standing.QUEUE):
+        return Why(gate=gate, name=name, text=_queue_bound(books, bound), opens_in_ms=opens_in_ms)
     whose = {Gate.TENANT: f" of tenant {key!r}", Gate.KEY: f" of key {key!r}"}.get(gate, "")
-    text = f'It waits for limit "{name}"{whose}. {_figures(books, Bound(spec, key))}'
+    assumed = "" if spec.tokens is None else _assumed(books, record)
+    text = f'It waits for limit "{name}"{whose}. {_figures(books, bound)}{assumed}'
     return Why(gate=gate, name=name, text=text, opens_in_ms=opens_in_ms)
+
+
+def _queue_bound(books: Books, bound: Bound) -> str:
+    """What a queue's own settings let through. QUEUE-2"""
+    spec = bound.spec
+    told = []
+    if spec.requests is not None:
+        told.append(f"starts {counted(spec.requests, 'job')} in {spec.per_ms / 1000:g} s")
+    if spec.concurrency is not None:
+        running = _status(books, bound).running
+        told.append(f"runs {counted(spec.concurrency, 'job')} at once, and {running:,} {_are(running, 'runs', 'run')}")
+    return f'Queue "{spec.name.removeprefix(standing.QUEUE)}" {", and ".join(told)}.'
+
+
+def _assumed(books: Books, record: JobRecord) -> str:
+    """What stands for a need that nobody declared, as a further sentence."""
+    need = planning.need_of(books, record, record.estimate)
+    if need.declared or planning.resumes(record):
+        return ""
+    said = record.estimate
+    what = "Nothing" if said is None or (said.output is None and said.max_output is None) else "Not all"
+    return f" {what} was declared, so {counted(need.input + need.max_output, 'token')} are assumed."
 
 
 def _figures(books: Books, bound: Bound) -> str:
     """How a limit stands now."""
-    spec, key = bound
-    state = books.limit_state(spec.name, key)
-    now = limits.status(spec, key, state, books.now_ms, 0)
+    spec, now = bound.spec, _status(books, bound)
     told = []
     if now.frozen_ms:
         told.append(f"it is paused for {now.frozen_ms:,} ms")
-    if now.requests_left is not None:
-        told.append(f"{now.requests_left:,} of {spec.requests:,} requests are left")
-    if now.tokens_left is not None:
-        held = f", {now.tokens_held:,} of them held" if now.tokens_held else ""
-        told.append(f"{now.tokens_left:,} of {spec.tokens:,} tokens are left{held}")
+    if now.requests_left is not None and spec.requests is not None:
+        told.append(_level(now.requests_left, spec.requests, "request"))
+    if now.tokens_left is not None and spec.tokens is not None:
+        held = f", {now.tokens_held:,}{' of them' if now.tokens_left >= 0 else ''} held" if now.tokens_held else ""
+        told.append(_level(now.tokens_left, spec.tokens, "token") + held)
+    if now.debt_ms:
+        told.append(f"the debt is paid back in {now.debt_ms:,} ms")
     if spec.concurrency is not None:
-        told.append(f"{now.running:,} of {spec.concurrency:,} units are taken")
+        told.append(f"{now.running:,} of {counted(spec.concurrency, 'unit')} {_are(now.running)} taken")
     sentence = "; ".join(told)
     return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _level(left: int, rate: int, noun: str) -> str:
+    if left < 0:
+        return f"{counted(-left, noun)} {_are(-left)} owed"
+    return f"{left:,} of {counted(rate, noun)} {_are(left)} left"
+
+
+def _status(books: Books, bound: Bound) -> LimitStatus:
+    return limits.status(bound.spec, bound.key, books.limit_state(bound.spec.name, bound.key), books.now_ms, 0)
+
+
+def _are(number: int, one: str = "is", many: str = "are") -> str:
+    return one if number == 1 else many
 
 
 def _counted(number: int, one: str, many: str) -> str:

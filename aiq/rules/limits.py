@@ -252,6 +252,7 @@ def status(spec: LimitSpec, key: str, state: LimitState | None, now_ms: int, wai
     """Tell how a limit stands now, in whole units rounded down. Changes nothing."""
     used = state is not None
     state = opening(spec, now_ms) if state is None else refilled(spec, state, now_ms)
+    pace, levels = _pace(spec, state), ((_requests(spec), state.requests), (_tokens(spec), state.tokens))
     return LimitStatus(
         spec=spec,
         key=key,
@@ -259,10 +260,11 @@ def status(spec: LimitSpec, key: str, state: LimitState | None, now_ms: int, wai
         requests_left=None if spec.requests is None else state.requests // _requests(spec).sub,
         tokens_left=None if spec.tokens is None else state.tokens // _tokens(spec).sub,
         tokens_held=state.held // _tokens(spec).sub,
-        pace=_pace(spec, state),
+        pace=pace,
         frozen_ms=max(0, state.frozen_until_ms - state.at_ms),
         running=state.running,
         waiting=waiting,
+        debt_ms=max(buckets.wait_ms(found, -level, pace) for found, level in levels),
     )
 
 

@@ -21,6 +21,7 @@ from aiq.model import (
     Reservation,
     none,
 )
+from aiq.policy import counted
 from aiq.rules import charging, drawing, estimates, limits, standing
 from aiq.rules.books import Books
 from aiq.rules.drawing import Draft, Hopeless, Short
@@ -179,6 +180,6 @@ def too_large(spec: LimitSpec, part: Part) -> str:
     """Say by how much a part is too large for its limit."""
     most = charging.most_at_once(spec, spec.tokens or 0)
     return (
-        f'A call needs {part.charge:,} tokens of limit "{spec.name}" at once, which gives at most {most:,}. '
+        f'A call needs {counted(part.charge, "token")} of limit "{spec.name}" at once, which gives at most {most:,}. '
         "Ask for less, or raise the limit or its burst."
     )

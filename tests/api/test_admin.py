@@ -74,13 +74,14 @@ def test_what_is_left_of_a_limit_is_told_in_its_own_units() -> None:
         frozen_ms=1_500,
         running=2,
         waiting=4,
+        debt_ms=250,
     )
 
     report = aiq.LimitReport.of(status)
 
     assert (report.limit, report.key, report.used) == (GPT, "acme", True)
     assert (report.requests_left, report.tokens_left, report.tokens_held) == (3, -12, 7)
-    assert (report.pace, report.frozen, report.running, report.waiting) == (0.9, 1.5, 2, 4)
+    assert (report.pace, report.frozen, report.running, report.waiting, report.debt) == (0.9, 1.5, 2, 4, 0.25)
 
 
 async def test_differences_are_told_between_code_and_what_stands(admin: Admin) -> None:

@@ -231,7 +231,7 @@ SCENES: list[tuple[Scene, Gate, str, int | None, tuple[str, ...]]] = [
     (behind_others_of_its_line, G.TURN, "", None, ("3",)),
     (behind_more_urgent_bands, G.BAND, "", None, ("4",)),
     (behind_another_tenant, G.TENANT, "b", None, ("1",)),
-    (behind_its_queue, G.LIMIT, "queue:default", None, ("1 of 1",)),
+    (behind_its_queue, G.LIMIT, "queue:default", None, ('"default"', "1 job at once")),
     (in_a_call_that_waits, G.CALL, "gpt", 700, ("gpt", "5,000")),
 ]
 

@@ -6,9 +6,22 @@ import pytest
 from msgspec import structs
 
 from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE
-from aiq.model import BudgetSpec, Estimate, Gate, HeldFor, JobRecord, LimitSpec, State, Why
+from aiq.model import (
+    BudgetSpec,
+    Cause,
+    Estimate,
+    Gate,
+    HeldFor,
+    JobError,
+    JobRecord,
+    LimitSpec,
+    QueueSettings,
+    State,
+    Why,
+)
 from aiq.rules.books import Line, Pool
 from aiq.rules.explaining import Aside, Facts, why
+from aiq.rules.limits import of_queue, opening
 from tests.rules.ledger import Ledger, full, tokens
 
 HOUR_MS = 3_600_000
@@ -61,7 +74,7 @@ def test_a_limit_is_told_with_its_figures_and_the_time_at_which_its_pool_may_ope
     assert (found.gate, found.name, found.opens_in_ms) == (Gate.LIMIT, "gpt", 900)
     assert found.text == (
         'It waits for limit "gpt". It is paused for 1,200 ms; 59 of 60 requests are left; '
-        "2,000 of 6,000 tokens are left, 1,500 of them held."
+        "2,000 of 6,000 tokens are left, 1,500 of them held. Nothing was declared, so 2,000 tokens are assumed."
     )
     assert run.state is State.RUNNING
 
@@ -74,6 +87,93 @@ def test_a_limit_that_opens_only_when_somebody_gives_back_has_no_time(ledger: Le
     found = explained(ledger, job(limits=("gpu",)), pool=pool)
 
     assert (found.text, found.opens_in_ms) == ('It waits for limit "gpu". 2 of 2 units are taken.', None)
+
+
+@pytest.mark.parametrize(
+    ("estimate", "assumed"),
+    [
+        (None, " Nothing was declared, so 2,000 tokens are assumed."),
+        (Estimate(model="m"), " Nothing was declared, so 2,000 tokens are assumed."),
+        (Estimate(max_output=70), " Not all was declared, so 1,070 tokens are assumed."),
+        (Estimate(input=900), ""),
+    ],
+)
+def test_what_is_assumed_of_a_job_is_told_where_tokens_are_lacking(
+    ledger: Ledger, estimate: Estimate | None, assumed: str
+) -> None:
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), tokens=0)
+
+    found = explained(ledger, job(limits=("gpt",), estimate=estimate))
+
+    assert found.text == ('It waits for limit "gpt". 60 of 60 requests are left; 0 of 6,000 tokens are left.' + assumed)
+
+
+def test_a_debt_is_told_with_the_time_that_pays_it_back(ledger: Ledger) -> None:
+    sub = 10_000
+    ledger.states["gpt", ""] = structs.replace(ledger.left("gpt"), tokens=-1_200 * sub, held=50 * sub)
+
+    found = explained(ledger, job(limits=("gpt",), estimate=Estimate(input=100, max_output=0)))
+
+    assert found.text == (
+        'It waits for limit "gpt". 60 of 60 requests are left; 1,200 tokens are owed, 50 held; '
+        "the debt is paid back in 12,000 ms."
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "text"),
+    [
+        (QueueSettings(rate=1, rate_per_ms=10_000), 'Queue "default" starts 1 job in 10 s.'),
+        (QueueSettings(rate=50), 'Queue "default" starts 50 jobs in 1 s.'),
+        (QueueSettings(concurrency=2), 'Queue "default" runs 2 jobs at once, and 2 run.'),
+        (
+            QueueSettings(concurrency=1, rate=5, rate_per_ms=2_000),
+            'Queue "default" starts 5 jobs in 2 s, and runs 1 job at once, and 2 run.',
+        ),
+    ],
+)
+def test_what_bounds_a_queue_is_told_as_its_own(ledger: Ledger, settings: QueueSettings, text: str) -> None:
+    spec = of_queue("default", settings)
+    assert spec is not None
+    ledger.put(spec)
+    ledger.states[spec.name, ""] = structs.replace(opening(spec, ledger.now_ms), requests=0, running=2)
+
+    found = explained(ledger, job())
+
+    assert (found.gate, found.name, found.text) == (Gate.LIMIT, "queue:default", text)
+
+
+def test_a_job_that_was_given_back_for_a_rate_limit_names_the_limits_that_are_paused(ledger: Ledger) -> None:
+    error = JobError(type="RateLimited", message="429", cause=Cause.RATE_LIMITED)
+    given_back = job(State.SCHEDULED, limits=("gpu", "gpt"), errors=(error,), due_ms=ledger.now_ms + 2_100)
+    assert explained(ledger, given_back) == Why(
+        gate=Gate.TIME,
+        text="Its provider had no room, so it was given back. It waits for its time.",
+        opens_in_ms=2_100,
+    )
+    for name, frozen_ms in (("gpt", 1_999), ("gpu", 1_000)):
+        state = opening(ledger.limits[name], ledger.now_ms)
+        ledger.states[name, ""] = structs.replace(state, frozen_until_ms=ledger.now_ms + frozen_ms)
+
+    assert explained(ledger, given_back) == Why(
+        gate=Gate.LIMIT,
+        name="gpt",
+        text="Its provider had no room, so it was given back. "
+        'Limit "gpt" is paused for 1,999 ms. Limit "gpu" is paused for 1,000 ms.',
+        opens_in_ms=2_100,
+    )
+
+
+def test_one_of_a_thing_is_told_as_one(ledger: Ledger) -> None:
+    ledger.put(LimitSpec(name="one", concurrency=1, tokens=1), BudgetSpec(id="b", caps={"tokens": 1}))
+    ledger.states["one", ""] = structs.replace(opening(ledger.limits["one"], ledger.now_ms), tokens=0, running=1)
+
+    found = explained(ledger, job(limits=("one",), estimate=Estimate(input=1, max_output=0)))
+    assert found.text == 'It waits for limit "one". 0 of 1 token are left; 1 of 1 unit is taken.'
+    held = job(State.HELD, held=HeldFor.BUDGET, held_by="b")
+    assert explained(ledger, held, need={"tokens": 1}).text == (
+        'Budget "b" has 1 token left of 1 token, and 1 token is needed.'
+    )
 
 
 def test_a_limit_that_has_not_been_asked_yet_is_named_too_and_nothing_is_written(ledger: Ledger) -> None:
