@@ -148,6 +148,7 @@ class Admin:
 
         Raises:
             NotFound: no such budget.
+            InvalidInput: it does not cap one of these amounts; the text says what it caps.
             Unavailable: a note says under which id to repeat the call.
         """
         check_opaque("budget", budget)

@@ -353,6 +353,7 @@ class Budgets(Protocol):
 
         Raises:
             NotFound: no such budget.
+            InvalidInput: it does not cap one of the amounts.
         Spec: BUDGET-10, HOLD-4
         """
         ...

@@ -1,8 +1,9 @@
-"""How much goes into one call: what is to be stored is cut into parts, and a claim ends where its bytes do."""
+"""How much goes into one call: what is to be stored is cut into parts, and a claim gives and opens so much at most."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
-from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES, MAX_SWEEP
 from aiq.model import JobSpec
 
 
@@ -33,3 +34,17 @@ class Room:
         fits = self._left >= 0 or not self._given
         self._given = True
         return fits
+
+
+@dataclass(slots=True)
+class Wakes:
+    """How many pools, lines and gates one claim may still open whose instant has come. Spec: POOL-3"""
+
+    pools: int = MAX_SWEEP
+    lines: int = MAX_SWEEP
+    gates: int = MAX_SWEEP
+
+    @property
+    def used_up(self) -> bool:
+        """Whether there may be more of a kind than the claim has opened."""
+        return 0 in (self.pools, self.lines, self.gates)

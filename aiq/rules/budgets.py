@@ -76,6 +76,20 @@ def check_amounts(kind: str, amounts: Amounts) -> None:
         check_range(f"{name} in the {kind}", amount, 0, bounds.MAX_MONEY)
 
 
+def check_grant(spec: BudgetSpec, amounts: Amounts) -> None:
+    """Refuse to add to what a budget does not cap: nothing would come of it. Spec: BUDGET-10
+
+    Raises:
+        InvalidInput: the text says what the budget caps.
+    """
+    for name in sorted(amounts.keys() - spec.caps.keys()):
+        capped = ", ".join(map(_called, sorted(spec.caps))) or "nothing"
+        raise InvalidInput(
+            f'Budget "{spec.id}" caps {capped}, and not {_called(name)}, so that nothing would come of the grant. '
+            "Grant what it caps, or store it with a cap on that first."
+        )
+
+
 def window_start(window: Window | None, now_ms: int) -> int:
     """The instant at which the day or month of `now_ms` began in UTC; 0 for a budget without windows. BUDGET-7"""
     if window is None:
@@ -130,6 +144,11 @@ def room(spec: BudgetSpec, state: BudgetState) -> Amounts:
         name: cap + state.granted.get(name, 0) - state.spent.get(name, 0) - state.held.get(name, 0)
         for name, cap in spec.caps.items()
     }
+
+
+def ceiling(spec: BudgetSpec, state: BudgetState) -> Amounts:
+    """The most that may be spent and held of each amount that has a cap, in the state's window. Spec: HOLD-4"""
+    return {name: cap + state.granted.get(name, 0) for name, cap in spec.caps.items()}
 
 
 def fits(spec: BudgetSpec, state: BudgetState, amounts: Amounts) -> bool:
@@ -209,6 +228,11 @@ def _amounts(spec: BudgetSpec, tokens: Mapping[str, int], usd_micros: int) -> Am
     for name, count in tokens.items():
         found[_CATEGORY + name] = count
     return {name: amount for name, amount in found.items() if amount}
+
+
+def _called(name: str) -> str:
+    """A kind of amount, in words."""
+    return "money" if name == USD_MICROS else " ".join(reversed(name.split(".", 1)))
 
 
 def _known(state: BudgetState, draw: Draw, change: Amounts) -> Amounts:

@@ -253,7 +253,7 @@ class Admissions(Twins):
     )
     def throttle(self, limit: str, key: str, tokens: int, after: int | None) -> None:
         """Tell of a 429."""
-        keyed = key if limit in ("tenant", "key") else ""
+        keyed = key if limit in ("tenant", "key", "rate") else ""
         told = Throttle(limit=limit, key=keyed, tokens=tokens, retry_after_ms=after)
         self.both(lambda s: s.throttled([told]))
 
@@ -268,10 +268,15 @@ class Admissions(Twins):
         caps = {name: cap * percent // 100 for name, cap in budget.caps.items()}
         self.both(lambda s: s.put_budgets([replace(budget, caps=caps)]))
 
-    @rule(budget=st.sampled_from(BUDGETS), number=st.integers(1, 3), tokens=amounts, money=small)
-    def grant(self, budget: BudgetSpec, number: int, tokens: int, money: int) -> None:
-        """Add to a budget, perhaps once more."""
-        added = {"tokens": tokens, "usd_micros": money}
+    @rule(
+        budget=st.sampled_from(BUDGETS),
+        number=st.integers(1, 3),
+        amount=amounts,
+        more=st.sampled_from(({}, {}, {"usd_micros": 40})),
+    )
+    def grant(self, budget: BudgetSpec, number: int, amount: int, more: dict[str, int]) -> None:
+        """Add to a budget, perhaps once more, perhaps of what it does not count."""
+        added = {**dict.fromkeys(budget.caps, amount), **more}
         self.both(lambda s: s.grant(budget.id, f"grant {number}", added))
 
     @rule(

@@ -42,6 +42,7 @@ LIMITS = (
     LimitSpec(name="units", concurrency=2),
     LimitSpec(name="tenant", tokens=30_000, burst_ms=10_000, concurrency=3, by="tenant"),
     LimitSpec(name="key", concurrency=1, by="key"),
+    LimitSpec(name="rate", requests=60, burst_ms=2_000, by="key"),
 )
 NAMES = tuple(spec.name for spec in LIMITS)
 CHANGED = (

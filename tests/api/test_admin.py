@@ -223,6 +223,15 @@ async def test_a_grant_that_cannot_be_is_refused(
         await admin.grant(budget, **figures)
 
 
+async def test_a_grant_of_what_a_budget_does_not_cap_is_refused_in_words(admin: Admin) -> None:
+    await admin.put_budget(aiq.Budget("team", usd=1, per_category={"output": 5}))
+
+    with pytest.raises(aiq.InvalidInput, match=r'Budget "team" caps output tokens, money, and not tokens, so that'):
+        await admin.grant("team", usd=1, tokens=5)
+
+    assert (await admin.budget("team")).left == Funds(usd=Decimal(1), per_category={"output": 5})
+
+
 async def test_prices_are_kept_with_the_time_from_which_they_hold(admin: Admin) -> None:
     prices = [
         aiq.Price("gpt", "input", "2.50"),

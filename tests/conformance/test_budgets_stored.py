@@ -127,6 +127,22 @@ async def test_a_grant_to_an_unknown_budget_or_of_wrong_amounts_is_refused(stora
         await storage.grant("purse", "", {"tokens": 1})
 
 
+@clause("BUDGET-10")
+async def test_a_grant_of_what_a_budget_does_not_cap_is_refused_and_changes_nothing(storage: Storage) -> None:
+    await put_budget(storage, tokens=1)
+    before = await the_budget(storage)
+    for amounts in ({"usd_micros": 1}, {"tokens": 1, "tokens.output": 1}, {"usd_micros": 0}):
+        with pytest.raises(InvalidInput, match=r"caps tokens, and not (money|output tokens)"):
+            await storage.grant("purse", "one", amounts)
+    assert await the_budget(storage) == before
+
+    granted = await storage.grant("purse", "one", {"tokens": 1})
+    assert dict(granted.state.granted) == {"tokens": 1}
+    await storage.put_budgets([BudgetSpec(id="purse", caps={"usd_micros": 1})])
+    # What was granted before stays granted, whoever did not hear so.
+    assert dict((await storage.grant("purse", "one", {"tokens": 1})).state.granted) == {"tokens": 1}
+
+
 @clause("BUDGET-11")
 async def test_a_budget_that_comes_with_a_job_is_stored_with_it_where_absent(storage: Storage) -> None:
     mine, other = BudgetSpec(id="job:job", caps={"tokens": 100}), BudgetSpec(id="job:job", caps={"tokens": 1})

@@ -211,3 +211,39 @@ async def test_a_held_job_that_is_cancelled_stands_in_nobodys_way(storage: Stora
     await storage.cancel(["job 0"])
     await storage.grant("purse", "one", {"tokens": 10})
     assert await ready(storage, 2) == [1]
+
+
+@clause("HOLD-4")
+async def test_one_that_can_never_fit_is_passed_over_and_stays_held(storage: Storage) -> None:
+    await held_on_the_purse(storage, 5_000, 50, 110, 40)
+    await storage.grant("purse", "one", {"tokens": 100})
+    # 5,000 are more than the 200 that the purse gives at most; the third could fit later, so it keeps its place.
+    assert await ready(storage, 4) == [1]
+    await storage.grant("purse", "two", {"tokens": 9})
+    assert await ready(storage, 4) == [1]
+    await storage.grant("purse", "three", {"tokens": 41})
+    assert await ready(storage, 4) == [1, 2, 3]
+    assert (await the_budget(storage)).waiting == 1
+
+
+@clause("HOLD-4")
+async def test_one_that_a_higher_cap_could_hold_keeps_those_behind_it_again(storage: Storage) -> None:
+    await held_on_the_purse(storage, 5_000, 50, 50)
+    await storage.grant("purse", "one", {"tokens": 50})
+    assert await ready(storage, 3) == [1]
+    await put_budget(storage, tokens=5_000)
+    assert await ready(storage, 3) == [1]
+    await storage.grant("purse", "two", {"tokens": 50})
+    assert await ready(storage, 3) == [0, 1]
+
+
+@clause("HOLD-4")
+async def test_a_sweep_of_those_that_can_never_fit_keeps_nobody_waiting(storage: Storage) -> None:
+    await held_on_the_purse(storage, 1)
+    for first in range(0, bounds.MAX_SWEEP + 10, 100):
+        await storage.enqueue([job(f"big {first + n}", budgets=PURSE, estimate=need(999)) for n in range(100)])
+    await enqueue_one(storage, "small", budgets=PURSE, estimate=need(1))
+    for _ in range(10):
+        assert (await offered(storage, count=64))[0] == []
+    await storage.grant("purse", "one", {"tokens": 2})
+    assert await states(storage, "job 0", "small", "big 0") == [S.READY, S.READY, S.HELD]

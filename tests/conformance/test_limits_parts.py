@@ -247,3 +247,73 @@ async def test_a_claim_is_told_when_the_first_of_those_aside_may_go(storage: Sto
     clock.advance_ms(100)
     assert (await offered(storage))[0] == ["a2"]
     assert (await get_one(storage, "a2")).lane is Lane.FRESH
+
+
+async def a_job_that_met_a_second_limit(storage: Storage) -> None:
+    """One of key "k" runs on "seat", and "b1" has let a rate of the same key run dry for an hour. Three more come: "ab"
+    takes both, and stands before "a2" and "a3", which take "seat" alone; then the first ends, and a claim lets "ab"
+    through for the seat, and finds that it must wait for the rate."""
+    await storage.put_limits([units("seat", by="key"), dry_for_an_hour()])
+    await enqueue_one(storage, "b1", key="k", limits=("slow",), queue="other")
+    await end(storage, await claim_one(storage, "other"), GOOD)
+    await enqueue_one(storage, "a1", key="k", limits=("seat",))
+    run = await claim_one(storage)
+    for name, limits in (("ab", ("seat", "slow")), ("a2", ("seat",)), ("a3", ("seat",))):
+        await enqueue_one(storage, name, key="k", limits=limits)
+    assert (await offered(storage))[0] == []
+    await end(storage, run, GOOD)
+
+
+def dry_for_an_hour() -> LimitSpec:
+    """A limit by key of one request in an hour."""
+    return LimitSpec(name="slow", requests=1, per_ms=HOUR_MS, burst_ms=HOUR_MS, by="key")
+
+
+@clause("LIMIT-16")
+async def test_a_job_that_a_second_limit_refuses_keeps_nobody_behind_the_first(storage: Storage) -> None:
+    await a_job_that_met_a_second_limit(storage)
+    given = []
+    for _ in range(2):
+        (run,) = await claim_some(storage, 10)
+        given.append(run.id)
+        assert await storage.audit() == []
+        await end(storage, run, GOOD)
+    assert (given, await claim_some(storage, 10)) == (["a2", "a3"], [])
+    assert await storage.audit() == []
+
+
+@clause("LIMIT-16")
+@pytest.mark.parametrize("how", ["cancelled", "held"])
+async def test_one_that_leaves_from_aside_keeps_nobody_behind_another_limit(storage: Storage, how: str) -> None:
+    await a_job_that_met_a_second_limit(storage)
+    (run,) = await claim_some(storage, 10)
+    await (storage.cancel(["ab"]) if how == "cancelled" else storage.hold(["ab"]))
+    await end(storage, run, GOOD)
+    assert await storage.audit() == []
+    assert (await offered(storage))[0] == ["a3"]
+
+
+@clause("LIMIT-16", "CANCEL-1")
+async def test_jobs_of_one_key_are_cancelled_together_wherever_they_stand(storage: Storage) -> None:
+    await storage.put_limits([units(by="key")])
+    await enqueue_one(storage, "a1", key="a", limits=GPT)
+    await claim_one(storage)
+    await enqueue_one(storage, "a2", key="a", limits=GPT)
+    assert (await offered(storage))[0] == []
+    await enqueue_one(storage, "a3", key="a", limits=GPT)
+    # That the third leaves its lane lets the second into it, which is about to leave too.
+    await storage.cancel(["a3", "a2"])
+    assert await states(storage, "a2", "a3") == [S.CANCELLED, S.CANCELLED]
+    assert await storage.audit() == []
+
+
+@clause("LIMIT-15", "POOL-6")
+async def test_what_takes_no_limit_by_tenant_is_kept_aside_by_none(storage: Storage) -> None:
+    await storage.put_limits([units("mine", by="tenant")])
+    for name, options in (("m1", {"tenant": "acme"}), ("m2", {"tenant": "acme"}), ("m3", {}), ("m4", {})):
+        await enqueue_one(storage, name, limits=("mine",), **options)
+    await enqueue_one(storage, "free", tenant="acme")
+    await enqueue_one(storage, "plain")
+    assert sorted((await offered(storage))[0]) == ["free", "m1", "m3", "m4", "plain"]
+    await enqueue_one(storage, "free later", tenant="acme")
+    assert (await offered(storage))[0] == ["free later"]

@@ -120,7 +120,7 @@ class Histories(Admissions):
             min_size=4,
             max_size=14,
         ),
-        limits=st.sampled_from((("gpt",), ("gpt", "key"), ("tenant",), ("both",), ())),
+        limits=st.sampled_from((("gpt",), ("gpt", "key"), ("key", "rate"), ("tenant",), ("both",), ())),
         steps=st.lists(
             st.tuples(
                 st.sampled_from(
@@ -188,7 +188,8 @@ class Histories(Admissions):
         ways = (RouteSpec(name="one", model="m"), RouteSpec(name="two", model="n"))
         batch = [
             JobSpec(id=f"{name} {n}", task="work", routes=ways, estimate=Estimate(input=need, max_output=0), **options)
-            for n, need in enumerate(needs)
+            # The first needs more than the budget has at first, and perhaps more than it ever will.
+            for n, need in enumerate((9 * needs[0], *needs[1:]))
         ]
         self.both(lambda s: s.enqueue(batch))
         for n, step in enumerate(steps):

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from aiq.bounds import MAX_BYPASSED, MAX_REFUSED
-from aiq.model import Band, JobRecord, Released, State, Throttle, Usage
+from aiq.bounds import MAX_BYPASSED, MAX_REFUSED, MAX_SWEEP
+from aiq.model import Band, JobRecord, LimitSpec, Released, State, Throttle, Usage
 from aiq.storage import Storage, queue_topic
 from aiq.testing.actions import GOOD, LONG_MS, changed, claim_one, end, enqueue_one, job, start
 from aiq.testing.clock import Clock
@@ -344,3 +344,44 @@ async def test_a_job_that_comes_back_while_its_pool_is_parked_waits_with_it(stor
     assert (await offered(storage))[0] == []
     clock.advance_ms(5_000)
     assert "runs" in (await offered(storage))[0]
+
+
+@clause("POOL-3", "POOL-4")
+@pytest.mark.parametrize("by", ["tenant", "key"])
+async def test_a_claim_lets_no_more_than_a_sweep_of_what_is_due_go_on_in_the_order_of_their_instants(
+    storage: Storage, clock: Clock, by: str
+) -> None:
+    parts = [f"{n:03}" for n in range(MAX_SWEEP + 10)]
+    await storage.put_limits([LimitSpec(name="gpt", requests=60_000, by=by)])
+    for some in (parts[:150], parts[150:]):
+        paused = [Throttle(limit="gpt", key=part, retry_after_ms=9_000 - 10 * int(part)) for part in some]
+        await storage.throttled(paused)
+        await storage.enqueue([job(part, limits=("gpt",), **{by: part}) for part in some])
+    while (await offered(storage)) == ([], 1):
+        pass
+    clock.advance_ms(60_000)
+
+    given, due_ms = await offered(storage, count=256)
+    assert (sorted(given), due_ms) == (parts[10:], 1)
+    given, due_ms = await offered(storage, count=256)
+    assert (sorted(given), due_ms == 1) == (parts[:10], False)
+
+
+@clause("POOL-3", "POOL-1")
+async def test_a_limit_that_is_freed_lets_go_on_whoever_waits_in_any_line_a_sweep_at_a_time(storage: Storage) -> None:
+    count = MAX_SWEEP + 10
+    await storage.put_limits([units(by="key", concurrency=1)])
+    await enqueue_one(storage, "runs", queue="other", key="k", limits=("gpt",))
+    run = await claim_one(storage, "other")
+    names = [f"job {n}" for n in range(count)]
+    for part in (names[:150], names[150:]):
+        await storage.enqueue([job(name, tenant=name, key="k", limits=("gpt",)) for name in part])
+    while (await offered(storage)) == ([], 1):
+        pass
+    await storage.put_limits([units(by="key", concurrency=1_000)])
+    await end(storage, run, GOOD)
+
+    first, due_ms = await offered(storage, count=256)
+    rest, _ = await offered(storage, count=256)
+    assert (len(first), due_ms) == (256, 1)
+    assert sorted(first + rest) == sorted(names)

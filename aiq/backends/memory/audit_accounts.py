@@ -4,7 +4,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from aiq.backends.memory.data import Tables
-from aiq.backends.memory.lanes import Lanes, line_of
+from aiq.backends.memory.lanes import GateKey, Lanes, line_of
+from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import CallState, JobRecord, Reservation, State, Violation
 from aiq.rules.limits import status
 
@@ -86,6 +87,7 @@ def of_lanes(tables: Tables) -> Iterator[Violation]:
             elif line_of(record, tables.pool(record)) != line:
                 yield Violation("STATE-3", job_id, f"it stands in the line {line}, which is not its own")
         yield from _of_credits(lanes)
+        yield from _of_gates(tables, lanes)
 
 
 def _of_credits(lanes: Lanes) -> Iterator[Violation]:
@@ -93,6 +95,28 @@ def _of_credits(lanes: Lanes) -> Iterator[Violation]:
         bands = lanes.bands(pool.name)
         if any(credit for band, credit in enumerate(pool.credits) if band not in bands):
             yield Violation("BAND-2", "", f"pool {pool.name!r} of queue {lanes.queue!r} has credit for an empty band")
+
+
+def _of_gates(tables: Tables, lanes: Lanes) -> Iterator[Violation]:
+    """A gate waits to be told only while a job that it let through is in a lane, or its limit gave something out."""
+    for gate in lanes.gates:
+        *line, limit, key = gate
+        if lanes.shut.wake_ms(gate) == MAX_INSTANT_MS and not (
+            _stands_in_lane(tables, lanes, gate) or _given_out(tables, limit, key)
+        ):
+            text = f"a gate of limit {limit!r} {key!r} in line {line} waits to be told, and nobody will"
+            yield Violation("LIMIT-16", "", text)
+
+
+def _stands_in_lane(tables: Tables, lanes: Lanes, gate: GateKey) -> bool:
+    places = lanes.jobs[gate[:3]]
+    records = (tables.jobs[job_id] for *_, job_id in places.first(len(places)))
+    return any(gate[3] in record.taken_limits and record.key == gate[4] for record in records)
+
+
+def _given_out(tables: Tables, limit: str, key: str) -> bool:
+    state = tables.accounts.states.get((limit, key))
+    return state is not None and (state.running > 0 or state.held > 0)
 
 
 def _standing(lanes: Lanes) -> Iterator[tuple[tuple[str, int, str], str]]:

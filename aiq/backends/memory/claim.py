@@ -16,7 +16,7 @@ from aiq.rules.dispatch import dispatch
 def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...], bool]:
     """Lease up to `count` ready jobs of each wanted queue, after the sweeps that may make more jobs ready.
 
-    The second answer says that more may be had at once: the claim has looked at as many jobs as one may.
+    The second answer says that more may be had at once: the claim has opened or looked at as much as one may.
 
     Spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
     """
@@ -25,11 +25,11 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
         return _again(tx, request, last), False
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
-    for want in request.wants:
-        wake_aside(tx, want.queue)
-    lose_patience(tx, dict.fromkeys(want.queue for want in request.wants), MAX_SWEEP)
+    queues = dict.fromkeys(want.queue for want in request.wants)
+    more = wake_aside(tx, queues)
+    lose_patience(tx, queues, MAX_SWEEP)
     leased: list[JobRecord] = []
-    room, more = Room(), False
+    room = Room()
     for want in request.wants:
         found = _dispatch(tx, want, request, leased, room)
         more = more or found

@@ -46,7 +46,7 @@ def _ready(tables: Tables, record: JobRecord) -> Facts:
     return Facts(
         record=record,
         paused=record.queue in tables.paused,
-        aside=Aside(limit=gate[3], key=gate[4], wake_at_ms=wake_at_ms) if gate and wake_at_ms else None,
+        aside=Aside(limit=gate[3], key=gate[4], wake_at_ms=wake_at_ms) if gate and wake_at_ms is not None else None,
         pool=lanes.pools.get(key[0]),
         line=lanes.lines.get(key),
         before=min(lanes.before(key, place_of(record)), MAX_PAGE),

@@ -8,7 +8,7 @@ from aiq.backends.memory.holding import let_go_on_room
 from aiq.backends.memory.transition import Transaction
 from aiq.errors import NotFound
 from aiq.model import Amounts, BudgetStatus, HeldFor
-from aiq.rules.budgets import check_amounts, total
+from aiq.rules.budgets import check_amounts, check_grant, total
 from aiq.rules.checks import check_opaque
 from aiq.rules.drawing import state_of
 
@@ -22,6 +22,7 @@ def grant(tx: Transaction, budget_id: str, grant_id: str, amounts: Amounts) -> B
     if spec is None:
         raise NotFound(budget_id, f'No budget "{budget_id}" is stored. Store it with `queue.admin.put_budget` first.')
     if grant_id not in accounts.grants[budget_id]:
+        check_grant(spec, amounts)
         books = MemoryBooks(tx)
         state = state_of(books, spec)
         accounts.grants[budget_id][grant_id] = state.window_ms

@@ -1,13 +1,14 @@
 """Holding jobs, and letting them go when there is room for them. Spec: HOLD-1 to HOLD-8."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 
 from aiq.backends.memory.accounts import HoldLine, LettingGo
 from aiq.backends.memory.transition import Transaction, move, readied
 from aiq.bounds import MAX_SWEEP
-from aiq.model import Amounts, BudgetState, HeldFor, JobRecord, Lane, State, none
-from aiq.rules.budgets import room, window_end, window_start
+from aiq.model import Amounts, BudgetSpec, BudgetState, HeldFor, JobRecord, Lane, State, none
+from aiq.rules.budgets import ceiling, room, window_end, window_start
 
 
 def keep(tx: Transaction, before: JobRecord, after: JobRecord, need: Amounts) -> JobRecord:
@@ -39,13 +40,14 @@ def let_go_on_room(tx: Transaction, limit: int = MAX_SWEEP) -> int:
 
 
 def go_on_letting_go(tx: Transaction, limit: int) -> int:
-    """Let those held jobs go whose budget has begun a new window, and whom earlier steps have left over. BUDGET-7"""
+    """Let those held jobs go whose budget has begun a new window, and whom earlier steps have left over, of at most
+    `limit` budgets each. Spec: BUDGET-7"""
     holds = tx.tables.accounts.holds
-    for budget_id, end_ms in holds.renewals.items():
-        if end_ms <= tx.now_ms:
-            tx.rooms.setdefault((HeldFor.BUDGET, budget_id), False)
+    renewed = sorted((end_ms, budget_id) for budget_id, end_ms in holds.renewals.items() if end_ms <= tx.now_ms)
+    for _, budget_id in renewed[:limit]:
+        tx.rooms.setdefault((HeldFor.BUDGET, budget_id), False)
     done = 0
-    for line in sorted(holds.letting_go.keys() - tx.rooms.keys()):
+    for line in sorted(holds.letting_go.keys() - tx.rooms.keys())[:limit]:
         done += _let_go(tx, line, holds.letting_go.pop(line), limit - done)
     return done + let_go_on_room(tx, limit - done)
 
@@ -56,9 +58,13 @@ def has_room(tx: Transaction, budget_id: str, need: Amounts) -> bool:
 
 
 def _let_go(tx: Transaction, line: HoldLine, room: LettingGo, limit: int) -> int:
-    """Let go the first jobs of a line, as long as each fits into what those before it leave."""
+    """Let go the first jobs of a line, as long as each fits into what those before it leave.
+
+    One that needs more than the budget ever gives is passed over.
+    """
     holds, left, done = tx.tables.accounts.holds, room.left, 0
-    standing = holds.lines.get(line, {}).values()
+    most = _figures(tx, line, ceiling)
+    standing = (held for held in holds.lines.get(line, {}).values() if _fits(held.need, most))
     may_go = (held for held in standing if room.granted or held.reason is not HeldFor.APPROVAL)
     for held in list(islice(may_go, limit + 1)):
         if not _fits(held.need, left):
@@ -74,13 +80,18 @@ def _let_go(tx: Transaction, line: HoldLine, room: LettingGo, limit: int) -> int
 
 
 def _left(tx: Transaction, line: HoldLine) -> Amounts:
-    """What the budget of a line has room for now; nothing bounds the other reasons."""
+    """What the budget of a line has room for now."""
+    return _figures(tx, line, room)
+
+
+def _figures(tx: Transaction, line: HoldLine, of: Callable[[BudgetSpec, BudgetState], Amounts]) -> Amounts:
+    """Some amounts of the budget of a line, as it stands now; nothing bounds the other reasons."""
     reason, by = line
     spec = tx.tables.accounts.budgets.get(by) if reason is HeldFor.BUDGET else None
     if spec is None:
         return none()
     window_ms = window_start(spec.window, tx.now_ms)
-    return room(spec, tx.tables.accounts.balances.get((by, window_ms)) or BudgetState(window_ms=window_ms))
+    return of(spec, tx.tables.accounts.balances.get((by, window_ms)) or BudgetState(window_ms=window_ms))
 
 
 def _fits(need: Amounts, left: Amounts) -> bool:

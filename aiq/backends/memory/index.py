@@ -92,9 +92,9 @@ class Parked(Generic[Spot]):
         if wake_at_ms < MAX_INSTANT_MS:
             self._wakes.remove((wake_at_ms, spot))
 
-    def due(self, now_ms: int) -> list[Spot]:
-        """The spots whose instant is now or past, by it."""
-        return [spot for wake_at_ms, spot in self._wakes.first(self._wakes.place((now_ms + 1,)))]
+    def due(self, now_ms: int, limit: int) -> list[Spot]:
+        """At most `limit` spots whose instant is now or past, in the order of (instant, spot)."""
+        return [spot for _, spot in self._wakes.first(min(limit, self._wakes.place((now_ms + 1,))))]
 
     def next_ms(self, now_ms: int) -> int | None:
         """The first instant ahead. One that has passed opens nothing by itself: a claim does. Spec: POOL-4"""

@@ -15,6 +15,7 @@ from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, Parked, TimeKey
 from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import Band, JobRecord
+from aiq.rules.batches import Wakes
 from aiq.rules.books import Line, Pool
 from aiq.rules.fairness import PLAIN, Credits, digest, lifted, with_credit
 
@@ -28,6 +29,8 @@ Turn: TypeAlias = tuple[int, str, str]
 """Service, digest, tenant: the order of lines. Spec: FAIR-1."""
 
 NO_CREDITS: Final[Credits] = (0, 0, 0, 0)
+_AT_ONCE_MS: Final = 0
+"""Until when a gate is shut that was told to open."""
 
 
 def line_of(record: JobRecord, pool: str) -> LineKey:
@@ -205,15 +208,13 @@ class Lanes:
     def leave(self, record: JobRecord, pool: str) -> None:
         """Let a job that is no longer ready, or of another place, leave its lane, or its place behind a gate."""
         self.patience.end(record.id)
-        gate = self.aside.pop(record.id, None)
-        if gate is not None:
+        key, gate = line_of(record, pool), self.aside.pop(record.id, None)
+        if gate is None:
+            self._exit(key, place_of(record))
+        else:
             self.gates[gate].remove(place_of(record))
             self._drop_empty(gate)
-            return
-        key = line_of(record, pool)
-        self._exit(key, place_of(record))
-        for limit in record.taken_limits:
-            self.open_gate((*key, limit, record.key or ""))
+        self._let_follow(record, key, gate)
 
     def set_aside(self, record: JobRecord, pool: str, limit: str, key: str, wake_at_ms: int) -> None:
         """Let a job stand behind a gate, until an instant or until its limit has room. Spec: LIMIT-16"""
@@ -224,11 +225,10 @@ class Lanes:
         self.aside[record.id] = gate
         first_ms = self.shut.wake_ms(gate)
         self.shut.park(gate, wake_at_ms if first_ms is None else min(first_ms, wake_at_ms), limit, key)
+        self._let_follow(record, line, gate)
 
     def open_gate(self, gate: GateKey) -> None:
         """Let the first job behind a gate stand in its lane again, in its old place."""
-        if gate not in self.gates:
-            return
         (place,) = self.gates[gate].first(1)
         self.gates[gate].remove(place)
         del self.aside[place[2]]
@@ -250,23 +250,33 @@ class Lanes:
         """Open a parked line."""
         self.put_line(structs.replace(self.line(key), wake_at_ms=0, parked_by=""))
 
-    def wake_due(self, now_ms: int) -> None:
-        """Open what stands aside until now or earlier."""
-        for (name,) in self.parked_pools.due(now_ms):
+    def wake_due(self, now_ms: int, wakes: Wakes) -> None:
+        """Open what stands aside until now or earlier, as much as a claim still may. Spec: POOL-3"""
+        pools = self.parked_pools.due(now_ms, wakes.pools)
+        lines = self.parked_lines.due(now_ms, wakes.lines)
+        gates = self.shut.due(now_ms, wakes.gates)
+        for (name,) in pools:
             self.wake_pool(name)
-        for key in self.parked_lines.due(now_ms):
+        for key in lines:
             self.wake_line(key)
-        self._open_gates(self.shut.due(now_ms))
+        self._open_gates(gates)
+        wakes.pools -= len(pools)
+        wakes.lines -= len(lines)
+        wakes.gates -= len(gates)
 
     def wake_behind(self, limit: str, key: str) -> bool:
-        """Open what a limit, or its part of one tenant or key, keeps aside; say whether that was anything."""
+        """Open what a limit, or its part of one tenant or key, keeps aside; say whether that was anything.
+
+        Gates are as many as there are lines with that key; the next claims open them.
+        """
         pools, lines = self.parked_pools.behind(limit, key), self.parked_lines.behind(limit, key)
-        gates = [gate for gate in self.shut.behind(limit, key) if gate in self.gates]
+        gates = self.shut.behind(limit, key)
         for (name,) in pools:
             self.wake_pool(name)
         for line in lines:
             self.wake_line(line)
-        self._open_gates(gates)
+        for gate in gates:
+            self.shut.park(gate, _AT_ONCE_MS, limit, key)
         return bool(pools or lines or gates)
 
     def next_ms(self, now_ms: int) -> list[int]:
@@ -275,6 +285,12 @@ class Lanes:
         opens = [parked.next_ms(now_ms) for parked in (self.parked_pools, self.parked_lines, self.shut)]
         ends = [self.patience.next_ms(name) for (name,) in self.parked_pools if self.is_parked(name, now_ms)]
         return [at_ms for at_ms in (*opens, *ends) if at_ms is not None]
+
+    def _let_follow(self, record: JobRecord, line: LineKey, gate: GateKey | None) -> None:
+        """A job has left its place, for behind a gate or from there: the next of its other limits and key may come into
+        the lane. Spec: LIMIT-16"""
+        gates = [(*line, limit, record.key or "") for limit in record.taken_limits]
+        self._open_gates([other for other in gates if other != gate and other in self.gates])
 
     def _open_gates(self, gates: list[GateKey]) -> None:
         """In the order of the jobs that go through them, since each may lift a line."""

@@ -8,6 +8,7 @@ from aiq.backends.memory.ending import end
 from aiq.backends.memory.index import Index, TimeKey, due
 from aiq.backends.memory.transition import Transaction, begin_patience, move, readied, remember
 from aiq.model import JobRecord, Lane, State, Step, StepKind
+from aiq.rules.batches import Wakes
 from aiq.rules.closing import revoke_run
 from aiq.rules.failures import appended, lease_expired
 from aiq.rules.routes import freer_route, patience_anew_ms
@@ -34,10 +35,16 @@ def end_graces(tx: Transaction, limit: int) -> int:
     return _sweep(tx, tx.tables.indexes.graces, limit, _end_grace)
 
 
-def wake_aside(tx: Transaction, queue: str) -> None:
-    """Open the pools, lines and gates of a queue whose instant has come. Spec: POOL-1, LIMIT-15, LIMIT-16"""
-    if queue in tx.tables.lanes:
-        tx.tables.lanes[queue].wake_due(tx.now_ms)
+def wake_aside(tx: Transaction, queues: Iterable[str]) -> bool:
+    """Open the pools, lines and gates of some queues whose instant has come; say whether there may be more of them.
+
+    Spec: POOL-1, POOL-3, LIMIT-15, LIMIT-16
+    """
+    wakes = Wakes()
+    for queue in queues:
+        if queue in tx.tables.lanes:
+            tx.tables.lanes[queue].wake_due(tx.now_ms, wakes)
+    return wakes.used_up
 
 
 def lose_patience(tx: Transaction, queues: Iterable[str], limit: int) -> int:

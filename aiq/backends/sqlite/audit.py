@@ -41,6 +41,7 @@ CHECKS: Final = {
     "pools": ("STATE-3", "a pool counts other jobs than stand in it"),
     "credits": ("BAND-2", "a pool has credit for a band without jobs"),
     "gates": ("LIMIT-16", "a job stands behind no gate, or nobody stands behind one"),
+    "untold_gates": ("LIMIT-16", "a gate waits to be told, and nobody will"),
     "bounds": ("QUEUE-1", "a queue counts other jobs than its bound does"),
 }
 """What each statement finds, by its name: the clause that is broken, and how. Where it is no job, it is named by its

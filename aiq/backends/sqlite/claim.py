@@ -14,7 +14,7 @@ from aiq.backends.sqlite.transaction import Parameters, Transaction
 from aiq.backends.sqlite.yard import SQLiteYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
-from aiq.rules.batches import Room
+from aiq.rules.batches import Room, Wakes
 from aiq.rules.dispatch import dispatch
 from aiq.rules.states import check
 from aiq.storage import job_topic
@@ -25,7 +25,7 @@ SQL: Final = load("claim")
 def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...], bool]:
     """Lease up to `count` ready jobs of each wanted queue, after the sweeps that may make more jobs ready.
 
-    The second answer says that more may be had at once: the claim has looked at as many jobs as one may.
+    The second answer says that more may be had at once: the claim has opened or looked at as much as one may.
 
     Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
     """
@@ -37,7 +37,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
     given = _Given(tx, request)
     looks = [_look(tx, want) for want in request.wants]
     if any(look.gated for look in looks):
-        _open(tx, request.wants)
+        given.more = _open(tx, request.wants)
     for want, look in zip(request.wants, looks, strict=True):
         # What was done to jobs of one queue may have made those of another ready.
         given.take(want, _look(tx, want) if given.dispatched else look)
@@ -79,11 +79,13 @@ def _look(tx: Transaction, want: Want) -> _Look:
     return _Look(bool(paused), bool(gated), band)
 
 
-def _open(tx: Transaction, wants: Sequence[Want]) -> None:
-    """Open what stands aside until now, and let those go on who have no patience left."""
-    for want in wants:
-        admission(tx).lanes.wake_due(want.queue)
-    lose_patience(tx, MAX_SWEEP, [want.queue for want in wants])
+def _open(tx: Transaction, wants: Sequence[Want]) -> bool:
+    """Open what stands aside until now, and let those go on who have no patience left; say whether more may be due."""
+    queues, wakes = list(dict.fromkeys(want.queue for want in wants)), Wakes()
+    for queue in queues:
+        admission(tx).lanes.wake_due(queue, wakes)
+    lose_patience(tx, MAX_SWEEP, queues)
+    return wakes.used_up
 
 
 class _Given:

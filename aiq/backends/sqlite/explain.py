@@ -1,6 +1,5 @@
 """Saying why a job does not run."""
 
-from dataclasses import asdict
 from typing import Any, Final
 
 from aiq.backends.sqlite.admission import admission
@@ -69,5 +68,5 @@ def _ready(tx: Transaction, job: Job, record: JobRecord) -> Facts:
 
 
 def _aside(tx: Transaction, gate: Gate) -> Aside | None:
-    row = tx.row(SQL["gate"], asdict(gate))
+    row = tx.row(SQL["gate"], gate._asdict())
     return None if row is None else Aside(limit=gate.name, key=gate.part, wake_at_ms=row[0])

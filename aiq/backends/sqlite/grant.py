@@ -11,7 +11,7 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import NotFound
 from aiq.model import Amounts, BudgetStatus, HeldFor
-from aiq.rules.budgets import total
+from aiq.rules.budgets import check_grant, total
 from aiq.rules.drawing import state_of
 
 SQL: Final = load("grant")
@@ -24,6 +24,7 @@ def grant(tx: Transaction, budget_id: str, grant_id: str, amounts: Amounts) -> B
     if spec is None:
         raise NotFound(budget_id, f'No budget "{budget_id}" is stored. Store it with `queue.admin.put_budget` first.')
     if tx.row(SQL["find"], {"budget": budget_id, "grant_id": grant_id}) is None:
+        check_grant(spec, amounts)
         state = state_of(ledger, spec)
         tx.run(SQL["add"], {"budget": budget_id, "grant_id": grant_id, "window_ms": state.window_ms})
         ledger.put_budget_state(budget_id, replace(state, granted=total(state.granted, amounts)))

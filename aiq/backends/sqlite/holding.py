@@ -53,12 +53,13 @@ def let_go_on_room(tx: Transaction, limit: int = MAX_SWEEP) -> int:
 
 
 def go_on_letting_go(tx: Transaction, limit: int) -> int:
-    """Let those held jobs go whose budget has begun a new window, and whom earlier steps have left over. BUDGET-7"""
+    """Let those held jobs go whose budget has begun a new window, and whom earlier steps have left over, of at most
+    `limit` budgets each. Spec: BUDGET-7"""
     rooms, holds = admission(tx).ledger.rooms, admission(tx).holds
-    for line in holds.renewed():
+    for line in holds.renewed(limit):
         rooms.setdefault(line, False)
     done, waiting = 0, holds.going_on()
-    for line in sorted(waiting.keys() - rooms.keys()):
+    for line in sorted(waiting.keys() - rooms.keys())[:limit]:
         holds.go_on(line, None)
         done += _let_go(tx, line, waiting[line], limit - done)
     return done + let_go_on_room(tx, limit - done)
@@ -72,7 +73,10 @@ def has_room(tx: Transaction, budget: str, need: Amounts) -> bool:
 
 
 def _let_go(tx: Transaction, line: HoldLine, room: Room, limit: int) -> int:
-    """Let go the first jobs of a line, as long as each fits into what those before it leave."""
+    """Let go the first jobs of a line, as long as each fits into what those before it leave.
+
+    One that needs more than the budget ever gives is passed over.
+    """
     holds, left, done = admission(tx).holds, room.left, 0
     found = holds.first(line, limit + 1, granted=room.granted)
     jobs = {job.record.id: job for job in tx.fetch(hold.job_id for hold in found)}

@@ -1,5 +1,6 @@
 """The rows of jobs that are held, and of when they are to be looked at again. Spec: HOLD-1, HOLD-4, HOLD-8"""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -9,8 +10,8 @@ from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.terms import plain
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.model import Amounts, HeldFor
-from aiq.rules.budgets import room, window_end
+from aiq.model import Amounts, BudgetSpec, BudgetState, HeldFor
+from aiq.rules.budgets import ceiling, room, window_end
 from aiq.rules.drawing import state_of
 
 SQL: Final = load("holds")
@@ -77,8 +78,9 @@ class Holds:
         return _needs.decode(row[0]) if row else {}
 
     def first(self, line: HoldLine, count: int, *, granted: bool) -> list[Hold]:
-        """The first jobs of a line, in the order in which they were held."""
-        place = {"line": line[0], "held_by": line[1], "granted": granted, "limit": count}
+        """The first jobs of a line, in the order in which they were held, but for those that can never fit."""
+        most = _encoder.encode(self._figures(line, ceiling)).decode()
+        place = {"line": line[0], "held_by": line[1], "granted": granted, "most": most, "limit": count}
         self._tx.flush()
         found: list[Hold] = self._tx.peek(SQL["line"], place, decoder_of(Hold))
         return sorted(found, key=lambda hold: hold.number)
@@ -88,9 +90,8 @@ class Holds:
         return int(self._tx.rows(SQL["count"], {"line": line[0], "held_by": line[1]})[0][0])
 
     def left(self, line: HoldLine) -> Amounts:
-        """What the budget of a line has room for now; nothing bounds the other reasons."""
-        spec = self._ledger.budget(line[1]) if line[0] is HeldFor.BUDGET else None
-        return {} if spec is None else room(spec, state_of(self._ledger, spec))
+        """What the budget of a line has room for now."""
+        return self._figures(line, room)
 
     def await_window(self, line: HoldLine) -> None:
         """Note when the window ends in which the jobs of a line were last looked at, if there are any."""
@@ -102,9 +103,10 @@ class Holds:
         elif reason is HeldFor.BUDGET:
             self._tx.run(SQL["renew_no_more"], {"budget": budget})
 
-    def renewed(self) -> list[HoldLine]:
-        """Lines of budgets that have begun a new window."""
-        return [(HeldFor.BUDGET, budget) for budget in self._tx.names(SQL["renewed"], {"now_ms": self._tx.now_ms})]
+    def renewed(self, limit: int) -> list[HoldLine]:
+        """Lines of budgets that have begun a new window, at most `limit`, in the order of (instant, budget)."""
+        asked = {"now_ms": self._tx.now_ms, "limit": limit}
+        return [(HeldFor.BUDGET, budget) for budget in self._tx.names(SQL["renewed"], asked)]
 
     def going_on(self) -> dict[HoldLine, Room]:
         """Lines that steps have left to others, and what they left of their budgets."""
@@ -126,3 +128,8 @@ class Holds:
             if line[0] is HeldFor.BUDGET and not self.count(line):
                 self._tx.run(SQL["renew_no_more"], {"budget": line[1]})
         self._thinned.clear()
+
+    def _figures(self, line: HoldLine, of: Callable[[BudgetSpec, BudgetState], Amounts]) -> Amounts:
+        """Some amounts of the budget of a line, as it stands now; nothing bounds the other reasons."""
+        spec = self._ledger.budget(line[1]) if line[0] is HeldFor.BUDGET else None
+        return {} if spec is None else of(spec, state_of(self._ledger, spec))

@@ -4,8 +4,9 @@ Jobs that take part in admission join a line when they become ready, and leave i
 stand in the plain pool, whose lanes are nothing but an index of the table.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any, Final
 
 from aiq.backends.sqlite.gates import Gate, Gates
@@ -17,6 +18,7 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.turns import LineRow, Turns
 from aiq.model import Band, JobRecord, LimitSpec
+from aiq.rules.batches import Wakes
 from aiq.rules.fairness import PLAIN, lifted, pool_of, with_credit
 from aiq.storage import queue_topic
 
@@ -93,39 +95,48 @@ class Lanes:
     def leave(self, key: LineKey, place: Place, record: JobRecord) -> None:
         """Let a job leave its lane; the next one with its limits and key may come into it. Spec: LIMIT-16"""
         self._exit(key, place)
-        if record.taken_limits and self._anything_aside()[2]:
-            for name in record.taken_limits:
-                self._open_gate(Gate(*key, name, record.key or ""))
+        self._let_follow(record, key, None)
 
-    def set_aside(self, key: LineKey, place: Place, gate: Gate, wake_at_ms: int) -> None:
+    def set_aside(self, place: Place, gate: Gate, wake_at_ms: int, record: JobRecord) -> None:
         """Let a job stand behind a gate, until an instant or until its limit has room. Spec: LIMIT-16"""
+        key = self.key_of(record)
         self._exit(key, place)
         self._gates.shut(gate, self.heads.n(place[2]), wake_at_ms)
         self._anything_aside()[2] = True
+        self._let_follow(record, key, gate)
 
-    def leave_gate(self, gate: Gate) -> None:
+    def leave_gate(self, gate: Gate, record: JobRecord) -> None:
         """Let a job leave that stood behind a gate, and was written to do so no more."""
         self._gates.drop_if_empty(gate)
+        self._let_follow(record, _line_of(gate), gate)
 
     def parked(self, *, line: bool) -> None:
         """Note that a pool or a line was parked in this step."""
         self._anything_aside()[line] = True
 
-    def wake_due(self, queue: str) -> None:
-        """Open the pools, lines and gates of a queue whose instant has come. Spec: POOL-1, LIMIT-15, LIMIT-16"""
-        now_ms = self._tx.now_ms
+    def wake_due(self, queue: str, wakes: Wakes) -> None:
+        """Open the pools, lines and gates of a queue whose instant has come, as much as a claim still may.
+
+        Spec: POOL-1, POOL-3, LIMIT-15, LIMIT-16
+        """
         pools, lines, gates = self._anything_aside()
         if pools:
-            for pool in self.pools.due(queue):
+            due = self.pools.due(queue, wakes.pools)
+            for pool in due:
                 self.pools.wake(pool)
+            wakes.pools -= len(due)
         if lines:
-            stored = SQL["due_lines"], {"queue": queue, "now_ms": now_ms}
-            self._wake_lines(*stored, lambda owner, row: owner == queue and row.wake_at_ms <= now_ms)
+            wakes.lines -= self._wake_due_lines(queue, wakes.lines)
         if gates:
-            self._open_gates(self._gates.due(queue))
+            opened = self._gates.due(queue, wakes.gates)
+            self._open_gates(opened)
+            wakes.gates -= len(opened)
 
     def wake_behind(self, name: str, part: str) -> None:
-        """Open what a limit, or its part of one tenant or key, keeps aside, and tell the queues. Spec: POOL-1"""
+        """Open what a limit, or its part of one tenant or key, keeps aside, and tell the queues. Spec: POOL-1
+
+        Gates are as many as there are lines with that key; the next claims open them.
+        """
         pools, lines, gates = self._anything_aside()
         woken: set[str] = set()
         if pools and not part:
@@ -133,10 +144,11 @@ class Lanes:
                 self.pools.wake(pool)
                 woken.add(pool.queue)
         if lines:
-            stored = SQL["lines_behind"], {"name": name, "part": part}
-            woken |= self._wake_lines(*stored, lambda _, row: (row.parked_by, row.tenant) == (name, part))
+            self.fetch(self._tx.peek(SQL["lines_behind"], {"name": name, "part": part}, decoder_of(_LINE)))
+            behind = [one for one in self._parked() if (one[1].parked_by, one[1].tenant) == (name, part)]
+            woken |= self._wake_lines(behind)
         if gates:
-            woken |= self._open_gates(self._gates.behind(name, part))
+            woken.update(self._gates.free(name, part))
         for queue in woken:
             self._tx.tell(queue_topic(queue))
 
@@ -193,32 +205,52 @@ class Lanes:
         gated = any(row.ready[band] for row in self.pools.of_queue(queue))
         return gated or not self.heads.empty((queue, PLAIN, band, ""), last)
 
-    def _open_gates(self, gates: Iterable[Gate]) -> set[str]:
-        """Open gates, each for the first job behind it, and say of which queues they are."""
-        found = list(gates)
-        for gate in found:
-            self._open_gate(gate)
-        return {gate.queue for gate in found}
+    def _let_follow(self, record: JobRecord, key: LineKey, gate: Gate | None) -> None:
+        """A job has left its place, for behind a gate or from there: the next of its other limits and key may come into
+        the lane. Spec: LIMIT-16"""
+        if record.key is None or not record.taken_limits or not self._anything_aside()[2]:
+            return
+        limits = self._limits(record.taken_limits)
+        gates = [Gate(*key, name, record.key) for name, spec in limits.items() if spec.by == "key"]
+        self._open_gates([other for other in gates if other != gate])
 
-    def _open_gate(self, gate: Gate) -> None:
-        place = self._gates.open(gate)
-        if place is not None:
-            self.join((gate.queue, gate.pool, Band(gate.band), gate.tenant), place)
+    def _open_gates(self, gates: Iterable[Gate]) -> None:
+        """Open gates, each for the first job behind it, in the order of these jobs, since each may lift a line."""
+        opened = [(_line_of(gate), place) for gate, place in self._gates.open(gates)]
+        self.fetch(key for key, _ in opened)
+        for key, place in opened:
+            self.join(key, place)
 
-    def _wake_lines(
-        self, sql: str, parameters: Mapping[str, object], wakes: Callable[[str, LineRow], bool]
-    ) -> set[str]:
-        """Open parked lines: those that are stored so, and those that this step has parked."""
-        self.fetch(self._tx.peek(sql, parameters, decoder_of(_LINE)))
-        woken = set()
-        for turns in self._turns.values():
-            for row in turns.known():
-                if row.wake_at_ms and wakes(turns.key[0], row):
-                    turns.put(row.tenant, wake_at_ms=0, parked_by="")
-                    woken.add(turns.key[0])
-        return woken
+    def _wake_due_lines(self, queue: str, limit: int) -> int:
+        # Of those that are stored as due this step may have opened some already: as many as it knows.
+        count = limit + sum(len(turns.known()) for turns in self._turns.values())
+        asked: dict[str, object] = {"queue": queue, "now_ms": self._tx.now_ms, "limit": count}
+        self.fetch(self._tx.peek(SQL["due_lines"], asked, decoder_of(_LINE)))
+        due = [
+            (row.wake_at_ms, *turns.key, row.tenant, turns, row)
+            for turns, row in self._parked()
+            if turns.key[0] == queue and row.wake_at_ms <= self._tx.now_ms
+        ]
+        first = sorted(due, key=itemgetter(0, 1, 2, 3, 4))[:limit]
+        self._wake_lines([(turns, row) for *_, turns, row in first])
+        return len(first)
+
+    def _parked(self) -> Iterator[tuple[Turns, LineRow]]:
+        """The lines that stand aside, as far as they are known: this step may have parked some itself."""
+        return ((turns, row) for turns in self._turns.values() for row in turns.known() if row.wake_at_ms)
+
+    def _wake_lines(self, lines: Sequence[tuple[Turns, LineRow]]) -> set[str]:
+        """Open parked lines, and say of which queues they are."""
+        for turns, row in lines:
+            turns.put(row.tenant, wake_at_ms=0, parked_by="")
+        return {turns.key[0] for turns, _ in lines}
 
     def _anything_aside(self) -> list[bool]:
         if self._aside is None:
             self._aside = [bool(some) for some in self._tx.rows(SQL["anything_aside"])[0]]
         return self._aside
+
+
+def _line_of(gate: Gate) -> LineKey:
+    """The line of which jobs stand behind a gate."""
+    return (gate.queue, gate.pool, Band(gate.band), gate.tenant)

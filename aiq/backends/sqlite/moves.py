@@ -152,7 +152,7 @@ def _leave(tx: Transaction, job: Job) -> None:
     record, lanes = job.record, admission(tx).lanes
     key = (record.queue, job.pool, record.band, record.tenant if job.gated else "")
     if job.aside is not None:
-        lanes.leave_gate(Gate(*key, *job.aside))
+        lanes.leave_gate(Gate(*key, *job.aside), record)
         return
     lanes.leave(key, (record.lane, record.position, record.id), record)
     if record.key is not None:

@@ -82,10 +82,13 @@ class Pools:
         self._learn(SQL["pools_behind"], {"name": limit})
         return [pool for pool in self._parked() if pool.parked_by == limit]
 
-    def due(self, queue: str) -> list[Pool]:
-        """The parked pools of a queue whose instant has come."""
-        self._learn(SQL["due_pools"], {"queue": queue, "now_ms": self._tx.now_ms})
-        return [pool for pool in self._parked() if pool.queue == queue and pool.wake_at_ms <= self._tx.now_ms]
+    def due(self, queue: str, limit: int) -> list[Pool]:
+        """At most `limit` parked pools of a queue whose instant has come, in the order of (instant, name)."""
+        now_ms = self._tx.now_ms
+        # Of those that are stored as due this step may have opened some already: as many as it knows.
+        self._learn(SQL["due_pools"], {"queue": queue, "now_ms": now_ms, "limit": limit + len(self._rows)})
+        due = [pool for pool in self._parked() if pool.queue == queue and pool.wake_at_ms <= now_ms]
+        return sorted(due, key=lambda pool: (pool.wake_at_ms, pool.name))[:limit]
 
     def wake(self, pool: Pool) -> None:
         """Open a parked pool."""

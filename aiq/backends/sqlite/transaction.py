@@ -165,6 +165,10 @@ class Transaction:
             self.fetch([job_id])
         return self._jobs.get(job_id)
 
+    def known(self, job_id: str) -> Job | None:
+        """The job as the step sees it, if it has looked at it."""
+        return self._jobs.get(job_id)
+
     def forget(self, job: Job) -> None:
         """A job is about to be written: whoever asks for it next must read it again."""
         self._jobs.pop(job.record.id, None)

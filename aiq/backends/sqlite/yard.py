@@ -134,8 +134,8 @@ class SQLiteYard:
 
     def set_aside(self, record: JobRecord, limit: str, key: str, wake_at_ms: int) -> None:
         """Take a ready job out of its lane."""
-        line = self._lanes.key_of(record)
-        self._lanes.set_aside(line, _place(record), Gate(*line, limit, key), wake_at_ms)
+        gate = Gate(*self._lanes.key_of(record), limit, key)
+        self._lanes.set_aside(_place(record), gate, wake_at_ms, record)
 
     def _job(self, record: JobRecord) -> Job:
         job = self._tx.job(record.id)

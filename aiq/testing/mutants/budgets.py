@@ -226,9 +226,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ),
         ),
     ),
-    "a_new_window_lets_nobody_go": mutant(
-        "BUDGET-7 HOLD-4", ("holding", "        if end_ms <= tx.now_ms:\n", "        if False:\n")
-    ),
+    "a_new_window_lets_nobody_go": mutant("BUDGET-7 HOLD-4", ("holding", " if end_ms <= tx.now_ms)", " if False)")),
     "the_end_of_a_window_is_not_due": mutant("BUDGET-7", ("sweeps", "    instants += holds.renewals.values()\n", "")),
     "a_call_never_shrinks": mutant(
         "BUDGET-8",
@@ -322,6 +320,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "grant",
             "    if grant_id not in accounts.grants[budget_id]:\n",
             "    if not any(grant_id in known for known in accounts.grants.values()):\n",
+        ),
+    ),
+    "a_grant_of_what_is_not_capped_is_kept": mutant("BUDGET-10", ("grant", "        check_grant(spec, amounts)\n", "")),
+    "a_grant_that_is_known_is_checked_again": mutant(
+        "BUDGET-10",
+        ("grant", "        check_grant(spec, amounts)\n", ""),
+        (
+            "grant",
+            "    if spec is None:\n",
+            "    if spec is not None:\n        check_grant(spec, amounts)\n    if spec is None:\n",
         ),
     ),
     "a_grant_takes_the_place_of_the_one_before": mutant(

@@ -78,6 +78,21 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "letting_go_is_in_the_order_of_ids": mutant(
         "HOLD-3", ("unhold", "    for job_id in job_ids:\n", "    for job_id in sorted(job_ids):\n")
     ),
+    "one_that_can_never_fit_keeps_the_others": mutant(
+        "HOLD-4",
+        (
+            "holding",
+            "in holds.lines.get(line, {}).values() if _fits(held.need, most))",
+            "in holds.lines.get(line, {}).values())",
+        ),
+    ),
+    "one_that_could_fit_later_is_passed_over": mutant(
+        "HOLD-4", ("holding", "most = _figures(tx, line, ceiling)", "most = room.left")
+    ),
+    "what_was_granted_does_not_count_for_what_can_fit": mutant(
+        "HOLD-4",
+        ("rules.budgets", "return {name: cap + state.granted.get(name, 0) for name", "return {name: cap for name"),
+    ),
     "a_grant_lets_nobody_go": mutant("HOLD-4", ("grant", "        let_go_on_room(tx)\n", "        tx.rooms.clear()\n")),
     "a_grant_lets_everybody_go": mutant(
         "HOLD-4", ("holding", "        if not _fits(held.need, left):\n            break\n", "")

@@ -322,8 +322,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "LIMIT-15",
         (
             "rules.standing",
-            '    if spec.by == "tenant":\n        return record.tenant or None\n',
-            '    if spec.by == "tenant":\n        return ""\n',
+            "        return record.tenant or None\n",
+            '        return "" if record.tenant else None\n',
         ),
     ),
     "a_tenant_that_is_refused_stops_the_pool": mutant(
@@ -336,7 +336,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_tenant_that_is_refused_never_comes_back": mutant(
         "LIMIT-15",
-        ("lanes", "        for key in self.parked_lines.due(now_ms):\n            self.wake_line(key)\n", ""),
+        ("lanes", "        for key in lines:\n            self.wake_line(key)\n", ""),
     ),
     "what_a_tenant_gives_back_wakes_nobody": mutant(
         "LIMIT-15", ("lanes", "        for line in lines:\n            self.wake_line(line)\n", "")
@@ -375,9 +375,23 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_freed_key_lets_nobody_in": mutant(
-        "LIMIT-16", ("lanes", "        self._open_gates(gates)\n        return bool", "        return bool")
+        "LIMIT-16", ("lanes", "            self.shut.park(gate, _AT_ONCE_MS, limit, key)\n", "            pass\n")
     ),
     "a_gate_never_opens_by_time": mutant(
-        "LIMIT-16", ("lanes", "        self._open_gates(self.shut.due(now_ms))\n", "")
+        "LIMIT-16", ("lanes", "        self._open_gates(gates)\n        wakes.pools", "        wakes.pools")
+    ),
+    "a_job_that_a_second_limit_keeps_aside_keeps_the_first_one_shut": mutant(
+        "LIMIT-16", ("lanes", "        self._let_follow(record, line, gate)\n", "")
+    ),
+    "a_job_without_a_tenant_is_bound_by_a_limit_by_tenant": mutant(
+        "LIMIT-15", ("rules.standing", "return record.tenant or None", "return record.tenant")
+    ),
+    "a_limit_by_tenant_keeps_aside_what_does_not_take_it": mutant(
+        "LIMIT-15",
+        (
+            "rules.fairness",
+            'return spec.by is None or (spec.by == "tenant" and record.tenant != "")',
+            "return spec.by is None",
+        ),
     ),
 }

@@ -9,16 +9,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "POOL-1",
         (
             "lanes",
-            "        for (name,) in self.parked_pools.due(now_ms):\n            self.wake_pool(name)\n",
-            "        for (name,) in list(self.parked_pools):\n            self.wake_pool(name)\n",
+            "        pools = self.parked_pools.due(now_ms, wakes.pools)\n",
+            "        pools = list(self.parked_pools)\n",
         ),
     ),
     "a_parked_pool_never_opens_by_time": mutant(
         "POOL-1",
-        ("lanes", "        for (name,) in self.parked_pools.due(now_ms):\n            self.wake_pool(name)\n", ""),
+        ("lanes", "pools = self.parked_pools.due(now_ms, wakes.pools)", "pools = []"),
     ),
     "a_parked_pool_is_not_woken_by_room": mutant(
-        "POOL-1", ("lanes", "        for (name,) in pools:\n            self.wake_pool(name)\n", "")
+        "POOL-1", ("lanes", "pools, lines = self.parked_pools.behind(limit, key), ", "pools, lines = [], ")
     ),
     "an_urgent_job_waits_for_the_head_of_its_pool": mutant(
         "POOL-1",
@@ -84,6 +84,23 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_claim_looks_behind_a_head_without_a_bound": mutant(
         "POOL-3", ("rules.dispatch", "for _ in range(bounds.MAX_BYPASSED):", "for _ in range(10**6):")
+    ),
+    "a_claim_opens_all_that_is_due": mutant(
+        "POOL-3", ("lanes", "self.shut.due(now_ms, wakes.gates)", "self.shut.due(now_ms, 10**6)")
+    ),
+    "a_claim_opens_all_lines_that_are_due": mutant(
+        "POOL-3", ("lanes", "self.parked_lines.due(now_ms, wakes.lines)", "self.parked_lines.due(now_ms, 10**6)")
+    ),
+    "a_claim_that_leaves_some_aside_says_nothing": mutant(
+        "POOL-3", ("claim", "    more = wake_aside(tx, queues)\n", "    wake_aside(tx, queues)\n    more = False\n")
+    ),
+    "what_is_due_first_opens_last": mutant(
+        "POOL-3",
+        (
+            "index",
+            "self._wakes.first(min(limit, self._wakes.place((now_ms + 1,))))",
+            "self._wakes.first(self._wakes.place((now_ms + 1,)))[-limit:]",
+        ),
     ),
     "the_wake_of_a_pool_is_not_due": mutant(
         "POOL-4",
@@ -177,7 +194,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "patience_is_lost_at_upkeep_only": mutant(
         "ROUTE-5",
-        ("claim", "    lose_patience(tx, dict.fromkeys(want.queue for want in request.wants), MAX_SWEEP)\n", ""),
+        ("claim", "    lose_patience(tx, queues, MAX_SWEEP)\n", ""),
     ),
     "patience_is_lost_at_claims_only": mutant(
         "ROUTE-5", ("upkeep", "    rerouted = lose_patience(tx, tx.tables.lanes, limit)\n", "    rerouted = 0\n")

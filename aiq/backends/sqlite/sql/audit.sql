@@ -202,6 +202,23 @@ WHERE NOT EXISTS (
 )
 LIMIT :limit;
 
+-- name: untold_gates
+-- Gates that wait to be told of a limit of which nothing is given out, and no job of that line, limit and key stands in
+-- a lane. The instant is MAX_INSTANT_MS.
+SELECT g.queue || ' ' || g.name || ' ' || g.part
+FROM aiq_gates AS g
+LEFT JOIN aiq_limit_states AS s ON s.name = g.name AND s.part = g.part
+WHERE g.wake_at_ms >= 4503599627370496
+    AND coalesce(json_extract(s.state, '$.running'), 0) = 0 AND coalesce(json_extract(s.state, '$.held'), 0) = 0
+    AND NOT EXISTS (
+        SELECT 1
+        FROM aiq_jobs AS j
+        JOIN aiq_terms AS t ON t.n = j.n
+        WHERE j.queue = g.queue AND j.pool = g.pool AND j.aside = 0 AND j.band = g.band AND j.line = g.tenant
+            AND j.state = 'ready' AND j.order_key = g.part AND instr(t.terms, '"' || g.name || '"') > 0
+    )
+LIMIT :limit;
+
 -- name: bounds
 SELECT q.name
 FROM aiq_queues AS q

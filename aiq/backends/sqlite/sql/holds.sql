@@ -13,13 +13,18 @@ WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 DELETE FROM aiq_holds WHERE n IN (SELECT json_extract(item, '$[0]') FROM given);
 
 -- name: line
--- The first of a line. Those that wait for an approval are passed over unless somebody has granted more.
+-- The first of a line. Those that wait for an approval are passed over unless somebody has granted more, and those
+-- that need more than their budget ever gives.
 SELECT json_group_array(json_array(number, id, json(need)))
 FROM (
     SELECT h.number, j.id, h.need
     FROM aiq_holds AS h
     CROSS JOIN aiq_jobs AS j ON j.n = h.n
     WHERE h.line = :line AND h.held_by = :held_by AND (:granted OR h.reason <> 'approval')
+        AND NOT EXISTS (
+            SELECT 1 FROM json_each(h.need) AS need JOIN json_each(:most) AS most ON most.key = need.key
+            WHERE need.value > most.value
+        )
     ORDER BY h.number
     LIMIT :limit
 );
@@ -38,7 +43,8 @@ ON CONFLICT (budget) DO UPDATE SET at_ms = excluded.at_ms;
 DELETE FROM aiq_renewals WHERE budget = :budget;
 
 -- name: renewed
-SELECT json_group_array(budget) FROM aiq_renewals WHERE at_ms <= :now_ms;
+SELECT json_group_array(budget)
+FROM (SELECT budget FROM aiq_renewals WHERE at_ms <= :now_ms ORDER BY at_ms, budget LIMIT :limit);
 
 -- name: going_on
 SELECT json_group_array(json_array(line, held_by, json(room))) FROM aiq_letting_go;

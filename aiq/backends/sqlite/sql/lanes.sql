@@ -1,5 +1,5 @@
 -- lanes: pools, the lines in them, and what of these stands aside.
--- spec: FAIR-1, FAIR-3, FAIR-4, POOL-1, POOL-5, POOL-6, LIMIT-15, LIMIT-16, BAND-3
+-- spec: FAIR-1, FAIR-3, FAIR-4, POOL-1, POOL-3, POOL-5, POOL-6, LIMIT-15, LIMIT-16, BAND-3
 
 -- name: pools
 SELECT json_group_array(json_array(p.queue, p.name, json(p.body)))
@@ -88,8 +88,12 @@ SELECT json_group_array(json_array(queue, name, json(body))) FROM aiq_pools WHER
 
 -- name: due_pools
 SELECT json_group_array(json_array(queue, name, json(body)))
-FROM aiq_pools
-WHERE queue = :queue AND wake_at_ms BETWEEN 1 AND :now_ms;
+FROM (
+    SELECT queue, name, body FROM aiq_pools
+    WHERE queue = :queue AND wake_at_ms BETWEEN 1 AND :now_ms
+    ORDER BY wake_at_ms, name
+    LIMIT :limit
+);
 
 -- name: lines_behind
 SELECT json_group_array(json_array(queue, pool, band, tenant))
@@ -98,5 +102,9 @@ WHERE parked_by = :name AND tenant = :part AND wake_at_ms > 0;
 
 -- name: due_lines
 SELECT json_group_array(json_array(queue, pool, band, tenant))
-FROM aiq_lines INDEXED BY aiq_lines_due
-WHERE queue = :queue AND wake_at_ms > 0 AND wake_at_ms <= :now_ms;
+FROM (
+    SELECT queue, pool, band, tenant FROM aiq_lines INDEXED BY aiq_lines_due
+    WHERE queue = :queue AND wake_at_ms > 0 AND wake_at_ms <= :now_ms
+    ORDER BY wake_at_ms, pool, band, tenant
+    LIMIT :limit
+);
