@@ -94,7 +94,7 @@ def closed_draw(
         after = budgets.spent_in_full(state, draw)
     else:
         amounts = budgets.amounts_used(spec, counted, {}, usage.usd_micros(lines))
-        if guessed:
+        if guessed and amounts != draw.held:
             amounts = {kind: min(amount, draw.held.get(kind, 0)) for kind, amount in amounts.items()}
         after = budgets.settled(state, draw, amounts)
     drawing.put(books, draw.budget, state, after)

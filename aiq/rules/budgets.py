@@ -205,22 +205,26 @@ def spent_in_full(state: BudgetState, draw: Draw) -> BudgetState:
 
 def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
-    if not second:
-        return first
     sums = dict(first)
-    for name, amount in second.items():
-        sums[name] = min(sums.get(name, 0) + amount, bounds.MAX_LEVEL)
-    return {name: amount for name, amount in sums.items() if amount}
+    for name, more in second.items():
+        amount = sums.get(name, 0) + more
+        if amount:
+            sums[name] = amount if amount < bounds.MAX_LEVEL else bounds.MAX_LEVEL
+        else:
+            sums.pop(name, None)
+    return sums
 
 
 def less(first: Amounts, second: Amounts) -> Amounts:
     """The first without the second, and without what is nothing; below zero where that has more."""
-    if not second:
-        return first
     rest = dict(first)
-    for name, amount in second.items():
-        rest[name] = rest.get(name, 0) - amount
-    return {name: amount for name, amount in rest.items() if amount}
+    for name, taken in second.items():
+        amount = rest.get(name, 0) - taken
+        if amount:
+            rest[name] = amount
+        else:
+            rest.pop(name, None)
+    return rest
 
 
 def _amounts(spec: BudgetSpec, tokens: Mapping[str, int], usd_micros: int) -> Amounts:

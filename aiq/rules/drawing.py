@@ -150,9 +150,10 @@ def put(books: Books, budget: str, old: BudgetState, new: BudgetState) -> None:
     """Write how a budget stands, and say so when it has more room than before. HOLD-4"""
     books.put_budget_state(budget, new)
     spec = books.budget(budget)
-    kinds = spec.caps if spec is not None else ()
-    if any(_used(new, kind) < _used(old, kind) for kind in kinds):
-        books.room_appeared(budget)
+    for kind in spec.caps if spec is not None else ():
+        if _used(new, kind) < _used(old, kind):
+            books.room_appeared(budget)
+            return
 
 
 def told(spec: BudgetSpec, state: BudgetState, need: Amounts) -> str:

@@ -279,7 +279,8 @@ def at_rest(spec: LimitSpec, state: LimitState, now_ms: int) -> bool:
 def never_fits(spec: LimitSpec, part: Part) -> bool:
     """Whether a part is taken at once for more than both the capacity and one period. Ask it of what was declared:
     `part(spec, key, estimates.declared(...))`. Spec: CALL-17"""
-    return spec.tokens is not None and part.charge > most_at_once(spec, spec.tokens)
+    # More than one period is more than most calls need, so the capacity is seldom looked at.
+    return spec.tokens is not None and part.charge > spec.tokens and part.charge > most_at_once(spec, spec.tokens)
 
 
 def _requests(spec: LimitSpec) -> Scale:

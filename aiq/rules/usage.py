@@ -74,6 +74,9 @@ def lines(books: Books, reservation: Reservation, used: Iterable[Usage], *, esti
 
 
 def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Lines:
+    if not charged:
+        each = usage.tokens.items()
+        return {(usage.model, name): Counted(count, 0, count, count if estimated else 0) for name, count in each}
     found: dict[tuple[str, str], Counted] = {}
     so_far: dict[str, int] = {}
     paid = 0

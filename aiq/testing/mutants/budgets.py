@@ -116,7 +116,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BUDGET-3",
         (
             "rules.accounting",
-            "        if guessed:\n            amounts = {kind",
+            "        if guessed and amounts != draw.held:\n            amounts = {kind",
             "        if draw.held:\n            amounts = {kind",
         ),
     ),
