@@ -2,8 +2,8 @@
 
 import pytest
 
-from aiq.bounds import PLACE_KEPT_MS
-from aiq.model import Admitted, Band, CallState, JobRecord, MustWait, Usage
+from aiq.bounds import MAX_BATCH, PLACE_KEPT_MS
+from aiq.model import Admitted, Band, CallRequest, CallState, JobRecord, MustWait, Usage
 from aiq.storage import Storage, limit_topic
 from aiq.testing.actions import GOOD, LONG_MS, changed, end, enqueue_one, start
 from aiq.testing.clock import Clock
@@ -201,3 +201,50 @@ async def test_a_call_that_waits_may_ask_for_less(storage: Storage) -> None:
     assert await wait_of(storage, run, 1, need(9_000), "gpt") == 4_000
     await open_call(storage, run, 1, need(4_000), "gpt")
     assert (await the_limit(storage)).waiting == 0
+
+
+def requests(run: JobRecord, *inputs: int, number: int = 1) -> list[CallRequest]:
+    """Calls of a run, numbered from `number` on, that need so many tokens each."""
+    return [
+        CallRequest(lease=run.lease, number=n, limits=GPT, estimate=need(count))
+        for n, count in enumerate(inputs, start=number)
+    ]
+
+
+@clause("CALL-5", "CALL-6")
+async def test_calls_that_ask_together_stand_in_line_as_if_they_had_asked_one_by_one(storage: Storage) -> None:
+    await put_limit(storage)
+    run = await begin(storage, "runs")
+    one, two, three, four = requests(run, 6_000, 1_000, 1_000, 1_000)
+    waits = [MustWait(limit="gpt", wait_ms=1_000 * n) for n in range(1, 5)]
+    assert await storage.acquire([one, two, three, four]) == waits
+    # The first asks for what is there and is gone, and the others stand where they stood, whoever asks first.
+    (smaller,) = requests(run, 5_000)
+    answers = await storage.acquire([four, smaller, three, two])
+    assert isinstance(answers[1], Admitted)
+    assert [answers[0], *answers[2:]] == [MustWait(limit="gpt", wait_ms=ms) for ms in (4_000, 2_000, 1_000)]
+    assert (await storage.acquire([four]))[0] == MustWait(limit="gpt", wait_ms=3_000)
+
+
+@clause("CALL-5")
+async def test_a_line_of_more_calls_than_one_looks_at_moves_up(storage: Storage) -> None:
+    await put_limit(storage)
+    first, urgent = await begin(storage, "first"), await begin(storage, "urgent", Band.HIGH)
+    others = await begin(storage, "others")
+    await storage.acquire(requests(first, *[5_001] * MAX_BATCH))
+    # No more are looked at than stand before those of this batch; one in front pushes the last of them out of sight.
+    tail, front = requests(others, 10, 10), requests(urgent, 5_001)
+    behind = MustWait(limit="gpt", wait_ms=5_001 * MAX_BATCH - 5_000 + 10)
+    assert await storage.acquire([*tail, *front, *tail]) == [
+        behind,
+        behind,
+        MustWait(limit="gpt", wait_ms=1),
+        behind,
+        behind,
+    ]
+    await end(storage, first, GOOD)
+    assert await storage.acquire([*tail, *front]) == [
+        MustWait(limit="gpt", wait_ms=11),
+        MustWait(limit="gpt", wait_ms=21),
+        MustWait(limit="gpt", wait_ms=1),
+    ]

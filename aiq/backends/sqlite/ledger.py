@@ -98,7 +98,7 @@ class Ledger:
 
     def waiting_call(self, job_id: str, fence: int, call: int) -> WaitingCall | None:
         """One call's place in line."""
-        return next((found for found in self.calls.of_run(job_id, fence) if found.call == call), None)
+        return self.calls.find(job_id, fence, call)
 
     def next_waiting_number(self) -> int:
         """A new last place."""
@@ -110,7 +110,8 @@ class Ledger:
 
     def drop_waiting(self, job_id: str, fence: int, call: int | None = None) -> Sequence[WaitingCall]:
         """Take a call, or all calls of a run, out of line."""
-        found = [one for one in self.calls.of_run(job_id, fence) if call is None or one.call == call]
+        place = None if call is None else self.calls.find(job_id, fence, call)
+        found = self.calls.of_run(job_id, fence) if call is None else [place] if place is not None else []
         for one in found:
             self.calls.drop(one)
         return found

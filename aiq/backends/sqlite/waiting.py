@@ -1,6 +1,7 @@
 """The calls of running jobs that stand in line for their limits. Spec: CALL-5, CALL-6
 
-Few runs wait at a time, so every change is written at once, and read again when somebody asks.
+Few runs wait at a time, so every change is written at once. What was read is kept up with: each call of a batch looks
+at all that go before it, and reading them anew for each would take the square of their number.
 """
 
 from collections.abc import Sequence
@@ -41,7 +42,10 @@ class WaitingLine:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._any: bool | None = None
-        self._lines: dict[tuple[str, str], list[WaitingCall]] = {}
+        self._lines: dict[tuple[str, str], Sequence[WaitingCall]] = {}
+        """Those that were read, by limit."""
+        self._runs: dict[tuple[str, int], dict[int, WaitingCall]] = {}
+        """The same by run, and by their number in it."""
 
     def any(self) -> bool:
         """Whether any call waits for anything."""
@@ -55,7 +59,7 @@ class WaitingLine:
             return ()
         if (name, part) not in self._lines:
             place = {"name": name, "part": part, "since_ms": self._since_ms(), "limit": MAX_BATCH}
-            self._lines[name, part] = sorted(self._read("line", place), key=lambda call: (call.band, call.number))
+            self._lines[name, part] = sorted(self._read("line", place), key=_turn)
         return self._lines[name, part]
 
     def count(self, name: str, part: str) -> int:
@@ -65,9 +69,12 @@ class WaitingLine:
 
     def of_run(self, job_id: str, fence: int) -> Sequence[WaitingCall]:
         """The calls of one run, by their number in it."""
-        if not self.any():
-            return ()
-        return sorted(self._read("of_run", {"job_id": job_id, "fence": fence}), key=lambda call: call.call)
+        calls = self._of_run(job_id, fence)
+        return [calls[number] for number in sorted(calls)]
+
+    def find(self, job_id: str, fence: int, call: int) -> WaitingCall | None:
+        """One call, if it stands in line."""
+        return self._of_run(job_id, fence).get(call)
 
     def next_number(self) -> int:
         """A new last place. Those that have left line give theirs away only behind everybody else."""
@@ -75,11 +82,9 @@ class WaitingLine:
 
     def put(self, call: WaitingCall) -> None:
         """Let a call stand in line, or keep its place."""
-        self._any = True
-        self._lines.clear()
+        self._leave(call)
         limits = [(name, part, *need) for (name, part), need in call.limits.items()]
         body = _Body(call.job_id, call.fence, call.call, call.band, call.number, limits, call.asked_at_ms, call.next_ms)
-        self._leave(call)
         self._tx.run(
             SQL["put"],
             {
@@ -94,17 +99,43 @@ class WaitingLine:
         for name, part in call.limits:
             place = {"name": name, "part": part, "band": call.band, "number": call.number}
             self._tx.run(SQL["stand"], place)
+        calls = self._of_run(call.job_id, call.fence)
+        self._follow(calls.get(call.call), call)
+        calls[call.call] = call
+        self._any = True
 
     def drop(self, call: WaitingCall) -> None:
         """Take a call out of line."""
-        self._lines.clear()
         self._leave(call)
+        self._follow(self._of_run(call.job_id, call.fence).pop(call.call, None), None)
 
     def _leave(self, call: WaitingCall) -> None:
         """Under whatever number it stood: one that has lost its place comes back under another."""
-        place = {"job_id": call.job_id, "fence": call.fence, "call": call.call}
-        self._tx.run(SQL["leave"], place)
-        self._tx.run(SQL["drop"], place)
+        if call.call in self._of_run(call.job_id, call.fence):
+            place = {"job_id": call.job_id, "fence": call.fence, "call": call.call}
+            self._tx.run(SQL["leave"], place)
+            self._tx.run(SQL["drop"], place)
+
+    def _follow(self, stood: WaitingCall | None, stands: WaitingCall | None) -> None:
+        """Let the lines that were read follow a call that leaves them, comes into them, or keeps its place."""
+        before, after = (call.limits if call else {} for call in (stood, stands))
+        kept = stood is not None and stands is not None and stood.number == stands.number
+        for limit in before.keys() | after.keys():
+            line = self._lines.pop(limit, None)
+            if line is None:
+                continue
+            rest = [one for one in line if stood is None or one.number != stood.number]
+            # Of a long line no more was read; others come up when one has left it.
+            if len(rest) == len(line) or len(line) < MAX_BATCH or (kept and limit in after):
+                comes = [stands] if stands is not None and limit in after else []
+                self._lines[limit] = sorted((*rest, *comes), key=_turn)[:MAX_BATCH]
+
+    def _of_run(self, job_id: str, fence: int) -> dict[int, WaitingCall]:
+        run = (job_id, fence)
+        if run not in self._runs:
+            found = self._read("of_run", {"job_id": job_id, "fence": fence}) if self.any() else ()
+            self._runs[run] = {call.call: call for call in found}
+        return self._runs[run]
 
     def _since_ms(self) -> int:
         return self._tx.now_ms - PLACE_KEPT_MS
@@ -113,6 +144,11 @@ class WaitingLine:
         self._tx.flush()
         found: list[_Body] = self._tx.peek(SQL[name], parameters, _calls)
         return [_call(body) for body in found]
+
+
+def _turn(call: WaitingCall) -> tuple[Band, int]:
+    """The order of a line. Spec: CALL-5"""
+    return (call.band, call.number)
 
 
 def _call(body: _Body) -> WaitingCall:
