@@ -209,7 +209,7 @@ def total(first: Amounts, second: Amounts) -> Amounts:
     for name, more in second.items():
         amount = sums.get(name, 0) + more
         if amount:
-            sums[name] = amount if amount < bounds.MAX_LEVEL else bounds.MAX_LEVEL
+            sums[name] = min(amount, bounds.MAX_LEVEL)
         else:
             sums.pop(name, None)
     return sums
