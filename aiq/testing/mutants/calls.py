@@ -56,7 +56,19 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "weights_are_rounded_up": mutant(
         "CALL-1",
-        ("rules.charging", "count * weights.get(name, 1000) // 1000", "-(-count * weights.get(name, 1000) // 1000)"),
+        (
+            "rules.charging",
+            "return count * weights.get(category, 1000) // 1000",
+            "return -(-count * weights.get(category, 1000) // 1000)",
+        ),
+    ),
+    "weights_are_rounded_up_in_the_end": mutant(
+        "CALL-9",
+        (
+            "rules.charging",
+            "count * weights.get(name, 1000) // 1000 for",
+            "-(-count * weights.get(name, 1000) // 1000) for",
+        ),
     ),
     "a_claim_reserves_nothing": mutant(
         "CALL-2", ("rules.planning", "    if not bound and not chain:\n", "    if True:\n")

@@ -92,7 +92,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "lanes",
             '        self.put_line(structs.replace(self.line(key), wake_at_ms=0, parked_by=""))\n',
             (
-                "        row = self.line(key)\n        self.put_line(replace(row, "
+                "        row = self.line(key)\n        self.put_line(structs.replace(row, "
                 "service=max(row.service, self.pool(row.pool).served[row.band]), wake_at_ms=0, "
                 'parked_by=""))\n'
             ),

@@ -227,7 +227,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             (
                 "        if found is None:\n            if record is None:\n"
                 "                return LeaseLost(lease.job_id, LostReason.TAKEN)\n"
-                "            found = _unreserved(books, replace(record, fence=lease.fence), told)\n"
+                "            found = _unreserved(books, record, told)\n"
                 "            if found is not None:\n                _heard(books, record, found, told)\n"
                 "            return Reported(late=True)\n"
             ),
@@ -236,11 +236,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_reservation_is_corrected_for_ever": mutant(
         "CALL-13",
         ("books", "return found if self.now_ms < found.closed_at_ms + RESERVATION_KEPT_MS else None", "return found"),
-        (
-            "sweeps",
-            "            break\n        del accounts.closed",
-            "            break\n        continue\n        del accounts.closed",
-        ),
+        ("forgetting", "    for key in accounts.closed.until(_since_ms(tx))[:limit]:\n", "    for key in ():\n"),
     ),
     "a_reservation_is_forgotten_at_once": mutant(
         "CALL-13",

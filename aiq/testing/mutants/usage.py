@@ -26,7 +26,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ),
             (
                 "    usage.count(books, record, found.job_id, {}, lines)\n"
-                "    parts = tuple(closed_part(books, how, part, charged"
+                "    parts = tuple([closed_part(books, how, part, charged"
             ),
         ),
     ),
