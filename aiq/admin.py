@@ -121,12 +121,12 @@ class Admin:
             raise NotFound(id, _NO_BUDGET.format(id))
         return BudgetReport.of(found[0])
 
-    async def budgets(self) -> list[BudgetReport]:
-        """All budgets as they stand, by id; those that came with jobs and flows too."""
+    async def budgets(self, *ids: str) -> list[BudgetReport]:
+        """Budgets as they stand, by id: those named, if they are stored, or all, with those of jobs and flows."""
         found: list[BudgetReport] = []
-        while page := await self._storage.get_budgets(after=found[-1].id if found else ""):
+        while page := await self._storage.get_budgets(ids, after=found[-1].id if found else ""):
             found += map(BudgetReport.of, page)
-            if len(page) < MAX_PAGE:
+            if ids or len(page) < MAX_PAGE:
                 break
         return found
 

@@ -184,8 +184,10 @@ class QueueFull(StorageError):
     """As many jobs stand ready in a queue as its `max_ready` allows; nothing was stored."""
 
     def __init__(self, queue: str, ready: int, bound: int) -> None:
+        held = "1 job that has" if ready == 1 else f"{ready:,} jobs that have"
+        are = "is" if bound == 1 else "are"
         super().__init__(
-            f'Queue "{queue}" holds {ready:,} jobs that have not started, and at most {bound:,} are allowed. '
+            f'Queue "{queue}" holds {held} not started, and at most {bound:,} {are} allowed. '
             "Wait for room with enqueue(job, wait=30), or raise it with `queue.admin.configure`."
         )
         self.queue, self.ready, self.bound = queue, ready, bound

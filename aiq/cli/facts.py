@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 from aiq.model import Chunk, ChunkKind, JobError, JobRecord, State, Step, Why
+from aiq.policy import counted
 
 Lines: TypeAlias = list[tuple[str, str]]
 """Labels and what they label."""
@@ -219,11 +220,6 @@ def error_lines(error: JobError, now_ms: int) -> list[str]:
     """One failure, with its traceback below."""
     head = f"attempt {error.attempt}, {ago(error.at_ms, now_ms)} ago, {error.cause}: {error.type}: {error.message}"
     return [head, *(f"  {line}" for line in error.traceback.rstrip().split("\n") if line)]
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and what it counts."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def ago(at_ms: int, now_ms: int) -> str:

@@ -1,21 +1,29 @@
 """Verbs about what is taken from providers: limits, and what bounds a queue."""
 
+import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable
 from typing import Any, Final
 
 from aiq.admin import Admin
 from aiq.cli.exits import Exit
+from aiq.cli.facts import span
 from aiq.cli.loading import load_worker
 from aiq.cli.output import Fact, Output
 from aiq.cli.verbs import Verbs, add_actions, add_verb, asking
-from aiq.errors import InvalidInput
+from aiq.errors import InvalidInput, NotFound
 from aiq.model import Charge
-from aiq.policy import Limit
+from aiq.policy import Limit, counted
 from aiq.reports import Difference, LimitReport, QueueReport
 from aiq.storage import Storage
 
 _PARTS: Final = ("requests", "tokens", "per", "burst", "ramp", "concurrency", "by", "charge", "refund", "weights")
 """What a limit is made of, besides its name: options of `aiq limits set`, and names of its fact."""
+_AMOUNTS: Final = (
+    *("key", "used", "requests_left", "tokens_left", "tokens_held", "debt"),
+    *("pace", "frozen", "running", "waiting"),
+)
+"""How one stands: names of its fact."""
 _ABOUT_TOKENS: Final = ("charge", "refund", "weights")
 NONE: Final = "none"
 
@@ -30,14 +38,18 @@ def _add_limits(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "limits",
-        asking(_list),
+        asking(_show),
         help="show limits and what is left of them, or change them at run time",
         example="  aiq limits\n"
+        "  aiq limits openai.gpt\n"
         "  aiq limits set openai.gpt --tokens 900000       # the rest stays as it is\n"
         "  aiq limits diff myapp.jobs:worker               # what an operator changed\n"
         "  aiq limits reset myapp.jobs:worker              # what code says counts again",
     )
-    actions = add_actions(parser)
+    actions = add_actions(parser, "show")
+    shown = "show the limits that are named, or all; it is meant where no action is"
+    show = add_verb(actions, "show", asking(_show), help=shown, example="  aiq limits openai.gpt claude")
+    show.add_argument("names", metavar="NAME", nargs="*", help="a limit")
     _add_set(actions)
     for name, question, does in (
         ("diff", _diff, "show the limits that are stored otherwise than a worker's tasks name them"),
@@ -61,15 +73,11 @@ def _add_set(actions: Verbs) -> None:
     whole = f"a whole number, or {NONE}"
     parser.add_argument("--requests", type=number_or_none, metavar="N", help=f"in each period: {whole}")
     parser.add_argument("--tokens", type=number_or_none, metavar="N", help=f"in each period: {whole}")
-    parser.add_argument("--per", type=float, metavar="SECONDS", help="the period (60 for a new limit)")
-    parser.add_argument(
-        "--burst", type=float, metavar="SECONDS", help="time whose worth may be taken at once (30)"
-    )
-    parser.add_argument("--ramp", type=float, metavar="SECONDS", help="how long a new limit takes to reach its rate")
+    parser.add_argument("--per", type=_seconds, metavar="SECONDS", help="the period (60 for a new limit)")
+    parser.add_argument("--burst", type=_seconds, metavar="SECONDS", help="time whose worth may be taken at once (30)")
+    parser.add_argument("--ramp", type=_seconds, metavar="SECONDS", help="how long a new limit takes to reach its rate")
     parser.add_argument("--concurrency", type=number_or_none, metavar="N", help=f"how many at once: {whole}")
-    parser.add_argument(
-        "--by", choices=("tenant", "key"), help="amounts of their own for each; fixed once stored"
-    )
+    parser.add_argument("--by", choices=("tenant", "key"), help="amounts of their own for each; fixed once stored")
     parser.add_argument("--charge", choices=list(Charge), help="what the provider takes when a call arrives")
     parser.add_argument("--refund", type=_yes_or_no, metavar="yes|no", help="whether unused tokens come back")
     parser.add_argument(
@@ -113,6 +121,16 @@ def _rate_or_none(text: str) -> float | str:
         raise ArgumentTypeError(f"{text!r} is no number; to take the bound away, say {NONE}") from None
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ArgumentTypeError(f"{text!r} is no number of seconds; say 60 or 0.5")
+    return seconds
+
+
 def _yes_or_no(text: str) -> bool:
     if text not in ("yes", "no"):
         raise ArgumentTypeError(f"{text!r} is neither yes nor no")
@@ -127,17 +145,24 @@ def _weight(text: str) -> tuple[str, float]:
         raise ArgumentTypeError(f"{text!r} is no weight; say output=5") from None
 
 
-async def _list(storage: Storage, _: Namespace, output: Output) -> Exit:
-    found = await Admin(storage).limits()
+async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
+    found = await Admin(storage).limits(*args.names)
     if output.json:
         for report in found:
             output.fact(_limit_fact(report))
-        return Exit.DONE
-    if not found:
+    elif found:
+        output.table(_COLUMNS, [_row(report) for report in found])
+    elif not args.names:
         output.note("No limit is stored. Those that tasks name are stored when the first worker starts.")
-        return Exit.DONE
-    output.table(_COLUMNS, [_row(report) for report in found])
-    return Exit.DONE
+    return not_there("limit", set(args.names) - {report.limit.name for report in found}, output)
+
+
+def not_there(kind: str, names: Iterable[str], output: Output) -> Exit:
+    """Say of each what was asked for and is not stored."""
+    missing = [f"No {kind} {name} is stored." for name in sorted(names)]
+    for text in missing:
+        output.error({"error": NotFound.__name__, "message": text}, text)
+    return Exit.NO if missing else Exit.DONE
 
 
 async def _set(storage: Storage, args: Namespace, output: Output) -> Exit:
@@ -215,18 +240,20 @@ _COLUMNS: Final = ("LIMIT", "BOUNDS", "REQUESTS LEFT", "TOKENS LEFT", "HELD", "R
 
 def _row(report: LimitReport) -> list[str]:
     name = f"{report.limit.name} ({report.key})" if report.key else report.limit.name
-    left = [_count(report.requests_left), _count(report.tokens_left), f"{report.tokens_held:,}"]
+    left = [_left(report.requests_left, report), _left(report.tokens_left, report), f"{report.tokens_held:,}"]
     frozen = f"{report.frozen:g}s" if report.frozen else ""
     return [name, _told(report.limit), *left, str(report.running), str(report.waiting), f"{report.pace:.0%}", frozen]
 
 
-def _count(number: int | None) -> str:
-    return "" if number is None else f"{number:,}"
+def _left(level: int | None, report: LimitReport) -> str:
+    if level is None:
+        return ""
+    return f"{level:,}" if level >= 0 else f"owes {-level:,}, paid in {span(round(report.debt * 1000))}"
 
 
 def _told(limit: Limit) -> str:
     """What a limit bounds, in a few words."""
-    rates = [f"{count:,} {what}" for count, what in ((limit.requests, "requests"), (limit.tokens, "tokens")) if count]
+    rates = [counted(count, what) for count, what in ((limit.requests, "request"), (limit.tokens, "token")) if count]
     told = [f"{' and '.join(rates)} per {limit.per:g}s"] if rates else []
     told += [f"{limit.concurrency:,} at once"] if limit.concurrency else []
     return ", ".join(told) + (f", by {limit.by}" if limit.by else "")
@@ -237,8 +264,7 @@ def _parts(limit: Limit) -> dict[str, object]:
 
 
 def _limit_fact(report: LimitReport) -> Fact:
-    amounts = ("key", "used", "requests_left", "tokens_left", "tokens_held", "pace", "frozen", "running", "waiting")
-    return {**_parts(report.limit), **{name: getattr(report, name) for name in amounts}}
+    return {**_parts(report.limit), **{name: getattr(report, name) for name in _AMOUNTS}}
 
 
 def _difference_fact(difference: Difference) -> Fact:

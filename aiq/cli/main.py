@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from aiq.cli import changing, limits, reading, spending, streaming, upkeep, working
 from aiq.cli.exits import EXITS, Exit, exit_of
 from aiq.cli.output import Output, open_output
-from aiq.cli.verbs import add_common
+from aiq.cli.verbs import VerbParser, add_common
 from aiq.errors import AiqError, Conflict, InvalidInput
 
 _EPILOG = f"""\
@@ -59,7 +59,7 @@ def build_parser() -> ArgumentParser:
         allow_abbrev=False,
     )
     add_common(parser)
-    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
+    verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=VerbParser)
     for room in (working, reading, streaming, changing, limits, spending, upkeep):
         room.add_verbs(verbs)
     return parser

@@ -7,13 +7,19 @@ from typing import Any, Final
 
 from aiq.admin import Admin
 from aiq.cli.exits import Exit
+from aiq.cli.limits import not_there
 from aiq.cli.output import Fact, Output
 from aiq.cli.reading import positive
 from aiq.cli.verbs import Verbs, add_actions, add_verb, asking
+from aiq.errors import InvalidInput
 from aiq.model import OnExceeded
-from aiq.policy import Budget, Price
+from aiq.policy import Budget, Price, counted, money
 from aiq.reports import BudgetReport, Funds, UsageReport, Use
 from aiq.storage import Storage
+
+MICRO_DOLLAR: Final = Decimal("0.000001")
+MOST_HOURS: Final = 400_000
+"""That `aiq usage` looks back: 45 years, and not to before 1970."""
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -27,13 +33,17 @@ def _add_budgets(verbs: Verbs) -> None:
     parser = add_verb(
         verbs,
         "budgets",
-        asking(_list),
+        asking(_show),
         help="show budgets and what is left of them, make one, or grant more",
         example="  aiq budgets\n"
+        "  aiq budgets tenant:acme\n"
         "  aiq budgets set tenant:acme --usd 50 --window day\n"
         "  aiq budgets grant tenant:acme --usd 10 --id invoice-17   # twice is once",
     )
-    actions = add_actions(parser)
+    actions = add_actions(parser, "show")
+    shown = "show the budgets that are named, or all; it is meant where no action is"
+    show = add_verb(actions, "show", asking(_show), help=shown, example="  aiq budgets tenant:acme flow:digest-7")
+    show.add_argument("budgets", metavar="BUDGET", nargs="*", help="tenant:T, flow:ID, job:ID, or a name")
     put = add_verb(
         actions,
         "set",
@@ -92,35 +102,46 @@ def _add_usage(verbs: Verbs) -> None:
     whose.add_argument("--job", metavar="ID", help="of one job")
     whose.add_argument("--flow", metavar="ID", help="of one flow")
     whose.add_argument("--tenant", metavar="TENANT", help="of one tenant")
-    parser.add_argument("--hours", type=positive, metavar="N", help="of the last hours only")
+    parser.add_argument("--hours", type=_hours, metavar="N", help="of the last hours only")
     parser.add_argument("--minutes", action="store_true", help="minute by minute")
 
 
 def _dollars(text: str) -> Decimal:
     try:
-        return Decimal(text)
+        usd = Decimal(text)
+        if usd == usd.quantize(MICRO_DOLLAR):
+            return usd
     except InvalidOperation:
-        raise ArgumentTypeError(f"{text!r} is no number of dollars; say 2.50") from None
+        pass
+    raise ArgumentTypeError(f"{text!r} is no number of dollars with at most six decimals; say 2.50")
+
+
+def _hours(text: str) -> int:
+    return min(positive(text), MOST_HOURS)
 
 
 def _priced(text: str) -> tuple[str, Decimal]:
-    category, _, usd = text.partition("=")
+    category, equals, usd = text.partition("=")
+    if not equals:
+        raise ArgumentTypeError(f"{text!r} is no price of a category; say cache_read=0.25")
     return category, _dollars(usd)
 
 
-async def _list(storage: Storage, _: Namespace, output: Output) -> Exit:
-    found = await Admin(storage).budgets()
+async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
+    found = await Admin(storage).budgets(*args.budgets)
     if output.json:
         for report in found:
             output.fact(_budget_fact(report))
     elif found:
         output.table(_COLUMNS, [_row(report) for report in found])
-    else:
+    elif not args.budgets:
         output.note("No budget is stored. Make one: aiq budgets set tenant:acme --usd 50 --window day")
-    return Exit.DONE
+    return not_there("budget", set(args.budgets) - {report.id for report in found}, output)
 
 
 async def _set(storage: Storage, args: Namespace, output: Output) -> Exit:
+    if args.usd is None and args.tokens is None:
+        raise InvalidInput(f"Say what budget {args.budget} bounds: --usd 50, or --tokens 5000000.")
     prefix, _, tenant = args.budget.partition(":")
     # Any: what is left out is not passed, so that the Budget's own defaults count.
     whose: dict[str, Any] = {"tenant": tenant} if prefix == "tenant" and tenant else {"name": args.budget}
@@ -136,7 +157,12 @@ async def _set(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 
 async def _grant(storage: Storage, args: Namespace, output: Output) -> Exit:
-    granted = await Admin(storage).grant(args.budget, usd=args.usd, tokens=args.tokens, id=args.grant_id)
+    if args.usd is None and args.tokens is None:
+        raise InvalidInput(f"Say how much: aiq budgets grant {args.budget} --usd 10, or --tokens 50000.")
+    admin = Admin(storage)
+    # Asked first, for what it says of a budget that is not there.
+    await admin.budget(args.budget)
+    granted = await admin.grant(args.budget, usd=args.usd, tokens=args.tokens, id=args.grant_id)
     return _told(granted, output)
 
 
@@ -156,7 +182,8 @@ async def _prices(storage: Storage, args: Namespace, output: Output) -> Exit:
         from_ = None if price.from_ is None else price.from_.isoformat()
         fact = {"model": price.model, "category": price.category, "usd_per_million": str(price.usd_per_million)}
         begun = f" from {from_}" if from_ else ""
-        output.fact({**fact, "from": from_}, f"{price.category:<14} ${price.usd_per_million} for a million{begun}")
+        told = f"{price.category:<14} {money(price.usd_per_million)} for a million{begun}"
+        output.fact({**fact, "from": from_}, told)
     if not found:
         output.note(f"No price of {args.model} is stored: aiq prices {args.model} --input 2.50 --output 10")
     return Exit.DONE if found else Exit.NO
@@ -198,7 +225,7 @@ def _use_fact(use: Use) -> dict[str, object]:
 
 
 def _use_cells(use: Use) -> list[str]:
-    return [f"{use.tokens:,}", f"{use.usd:,.6f}", f"{use.unpriced:,}", f"{use.estimated:,}"]
+    return [f"{use.tokens:,}", money(use.usd), f"{use.unpriced:,}", f"{use.estimated:,}"]
 
 
 _COLUMNS: Final = ("BUDGET", "WINDOW", "LEFT", "HELD", "SPENT", "JOBS HELD", "WHEN EXCEEDED")
@@ -210,8 +237,8 @@ def _row(report: BudgetReport) -> list[str]:
 
 
 def _funds(funds: Funds) -> str:
-    told = [] if funds.usd is None else [f"${funds.usd:,.2f}"]
-    told += [] if funds.tokens is None else [f"{funds.tokens:,} tokens"]
+    told = [] if funds.usd is None else [money(funds.usd)]
+    told += [] if funds.tokens is None else [counted(funds.tokens, "token")]
     told += [f"{count:,} of {category}" for category, count in funds.per_category.items()]
     return ", ".join(told) or "nothing"
 

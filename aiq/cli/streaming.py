@@ -9,11 +9,12 @@ from typing import Final
 
 from aiq.bounds import MAX_PAGE
 from aiq.cli.exits import Exit
-from aiq.cli.facts import chunk_fact, counted, plain
+from aiq.cli.facts import chunk_fact, plain
 from aiq.cli.output import Output, escaped
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.job import Job
 from aiq.model import Chunk, ChunkKind
+from aiq.policy import counted
 from aiq.storage import Storage
 
 _ALL: Final = frozenset(ChunkKind)

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter, _SubParsersAction
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeAlias
 
 from aiq.backends import open_storage
@@ -36,9 +36,30 @@ def add_verb(verbs: Verbs, name: str, run: Verb, *, help: str, example: str) -> 
     return parser
 
 
-def add_actions(parser: ArgumentParser) -> Verbs:
-    """Let a verb have verbs of its own, as in `aiq limits set`; without one it does what it does alone."""
-    return parser.add_subparsers(title="actions", metavar="ACTION")
+class VerbParser(ArgumentParser):
+    """The parser of a verb. Of its actions `meant` is the one that no word names: `aiq limits gpt` shows gpt."""
+
+    actions: "Verbs | None" = None
+    meant = ""
+
+    # typeshed has overloads for a namespace of one's own, which nobody passes here.
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        """As ever, with the action that was meant."""
+        words = list(args or ())
+        if self.actions is not None and not {"-h", "--help", *self.actions.choices}.intersection(words):
+            words.insert(0, self.meant)
+        return super().parse_known_args(words, namespace)
+
+
+def add_actions(parser: ArgumentParser, meant: str) -> Verbs:
+    """Let a verb have verbs of its own, as in `aiq limits set`; without one `meant` is, which the caller adds too."""
+    if not isinstance(parser, VerbParser):
+        raise TypeError("only a VerbParser knows which action is meant")
+    actions: Verbs = parser.add_subparsers(title="actions", metavar="ACTION", parser_class=ArgumentParser)
+    parser.actions, parser.meant = actions, meant
+    return actions
 
 
 def add_common(parser: ArgumentParser, *, url: str | None = None, flag: str | bool = False) -> None:
