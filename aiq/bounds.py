@@ -75,8 +75,8 @@ DEFAULT_BURST_MS: Final = 30_000
 DEFAULT_MAX_DEFERRAL_MS: Final = 3_600_000
 """How long a job may be given back by rate limits alone before it is dead."""
 RESERVATION_KEPT_MS: Final = 24 * 3_600_000
-"""How long a closed reservation is kept, for a late report that corrects it; and what is at rest of the parts of limits,
-of past windows of budgets, and of lines without jobs."""
+"""How long a closed reservation is kept, for a late report that corrects it; and what is at rest: parts of limits, past
+windows of budgets, lines without jobs."""
 
 MIN_LEASE_MS: Final = 10
 MAX_LEASE_MS: Final = 24 * 3_600_000
