@@ -11,7 +11,7 @@ from aiq.backends.sqlite.storage import SQLiteStorage, open_sqlite
 from aiq.backends.sqlite.table import read_table
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import Misconfigured
-from aiq.model import ChunkKind, JobRecord, Settlement, State, Succeeded, Waiting
+from aiq.model import ChunkKind, JobRecord, LimitSpec, Settlement, State, Succeeded, Throttle, Waiting
 from aiq.storage import claim
 from aiq.testing.actions import chunks, claim_some, end, failed, job, start, wish
 from aiq.testing.clock import Clock
@@ -109,6 +109,28 @@ async def test_appending_a_hundred_items_is_as_many_statements_as_ten(storage: S
     hundred = await statements_of(storage, lambda: storage.append(run.lease, chunks(*many, first=12)))
 
     assert ten == hundred
+
+
+@pytest.mark.parametrize("by", ["tenant", "key"])
+async def test_a_hundred_that_stand_aside_come_back_in_as_many_statements_as_ten(
+    storage: SQLiteStorage, clock: Clock, by: str
+) -> None:
+    await storage.put_limits([LimitSpec(name="gpt", requests=60_000, by=by)])
+    for queue, count in (("few", 10), ("many", 100)):
+        parts = [f"{queue} {n}" for n in range(count)]
+        await storage.throttled([Throttle(limit="gpt", key=part, retry_after_ms=1_000) for part in parts])
+        await storage.enqueue([job(part, queue=queue, limits=("gpt",), **{by: part}) for part in parts])
+        while (await storage.exchange((), wish(1, queue))).next_due_ms == 1:
+            pass
+        await storage.pause(queue)
+    clock.advance_ms(60_000)
+
+    # A claim from a paused queue gives nothing, and lets come back what is due.
+    ten = await statements_of(storage, lambda: claim(storage, wish(1, "few")))
+    hundred = await statements_of(storage, lambda: claim(storage, wish(1, "many")))
+    assert ten == hundred
+    await storage.resume("many")
+    assert len(await claim_some(storage, 200, "many")) == 100
 
 
 async def test_an_idle_worker_asks_in_a_handful_of_statements(storage: SQLiteStorage) -> None:
