@@ -86,10 +86,9 @@ class Lanes:
             self.pools.wake(stood.pool)
         turns = self.turns(queue, pool, band)
         row = turns.row(tenant)
-        service = row.service
         if not row.jobs:
-            service = lifted(service, turns.least(), self.pools.row(queue, pool).pool.served[band])
-        turns.put(tenant, jobs=row.jobs + 1, service=service)
+            turns.serve(tenant, lifted(row.service, turns.least(), stood.pool.served[band]))
+        turns.count(tenant, 1)
         self.pools.count(queue, pool, band, 1)
 
     def leave(self, key: LineKey, place: Place, record: JobRecord) -> None:
@@ -169,7 +168,7 @@ class Lanes:
             return 0
         turns = self.turns(queue, pool, band)
         service = rise(turns.row(tenant).service)
-        turns.put(tenant, service=service)
+        turns.serve(tenant, service)
         return service
 
     def write(self) -> None:
@@ -188,7 +187,7 @@ class Lanes:
                 self._lose_credit(queue, PLAIN, band, place[2])
             return
         turns = self.turns(queue, pool, band)
-        turns.put(tenant, jobs=turns.row(tenant).jobs - 1)
+        turns.count(tenant, -1)
         if not self.pools.count(queue, pool, band, -1):
             self._lose_credit(queue, pool, band, place[2])
 
@@ -242,7 +241,7 @@ class Lanes:
     def _wake_lines(self, lines: Sequence[tuple[Turns, LineRow]]) -> set[str]:
         """Open parked lines, and say of which queues they are."""
         for turns, row in lines:
-            turns.put(row.tenant, wake_at_ms=0, parked_by="")
+            turns.put(row.tenant, row.service, 0, "")
         return {turns.key[0] for turns, _ in lines}
 
     def _anything_aside(self) -> list[bool]:

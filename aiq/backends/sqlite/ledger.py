@@ -31,7 +31,7 @@ from aiq.model import (
 from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
 from aiq.rules.budgets import window_start
 from aiq.rules.fairness import risen
-from aiq.rules.standing import QUEUE, named, of_job
+from aiq.rules.standing import QUEUE, key_of
 from aiq.storage import limit_topic
 
 SQL: Final = load("ledger")
@@ -218,11 +218,10 @@ class Ledger:
 
     def fetch_starts(self, records: Sequence[JobRecord]) -> None:
         """Read what the starts of some ready jobs will look at."""
-        names = {name for record in records for name in record.taken_limits}
-        names |= {QUEUE + record.queue for record in records if self.queue_limited(record.queue)}
+        names = {name for limits in {record.taken_limits for record in records} for name in limits}
+        names |= {QUEUE + queue for queue in {record.queue for record in records} if self.queue_limited(queue)}
         self.limits.fetch((name,) for name in names)
-        bound = [one for record in records for one in of_job(self, record)]
-        self.limit_states.fetch((spec.name, key) for spec, key in bound)
+        self.limit_states.fetch(self._parts(names, records))
         self.fetch_chains(budget for record in records for budget in _drawn_from(record))
         self.learnt.fetch((record.task, record.model) for record in records)
         self.price_lists.fetch((record.model,) for record in records if record.model)
@@ -236,17 +235,27 @@ class Ledger:
         self.reserved.fetch((one.lease.job_id, one.lease.fence, one.number) for one in calls)
         names = {name for one in calls for name in one.limits} | {n for one in records for n in one.taken_limits}
         self.limits.fetch((name,) for name in names)
-        bound = [one for record in records for one in named(self, record, names)]
-        self.limit_states.fetch((spec.name, key) for spec, key in bound)
+        self.limit_states.fetch(self._parts(names, records))
         self.fetch_chains(budget for record in records for budget in _drawn_from(record))
         models = {one.estimate.model for one in calls} | {record.model for record in records}
         self.learnt.fetch((record.task, model) for record in records for model in models)
         self.price_lists.fetch((model,) for model in models if model)
 
+    def _parts(self, names: Iterable[str], records: Sequence[JobRecord]) -> set[tuple[str, str]]:
+        """The parts of some limits that some jobs may take."""
+        parts: set[tuple[str, str]] = set()
+        for spec in map(self.limit, names):
+            if spec is not None and spec.by is None:
+                parts.add((spec.name, ""))
+            elif spec is not None:
+                keys = {key_of(spec, record) for record in records}
+                parts.update((spec.name, key) for key in keys if key is not None)
+        return parts
+
     def fetch_places(self, records: Sequence[JobRecord]) -> None:
         """Read the lines of some jobs, and the weights of their tenants."""
         self.weights.fetch((record.tenant,) for record in records)
-        self._lanes.fetch(self._lanes.key_of(record) for record in records)
+        self._lanes.fetch({self._lanes.key_of(record) for record in records})
 
     def fetch_chains(self, budget_ids: Iterable[str]) -> None:
         """Read budgets with all that they draw from, and how they stand."""

@@ -22,11 +22,11 @@ SQL: Final = load("lanes")
 NO_CREDITS: Final[Credits] = (0, 0, 0, 0)
 
 
-class PoolRow(msgspec.Struct, array_like=True, frozen=True):
-    """A pool, and how many jobs stand in its lanes by band."""
+class PoolRow(msgspec.Struct, array_like=True):
+    """A pool, and how many jobs stand in its lanes by band. `Pools` changes it."""
 
     pool: Pool
-    ready: Credits = NO_CREDITS
+    ready: list[int]
 
 
 _ROW: Final[Any] = tuple[str, str, PoolRow]
@@ -54,20 +54,20 @@ class Pools:
         if unknown:
             self._learn(SQL["pools"], {"keys": msgspec.json.encode(unknown).decode()})
             for queue, name in unknown:
-                self._rows.setdefault((queue, name), PoolRow(Pool(queue=queue, name=name)))
+                self._rows.setdefault((queue, name), PoolRow(Pool(queue=queue, name=name), [0] * len(Band)))
 
     def put(self, pool: Pool) -> None:
         """Write a pool. The service of the plain one's only line is nobody's concern."""
         if pool.name == PLAIN and pool.served != NO_CREDITS:
             pool = replace(pool, served=NO_CREDITS)
-        self._put(PoolRow(pool, self.row(pool.queue, pool.name).ready))
+        self.row(pool.queue, pool.name).pool = pool
+        self._changed[pool.queue, pool.name] = None
 
     def count(self, queue: str, name: str, band: Band, more: int) -> int:
         """Count jobs that enter or leave the lanes of a band, and say how many there are."""
-        row = self.row(queue, name)
-        ready = list(row.ready)
+        ready = self.row(queue, name).ready
         ready[band] += more
-        self._put(PoolRow(row.pool, (ready[0], ready[1], ready[2], ready[3])))
+        self._changed[queue, name] = None
         return ready[band]
 
     def of_queue(self, queue: str) -> list[PoolRow]:
@@ -104,11 +104,6 @@ class Pools:
                 pool = row.pool
                 self._tx.later(SQL["put_pools"], (*key, pool.wake_at_ms, pool.parked_by, sum(row.ready), row))
         self._changed.clear()
-
-    def _put(self, row: PoolRow) -> None:
-        key = (row.pool.queue, row.pool.name)
-        self._rows[key] = row
-        self._changed[key] = None
 
     def _parked(self) -> Iterator[Pool]:
         return (row.pool for row in list(self._rows.values()) if row.pool.wake_at_ms)

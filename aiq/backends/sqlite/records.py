@@ -31,6 +31,10 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
 """What makes a field of what is stored of it, where that is not the same."""
 _HELD: Final[Mapping[str | None, HeldFor | None]] = {None: None, **{reason.value: reason for reason in HeldFor}}
 
+_ADMITTED: Final = [
+    _SETTERS[name]
+    for name in ("deferred_at_ms", "resumes", "opened_calls", "route", "closed_routes", "held", "held_by")
+]
 ADMISSION: Final = "admission"
 """A column that stands for the fields that a job which has nothing to do with admission does not have."""
 
@@ -79,16 +83,8 @@ def _admit(
     terms: str | None,
 ) -> None:
     """Set the fields that ADMISSION stands for."""
-    found: dict[str, Any] = {
-        "deferred_at_ms": deferred_at_ms,
-        "resumes": bool(resumes),
-        "opened_calls": bool(opened_calls),
-        "route": route,
-        "closed_routes": closed_routes,
-        "held": _HELD[held],
-        "held_by": held_by,
-    }
+    values = (deferred_at_ms, bool(resumes), bool(opened_calls), route, closed_routes, _HELD[held], held_by)
+    for set_field, value in zip(_ADMITTED, values, strict=True):
+        set_field(record, value)
     if terms is not None:
-        found |= read_terms(terms)
-    for name, value in found.items():
-        _SETTERS[name](record, value)
+        overwrite(record, read_terms(terms))

@@ -4,9 +4,9 @@ There may be a line for each of ten thousand tenants. Those whose turn is next a
 kept here, in order, and written once. A line that was not read stands as it is stored, behind all that were read ahead.
 """
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -71,16 +71,32 @@ class Turns:
             self.fetch([tenant])
         return self._rows[tenant]
 
-    def put(self, tenant: str, **changes: Any) -> None:
-        """Change a line; the changes are fields of LineRow."""
+    def put(self, tenant: str, service: int, wake_at_ms: int, parked_by: str) -> None:
+        """Change what is kept of a line."""
         row = self.row(tenant)
-        if row.jobs:
-            self._busy.remove((row.service, tenant))
-            if not row.wake_at_ms:
-                self._open.remove((row.service, row.digest, tenant))
-        for name, value in changes.items():
-            setattr(row, name, value)
+        self._unsort(row)
+        row.service, row.wake_at_ms, row.parked_by = service, wake_at_ms, parked_by
         self._sort(row)
+        self._changed[tenant] = None
+
+    def serve(self, tenant: str, service: int) -> None:
+        """Change the service of a line."""
+        row = self.row(tenant)
+        self._unsort(row)
+        row.service = service
+        self._sort(row)
+        self._changed[tenant] = None
+
+    def count(self, tenant: str, more: int) -> None:
+        """Count a job that enters the lanes of a line, or leaves them."""
+        row = self.row(tenant)
+        if row.jobs + more and row.jobs:
+            # It stays where it is: the order does not ask how many there are.
+            row.jobs += more
+        else:
+            self._unsort(row)
+            row.jobs += more
+            self._sort(row)
         self._changed[tenant] = None
 
     def least(self) -> int | None:
@@ -94,9 +110,10 @@ class Turns:
 
     def next(self, after: Turn | None, chunk: int) -> LineRow | None:
         """The open line with jobs whose turn is next after another. Lines are read ahead by `chunk`."""
-        start = after or _FIRST
+        # Behind the one line of this digest, and before all others: no digest has a "g" in it.
+        start = None if after is None else (after[0], f"{after[1]}g")
         while True:
-            place = bisect_right(self._open, start, key=lambda turn: turn[:2])
+            place = 0 if start is None else bisect_left(self._open, start)
             found = self._open[place] if place < len(self._open) else None
             if self._ahead is None or (found is not None and found[:2] <= self._ahead):
                 return None if found is None else self._rows[found[2]]
@@ -129,6 +146,12 @@ class Turns:
         for tenant in self._changed:
             self._tx.later(SQL["put_lines"], (queue, pool, band, self._rows[tenant]))
         self._changed.clear()
+
+    def _unsort(self, row: LineRow) -> None:
+        if row.jobs:
+            self._busy.remove((row.service, row.tenant))
+            if not row.wake_at_ms:
+                self._open.remove((row.service, row.digest, row.tenant))
 
     def _sort(self, row: LineRow) -> None:
         if row.jobs:

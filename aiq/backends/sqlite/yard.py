@@ -80,7 +80,7 @@ class SQLiteYard:
     def put_line(self, line: Line) -> None:
         """Write one."""
         turns = self._lanes.turns(self._queue, line.pool, line.band)
-        turns.put(line.tenant, service=line.service, wake_at_ms=line.wake_at_ms, parked_by=line.parked_by)
+        turns.put(line.tenant, line.service, line.wake_at_ms, line.parked_by)
         if line.wake_at_ms:
             self._lanes.parked(line=True)
 
