@@ -43,10 +43,11 @@ CREATE TABLE aiq_terms (
     terms TEXT NOT NULL
 );
 
+-- The release before knew limits and routes by their names alone, and all routes of a job had its limits.
 INSERT INTO aiq_terms (n, terms)
 SELECT n, json_object(
-    'limits', json(limits),
-    'routes', (SELECT json_group_array(json_object('name', value)) FROM json_each(routes))
+    'limits', json(CASE WHEN routes = '[]' THEN limits ELSE '[]' END),
+    'routes', (SELECT json_group_array(json_object('name', value, 'limits', json(limits))) FROM json_each(routes))
 )
 FROM aiq_specs
 WHERE limits <> '[]' OR routes <> '[]';
@@ -259,8 +260,22 @@ CREATE TABLE aiq_news (
     topic TEXT NOT NULL
 );
 
+-- A limit that is known by its name alone bounds nothing until somebody puts it.
+INSERT INTO aiq_limits (name, spec)
+SELECT DISTINCT named.value, json_object('name', named.value)
+FROM aiq_specs AS s
+CROSS JOIN json_each(s.limits) AS named
+WHERE s.limits <> '[]';
+
 UPDATE aiq_jobs SET gated = 1 WHERE tenant <> '' OR n IN (SELECT n FROM aiq_terms);
-UPDATE aiq_jobs SET pool = CASE WHEN pool <> '' THEN pool || '|' WHEN tenant <> '' THEN '~' ELSE '' END
+UPDATE aiq_jobs SET pool = CASE WHEN pool <> '' THEN (
+    SELECT group_concat(name, ',') || '|'
+    FROM (
+        SELECT DISTINCT named.value AS name FROM aiq_specs AS s CROSS JOIN json_each(s.limits) AS named
+        WHERE s.n = aiq_jobs.n
+        ORDER BY name
+    )
+) WHEN tenant <> '' THEN '~' ELSE '' END
 WHERE gated = 1;
 
 INSERT INTO aiq_lines (queue, pool, band, tenant, digest, service, jobs)
