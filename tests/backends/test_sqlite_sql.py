@@ -82,6 +82,13 @@ def test_no_statement_looks_at_a_whole_table(large: sqlite3.Connection, operatio
     [
         ("claim", "next", "aiq_jobs_ready"),
         ("claim", "any_ready", "aiq_jobs_ready"),
+        ("heads", "next", "aiq_jobs_ready"),
+        ("lanes", "next_lines", "aiq_lines_open"),
+        ("lanes", "least_lines", "aiq_lines_busy"),
+        ("lanes", "due_pools", "aiq_pools_due"),
+        ("lanes", "due_lines", "aiq_lines_due"),
+        ("gates", "due", "aiq_gates_due"),
+        ("gates", "first", "aiq_jobs_aside"),
         ("sweeps", "due", "aiq_jobs_due"),
         ("sweeps", "expired", "aiq_jobs_leases"),
         ("sweeps", "timed_out", "aiq_jobs_timeouts"),
@@ -97,6 +104,14 @@ def test_what_is_next_is_found_by_an_index_in_its_order(
 
     assert any(f"USING INDEX {index}" in step or f"COVERING INDEX {index}" in step for step in plan), plan
     assert operation == "outbox" or not any("ORDER BY" in step for step in plan), plan
+
+
+def test_a_look_at_a_queue_searches_an_index_for_each_of_its_questions(large: sqlite3.Connection) -> None:
+    plan = plan_of(large, sql.load("claim")["look"])
+    indexes = {found.group(1) for step in plan if (found := re.search(r"INDEX (aiq_\w+) \(", step))}
+
+    assert indexes == {"aiq_jobs_ready", "aiq_jobs_gated", "aiq_pools_due", "aiq_lines_due"}, plan
+    assert not any("TEMP B-TREE" in step for step in plan), plan
 
 
 async def test_every_field_of_a_job_is_read_back_from_its_own_column(tmp_path: Path) -> None:

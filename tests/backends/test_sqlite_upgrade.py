@@ -15,7 +15,7 @@ from aiq.testing.clock import Clock
 from aiq.testing.spending import offered, put_limit, units
 from tests.backends.sqlite_files import in_writer, opened
 
-COLUMNS = {
+COLUMNS: dict[str, object] = {
     "n": 0,
     "id": "",
     "state": "ready",
@@ -41,8 +41,8 @@ COLUMNS = {
     "started_at_ms": None,
 }
 """What the release of the first schema wrote of a job, with what most have."""
-TERMS = {"n": 0, "digest": "", "payload": b"old", "depends_on": "[]", "limits": "[]", "routes": "[]"}
-STEPS = {
+TERMS: dict[str, object] = {"n": 0, "digest": "", "payload": b"old", "depends_on": "[]", "limits": "[]", "routes": "[]"}
+STEPS: dict[str, list[tuple[str, str | None, str, int]]] = {
     "scheduled": [("T1", None, "scheduled", 0)],
     "ready": [("T1", None, "ready", 0)],
     "running": [("T1", None, "ready", 0), ("T3", "ready", "running", 1)],
@@ -74,7 +74,12 @@ class OldFile:
         self.insert("aiq_jobs", {**row, "events": len(steps)})
         self.insert("aiq_specs", {**TERMS, "n": self.jobs, "limits": limits, "routes": routes})
         for number, (transition, source, target, fence) in enumerate(steps, start=1):
-            event = {"n": self.jobs, "number": number, "at_ms": self.now_ms, "transition": transition}
+            event: dict[str, object] = {
+                "n": self.jobs,
+                "number": number,
+                "at_ms": self.now_ms,
+                "transition": transition,
+            }
             self.insert("aiq_events", {**event, "source": source, "target": target, "fence": fence})
 
     def close(self) -> None:
@@ -186,7 +191,15 @@ async def test_plain_jobs_that_an_old_process_writes_into_a_new_file_are_given(t
         await put_limit(storage)
         await storage.enqueue([job("new", limits=("gpt",))])
         row = {**COLUMNS, "n": 2, "id": "old", "position": 2, "created_at_ms": clock()}
-        event = {"change": 99, "n": 2, "number": 1, "at_ms": clock(), "transition": "T1", "target": "ready", "fence": 0}
+        event: dict[str, object] = {
+            "change": 99,
+            "n": 2,
+            "number": 1,
+            "at_ms": clock(),
+            "transition": "T1",
+            "target": "ready",
+            "fence": 0,
+        }
 
         def write(connection: sqlite3.Connection) -> None:
             for table, content in (("jobs", {**row, "events": 1}), ("specs", {**TERMS, "n": 2}), ("events", event)):

@@ -184,6 +184,7 @@ CREATE TABLE aiq_pools (
 
 CREATE INDEX aiq_pools_parked ON aiq_pools (parked_by, queue, name) WHERE wake_at_ms > 0;
 CREATE INDEX aiq_pools_wakes ON aiq_pools (wake_at_ms) WHERE wake_at_ms > 0;
+CREATE INDEX aiq_pools_due ON aiq_pools (queue, wake_at_ms) WHERE wake_at_ms > 0;
 CREATE INDEX aiq_pools_idle ON aiq_pools (touched_at_ms, queue, name) WHERE jobs = 0 AND name <> '';
 
 -- One tenant's jobs in a band of a pool; `jobs` counts those in lanes.

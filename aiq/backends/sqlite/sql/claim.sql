@@ -44,7 +44,8 @@ WHERE (
     AND NOT EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = wanted.value AND q.paused = 1)
 )
 OR EXISTS (
-    SELECT 1 FROM aiq_pools AS p WHERE p.queue = wanted.value AND p.wake_at_ms BETWEEN 1 AND :now_ms
+    SELECT 1 FROM aiq_pools AS p INDEXED BY aiq_pools_due
+    WHERE p.queue = wanted.value AND p.wake_at_ms > 0 AND p.wake_at_ms <= :now_ms
 )
 OR EXISTS (
     SELECT 1 FROM aiq_lines AS l INDEXED BY aiq_lines_due
@@ -68,7 +69,8 @@ SELECT
         WHERE q.name = :queue AND (q.settings IS NOT NULL OR q.credits IS NOT NULL)
     )
     OR EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue AND j.state = 'ready' AND j.gated = 1)
-    OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue AND (p.name = '' OR p.wake_at_ms > 0))
+    OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue AND p.name = '')
+    OR EXISTS (SELECT 1 FROM aiq_pools AS p INDEXED BY aiq_pools_due WHERE p.queue = :queue AND p.wake_at_ms > 0)
     OR EXISTS (SELECT 1 FROM aiq_lines AS l INDEXED BY aiq_lines_due WHERE l.queue = :queue AND l.wake_at_ms > 0)
     OR coalesce(first.band < last.band, 0),
     first.band

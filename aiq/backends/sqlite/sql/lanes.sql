@@ -89,8 +89,8 @@ SELECT json_group_array(json_array(queue, name, json(body))) FROM aiq_pools WHER
 -- name: due_pools
 SELECT json_group_array(json_array(queue, name, json(body)))
 FROM (
-    SELECT queue, name, body FROM aiq_pools
-    WHERE queue = :queue AND wake_at_ms BETWEEN 1 AND :now_ms
+    SELECT queue, name, body FROM aiq_pools INDEXED BY aiq_pools_due
+    WHERE queue = :queue AND wake_at_ms > 0 AND wake_at_ms <= :now_ms
     ORDER BY wake_at_ms, name
     LIMIT :limit
 );
