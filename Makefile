@@ -29,9 +29,9 @@ floors: .venv/.ready ## Imports go down the floors only
 	@echo "== floors"
 	@answer=$$($(BIN)/lint-imports --no-logo --no-cache) || { echo "$$answer"; exit 1; }
 
-unit: .venv/.ready ## All tests but the slow fault tests
+unit: .venv/.ready ## All tests but the slow fault tests, on all cores
 	@echo "== tests"
-	@$(BIN)/python -m pytest -m "not faults"
+	@$(BIN)/python -m pytest -m "not faults" --numprocesses auto --dist worksteal
 
 test-faults: .venv/.ready ## The slow tests: kill processes, build the package
 	@echo "== fault tests"

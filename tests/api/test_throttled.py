@@ -37,6 +37,10 @@ async def test_a_refusal_that_says_only_when_a_limit_is_full_pauses_it_until_the
         except aiq.RateLimited as error:
             told.append(error.retry_after)
 
+    @asks.estimate
+    def _() -> aiq.Estimate:
+        return aiq.Estimate(input=150, max_output=0)
+
     limit = RateLimit(requests=10, tokens=6_000, style="openai", retry_header=False)
     async with (
         Provider(limits=[limit], latency_first_token=0, latency_per_token=0, clock=noon) as provider,

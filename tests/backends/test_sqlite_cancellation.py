@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from aiq.backends.sqlite.storage import SQLiteStorage
-from aiq.model import State
+from aiq.model import CallRequest, State
 from aiq.storage import claim
-from aiq.testing.actions import claim_one, enqueue_one, job, wish
+from aiq.testing.actions import claim_one, enqueue_one, job, start, wish
 from aiq.testing.faulty import CancelAt, Faulty
+from aiq.testing.spending import need, the_limit, units
 from tests.backends.sqlite_files import in_transaction, opened
 
 PATIENCE_S = 10
@@ -86,6 +87,30 @@ async def test_a_call_that_is_cancelled_before_its_turn_never_happens(storage: S
     gate.open.set()
     assert await first == "first"
     assert await storage.get(["second"]) == [None]
+
+
+async def test_of_two_calls_of_a_run_the_one_that_is_cancelled_in_its_transaction_is_admitted_and_the_other_never_asked(
+    storage: SQLiteStorage, gate: Gate
+) -> None:
+    await storage.put_limits([units("turn", 2)])
+    run = await start(storage)
+    requests = [CallRequest(lease=run.lease, number=number, limits=("turn",), estimate=need()) for number in (1, 2)]
+    gate.shut()
+    begun = asyncio.create_task(storage.acquire(requests[:1]))
+    await gate.hold_up(begun)
+    waiting = asyncio.create_task(storage.acquire(requests[1:]))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    begun.cancel()
+    await asyncio.sleep(0)
+    gate.open.set()
+
+    assert [type(end) for end in await asyncio.gather(begun, waiting, return_exceptions=True)] == [
+        asyncio.CancelledError,
+        asyncio.CancelledError,
+    ]
+    assert (await the_limit(storage, "turn")).running == 1
+    assert await storage.audit() == []
 
 
 async def test_a_call_that_is_cancelled_while_it_waits_for_the_file_gives_up_at_once(

@@ -29,6 +29,7 @@ from aiq.testing.mutants import (
     budgets,
     calls,
     flows,
+    forgetting,
     holds,
     jobs,
     limits,
@@ -61,6 +62,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **order.MUTANTS,
     **pools.MUTANTS,
     **usage.MUTANTS,
+    **forgetting.MUTANTS,
 }
 
 
