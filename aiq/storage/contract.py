@@ -1,0 +1,54 @@
+"""The whole contract, and two halves of its main operation."""
+
+from typing import Protocol, Self
+
+from aiq.errors import LeaseLost, TooLarge
+from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
+from aiq.storage.budgets import Budgets
+from aiq.storage.jobs import Jobs
+from aiq.storage.limits import Limits
+from aiq.storage.signals import Signals
+from aiq.storage.steps import Steps
+from aiq.storage.streams import Streams
+from aiq.storage.upkeep import Upkeep
+from aiq.storage.wakeups import Wakeups
+
+
+class Storage(Jobs, Upkeep, Steps, Signals, Streams, Limits, Budgets, Wakeups, Protocol):
+    """Everything a backend offers, and its own life. Opened by `aiq.backends.open_storage(url)`."""
+
+    @property
+    def url(self) -> str:
+        """The address it was opened with, fit for a log: secrets are masked."""
+        ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What this storage has of the three things that are not mandatory."""
+        ...
+
+    async def sibling(self) -> Self:
+        """Open the same storage again for another thread and event loop. Close it apart. Spec: STORE-7"""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections and threads. Calling it twice is fine; other calls afterwards are not."""
+        ...
+
+
+async def claim(storage: Jobs, request: ClaimRequest) -> tuple[JobRecord, ...]:
+    """An exchange that settles nothing."""
+    return (await storage.exchange((), request)).claimed
+
+
+async def settle(storage: Jobs, lease: Lease, outcome: Outcome, *, settlement_id: str) -> Settled:
+    """An exchange of one settlement, whose refusal is raised.
+
+    Raises:
+        LeaseLost: the run does not own the job any more.
+        TooLarge: the result is over MAX_RESULT_BYTES; the job still runs.
+    """
+    answer = (await storage.exchange((Settlement(lease, settlement_id, outcome),))).settled[0]
+    if isinstance(answer, LeaseLost | TooLarge):
+        raise answer
+    return answer
