@@ -1,9 +1,10 @@
-"""What an ideal admitter would do with a trace: one that knows every size and looks into the provider's bucket.
+"""What our rules would do with a trace if nothing took time but the provider, and nothing had to be learned.
 
-A discrete-event model in virtual time, in which nothing takes time but the provider. Bands are strict, with the same
-share for the lower one as ours; inside a band it is first come, first served, but that the next call of a running job
-goes before new jobs. A call goes as soon as the provider would not refuse it, so nothing is ever rejected. Its
-utilisation is the most that the load allows, its delays are what ours are measured against.
+A discrete-event model in virtual time. Bands are strict, with the same share for the lower one as ours; inside a band
+it is first come, first served, but that the next call of a running job goes before new jobs. Nobody knows what a call
+will put out, so the 90th percentile of its class is held for it until it ends, as ours does; the model knows that
+percentile from the start. It also looks into the provider's bucket, so nothing is ever rejected. Its utilisation is the
+most that the load allows, its delays are what ours are measured against.
 """
 
 import heapq
@@ -60,7 +61,11 @@ class _Band:
 class _Model:
     def __init__(self, scenario: Scenario, slots: int) -> None:
         self._scenario = scenario
-        self._tokens = Bucket(scenario.token_rate * (1 - scenario.hidden_share), scenario.capacity)
+        rate = scenario.token_rate * (1 - scenario.hidden_share)
+        self._tokens = Bucket(rate, scenario.capacity)
+        self._ledger = Bucket(rate, scenario.capacity)
+        """What we believe of the provider's tokens: output is taken when a call ends, and held before."""
+        self._held = 0.0
         requests = REQUESTS / PER_S
         self._requests = Bucket(requests, requests * scenario.capacity_s)
         self._slots = slots
@@ -83,6 +88,7 @@ class _Model:
         while (next_s := min(self._events[0][0] if self._events else math.inf, self._wake_s)) <= self._scenario.end_s:
             self._now, self._wake_s = next_s, math.inf
             self._tokens.advance(self._now)
+            self._ledger.advance(self._now)
             self._requests.advance(self._now)
             while self._events and self._events[0][0] <= self._now:
                 heapq.heappop(self._events)[2]()
@@ -107,12 +113,17 @@ class _Model:
         while (band := self._next_band()) is not None:
             head = band.head(slot_free=self._slots > 0)
             assert head is not None
-            wait_s = max(self._tokens.wait_s(self._charge(head.call)), self._requests.wait_s(1))
+            wait_s = self._wait_s(head)
             if wait_s > 0:
                 self._wake_s = self._now + wait_s
                 return
             self._settle_credit(band, head.call)
             self._start(band.pop())
+
+    def _wait_s(self, head: _Running) -> float:
+        charge = self._charge(head.call)
+        wait_s = max(self._tokens.wait_s(charge), self._requests.wait_s(1))
+        return max(wait_s, self._ledger.wait_s(charge + self._rest(head) + self._held))
 
     def _next_band(self) -> _Band | None:
         """The higher band, unless the lower has saved up the price of its head."""
@@ -141,6 +152,8 @@ class _Model:
         self._calls[running.job.id, running.done] = (self._now, call)
         self._requests.take(1)
         self._tokens.take(self._charge(call))
+        self._ledger.take(self._charge(call))
+        self._held += self._rest(running)
         if self._scenario.charge == "stream":
             self._at(self._now + first_output_s(call.input), lambda: self._tokens.drain_by(OUTPUT_PER_S))
         self._at(self._now + call.service_s, lambda: self._end(running))
@@ -149,8 +162,11 @@ class _Model:
         started, call = self._calls.pop((running.job.id, running.done))
         if self._scenario.charge == "stream":
             self._tokens.drain_by(-OUTPUT_PER_S)
+            self._ledger.take(call.output)
         elif self._scenario.refund:
             self._tokens.give_back(call.max_output - call.output)
+            self._ledger.give_back(call.max_output - call.output)
+        self._held -= self._rest(running)
         self._made.append(
             Request(running.job.id, running.done, started, self._now, "answered", call.input, call.output)
         )
@@ -162,6 +178,9 @@ class _Model:
 
     def _charge(self, call: Call) -> float:
         return call.input if self._scenario.charge == "stream" else call.input + call.max_output
+
+    def _rest(self, running: _Running) -> float:
+        return self._scenario.sizes(running.job.kind).usual_output if self._scenario.charge == "stream" else 0.0
 
     def _cost(self, call: Call) -> float:
         return call.tokens if self._scenario.charge == "stream" else call.input + call.max_output

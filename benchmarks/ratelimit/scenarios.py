@@ -1,7 +1,9 @@
 """What is asked of a rate limiter: the provider, the load and the window of each scenario, in simulated seconds."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Final, Literal
 
 Charge = Literal["stream", "reserve"]
@@ -41,6 +43,12 @@ class Sizes:
     def tokens(self) -> int:
         """What a job of this class uses on average."""
         return self.calls * (self.input + self.output)
+
+    @property
+    def usual_output(self) -> float:
+        """What nine calls of ten do not put out more than."""
+        spread = self.output_sigma * NormalDist().inv_cdf(0.9)
+        return min(self.max_output, self.output * math.exp(spread - self.output_sigma**2 / 2))
 
 
 SIZES: Final[Mapping[str, Sizes]] = {

@@ -25,7 +25,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "    now_ms: int\n    stale: dict = field(default_factory=dict)\n    topics",
         ),
         (
-            "storage",
+            "door",
             "        await asyncio.sleep(0)\n        self._check_open()\n        home = self._home\n",
             (
                 "        stale = dict(self._home.tables.accounts.balances)\n"
@@ -34,7 +34,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ),
         ),
         (
-            "storage",
+            "door",
             "tx = Transaction(home.tables, home.clock())",
             "tx = Transaction(home.tables, home.clock(), stale)",
         ),

@@ -111,7 +111,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "    now_ms: int\n    stale: dict = field(default_factory=dict)\n    topics",
         ),
         (
-            "storage",
+            "door",
             "        await asyncio.sleep(0)\n        self._check_open()\n        home = self._home\n",
             (
                 "        stale = {\n"
@@ -122,7 +122,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ),
         ),
         (
-            "storage",
+            "door",
             "tx = Transaction(home.tables, home.clock())",
             "tx = Transaction(home.tables, home.clock(), stale)",
         ),

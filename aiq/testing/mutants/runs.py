@@ -261,18 +261,19 @@ TIME: Final[dict[str, Mutant]] = {
     ),
     "the_storage_lives_by_the_clock_of_the_host": mutant(
         "TIME-1",
-        ("storage", "Transaction(home.tables, home.clock())", "Transaction(home.tables, host_clock())"),
+        ("door", "Transaction(home.tables, home.clock())", "Transaction(home.tables, host_clock())"),
+        ("door", "import Clock\n", "import Clock, host_clock\n"),
     ),
     "time_never_goes_back": mutant(
         "TIME-2",
-        ("storage", "Transaction(home.tables, home.clock())", "Transaction(home.tables, _latest(home))"),
+        ("door", "Transaction(home.tables, home.clock())", "Transaction(home.tables, _latest(home))"),
         (
-            "storage",
-            "class MemoryStorage:",
+            "door",
+            "class Door:",
             (
                 "def _latest(home):\n"
                 "    home.tables.latest = max(getattr(home.tables, 'latest', 0), home.clock())\n"
-                "    return home.tables.latest\n\n\nclass MemoryStorage:"
+                "    return home.tables.latest\n\n\nclass Door:"
             ),
         ),
         ("data", "@dataclass(slots=True)\nclass Tables:", "@dataclass\nclass Tables:"),

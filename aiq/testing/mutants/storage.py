@@ -22,7 +22,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "an_exchange_is_two_steps": mutant(
         "STORE-3",
         (
-            "storage",
+            "face.jobs",
             "        return await self._run(exchange, settlements, claim)\n",
             (
                 "        first = await self._run(exchange, settlements, None)\n"
@@ -34,7 +34,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_batch_is_stored_job_by_job": mutant(
         "STORE-3",
         (
-            "storage",
+            "face.jobs",
             "        return await self._run(enqueue, batch, parent)\n",
             "        return [(await self._run(enqueue, [spec], parent))[0] for spec in batch]\n",
         ),
@@ -42,7 +42,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_cancel_is_made_job_by_job": mutant(
         "STORE-1",
         (
-            "storage",
+            "face.jobs",
             "        return await self._run(cancel, job_ids, force=force)\n",
             "        return [(await self._run(cancel, [job_id], force=force))[0] for job_id in job_ids]\n",
         ),
@@ -50,7 +50,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_cancelled_operation_leaves_a_trace": mutant(
         "STORE-3",
         (
-            "storage",
+            "door",
             (
                 "        await asyncio.sleep(0)\n        self._check_open()\n"
                 "        home = self._home\n        with home.lock:"
@@ -83,7 +83,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("exchange", "    return Exchanged(settled,", "    promote(tx, 256)\n    return Exchanged(settled,"),
         ("exchange", "import next_due_ms\n", "import next_due_ms, promote\n"),
     ),
-    "nobody_is_woken": mutant("STORE-6", ("storage", "        home.wakeups.notify(tx.topics)\n", "")),
+    "nobody_is_woken": mutant("STORE-6", ("door", "        home.wakeups.notify(tx.topics)\n", "")),
     "nobody_is_woken_by_a_job": mutant("STORE-6", ("transition", "    tx.topics.add(job_topic(moved.id))\n", "")),
     "nobody_is_woken_by_a_chunk": mutant("STORE-6", ("append", "    tx.topics.add(stream_topic(record.id))\n", "")),
     "nobody_is_woken_by_a_job_that_comes_back": mutant(

@@ -1,0 +1,1 @@
+"""The operations of the storage, noun by noun, as `aiq.storage` has them."""

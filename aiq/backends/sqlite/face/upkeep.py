@@ -1,0 +1,51 @@
+"""Upkeep of a SQLite file: checked here, and made one step in a thread of its own."""
+
+from aiq.backends.sqlite.audit import audit
+from aiq.backends.sqlite.configure import configure
+from aiq.backends.sqlite.door import Door
+from aiq.backends.sqlite.get_queue import get_queue
+from aiq.backends.sqlite.pause import pause, resume
+from aiq.backends.sqlite.upkeep import nothing_to_keep_up, upkeep
+from aiq.backends.sqlite.weigh import weigh
+from aiq.bounds import MAX_PAGE, MAX_SWEEP
+from aiq.model import QueueSettings, QueueStatus, Upkept, Violation
+from aiq.rules.validation import check_limit, check_name, check_settings, check_weight
+
+
+class UpkeepFace(Door):
+    """See `aiq.storage.Upkeep`."""
+
+    async def upkeep(self, limit: int = MAX_SWEEP) -> Upkept:
+        """See `aiq.storage.Upkeep`."""
+        check_limit(limit, MAX_SWEEP)
+        return await self._write_unless(nothing_to_keep_up, upkeep, limit)
+
+    async def pause(self, queue: str) -> None:
+        """See `aiq.storage.Upkeep`."""
+        check_name("queue", queue)
+        await self._write(pause, queue)
+
+    async def resume(self, queue: str) -> None:
+        """See `aiq.storage.Upkeep`."""
+        check_name("queue", queue)
+        await self._write(resume, queue)
+
+    async def configure(self, queue: str, settings: QueueSettings) -> QueueStatus:
+        """See `aiq.storage.Upkeep`."""
+        check_settings(queue, settings)
+        return await self._write(configure, queue, settings)
+
+    async def get_queue(self, queue: str) -> QueueStatus:
+        """See `aiq.storage.Upkeep`."""
+        check_name("queue", queue)
+        return await self._read(get_queue, queue)
+
+    async def weigh(self, tenant: str, weight: int) -> None:
+        """See `aiq.storage.Upkeep`."""
+        check_weight(tenant, weight)
+        await self._write(weigh, tenant, weight)
+
+    async def audit(self, limit: int = MAX_PAGE) -> list[Violation]:
+        """See `aiq.storage.Upkeep`."""
+        check_limit(limit)
+        return await self._read(audit, limit)
