@@ -1,0 +1,1 @@
+-- Workers, and what moves from one storage to another.
