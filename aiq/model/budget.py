@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from aiq.model.limit import none
@@ -48,16 +47,16 @@ class BudgetSpec:
     on_exceeded: OnExceeded = OnExceeded.HOLD
 
 
-class BudgetState(Struct, frozen=True, kw_only=True):
+class BudgetState(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What was spent and what is held of a budget, in the window that began at `window_ms` (0 without windows).
 
     `granted` is what was added to the caps for this window.
     """
 
     window_ms: int = 0
-    spent: Amounts = msgspec.field(default_factory=none)
-    held: Amounts = msgspec.field(default_factory=none)
-    granted: Amounts = msgspec.field(default_factory=none)
+    spent: Amounts = none()
+    held: Amounts = none()
+    granted: Amounts = none()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

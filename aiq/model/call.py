@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, TypeAlias
 
-import msgspec
 from msgspec import Struct
 
 from aiq.errors import LeaseLost
@@ -32,7 +31,7 @@ class CallState(StrEnum):
     """Its run was lost, so all of it was charged; a late report corrects that once."""
 
 
-class Need(Struct, frozen=True, kw_only=True):
+class Need(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one call needs, with every number filled in. `declared` says that somebody gave them; else they were
     learned, or are a default that must not keep a job from running. With `open_ended` nobody said how much output may
     be asked for, and no budget has lowered what was assumed: `max_output` is set aside, and binds nobody."""
@@ -46,7 +45,7 @@ class Need(Struct, frozen=True, kw_only=True):
     open_ended: bool = False
 
 
-class Part(Struct, frozen=True, kw_only=True):
+class Part(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a reservation has taken of one limit: so many requests, `charge` tokens for good and `rest` held, both in
     whole weighted tokens; `slot` says that a unit of its concurrency goes with it."""
 
@@ -58,16 +57,16 @@ class Part(Struct, frozen=True, kw_only=True):
     slot: bool = False
 
 
-class Draw(Struct, frozen=True, kw_only=True):
+class Draw(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What a reservation holds of one budget, in the window in which it was admitted."""
 
     budget: str
     window_ms: int
-    held: Amounts = msgspec.field(default_factory=none)
-    spent: Amounts = msgspec.field(default_factory=none)
+    held: Amounts = none()
+    spent: Amounts = none()
 
 
-class Reservation(Struct, frozen=True, kw_only=True):
+class Reservation(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One call, known by (job_id, fence, call). `cost` is what fairness counted for it, on the limit `cost_limit`."""
 
     job_id: str
@@ -76,7 +75,7 @@ class Reservation(Struct, frozen=True, kw_only=True):
     need: Need
     parts: tuple[Part, ...] = ()
     draws: tuple[Draw, ...] = ()
-    prices: Mapping[str, int] = msgspec.field(default_factory=none)
+    prices: Mapping[str, int] = none()
     cost: int = 1
     cost_limit: str | None = None
     state: CallState = CallState.OPEN

@@ -56,7 +56,7 @@ class LimitSpec:
     weights: Mapping[str, int] = field(default_factory=none)
 
 
-class LimitState(Struct, frozen=True, kw_only=True):
+class LimitState(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is left of one limit, or of one tenant's or key's share of it, at the instant `at_ms`.
 
     `requests` and `tokens` are levels and `held` is what open calls are expected to use yet, all in the sub-units

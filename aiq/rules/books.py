@@ -25,7 +25,7 @@ from aiq.model import (
 )
 
 
-class Learned(Struct, frozen=True, kw_only=True):
+class Learned(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What is known of one task and model: a quantile in thousandths of a token, and of how many samples. EST-2"""
 
     output: int = 0
@@ -52,7 +52,7 @@ class WaitingCall:
     """The instant at which it may be admitted, as far as was known when it last asked."""
 
 
-class UsageEntry(Struct, frozen=True, kw_only=True):
+class UsageEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """What one call has used more of one category than was counted so far; corrections may be below zero."""
 
     minute_ms: int
@@ -191,7 +191,7 @@ class Pool:
     served: tuple[int, int, int, int] = (0, 0, 0, 0)
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """One tenant's ready jobs in a band of a pool. `digest` is the SHA-256 of the tenant, in hexadecimal."""
 
     pool: str

@@ -38,5 +38,5 @@ def _put_limit(tx: Transaction, queue: str, settings: QueueSettings) -> None:
         wanted = replace(old, requests=None, concurrency=None)
     if wanted is not None:
         parts = reshape(tx, old, wanted) if old is not None else {}
-        stored.put(wanted, wanted.name)
+        stored.put(wanted.name, wanted)
         put_parts(tx, wanted.name, parts)

@@ -127,7 +127,7 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
     ledger.fetch_specs(bounded)
     brought = [budget for spec in bounded for budget in spec.creates]
     for budget in to_store(ledger.known_budgets(), brought, absent_only=True).values():
-        ledger.budgets.put(budget, budget.id)
+        ledger.budgets.put(budget.id, budget)
     for spec in bounded:
         check_at_enqueue(ledger, spec)
 

@@ -21,7 +21,7 @@ def get_limits(tx: Transaction, names: Sequence[str], after: str, limit: int) ->
     ledger = admission(tx).ledger
     asked = names or tx.names(LEDGER["limit_names"], {"after": after, "limit": limit})
     public = [name for name in asked if ":" not in name]
-    ledger.limits.fetch((name,) for name in public)
+    ledger.limits.fetch(public)
     specs = [spec for name in public if (spec := ledger.limit(name)) is not None][:limit]
     found: list[LimitStatus] = []
     for told, spec in enumerate(specs, 1):

@@ -48,17 +48,19 @@ class Ledger:
 
     def __init__(self, tx: Transaction, lanes: Lanes, queues: Queues) -> None:
         self._tx, self._lanes, self._queues = tx, lanes, queues
-        self.limits = Shelf[LimitSpec](tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
-        row: Any = tuple[str, str, LimitState]
-        self.limit_states = Shelf[LimitState](tx, SQL["limit_states"], SQL["put_limit_states"], row)
-        self.budgets = TextShelf[BudgetSpec](tx, SQL["budgets"], SQL["put_budgets"], tuple[str, BudgetSpec])
-        row = tuple[str, int, BudgetState]
-        self.budget_states = TextShelf[BudgetState](tx, SQL["budget_states"], SQL["put_budget_states"], row)
+        self.limits = Shelf[str, LimitSpec](tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
+        row: Any = tuple[tuple[str, str], LimitState]
+        self.limit_states = Shelf[tuple[str, str], LimitState](tx, SQL["limit_states"], SQL["put_limit_states"], row)
+        self.budgets = TextShelf[str, BudgetSpec](tx, SQL["budgets"], SQL["put_budgets"], tuple[str, BudgetSpec])
+        row = tuple[tuple[str, int], BudgetState]
+        self.budget_states = TextShelf[tuple[str, int], BudgetState](
+            tx, SQL["budget_states"], SQL["put_budget_states"], row
+        )
         row = tuple[str, tuple[PriceRow, ...]]
-        self.price_lists = Shelf[tuple[PriceRow, ...]](tx, SQL["prices"], SQL["put_prices"], row)
-        row = tuple[str, str, Learned]
-        self.learnt = Shelf[Learned](tx, SQL["learned"], SQL["put_learned"], row)
-        self.weights = Shelf[int](tx, SQL["weights"], SQL["put_weights"], tuple[str, int])
+        self.price_lists = Shelf[str, tuple[PriceRow, ...]](tx, SQL["prices"], SQL["put_prices"], row)
+        row = tuple[tuple[str, str], Learned]
+        self.learnt = Shelf[tuple[str, str], Learned](tx, SQL["learned"], SQL["put_learned"], row)
+        self.weights = Shelf[str, int](tx, SQL["weights"], SQL["put_weights"], tuple[str, int])
         self.calls = WaitingLine(tx)
         self.rooms: dict[HoldLine, bool] = {}
         """Lines of held jobs for which room has appeared, and whether by a grant, which opens approvals too."""
@@ -80,11 +82,11 @@ class Ledger:
 
     def limit_state(self, name: str, key: str) -> LimitState | None:
         """What is left of a limit or a part of it."""
-        return self.limit_states.get(name, key)
+        return self.limit_states.get((name, key))
 
     def put_limit_state(self, name: str, key: str, state: LimitState) -> None:
         """Write it."""
-        self.limit_states.put(state, name, key)
+        self.limit_states.put((name, key), state)
 
     def freed(self, name: str, key: str) -> None:
         """Wake what the limit keeps aside, of any queue, and the calls that wait for it."""
@@ -127,11 +129,11 @@ class Ledger:
 
     def budget_state(self, budget_id: str, window_ms: int) -> BudgetState:
         """What was spent and is held in a window."""
-        return self.budget_states.get(budget_id, window_ms) or BudgetState(window_ms=window_ms)
+        return self.budget_states.get((budget_id, window_ms)) or BudgetState(window_ms=window_ms)
 
     def put_budget_state(self, budget_id: str, state: BudgetState) -> None:
         """Write it."""
-        self.budget_states.put(state, budget_id, state.window_ms)
+        self.budget_states.put((budget_id, state.window_ms), state)
 
     def room_appeared(self, budget_id: str) -> None:
         """Look at the jobs held on a budget when the step is nearly done."""
@@ -143,11 +145,11 @@ class Ledger:
 
     def learned(self, task: str, model: str) -> Learned:
         """What is known of a task and model."""
-        return self.learnt.get(task, model) or _NOTHING_LEARNED
+        return self.learnt.get((task, model)) or _NOTHING_LEARNED
 
     def put_learned(self, task: str, model: str, learned: Learned) -> None:
         """Write it."""
-        self.learnt.put(learned, task, model)
+        self.learnt.put((task, model), learned)
 
     def reservation(self, job_id: str, fence: int, call: int) -> Reservation | None:
         """A reservation, open or closed, while it is kept."""
@@ -196,7 +198,7 @@ class Ledger:
         """Read what some new jobs are checked by."""
         names = {name for spec in specs for name in spec.limits}
         names |= {name for spec in specs for route in spec.routes for name in route.limits}
-        self.limits.fetch((name,) for name in names)
+        self.limits.fetch(names)
         budgets = {budget for spec in specs for budget in spec.budgets}
         brought = [budget for spec in specs for budget in spec.creates]
         self.fetch_chains(budgets.union(*((one.id, one.parent or one.id) for one in brought)))
@@ -209,9 +211,9 @@ class Ledger:
             return
         parts = {(part.limit, part.key) for _, one in found for part in one.parts}
         draws = {(draw.budget, draw.window_ms) for _, one in found for draw in one.draws}
-        self.limits.fetch((name,) for name, _ in parts)
+        self.limits.fetch(name for name, _ in parts)
         self.limit_states.fetch(parts)
-        self.budgets.fetch((budget,) for budget, _ in draws)
+        self.budgets.fetch(budget for budget, _ in draws)
         self.budget_states.fetch(draws)
         self.learnt.fetch((record.task, one.need.model) for record, one in found)
         self.fetch_places([record for record, one in found if one.cost_limit])
@@ -220,12 +222,12 @@ class Ledger:
         """Read what the starts of some ready jobs will look at."""
         names = {name for limits in {record.taken_limits for record in records} for name in limits}
         names |= {QUEUE + queue for queue in {record.queue for record in records} if self.queue_limited(queue)}
-        self.limits.fetch((name,) for name in names)
+        self.limits.fetch(names)
         self.limit_states.fetch(self._parts(names, records))
         self.fetch_chains(budget for record in records for budget in _drawn_from(record))
         self.learnt.fetch((record.task, record.model) for record in records)
-        self.price_lists.fetch((record.model,) for record in records if record.model)
-        self.weights.fetch((record.tenant,) for record in records)
+        self.price_lists.fetch(record.model for record in records if record.model)
+        self.weights.fetch(record.tenant for record in records)
         for record in records:
             self.reserved.new_run((record.id, record.fence + 1))
 
@@ -234,12 +236,12 @@ class Ledger:
         self.reserved.fetch_open((record.id, record.fence) for record in records)
         self.reserved.fetch((one.lease.job_id, one.lease.fence, one.number) for one in calls)
         names = {name for one in calls for name in one.limits} | {n for one in records for n in one.taken_limits}
-        self.limits.fetch((name,) for name in names)
+        self.limits.fetch(names)
         self.limit_states.fetch(self._parts(names, records))
         self.fetch_chains(budget for record in records for budget in _drawn_from(record))
         models = {one.estimate.model for one in calls} | {record.model for record in records}
         self.learnt.fetch((record.task, model) for record in records for model in models)
-        self.price_lists.fetch((model,) for model in models if model)
+        self.price_lists.fetch(model for model in models if model)
 
     def _parts(self, names: Iterable[str], records: Sequence[JobRecord]) -> set[tuple[str, str]]:
         """The parts of some limits that some jobs may take."""
@@ -254,7 +256,7 @@ class Ledger:
 
     def fetch_places(self, records: Sequence[JobRecord]) -> None:
         """Read the lines of some jobs, and the weights of their tenants."""
-        self.weights.fetch((record.tenant,) for record in records)
+        self.weights.fetch(record.tenant for record in records)
         self._lanes.fetch({self._lanes.key_of(record) for record in records})
 
     def fetch_chains(self, budget_ids: Iterable[str]) -> None:
@@ -265,7 +267,7 @@ class Ledger:
         asked = {"ids": msgspec.json.encode(wanted).decode()}
         found = dict(self._tx.peek(SQL["chains"], asked, decoder_of(tuple[str, BudgetSpec])))
         for budget_id in {*wanted, *found}:
-            self.budgets.learn(found.get(budget_id), budget_id)
+            self.budgets.learn(budget_id, found.get(budget_id))
         self.budget_states.fetch((spec.id, window_start(spec.window, self.now_ms)) for spec in found.values())
 
     def write(self) -> None:

@@ -23,7 +23,7 @@ def put_budgets(tx: Transaction, budgets: Sequence[BudgetSpec], *, absent_only: 
     ledger, stored = admission(tx).ledger, _relatives(tx, budgets)
     wanted = to_store(stored, budgets, absent_only=absent_only)
     for spec in wanted.values():
-        ledger.budgets.put(spec, spec.id)
+        ledger.budgets.put(spec.id, spec)
         ledger.room_appeared(spec.id)
     return [wanted.get(spec.id) or stored[spec.id] for spec in budgets]
 

@@ -20,7 +20,7 @@ _PART: Final[Any] = tuple[str, LimitState]
 def put_limits(tx: Transaction, limits: Sequence[LimitSpec], *, absent_only: bool) -> list[LimitSpec]:
     """Store limits by name, all of them or none; what is left of each goes along. Spec: LIMIT-1, LIMIT-2, LIMIT-3"""
     stored = admission(tx).ledger.limits
-    stored.fetch((spec.name,) for spec in limits)
+    stored.fetch(spec.name for spec in limits)
     wanted: dict[str, LimitSpec] = {}
     for spec in limits:
         standing = wanted.get(spec.name) or stored.get(spec.name)
@@ -30,7 +30,7 @@ def put_limits(tx: Transaction, limits: Sequence[LimitSpec], *, absent_only: boo
     old = {name: standing for name in wanted if (standing := stored.get(name)) is not None}
     states = {name: reshape(tx, standing, wanted[name]) for name, standing in old.items()}
     for spec in wanted.values():
-        stored.put(spec, spec.name)
+        stored.put(spec.name, spec)
     for name, parts in states.items():
         put_parts(tx, name, parts)
     return [wanted.get(spec.name) or stored.get(spec.name) or spec for spec in limits]

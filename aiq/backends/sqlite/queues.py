@@ -35,13 +35,13 @@ class Queues:
 
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
-        self._rows = Shelf[QueueRow](tx, SQL["queues"], SQL["put_queues"], _ROW)
+        self._rows = Shelf[str, QueueRow](tx, SQL["queues"], SQL["put_queues"], _ROW)
         self._more: Counter[str] = Counter()
         """Jobs that have come under a bound in this step, or left it; most queues have none."""
 
     def fetch(self, names: Iterable[str]) -> None:
         """Read rows that will be asked for."""
-        self._rows.fetch((name,) for name in names)
+        self._rows.fetch(names)
 
     def row(self, name: str) -> QueueRow:
         """A queue, or one of which nothing is stored."""
@@ -61,12 +61,12 @@ class Queues:
         """Write them."""
         if credits != self.credits(name):
             kept = None if credits == NO_CREDITS else credits
-            self._rows.put(msgspec.structs.replace(self.row(name), credits=kept), name)
+            self._rows.put(name, msgspec.structs.replace(self.row(name), credits=kept))
 
     def put_settings(self, name: str, settings: QueueSettings, fresh: int) -> None:
         """Write what bounds a queue, and how many jobs its bound counts."""
         kept = None if settings == UNBOUNDED else settings
-        self._rows.put(msgspec.structs.replace(self.row(name), settings=kept, fresh=fresh), name)
+        self._rows.put(name, msgspec.structs.replace(self.row(name), settings=kept, fresh=fresh))
 
     def count(self, name: str, more: int) -> None:
         """Count jobs that come under the bound of a queue, or leave it. Spec: QUEUE-1"""
@@ -83,6 +83,6 @@ class Queues:
         row = self._rows.get(name)
         if row is None or row.settings is None or row.settings.max_ready is None:
             return
-        self._rows.put(msgspec.structs.replace(row, fresh=row.fresh + more), name)
+        self._rows.put(name, msgspec.structs.replace(row, fresh=row.fresh + more))
         if more < 0 and row.fresh + more < row.settings.max_ready:
             self._tx.tell(room_topic(name))

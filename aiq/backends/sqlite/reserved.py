@@ -27,20 +27,20 @@ class Reserved:
     def __init__(self, tx: Transaction) -> None:
         self._tx = tx
         self._known: dict[CallKey, Reservation | None] = {}
-        self._open: dict[Run, set[int]] = {}
-        """The numbers of the open calls of runs of which all are known."""
+        self._open: dict[Run, tuple[int, ...]] = {}
+        """The numbers of the open calls of runs of which all are known: mostly none, or that of the first."""
         self._changed: dict[CallKey, Reservation] = {}
 
     def new_run(self, run: Run) -> None:
         """Say that a run is about to begin, of which nothing is stored."""
-        self._open.setdefault(run, set())
+        self._open.setdefault(run, ())
         self._known.setdefault((*run, 0), None)
 
     def fetch_open(self, runs: Iterable[Run]) -> None:
         """Read the open calls of many runs at once."""
         unknown = [run for run in dict.fromkeys(runs) if run not in self._open]
         if unknown:
-            self._open.update({run: set() for run in unknown})
+            self._open.update(dict.fromkeys(unknown, ()))
             self._learn("open", unknown)
 
     def fetch(self, keys: Iterable[CallKey]) -> None:
@@ -55,8 +55,8 @@ class Reserved:
         """The open calls of a run, by number."""
         if run not in self._open:
             self.fetch_open([run])
-        found = (self._known[*run, call] for call in sorted(self._open[run]))
-        return [one for one in found if one is not None]
+        calls = self._open[run]
+        return [one for call in calls if (one := self._known[*run, call]) is not None] if calls else ()
 
     def get(self, key: CallKey) -> Reservation | None:
         """One call, open or closed."""
@@ -69,8 +69,9 @@ class Reserved:
         run, call = (reservation.job_id, reservation.fence), reservation.call
         if run not in self._open:
             self.fetch_open([run])
-        self._known[*run, call] = self._changed[*run, call] = reservation
-        (self._open[run].add if reservation.state is CallState.OPEN else self._open[run].discard)(call)
+        key = (*run, call)
+        self._known[key] = self._changed[key] = reservation
+        self._count(run, call, is_open=reservation.state is CallState.OPEN)
 
     def write(self) -> None:
         """Write what was changed."""
@@ -85,4 +86,11 @@ class Reserved:
             run = (one.job_id, one.fence)
             self._known.setdefault((*run, one.call), one)
             if one.state is CallState.OPEN and run in self._open:
-                self._open[run].add(one.call)
+                self._count(run, one.call, is_open=True)
+
+    def _count(self, run: Run, call: int, *, is_open: bool) -> None:
+        known = self._open[run]
+        if is_open and call not in known:
+            self._open[run] = tuple(sorted((*known, call)))
+        elif not is_open and call in known:
+            self._open[run] = tuple([other for other in known if other != call])

@@ -1,15 +1,14 @@
 """Rows of one table as they stand in a step: each is read at most once, and written once, when the step ends."""
 
-from collections.abc import Iterable, Iterator
-from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
 from aiq.backends.sqlite.terms import plain
 
+K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-
-Key: TypeAlias = tuple[str | int, ...]
 
 
 class Step(Protocol):
@@ -28,42 +27,42 @@ class Step(Protocol):
         ...
 
 
-class Shelf(Generic[V]):
-    """Rows by key. `read` is given keys in :keys and answers rows that end with the value, `write` puts such rows.
+class Shelf(Generic[K, V]):
+    """Rows by key, a column or a tuple of some. `read` is given keys in :keys and answers pairs of key and value,
+    `write` puts such pairs.
 
     Nothing else in the step may write the table, or read it by a statement, while rows of it stand changed here.
     """
 
     def __init__(self, step: Step, read: str, write: str, row: Any) -> None:
-        # `row` is the type of a row, which a TypeVar cannot name: (str, str, LimitState), say.
+        # `row` is the type of a pair, which a TypeVar cannot name: tuple[str, LimitSpec], say.
         self._step = step
         self._read = read
         self._write = write
         self._row = row
-        self._rows: dict[Key, V | None] = {}
-        self._changed: dict[Key, None] = {}
+        self._rows: dict[K, V | None] = {}
+        self._changed: dict[K, None] = {}
 
-    def fetch(self, keys: Iterable[Key]) -> None:
+    def fetch(self, keys: Iterable[K]) -> None:
         """Read rows that will be asked for, all at once."""
         unknown = [key for key in dict.fromkeys(keys) if key not in self._rows]
         if not unknown:
             return
         self._rows.update(dict.fromkeys(unknown))
         asked = msgspec.json.encode(unknown).decode()
-        for *key, value in self._step.peek(self._read, {"keys": asked}, decoder_of(self._row)):
-            self._rows[tuple(key)] = value
+        self._rows.update(self._step.peek(self._read, {"keys": asked}, decoder_of(self._row)))
 
-    def learn(self, value: V | None, *key: str | int) -> None:
+    def learn(self, key: K, value: V | None) -> None:
         """Take in a row that was read another way, or that there is none, unless it is known."""
         self._rows.setdefault(key, value)
 
-    def get(self, *key: str | int) -> V | None:
+    def get(self, key: K) -> V | None:
         """A row, with what this step has done to it."""
         if key not in self._rows:
             self.fetch([key])
         return self._rows[key]
 
-    def put(self, value: V, *key: str | int) -> None:
+    def put(self, key: K, value: V) -> None:
         """Change a row, or make it."""
         self._rows[key] = value
         self._changed[key] = None
@@ -75,17 +74,17 @@ class Shelf(Generic[V]):
     def write(self) -> None:
         """Write what was changed, as one value."""
         for key in self._changed:
-            self._step.later(self._write, (*key, self._rows[key]))
+            self._step.later(self._write, (key, self._rows[key]))
         self._changed.clear()
 
 
-class TextShelf(Shelf[V]):
+class TextShelf(Shelf[K, V]):
     """Rows of which there may be one for each job: their values are put down as texts, which SQLite does not read."""
 
     def write(self) -> None:
         """Write what was changed, as one value."""
         for key in self._changed:
-            self._step.later_text(self._write, key, _encoder.encode(self._rows[key]))
+            self._step.later_text(self._write, (key,), _encoder.encode(self._rows[key]))
         self._changed.clear()
 
 

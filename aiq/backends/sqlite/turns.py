@@ -25,7 +25,7 @@ _FIRST: Final[Turn] = (-(2**62), "")
 """Before every turn."""
 
 
-class LineRow(msgspec.Struct, array_like=True):
+class LineRow(msgspec.Struct, array_like=True, gc=False):
     """One line. `jobs` counts those in its lanes."""
 
     tenant: str

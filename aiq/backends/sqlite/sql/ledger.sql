@@ -4,7 +4,7 @@
 -- name: limits
 SELECT json_group_array(json_array(l.name, json(l.spec)))
 FROM json_each(:keys) AS asked
-CROSS JOIN aiq_limits AS l ON l.name = json_extract(asked.value, '$[0]');
+CROSS JOIN aiq_limits AS l ON l.name = asked.value;
 
 -- name: put_limits
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
@@ -19,7 +19,7 @@ SELECT json_group_array(name)
 FROM (SELECT name FROM aiq_limits WHERE name > :after AND name NOT GLOB 'queue:*' ORDER BY name LIMIT :limit);
 
 -- name: limit_states
-SELECT json_group_array(json_array(s.name, s.part, json(s.state)))
+SELECT json_group_array(json_array(json_array(s.name, s.part), json(s.state)))
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_limit_states AS s
     ON s.name = json_extract(asked.value, '$[0]') AND s.part = json_extract(asked.value, '$[1]');
@@ -27,14 +27,14 @@ CROSS JOIN aiq_limit_states AS s
 -- name: put_limit_states
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_limit_states (name, part, state, touched_at_ms)
-SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), :now_ms FROM given
+SELECT json_extract(item, '$[0][0]'), json_extract(item, '$[0][1]'), json_extract(item, '$[1]'), :now_ms FROM given
 WHERE true
 ON CONFLICT (name, part) DO UPDATE SET state = excluded.state, touched_at_ms = excluded.touched_at_ms;
 
 -- name: budgets
 SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || ']', ','), '') || ']'
 FROM json_each(:keys) AS asked
-CROSS JOIN aiq_budgets AS b ON b.id = json_extract(asked.value, '$[0]');
+CROSS JOIN aiq_budgets AS b ON b.id = asked.value;
 
 -- name: chains
 -- Some budgets, and all that they draw from. A circle cannot be stored, and UNION would end it.
@@ -65,7 +65,7 @@ ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, spec = excluded.spec;
 
 -- name: budget_states
 SELECT
-    '[' || coalesce(group_concat('[' || json_quote(s.budget) || ',' || s.window_ms || ',' || s.state || ']', ','), '') || ']'
+    '[' || coalesce(group_concat('[[' || json_quote(s.budget) || ',' || s.window_ms || '],' || s.state || ']', ','), '') || ']'
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_budget_states AS s
     ON s.budget = json_extract(asked.value, '$[0]') AND s.window_ms = json_extract(asked.value, '$[1]');
@@ -74,8 +74,8 @@ CROSS JOIN aiq_budget_states AS s
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_budget_states (budget, window_ms, state, touched_at_ms)
 SELECT
-    json_extract(item, '$[0]'), json_extract(item, '$[1]'),
-    CAST(substr(:blobs, json_extract(item, '$[2]'), json_extract(item, '$[3]')) AS TEXT), :now_ms
+    json_extract(item, '$[0][0]'), json_extract(item, '$[0][1]'),
+    CAST(substr(:blobs, json_extract(item, '$[1]'), json_extract(item, '$[2]')) AS TEXT), :now_ms
 FROM given
 WHERE true
 ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state, touched_at_ms = excluded.touched_at_ms;
@@ -89,7 +89,7 @@ FROM (
         'from_ms', p.from_ms
     )) AS prices
     FROM json_each(:keys) AS asked
-    CROSS JOIN aiq_prices AS p ON p.model = json_extract(asked.value, '$[0]')
+    CROSS JOIN aiq_prices AS p ON p.model = asked.value
     GROUP BY p.model
 );
 
@@ -105,7 +105,7 @@ WHERE true
 ON CONFLICT (model, category, from_ms) DO UPDATE SET usd_micros_per_million = excluded.usd_micros_per_million;
 
 -- name: learned
-SELECT json_group_array(json_array(l.task, l.model, json(l.learned)))
+SELECT json_group_array(json_array(json_array(l.task, l.model), json(l.learned)))
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_learned AS l
     ON l.task = json_extract(asked.value, '$[0]') AND l.model = json_extract(asked.value, '$[1]');
@@ -113,14 +113,14 @@ CROSS JOIN aiq_learned AS l
 -- name: put_learned
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_learned (task, model, learned)
-SELECT json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]') FROM given
+SELECT json_extract(item, '$[0][0]'), json_extract(item, '$[0][1]'), json_extract(item, '$[1]') FROM given
 WHERE true
 ON CONFLICT (task, model) DO UPDATE SET learned = excluded.learned;
 
 -- name: weights
 SELECT json_group_array(json_array(t.tenant, t.weight))
 FROM json_each(:keys) AS asked
-CROSS JOIN aiq_tenants AS t ON t.tenant = json_extract(asked.value, '$[0]');
+CROSS JOIN aiq_tenants AS t ON t.tenant = asked.value;
 
 -- name: put_weights
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))

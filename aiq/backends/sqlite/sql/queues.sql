@@ -4,7 +4,7 @@
 -- name: queues
 SELECT json_group_array(json_array(q.name, json_array(json(q.settings), json(q.credits), q.fresh)))
 FROM json_each(:keys) AS asked
-CROSS JOIN aiq_queues AS q ON q.name = json_extract(asked.value, '$[0]');
+CROSS JOIN aiq_queues AS q ON q.name = asked.value;
 
 -- name: put_queues
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
