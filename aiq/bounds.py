@@ -15,6 +15,9 @@ MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 memory inside one atomic step."""
 MAX_PAGE: Final = 256
 """Rows that one `get`, `list`, `read` or `get_steps` answers with."""
+MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
+"""Payloads and results, values of steps, or data of items that one page of `list`, `get_steps` or `read` answers with:
+it ends with the one that reaches this."""
 MAX_SWEEP: Final = 256
 """Jobs that one sweep promotes, revokes or times out: the other sweeps and claims must get their turn."""
 MAX_FLIPS: Final = 256
@@ -91,3 +94,7 @@ CANCEL_GRACE_MS: Final = 30_000
 """How long a running job may take to heed a cancel before a sweep ends it."""
 CLAIM_KEPT_MS: Final = 24 * 3_600_000
 """How long a worker's last claim is kept, for the worker that did not hear the answer."""
+WORKER_GONE_MS: Final = 30_000
+"""How long a worker may be silent before it counts as gone: two of its beats may be lost."""
+WORKER_KEPT_MS: Final = 24 * 3_600_000
+"""How long a worker that has gone silent is still shown."""

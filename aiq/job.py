@@ -8,7 +8,6 @@ from typing import Final, Generic, TypeVar, cast
 
 import msgspec
 
-from aiq.bounds import MAX_PAGE
 from aiq.errors import (
     JobCancelled,
     JobDead,
@@ -97,12 +96,12 @@ class Job(Generic[R_co]):
         topics = {stream_topic(self.id), job_topic(self.id)}
         mark = await self._mark(topics)
         while True:
-            page = await self._storage.read(self.id, after=after, limit=MAX_PAGE)
+            page = await self._storage.read(self.id, after=after)
             for chunk in page.chunks:
                 after = chunk.number
                 if chunk.kind in kinds:
                     yield chunk
-            if len(page.chunks) == MAX_PAGE:
+            if page.more:
                 continue
             # The state was read in the same step as the items, so nothing can follow a terminal one.
             if page.state.terminal:

@@ -5,7 +5,6 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import AsyncIterator
 from typing import Final
 
-from aiq.bounds import MAX_PAGE
 from aiq.cli.exits import Exit
 from aiq.cli.facts import (
     JOB_COLUMNS,
@@ -147,11 +146,9 @@ async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 async def _steps(storage: Storage, job_id: str) -> list[Step]:
     steps: list[Step] = []
-    while True:
-        page = await storage.get_steps(job_id, after=steps[-1].key if steps else "")
+    while page := await storage.get_steps(job_id, after=steps[-1].key if steps else ""):
         steps += page
-        if len(page) < MAX_PAGE:
-            return steps
+    return steps
 
 
 def _told(record: JobRecord, steps: list[Step], *, payload: bool) -> list[str]:

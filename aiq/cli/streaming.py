@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiq.bounds import MAX_PAGE
 from aiq.cli.exits import Exit
 from aiq.cli.facts import chunk_fact, plain
 from aiq.cli.output import Output, escaped
@@ -69,7 +68,7 @@ async def _stored(storage: Storage, job_id: str, after: int) -> AsyncIterator[Ch
         for chunk in page.chunks:
             after = chunk.number
             yield chunk
-        if len(page.chunks) < MAX_PAGE:
+        if not page.more:
             return
 
 

@@ -8,7 +8,6 @@ from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
-from aiq.bounds import MAX_PAGE
 from aiq.context import Parked
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Calls, Unsaid
@@ -35,7 +34,7 @@ from aiq.model import (
 )
 from aiq.needs import Needs
 from aiq.policy import Limit
-from aiq.rules.batches import batches
+from aiq.rules.batches import batches, may_go_on
 from aiq.storage import Storage
 
 _T = TypeVar("_T")
@@ -198,7 +197,7 @@ class Run:
         while True:
             page = await self._patiently(partial(storage.get_steps, self.lease.job_id, after=after))
             self.steps.update((step.key, step) for step in page)
-            if len(page) < MAX_PAGE:
+            if not may_go_on(page):
                 return
             after = page[-1].key
 

@@ -66,7 +66,8 @@ class Chunk:
 @dataclass(frozen=True, slots=True)
 class StreamPage:
     """Items after a number, in order. `state` is the job's, read in the same step: when it is terminal and
-    there are no items left, nothing more will come in this generation."""
+    there are no items left, nothing more will come in this generation. `more` says that items are left."""
 
     chunks: tuple[Chunk, ...]
     state: State
+    more: bool = False

@@ -1,10 +1,10 @@
 """How much goes into one call: what is to be stored is cut into parts, and a claim gives and opens so much at most."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES, MAX_SWEEP
-from aiq.model import JobSpec
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES, MAX_PAGE, MAX_PAGE_BYTES, MAX_SWEEP
+from aiq.model import JobSpec, Step
 
 
 def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
@@ -19,6 +19,21 @@ def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
         batch.append(spec)
     if batch:
         yield batch
+
+
+def page_length(sizes: Iterable[int]) -> int:
+    """How many of the first go into one page: it ends with the one that takes it to MAX_PAGE_BYTES. Spec: STORE-13"""
+    length = total = 0
+    for size in sizes:
+        if total >= MAX_PAGE_BYTES:
+            break
+        length, total = length + 1, total + size
+    return length
+
+
+def may_go_on(steps: Sequence[Step], limit: int = MAX_PAGE) -> bool:
+    """Whether a page of steps may be followed by another. Spec: STORE-13"""
+    return len(steps) == limit or sum(len(step.value) for step in steps) >= MAX_PAGE_BYTES
 
 
 class Room:

@@ -114,7 +114,7 @@ class Jobs(Protocol):
         ...
 
     async def list(self, query: JobFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
-        """Read jobs in the order they were enqueued, a page at a time."""
+        """Read jobs in the order they were enqueued, a page at a time. Spec: STORE-8, STORE-13"""
         ...
 
     async def count(self, queue: str | None = None) -> Counts:

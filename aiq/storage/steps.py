@@ -21,7 +21,8 @@ class Steps(Protocol):
         ...
 
     async def get_steps(self, job_id: str, *, after: str = "", limit: int = MAX_PAGE) -> list[Step]:
-        """Read steps in the order of their keys, those after `after`. Spec: STEP-5
+        """Read steps in the order of their keys, those after `after`, as many as go into a page. One with fewer
+        than `limit`, and less than MAX_PAGE_BYTES of values, is the last. Spec: STEP-5, STORE-13
 
         Raises:
             NotFound: no such job.

@@ -24,10 +24,11 @@ class Streams(Protocol):
         ...
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
-        """Read the items with a number over `after`, in order, with the job's state of the same moment.
+        """Read the items with a number over `after`, in order, as many as go into a page, with the job's state of the
+        same moment.
 
         Raises:
             NotFound: no such job.
-        Spec: STREAM-8, STREAM-9
+        Spec: STREAM-8, STREAM-9, STORE-13
         """
         ...

@@ -5,19 +5,25 @@ from itertools import islice
 from aiq.backends.memory.transition import Transaction
 from aiq.errors import InvalidInput
 from aiq.model import JobFilter, JobRecord, Page
+from aiq.rules.batches import page_length
 from aiq.rules.validation import check_limit
 
 
 def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int) -> Page:
     """Read one page. The cursor is the place of the last job given, so what is enqueued meanwhile comes later.
 
-    Spec: STORE-8
+    Spec: STORE-8, STORE-13
     """
     check_limit(limit)
     found = (record for record in tx.tables.listed(_place(cursor)) if _matches(query, record))
-    jobs = tuple(islice(found, limit))
-    more = next(found, None) is not None
+    ahead = list(islice(found, limit + 1))
+    jobs = tuple(ahead[: page_length(_size(record) for record in ahead[:limit])])
+    more = len(jobs) < len(ahead)
     return Page(jobs, str(tx.tables.numbers[jobs[-1].id] + 1) if more else None)
+
+
+def _size(record: JobRecord) -> int:
+    return len(record.payload) + len(record.result or b"")
 
 
 def _place(cursor: str | None) -> int:

@@ -4,16 +4,18 @@ from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_INSTANT_MS
 from aiq.errors import NotFound
 from aiq.model import StreamPage
+from aiq.rules.batches import page_length
 from aiq.rules.validation import check_limit, check_range
 
 
 def read(tx: Transaction, job_id: str, after: int, limit: int) -> StreamPage:
-    """Read the items behind a number, and the job's state of the same moment. Spec: STREAM-9, STORE-1"""
+    """Read the items behind a number, and the job's state of the same moment. Spec: STREAM-9, STORE-1, STORE-13"""
     check_limit(limit)
     check_range("number of an item", after, 0, MAX_INSTANT_MS)
     record = tx.tables.jobs.get(job_id)
     if record is None:
         raise NotFound(job_id)
     stream = tx.tables.streams.get(job_id)
-    chunks = stream.chunks[after : after + limit] if stream is not None else ()
-    return StreamPage(tuple(chunks), record.state)
+    behind = stream.chunks[after:] if stream is not None else []
+    length = page_length(len(chunk.data) for chunk in behind[:limit])
+    return StreamPage(tuple(behind[:length]), record.state, length < len(behind))

@@ -2,14 +2,15 @@
 
 from operator import attrgetter
 
-from aiq.backends.sqlite.read import number_of
+from aiq.backends.sqlite.read import place_of
 from aiq.backends.sqlite.steps import SQL, step_from_row
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.bounds import MAX_PAGE_BYTES
 from aiq.model import Step
 
 
 def get_steps(tx: Transaction, job_id: str, after: str, limit: int) -> list[Step]:
-    """Read steps in the order of their keys, by code point. Spec: STEP-5"""
-    n, _ = number_of(tx, job_id)
-    rows = tx.table(SQL["page"], {"n": n, "after": after, "limit": limit})
+    """Read steps in the order of their keys, by code point. Spec: STEP-5, STORE-13"""
+    n, _, _ = place_of(tx, job_id)
+    rows = tx.table(SQL["page"], {"n": n, "after": after, "limit": limit, "bytes": MAX_PAGE_BYTES})
     return sorted(map(step_from_row, rows), key=attrgetter("key"))

@@ -3,16 +3,17 @@
 import json
 
 from aiq.backends.sqlite.read import SQL
-from aiq.backends.sqlite.rows import whole_records
+from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import InvalidInput
 from aiq.model import JobFilter, Page
+from aiq.rules.batches import page_length
 
 
 def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int) -> Page:
     """Read one page. The cursor is the number of the last job given, so what is enqueued meanwhile comes later.
 
-    Spec: STORE-8
+    Spec: STORE-8, STORE-13
     """
     wanted = {
         "after": _number(cursor),
@@ -24,8 +25,10 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
         "limit": limit + 1,
     }
     ns = tx.numbers(SQL[_statement(query)], wanted)
-    jobs = tuple(whole_records(tx.connection, ns[:limit]))
-    return Page(jobs, str(ns[limit - 1]) if len(ns) > limit else None)
+    sizes = sorted(tx.table(SQL["sizes"], {"ns": numbers(ns[:limit])}))
+    page = ns[: page_length(size for _, size in sizes)]
+    jobs = tuple(whole_records(tx.connection, page))
+    return Page(jobs, str(page[-1]) if len(page) < len(ns) else None)
 
 
 def _statement(query: JobFilter) -> str:

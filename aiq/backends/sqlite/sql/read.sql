@@ -1,20 +1,24 @@
 -- read: look without changing: jobs, their streams, and how many there are.
--- spec: STREAM-9, STORE-8, STORE-10, STORE-11, STATE-3
+-- spec: STREAM-9, STORE-8, STORE-10, STORE-11, STORE-13, STATE-3
 
--- name: number
-SELECT j.n, j.state FROM json_each(:ids) AS asked CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
+-- name: place
+SELECT j.n, j.state, j.chunks FROM json_each(:ids) AS asked CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
 
 -- name: chunks
 SELECT
     json_group_array(json_array(number, kind, fence, at_ms, step_key, length(data))),
     CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
 FROM (
-    SELECT number, kind, fence, at_ms, step_key, data
-    FROM aiq_chunks
-    WHERE n = :n AND number > :after
-    ORDER BY number
-    LIMIT :limit
-);
+    SELECT number, kind, fence, at_ms, step_key, data, sum(length(data)) OVER (ORDER BY number) - length(data) AS before
+    FROM (
+        SELECT number, kind, fence, at_ms, step_key, data
+        FROM aiq_chunks
+        WHERE n = :n AND number > :after
+        ORDER BY number
+        LIMIT :limit
+    )
+)
+WHERE before < :bytes;
 
 -- name: page
 -- In the order of enqueueing. A filter that is NULL lets everything pass.
@@ -60,6 +64,13 @@ FROM (
     ORDER BY n
     LIMIT :limit
 );
+
+-- name: sizes
+-- What jobs take of a page.
+SELECT json_group_array(json_array(s.n, length(s.payload) + coalesce(length(r.result), 0)))
+FROM json_each(:ns) AS asked
+CROSS JOIN aiq_specs AS s ON s.n = asked.value
+LEFT JOIN aiq_results AS r ON r.n = s.n;
 
 -- name: count
 SELECT json_group_array(json_array(queue, state, jobs))

@@ -1,5 +1,5 @@
 -- steps: remembered sub-results.
--- spec: STEP-1, STEP-3, STEP-5
+-- spec: STEP-1, STEP-3, STEP-5, STORE-13
 
 -- name: find
 SELECT step_key, kind, digest, fence, value FROM aiq_steps WHERE n = :n AND step_key = :key;
@@ -17,16 +17,22 @@ FROM given;
 UPDATE aiq_jobs SET steps = :steps WHERE n = :n;
 
 -- name: page
+-- Values are read only of those that go into the page.
 SELECT
-    json_group_array(json_array(step_key, kind, digest, fence, length(value))),
-    CAST(group_concat(CAST(value AS TEXT), '') AS BLOB)
+    json_group_array(json_array(s.step_key, s.kind, s.digest, s.fence, length(s.value))),
+    CAST(group_concat(CAST(s.value AS TEXT), '') AS BLOB)
 FROM (
-    SELECT step_key, kind, digest, fence, value
-    FROM aiq_steps
-    WHERE n = :n AND step_key > :after
-    ORDER BY step_key
-    LIMIT :limit
-);
+    SELECT step_key, sum(size) OVER (ORDER BY step_key) - size AS before
+    FROM (
+        SELECT step_key, length(value) AS size
+        FROM aiq_steps
+        WHERE n = :n AND step_key > :after
+        ORDER BY step_key
+        LIMIT :limit
+    )
+) AS page
+CROSS JOIN aiq_steps AS s ON s.n = :n AND s.step_key = page.step_key
+WHERE page.before < :bytes;
 
 -- name: saved_by
 -- Which run saved each of some steps.
