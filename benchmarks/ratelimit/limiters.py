@@ -42,7 +42,6 @@ class FixedWindow:
     def __init__(self, file: str, tokens: int) -> None:
         self._tokens = tokens
         self._connection = sqlite3.connect(file, isolation_level=None, timeout=10)
-        self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = OFF")
         self._connection.execute(
             "CREATE TABLE IF NOT EXISTS minute (number INTEGER PRIMARY KEY, requests INTEGER, tokens INTEGER)"
