@@ -176,4 +176,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_job_forgets_its_tenant": mutant(
         "ENQ-1", ("enqueue", "        **content,\n", '        **{**content, "tenant": ""},\n')
     ),
+    "a_page_goes_over_what_fills_it": mutant(
+        "STORE-13", ("rules.batches", "        if total >= MAX_PAGE_BYTES:\n", "        if total > MAX_PAGE_BYTES:\n")
+    ),
+    "a_page_has_no_end": mutant(
+        "STORE-13", ("rules.batches", "        if total >= MAX_PAGE_BYTES:\n", "        if False:\n")
+    ),
+    "a_stream_never_says_that_more_is_there": mutant(
+        "STORE-13", ("read", "record.state, length < len(behind))", "record.state, False)")
+    ),
+    "a_listing_ends_with_a_page_that_is_full": mutant(
+        "STORE-13", ("list", "    more = len(jobs) < len(ahead)\n", "    more = len(ahead) > limit\n")
+    ),
 }
