@@ -35,9 +35,19 @@ MAX_ERROR_BYTES: Final = 16 * 1024
 """Longer error texts are cut, not refused: a failure must always be recordable."""
 MAX_ERRORS: Final = 8
 """Errors kept with a job; older ones give way."""
+MAX_PATTERN_BYTES: Final = 1_024
+"""Of the message that the failures of one kind have in common."""
+MAX_SAMPLES: Final = 3
+"""Inputs kept with the dead of one kind."""
+MAX_SAMPLE_BYTES: Final = 2_048
+"""Longer ones are cut."""
+DEAD_GROUP_KEPT_MS: Final = 30 * 24 * 3_600_000
+"""How long a group of dead jobs in which none stands any more is kept after it last changed."""
 MAX_STEPS: Final = 10_000
 MAX_KEPT_SIGNALS: Final = 1_000
 """Signals kept for waits that have not begun."""
+MAX_PER_KEY: Final = 64
+"""Jobs of one ordered key that go on at once: as many as one step may have to let into their lanes, or take out."""
 MAX_DEPENDENCIES: Final = 10_000
 """Edges into one job, and from the jobs of one batch; a wider fan-in is a tree."""
 

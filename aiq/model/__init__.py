@@ -5,7 +5,7 @@ when a record tells them. Payloads, results, steps and chunks are bytes that no 
 
 One room a noun: `job` (state, spec, record), `outcome` (what became of a run), `exchange` (settle and
 claim), `step`, `stream`, `failure`, `limit`, `budget`, `usage` (tokens and money), `call` (what a run reserves),
-`why`, `answer` (the rest). Import the names from here.
+`why`, `worker`, `fact`, `answer` (the rest). Import the names from here.
 """
 
 from aiq.model.answer import CancelAnswer, Counts, Enqueued, JobFilter, Page, Renewed, Sent, Upkept, Violation
@@ -27,6 +27,7 @@ from aiq.model.call import (
     Reservation,
 )
 from aiq.model.exchange import ClaimRequest, Exchanged, Settled, Settlement, Want
+from aiq.model.fact import Fact, Level
 from aiq.model.failure import Failure
 from aiq.model.job import (
     TERMINAL,
@@ -81,6 +82,7 @@ from aiq.model.usage import (
     UsageRow,
 )
 from aiq.model.why import Gate, Why
+from aiq.model.worker import Beat, SlotUse, WorkerState, WorkerStatus
 
 __all__ = [
     "FIRST",
@@ -95,6 +97,7 @@ __all__ = [
     "Amounts",
     "Appended",
     "Band",
+    "Beat",
     "BudgetSpec",
     "BudgetState",
     "BudgetStatus",
@@ -117,6 +120,7 @@ __all__ = [
     "Estimate",
     "Exceeded",
     "Exchanged",
+    "Fact",
     "Failure",
     "Gate",
     "Held",
@@ -127,6 +131,7 @@ __all__ = [
     "JobSpec",
     "Lane",
     "Lease",
+    "Level",
     "LimitSpec",
     "LimitState",
     "LimitStatus",
@@ -154,6 +159,7 @@ __all__ = [
     "Settled",
     "Settlement",
     "Sleeping",
+    "SlotUse",
     "State",
     "Step",
     "StepKind",
@@ -172,5 +178,7 @@ __all__ = [
     "Want",
     "Why",
     "Window",
+    "WorkerState",
+    "WorkerStatus",
     "none",
 ]

@@ -27,6 +27,7 @@ from aiq.storage.streams import Streams
 from aiq.storage.topics import job_topic, limit_topic, queue_topic, room_topic, stream_topic
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
+from aiq.storage.workers import Workers
 
 __all__ = [
     "Budgets",
@@ -38,6 +39,7 @@ __all__ = [
     "Streams",
     "Upkeep",
     "Wakeups",
+    "Workers",
     "claim",
     "job_topic",
     "limit_topic",

@@ -6,15 +6,29 @@ from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
 from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
+from aiq.storage.keys import Keys
 from aiq.storage.limits import Limits
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
+from aiq.storage.workers import Workers
 
 
-class Storage(Jobs, Upkeep, Steps, Signals, Streams, Limits, Budgets, Wakeups, Protocol):
+class Storage(
+    Jobs,
+    Upkeep,
+    Keys,
+    Steps,
+    Signals,
+    Streams,
+    Limits,
+    Budgets,
+    Wakeups,
+    Workers,
+    Protocol,
+):
     """Everything a backend offers, and its own life. Opened by `aiq.backends.open_storage(url)`."""
 
     @property

@@ -1,9 +1,10 @@
 """What any worker does now and then, and what operators say of queues and tenants."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
-from aiq.model import QueueSettings, QueueStatus, Upkept, Violation
+from aiq.model import Fact, QueueSettings, QueueStatus, Upkept, Violation
 
 
 class Upkeep(Protocol):
@@ -56,5 +57,12 @@ class Upkeep(Protocol):
         """Look for anything that a clause forbids; an empty list is a clean bill. Reads only.
 
         Spec: STATE-3
+        """
+        ...
+
+    async def facts(self) -> Sequence[Fact]:
+        """Look at what this storage stands on (versions, settings, disk, clock), and say what is wrong with it.
+
+        Reads only, and answers within a second or so whatever is stored. Spec: FACT-1
         """
         ...

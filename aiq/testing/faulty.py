@@ -15,6 +15,7 @@ from aiq.model import (
     Acquired,
     Amounts,
     Appended,
+    Beat,
     BudgetSpec,
     BudgetStatus,
     CallRequest,
@@ -24,6 +25,7 @@ from aiq.model import (
     Counts,
     Enqueued,
     Exchanged,
+    Fact,
     JobFilter,
     JobRecord,
     JobSpec,
@@ -49,6 +51,7 @@ from aiq.model import (
     UsagePage,
     Violation,
     Why,
+    WorkerStatus,
 )
 from aiq.storage import Storage
 
@@ -206,6 +209,22 @@ class Faulty:
     async def audit(self, limit: int = MAX_PAGE) -> _List[Violation]:
         """As the contract says, or as planned."""
         return await self._call("audit", lambda: self._storage.audit(limit))
+
+    async def facts(self) -> Sequence[Fact]:
+        """As the contract says, or as planned."""
+        return await self._call("facts", self._storage.facts)
+
+    async def beat(self, beat: Beat) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("beat", lambda: self._storage.beat(beat))
+
+    async def leave(self, worker: str) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("leave", lambda: self._storage.leave(worker))
+
+    async def workers(self, *, after: str = "", limit: int = MAX_PAGE) -> _List[WorkerStatus]:
+        """As the contract says, or as planned."""
+        return await self._call("workers", lambda: self._storage.workers(after=after, limit=limit))
 
     async def save_step(self, lease: Lease, step: Step) -> Saved:
         """As the contract says, or as planned."""

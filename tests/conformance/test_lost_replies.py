@@ -14,6 +14,7 @@ import pytest
 
 from aiq.errors import Unavailable
 from aiq.model import (
+    Beat,
     BudgetSpec,
     CallRequest,
     CallState,
@@ -93,6 +94,7 @@ async def play(storage: Storage) -> None:
     await storage.enqueue([job("expired", queue="expired", lease_ms=10)])
     await claim(storage, claiming("expired", "expired"))
     await storage.pause("paused")
+    await storage.beat(Beat(worker="known"))
 
 
 DEFERRED = Deferred(JobError(type="E", message="429"), 400, (Throttle(limit="gpt", retry_after_ms=400),))
@@ -137,6 +139,8 @@ WRITES: dict[str, tuple[str, Call]] = {
     "put budgets": ("put_budgets", lambda s: s.put_budgets([BudgetSpec(id="dry", caps={"tokens": 500})])),
     "grant": ("grant", lambda s: s.grant("dry", "more", {"tokens": 500})),
     "put prices": ("put_prices", lambda s: s.put_prices([PriceRow(model="m", category="c", usd_micros_per_million=5)])),
+    "beat": ("beat", lambda s: s.beat(Beat(worker="new", up_ms=5))),
+    "leave": ("leave", lambda s: s.leave("known")),
     "configure": ("configure", lambda s: s.configure("next", QueueSettings(max_ready=5, concurrency=3))),
 }
 
@@ -166,6 +170,7 @@ class Whole:
     prices: object
     used: object
     queue: object
+    workers: object
 
 
 async def look_at_all(storage: Storage) -> Whole:
@@ -176,6 +181,7 @@ async def look_at_all(storage: Storage) -> Whole:
         [await storage.get_prices(model) for model in ("gpt", "m")],
         await storage.usage(UsageFilter()),
         await storage.get_queue("next"),
+        await storage.workers(),
     )
 
 
@@ -273,6 +279,7 @@ READS: dict[str, Call] = {
     "get_prices": lambda s: s.get_prices("gpt"),
     "usage": lambda s: s.usage(UsageFilter()),
     "get_queue": lambda s: s.get_queue("next"),
+    "workers": lambda s: s.workers(),
 }
 
 

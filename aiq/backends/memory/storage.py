@@ -13,13 +13,24 @@ from aiq.backends.memory.face.steps import StepsFace
 from aiq.backends.memory.face.streams import StreamsFace
 from aiq.backends.memory.face.upkeep import UpkeepFace
 from aiq.backends.memory.face.wakeups import WakeupsFace
+from aiq.backends.memory.face.workers import WorkersFace
 from aiq.errors import InvalidName, Misconfigured
 from aiq.model import Capability
 from aiq.rules.validation import check_name
 from aiq.storage import Storage
 
 
-class MemoryStorage(JobsFace, UpkeepFace, StepsFace, SignalsFace, StreamsFace, LimitsFace, BudgetsFace, WakeupsFace):
+class MemoryStorage(
+    JobsFace,
+    UpkeepFace,
+    StepsFace,
+    SignalsFace,
+    StreamsFace,
+    LimitsFace,
+    BudgetsFace,
+    WakeupsFace,
+    WorkersFace,
+):
     """A storage in this process's memory. Nothing outlives the process; every method may be cancelled at any time."""
 
     def __init__(self, home: Home) -> None:

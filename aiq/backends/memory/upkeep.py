@@ -12,6 +12,7 @@ from aiq.backends.memory.sweeps import (
     time_out,
 )
 from aiq.backends.memory.transition import Transaction
+from aiq.backends.memory.workers import forget_workers
 from aiq.bounds import MAX_SWEEP
 from aiq.model import Upkept
 from aiq.rules.validation import check_limit
@@ -31,5 +32,6 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     rerouted = lose_patience(tx, tx.tables.lanes, limit)
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
+    more = forget_workers(tx, limit) or more
     due_ms = 0 if more else next_due_ms(tx)
     return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)

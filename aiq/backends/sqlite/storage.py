@@ -13,12 +13,23 @@ from aiq.backends.sqlite.face.steps import StepsFace
 from aiq.backends.sqlite.face.streams import StreamsFace
 from aiq.backends.sqlite.face.upkeep import UpkeepFace
 from aiq.backends.sqlite.face.wakeups import WakeupsFace
+from aiq.backends.sqlite.face.workers import WorkersFace
 from aiq.backends.sqlite.opening import open_connections
 from aiq.model import Capability
 from aiq.storage import Storage
 
 
-class SQLiteStorage(JobsFace, UpkeepFace, StepsFace, SignalsFace, StreamsFace, LimitsFace, BudgetsFace, WakeupsFace):
+class SQLiteStorage(
+    JobsFace,
+    UpkeepFace,
+    StepsFace,
+    SignalsFace,
+    StreamsFace,
+    LimitsFace,
+    BudgetsFace,
+    WakeupsFace,
+    WorkersFace,
+):
     """A storage in one SQLite file, which processes on the same machine share.
 
     An operation is one function in the writer's thread, transaction and all; reads have a thread of their own.

@@ -13,6 +13,7 @@ from aiq.backends.sqlite.sweeps import (
     time_out,
 )
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.workers import any_long_silent, forget_workers
 from aiq.model import Upkept
 
 
@@ -29,6 +30,7 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     rerouted = lose_patience(tx, limit)
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
+    more = forget_workers(tx, limit) or more
     due_ms = 0 if more else next_due_ms(tx)
     return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
 
@@ -36,5 +38,5 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
     """Look whether anything is due, and answer if not: then no lock is taken. Spec: STORE-5"""
     next_ms = next_due_ms(tx)
-    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx)
+    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx) or any_long_silent(tx)
     return None if due else Upkept(next_due_ms=next_ms)

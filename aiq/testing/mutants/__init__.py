@@ -40,6 +40,7 @@ from aiq.testing.mutants import (
     storage,
     streams,
     usage,
+    workers,
 )
 from aiq.testing.mutants.mutant import Edit, Mutant
 
@@ -63,6 +64,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **pools.MUTANTS,
     **usage.MUTANTS,
     **forgetting.MUTANTS,
+    **workers.MUTANTS,
 }
 
 

@@ -3,11 +3,12 @@
 from aiq.backends.memory.audit import audit
 from aiq.backends.memory.configure import configure, get_queue
 from aiq.backends.memory.door import Door
+from aiq.backends.memory.facts import facts
 from aiq.backends.memory.pause import pause, resume
 from aiq.backends.memory.upkeep import upkeep
 from aiq.backends.memory.weigh import weigh
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
-from aiq.model import QueueSettings, QueueStatus, Upkept, Violation
+from aiq.model import Fact, QueueSettings, QueueStatus, Upkept, Violation
 
 
 class UpkeepFace(Door):
@@ -40,3 +41,7 @@ class UpkeepFace(Door):
     async def audit(self, limit: int = MAX_PAGE) -> list[Violation]:
         """See `aiq.storage.Upkeep`."""
         return await self._run(audit, limit)
+
+    async def facts(self) -> list[Fact]:
+        """See `aiq.storage.Upkeep`."""
+        return await self._run(facts)

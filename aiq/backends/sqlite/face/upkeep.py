@@ -3,12 +3,13 @@
 from aiq.backends.sqlite.audit import audit
 from aiq.backends.sqlite.configure import configure
 from aiq.backends.sqlite.door import Door
+from aiq.backends.sqlite.facts import facts
 from aiq.backends.sqlite.get_queue import get_queue
 from aiq.backends.sqlite.pause import pause, resume
 from aiq.backends.sqlite.upkeep import nothing_to_keep_up, upkeep
 from aiq.backends.sqlite.weigh import weigh
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
-from aiq.model import QueueSettings, QueueStatus, Upkept, Violation
+from aiq.model import Fact, QueueSettings, QueueStatus, Upkept, Violation
 from aiq.rules.validation import check_limit, check_name, check_settings, check_weight
 
 
@@ -49,3 +50,7 @@ class UpkeepFace(Door):
         """See `aiq.storage.Upkeep`."""
         check_limit(limit)
         return await self._read(audit, limit)
+
+    async def facts(self) -> list[Fact]:
+        """See `aiq.storage.Upkeep`."""
+        return await self._read(facts, self._home)

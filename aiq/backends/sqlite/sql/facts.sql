@@ -1,0 +1,9 @@
+-- facts: what the file says of itself.
+-- spec: FACT-1
+
+-- name: schema
+SELECT max(number) FROM aiq_migrations;
+
+-- name: newest
+-- When the newest event happened that is kept.
+SELECT at_ms FROM aiq_events ORDER BY change DESC LIMIT 1;
