@@ -6,4 +6,4 @@ SELECT max(number) FROM aiq_migrations;
 
 -- name: newest
 -- When the newest event happened that is kept.
-SELECT at_ms FROM aiq_events ORDER BY change DESC LIMIT 1;
+SELECT at_ms FROM aiq_events WHERE change = (SELECT max(change) FROM aiq_events);
