@@ -98,8 +98,8 @@ class Run:
         "started",
         "steps",
         "task",
-        "thread",
         "why",
+        "work",
     )
 
     def __init__(self, record: JobRecord, sent_ms: int, desk: Desk) -> None:
@@ -109,8 +109,9 @@ class Run:
         self.desk = desk
         self.steps: dict[str, Step] = {}
         self.task: asyncio.Task[None] | None = None
-        self.thread: asyncio.Future[object] | None = None
-        """The call in a thread, which goes on though its run is over; the slot is free when it is done."""
+        self.work: asyncio.Future[object] | None = None
+        """What may go on though the run is over: a call in a thread, or the handler of its batch. The slot is free when
+        it is done."""
         self.why: Stop | None = None
         self.lost_because: LostReason | None = None
         self.started = False

@@ -59,10 +59,10 @@ class Runner:
             self._finish(run, None if run.parked or run.lost_because else outcome)
         finally:
             run.close()
-            if run.thread is None or run.thread.done():
+            if run.work is None or run.work.done():
                 self._vacate(run)
             else:
-                run.thread.add_done_callback(lambda _: self._vacate(run))
+                run.work.add_done_callback(lambda _: self._vacate(run))
 
     async def _outcome(self, run: Run) -> Outcome | None:
         if run.why is not None:
@@ -110,7 +110,7 @@ class Runner:
 
     async def _in_thread(self, run: Run, call: Callable[[], object]) -> object:
         submitted = self._threads.submit(call)
-        run.thread = submitted.done
+        run.work = submitted.done
         try:
             await asyncio.wait({submitted.done})
         except asyncio.CancelledError:
