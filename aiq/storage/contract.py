@@ -6,7 +6,6 @@ from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
 from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
-from aiq.storage.keys import Keys
 from aiq.storage.limits import Limits
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
@@ -19,7 +18,6 @@ from aiq.storage.workers import Workers
 class Storage(
     Jobs,
     Upkeep,
-    Keys,
     Steps,
     Signals,
     Streams,
