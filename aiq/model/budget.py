@@ -1,7 +1,7 @@
 """Budgets: ceilings on tokens and money, in a tree."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Literal, TypeAlias
 
@@ -31,8 +31,7 @@ class OnExceeded(StrEnum):
     """It is held until somebody grants more, whatever else frees room."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BudgetSpec:
+class BudgetSpec(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """A ceiling. `caps` are amounts; what is not there is not bounded. `weights` are per mille of a token by category,
     for TOKENS only. `parent` is the budget from which this one draws as well.
 
@@ -41,8 +40,8 @@ class BudgetSpec:
 
     id: str
     parent: str | None = None
-    caps: Amounts = field(default_factory=none)
-    weights: Mapping[str, int] = field(default_factory=none)
+    caps: Amounts = none()
+    weights: Mapping[str, int] = none()
     window: Window | None = None
     on_exceeded: OnExceeded = OnExceeded.HOLD
 

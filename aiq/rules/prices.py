@@ -41,7 +41,19 @@ def cost(tokens: Mapping[str, int], prices: Mapping[str, int]) -> tuple[int, int
     """
     if not prices:
         return 0, sum(tokens.values())
-    dearest = max(prices.values(), default=0)
-    total = sum(count * prices.get(category, dearest) for category, count in tokens.items())
-    unpriced = sum(count for category, count in tokens.items() if category not in prices)
-    return min(bounds.MAX_MONEY, ceiling(total, _MILLION)), unpriced
+    total = unpriced = 0
+    for category, count in tokens.items():
+        total += count * price_of(category, prices)
+        unpriced += 0 if category in prices else count
+    return whole(total), unpriced
+
+
+def price_of(category: str, prices: Mapping[str, int]) -> int:
+    """What a million tokens of a category cost; those without a price of their own cost what the dearest do."""
+    price = prices.get(category)
+    return max(prices.values()) if price is None else price
+
+
+def whole(millionths: int) -> int:
+    """Millionths of a micro-dollar in whole ones, rounded up; at most MAX_MONEY."""
+    return min(bounds.MAX_MONEY, ceiling(millionths, _MILLION))

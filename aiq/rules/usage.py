@@ -78,11 +78,10 @@ def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Line
         each = usage.tokens.items()
         return {(usage.model, name): Counted(count, 0, count, count if estimated else 0) for name, count in each}
     found: dict[tuple[str, str], Counted] = {}
-    so_far: dict[str, int] = {}
-    paid = 0
+    so_far = paid = 0
     for category, tokens in usage.tokens.items():
-        so_far[category] = tokens
-        usd_micros, _ = prices.cost(so_far, charged)
+        so_far += tokens * prices.price_of(category, charged)
+        usd_micros = prices.whole(so_far)
         unpriced = 0 if category in charged else tokens
         line = Counted(tokens, usd_micros - paid, unpriced, tokens if estimated else 0)
         found[usage.model, category], paid = line, usd_micros

@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule
+from msgspec import structs
 
 from aiq.bounds import MAX_SWEEP
 from aiq.model import (
@@ -266,7 +267,7 @@ class Admissions(Twins):
     def put_budget(self, budget: BudgetSpec, percent: int) -> None:
         """Change the caps of a budget."""
         caps = {name: cap * percent // 100 for name, cap in budget.caps.items()}
-        self.both(lambda s: s.put_budgets([replace(budget, caps=caps)]))
+        self.both(lambda s: s.put_budgets([structs.replace(budget, caps=caps)]))
 
     @rule(
         budget=st.sampled_from(BUDGETS),
@@ -351,7 +352,7 @@ class Admissions(Twins):
         self.both(lambda s: s.put_limits(LIMITS))
         budgets = self.both(lambda s: s.get_budgets())
         assert budgets is not None
-        self.both(lambda s: s.put_budgets([replace(status.spec, caps={}) for status in budgets]))
+        self.both(lambda s: s.put_budgets([structs.replace(status.spec, caps={}) for status in budgets]))
         self.both(lambda s: s.configure(QUEUES[0], QueueSettings()))
         self.both(lambda s: s.configure(QUEUES[1], QueueSettings()))
         self.records_are_equal_and_their_history_is_lawful()

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import rule, run_state_machine_as_test
+from msgspec import structs
 
 from aiq.bounds import MAX_SWEEP
 from aiq.model import (
@@ -202,7 +203,7 @@ class Histories(Admissions):
             elif step == "grant":
                 self.both(lambda s, n=n: s.grant(name, str(n), {"tokens": 1_000}))
             elif step == "cap":
-                self.both(lambda s, n=n: s.put_budgets([replace(purse, caps={"tokens": 700 * n})]))
+                self.both(lambda s, n=n: s.put_budgets([structs.replace(purse, caps={"tokens": 700 * n})]))
             elif step == "day":
                 self.clock.advance_ms(86_400_000)
             elif step == "upkeep":

@@ -1,6 +1,5 @@
 """What a budget holds, spends and gives back."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -30,13 +29,13 @@ def instant_ms(day: datetime) -> int:
 @clause("BUDGET-2")
 def test_a_call_reserves_its_input_and_the_most_output_that_it_may_ask_for() -> None:
     assert budgets.amounts(SPEC, NEED, PRICES) == HELD
-    weighted = replace(SPEC, weights={"output": 2_500})
+    weighted = structs.replace(SPEC, weights={"output": 2_500})
     assert budgets.amounts(weighted, NEED, PRICES)["tokens"] == 100 + 1_000
 
 
 @clause("BUDGET-2")
 def test_a_dispatch_reserves_at_least_one_of_each_amount_that_has_a_cap() -> None:
-    spec = replace(SPEC, caps={"tokens": 5, "usd_micros": 5, "tokens.reasoning": 5})
+    spec = structs.replace(SPEC, caps={"tokens": 5, "usd_micros": 5, "tokens.reasoning": 5})
 
     least = {"tokens": 1, "tokens.reasoning": 1, "usd_micros": 1}
     assert budgets.amounts(spec, Need(declared=False), {}) == least
@@ -222,7 +221,7 @@ def test_a_budget_without_windows_never_begins_anew_and_far_instants_have_months
 )
 def test_a_budget_with_a_bad_figure_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
-        budgets.check_budget(replace(SPEC, **change))
+        budgets.check_budget(structs.replace(SPEC, **change))
 
 
 def test_a_budget_passes_at_its_bounds() -> None:

@@ -13,7 +13,7 @@ from aiq.backends.sqlite.heads import LineKey
 from aiq.backends.sqlite.moves import add_event
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
-from aiq.backends.sqlite.terms import terms_of
+from aiq.backends.sqlite.terms import brings, terms_of
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_DEPENDENCIES
@@ -262,7 +262,7 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
 
 def _lines(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, LineKey]:
     """Where the new jobs will stand that take part in admission; all of it is read at once."""
-    gated = [spec for spec in fresh if spec.tenant or terms_of(spec) is not None]
+    gated = [spec for spec in fresh if spec.tenant or brings(spec)]
     if not gated:
         return {}
     lanes = admission(tx).lanes

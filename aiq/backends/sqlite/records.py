@@ -35,8 +35,12 @@ _ADMITTED: Final = [
     _SETTERS[name]
     for name in ("deferred_at_ms", "resumes", "opened_calls", "route", "closed_routes", "held", "held_by")
 ]
+_SET_LIMITS, _SET_ROUTES, _SET_ESTIMATE, _SET_BUDGETS, _SET_CREATES = (
+    _SETTERS[name] for name in ("limits", "routes", "estimate", "budgets", "creates")
+)
 ADMISSION: Final = "admission"
-"""A column that stands for the fields that a job which has nothing to do with admission does not have."""
+"""A column that stands for the fields that a job which has nothing to do with admission does not have; it is a text,
+the terms, where only these differ from what they are in a new job."""
 
 
 class Maker:
@@ -59,7 +63,9 @@ class Maker:
             set_field(record, value)
         for set_field, value in zip(self._given, row, strict=True):
             set_field(record, value)
-        if admission is not None:
+        if type(admission) is str:
+            _agree(record, admission)
+        elif admission is not None:
             _admit(record, *admission)
         return record
 
@@ -87,4 +93,14 @@ def _admit(
     for set_field, value in zip(_ADMITTED, values, strict=True):
         set_field(record, value)
     if terms is not None:
-        overwrite(record, read_terms(terms))
+        _agree(record, terms)
+
+
+def _agree(record: JobRecord, text: str) -> None:
+    """Set the fields that are in the terms of a job."""
+    terms = read_terms(text, record.id)
+    _SET_LIMITS(record, terms.limits)
+    _SET_ROUTES(record, terms.routes)
+    _SET_ESTIMATE(record, terms.estimate)
+    _SET_BUDGETS(record, terms.budgets)
+    _SET_CREATES(record, terms.creates)

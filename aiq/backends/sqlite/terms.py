@@ -1,24 +1,33 @@
 """What a job brings to its admission, as one JSON text: most jobs of a task bring the same, so it is read once."""
 
-from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from aiq.model import BudgetSpec, Estimate, JobSpec, RouteSpec
 
 _KEPT: Final = 4_096
+_OWN: Final = ""
+"""The id under which a job's own budget is kept, so that the texts of many jobs are the same. No budget has it."""
 
 
 class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Fields of JobSpec that are there for admission alone."""
+    """Fields of JobSpec that are there for admission alone. `own` says that some of the budgets are the job's own."""
 
     limits: tuple[str, ...] = ()
     routes: tuple[RouteSpec, ...] = ()
     estimate: Estimate | None = None
     budgets: tuple[str, ...] = ()
     creates: tuple[BudgetSpec, ...] = ()
+    own: bool = False
+
+    def renamed(self, before: str, after: str) -> "Terms":
+        """The same with another id for one of the budgets."""
+        budgets = tuple([after if name == before else name for name in self.budgets])
+        creates = tuple([replace(one, id=after) if one.id == before else one for one in self.creates])
+        return replace(self, budgets=budgets, creates=creates)
 
 
 def plain(value: object) -> object:
@@ -32,13 +41,29 @@ _decoder: Final = msgspec.json.Decoder(Terms)
 
 def terms_of(spec: JobSpec) -> str | None:
     """What a job brings, None for one that brings nothing."""
-    if not (spec.limits or spec.routes or spec.estimate or spec.budgets or spec.creates):
+    if not brings(spec):
         return None
-    terms = Terms(spec.limits, spec.routes, spec.estimate, spec.budgets, spec.creates)
-    return _encoder.encode(terms).decode()
+    own = _own_of(spec.id)
+    found = own in spec.budgets or any(one.id == own for one in spec.creates)
+    terms = Terms(spec.limits, spec.routes, spec.estimate, spec.budgets, spec.creates, found)
+    return _encoder.encode(terms.renamed(own, _OWN) if found else terms).decode()
+
+
+def brings(spec: JobSpec) -> bool:
+    """Whether a job brings anything."""
+    return bool(spec.limits or spec.routes or spec.estimate or spec.budgets or spec.creates)
+
+
+def read_terms(text: str, job_id: str) -> Terms:
+    """Read what `terms_of` wrote of a job."""
+    terms = _read(text)
+    return terms.renamed(_OWN, _own_of(job_id)) if terms.own else terms
 
 
 @lru_cache(maxsize=_KEPT)
-def read_terms(text: str) -> Mapping[str, Any]:
-    """Read what `terms_of` wrote, by the names that it has in a record; of as many types, hence Any."""
-    return msgspec.structs.asdict(_decoder.decode(text))
+def _read(text: str) -> Terms:
+    return _decoder.decode(text)
+
+
+def _own_of(job_id: str) -> str:
+    return f"job:{job_id}"

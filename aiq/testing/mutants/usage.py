@@ -100,27 +100,24 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "USAGE-5",
         (
             "rules.prices",
-            "return min(bounds.MAX_MONEY, ceiling(total, _MILLION)), unpriced",
-            "return min(bounds.MAX_MONEY, total // _MILLION), unpriced",
+            "return min(bounds.MAX_MONEY, ceiling(millionths, _MILLION))",
+            "return min(bounds.MAX_MONEY, millionths // _MILLION)",
         ),
     ),
     "each_category_is_rounded_for_itself": mutant(
         "USAGE-5",
         (
             "rules.prices",
-            "    total = sum(count * prices.get(category, dearest) for category, count in tokens.items())\n",
-            (
-                "    total = sum(ceiling(count * prices.get(category, dearest), _MILLION) * _MILLION for "
-                "category, count in tokens.items())\n"
-            ),
+            "        total += count * price_of(category, prices)\n",
+            "        total += ceiling(count * price_of(category, prices), _MILLION) * _MILLION\n",
         ),
     ),
     "each_report_is_rounded_for_itself": mutant(
         "USAGE-5",
         (
             "rules.usage",
-            "        so_far[category] = tokens\n        usd_micros, _ = prices.cost(so_far, charged)\n",
-            "        so_far = {category: tokens}\n        usd_micros = paid + prices.cost(so_far, charged)[0]\n",
+            "        usd_micros = prices.whole(so_far)\n",
+            "        usd_micros = paid + prices.cost({category: tokens}, charged)[0]\n",
         ),
     ),
     "a_call_costs_what_it_would_now": mutant(
@@ -186,7 +183,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_report_of_use_asks_for_anything": mutant("USAGE-8", ("usage", "    check_usage_filter(query)\n", "")),
     "what_has_no_price_costs_nothing": mutant(
-        "USAGE-9", ("rules.prices", "prices.get(category, dearest)", "prices.get(category, 0)")
+        "USAGE-9", ("rules.prices", "return max(prices.values()) if price is None", "return 0 if price is None")
     ),
     "what_has_no_price_is_not_told": mutant(
         "USAGE-9", ("rules.usage", "unpriced = 0 if category in charged else tokens", "unpriced = 0")

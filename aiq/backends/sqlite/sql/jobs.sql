@@ -1,6 +1,6 @@
 -- jobs: read jobs, many at once and in no order. Every step that needs one reads it here.
 -- Each row of a table ends with what rows.py finds by its place: there are the fields of JobRecord in this order; those
--- of admission come as one value, which a plain job does not have.
+-- of admission come as one value, which a plain job does not have: its terms alone where the others are as they began.
 -- spec: STORE-10
 
 -- name: hot
@@ -10,10 +10,16 @@ SELECT json_group_array(json_array(
     j.fence, j.failures, j.stalls, j.lane, j.position, j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms,
     j.cause, j.wait_key, j.kept_signals, j.chunks, j.late, j.events, j.created_at_ms,
     j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms,
-    CASE WHEN NOT j.plain THEN json_array(
-        j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
-        CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
-    ) END,
+    CASE
+        WHEN j.plain THEN NULL
+        WHEN j.deferred_at_ms IS NULL AND NOT (j.resumes OR j.opened_calls OR j.route OR j.closed_routes)
+            AND j.held IS NULL
+            THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n)
+        ELSE json_array(
+            j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
+            CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
+        )
+    END,
     j.n, j.gated, j.pool, CASE WHEN j.aside THEN json_array(j.aside_limit, j.aside_key) END, j.wait_signal,
     j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors, j.settled_id, j.settled_state, j.settled_late, j.settled_step
 ))
@@ -27,10 +33,16 @@ SELECT
         j.n, j.errors, j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
         j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, j.tenant, j.order_key, j.unique_key,
         j.max_deferral_ms,
-        CASE WHEN NOT j.plain THEN json_array(
-            j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
-            CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
-        ) END,
+        CASE
+            WHEN j.plain THEN NULL
+            WHEN j.deferred_at_ms IS NULL AND NOT (j.resumes OR j.opened_calls OR j.route OR j.closed_routes)
+                AND j.held IS NULL
+                THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n)
+            ELSE json_array(
+                j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
+                CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
+            )
+        END,
         j.deadline_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position, j.due_ms, j.lease_id,
         j.owner, j.expires_at_ms, j.cancel_requested_at_ms, j.cause, j.wait_key,
         coalesce(w.total - w.succeeded - w.failed, 0), j.parent_id, j.steps > 0, j.kept_signals, j.chunks, j.late,
