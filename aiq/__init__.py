@@ -47,7 +47,7 @@ from aiq.model import Band, Chunk, ChunkKind, Estimate, Failure, Gate, JobFilter
 from aiq.newjob import NewJob
 from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
-from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport
+from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
 from aiq.storage import Storage
 from aiq.task import Task, task
 from aiq.worker import Statistics, Worker
@@ -124,6 +124,7 @@ __all__ = [
     "WaitTimeout",
     "Why",
     "Worker",
+    "WorkerReport",
     "retry_after_of",
     "task",
     "usage_of",

@@ -27,7 +27,7 @@ from aiq.policy import (
     usd_micros,
     whole,
 )
-from aiq.reports import BudgetReport, Difference, LimitReport, QueueReport, UsageReport, UseRow
+from aiq.reports import BudgetReport, Difference, LimitReport, QueueReport, UsageReport, UseRow, WorkerReport
 from aiq.rules.validation import check_name, check_opaque
 from aiq.storage import Storage
 from aiq.task import Task
@@ -246,6 +246,15 @@ class Admin:
         """What bounds a queue, and how it stands."""
         check_name("queue", queue)
         return QueueReport.of(await self._storage.get_queue(queue))
+
+    async def workers(self) -> list[WorkerReport]:
+        """Every worker that has told of itself within a day and has not stopped in order, by name."""
+        found: list[WorkerReport] = []
+        while page := await self._storage.workers(after=found[-1].name if found else ""):
+            found += map(WorkerReport.of, page)
+            if len(page) < MAX_PAGE:
+                break
+        return found
 
     async def _put(self, specs: Sequence[LimitSpec]) -> list[Limit]:
         stands: list[LimitSpec] = []

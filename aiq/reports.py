@@ -7,7 +7,17 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Self, TypeVar
 
-from aiq.model import TOKENS, USD_MICROS, Amounts, BudgetStatus, LimitStatus, QueueStatus, UsageRow
+from aiq.model import (
+    TOKENS,
+    USD_MICROS,
+    Amounts,
+    BudgetStatus,
+    LimitStatus,
+    QueueStatus,
+    UsageRow,
+    WorkerState,
+    WorkerStatus,
+)
 from aiq.policy import Budget, Limit, categories, dollars, instant_of
 
 K = TypeVar("K", str, datetime)
@@ -51,6 +61,46 @@ class LimitReport:
             running=status.running,
             waiting=status.waiting,
             debt=status.debt_ms / 1000,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerReport:
+    """A worker as it last told of itself, `silent` seconds ago.
+
+    It is "alive"; "blocked", while a handler keeps its loop from turning; or "gone", after 30 s of silence. `name` is
+    the owner of the jobs that it runs. `slots` says of each queue how many places are taken, and of how many; `lent`
+    counts those that runs have lent while they wait. `lag` is how many seconds its loop took to answer.
+    """
+
+    name: str
+    state: WorkerState
+    host: str
+    pid: int
+    version: str
+    python: str
+    slots: Mapping[str, tuple[int, int]]
+    lent: int
+    lag: float
+    started_at: datetime
+    silent: float
+
+    @classmethod
+    def of(cls, status: WorkerStatus) -> Self:
+        """What a storage says of a worker."""
+        beat = status.beat
+        return cls(
+            name=beat.worker,
+            state=status.state,
+            host=beat.host,
+            pid=beat.pid,
+            version=beat.version,
+            python=beat.python,
+            slots=MappingProxyType({slot.queue: (slot.used, slot.total) for slot in beat.slots}),
+            lent=beat.lent,
+            lag=beat.lag_ms / 1000,
+            started_at=instant_of(status.started_at_ms),
+            silent=status.silent_ms / 1000,
         )
 
 

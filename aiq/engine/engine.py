@@ -4,6 +4,7 @@ import asyncio
 import contextvars
 import logging
 from collections.abc import Iterable
+from dataclasses import replace
 
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Unsaid
@@ -12,6 +13,7 @@ from aiq.engine.intake import Intake
 from aiq.engine.leases import Held, Leases
 from aiq.engine.lines import Lines
 from aiq.engine.pools import Processes, Threads
+from aiq.engine.presence import here
 from aiq.engine.rest import Rest
 from aiq.engine.run import Desk, Run
 from aiq.engine.runner import Runner
@@ -24,7 +26,7 @@ from aiq.engine.unroutable import Unroutable
 from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
 from aiq.errors import StorageFull, Unavailable
-from aiq.model import JobRecord, State
+from aiq.model import Beat, JobRecord, State
 from aiq.needs import Needs
 from aiq.storage import Storage, queue_topic
 
@@ -44,7 +46,7 @@ class Engine:
         self._tasks = Tasks()
         self._leases = Leases()
         self._slots = Slots(settings.slots)
-        self._keeper = settings.keeper(storage, self._leases, clock, rng)
+        self._keeper = settings.keeper(storage, self._leases, clock, rng, self._census)
         self._upkeep = Upkeep(storage, rng=rng)
         self._threads = Threads(settings.threads, "aiq-handler")
         self._processes = Processes(settings.processes)
@@ -183,6 +185,10 @@ class Engine:
             if counts.get(queue, {}).get(State.READY) and not (await self._storage.get_queue(queue)).paused:
                 return True
         return False
+
+    def _census(self) -> Beat:
+        """How the worker stands. Asked by the keeper's thread: what it reads is whole, if not all of one moment."""
+        return replace(here(), worker=self._intake.worker, slots=self._slots.use(), lent=self._slots.lent)
 
     async def _keeper_ended(self) -> None:
         await self._keeper.ended()

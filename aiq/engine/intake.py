@@ -77,7 +77,8 @@ class Intake:
         self._tally, self._rng = tally, rng
         self._outbox = Outbox()
         # Claims are numbered from 1 for each worker, so no two may ever share a name.
-        self._worker = f"{worker}:{rng.getrandbits(64):016x}"
+        self.worker = f"{worker}:{rng.getrandbits(64):016x}"
+        """The name under which it claims."""
         self._number = 0
         self._due_ms: int | None = None
         self.claiming = True
@@ -169,7 +170,7 @@ class Intake:
         if not self.claiming or not self._slots.any_free():
             return None
         self._number += 1
-        return ClaimRequest(self._worker, self._number, f"{self._rng.getrandbits(128):032x}", self._slots.wants())
+        return ClaimRequest(self.worker, self._number, f"{self._rng.getrandbits(128):032x}", self._slots.wants())
 
     def _start(self, claimed: Iterable[JobRecord], sent_ms: int) -> None:
         runs = [self._crew.begin(record, sent_ms) for record in claimed]

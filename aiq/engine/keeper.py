@@ -66,6 +66,8 @@ class Pulse:
         self._post, self._clock = post, clock
         self._asked_ms: int | None = None
         self._closed = False
+        self.lag_ms = 0
+        """How long the last answer took."""
 
     def ask(self) -> None:
         """Ask, unless the last question still stands."""
@@ -85,6 +87,8 @@ class Pulse:
         return 0 if asked_ms is None else self._clock() - asked_ms
 
     def _answer(self) -> None:
+        if self._asked_ms is not None:
+            self.lag_ms = self._clock() - self._asked_ms
         self._asked_ms = None
 
 

@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 from aiq.engine.keeper import Keeper
 from aiq.engine.leases import Held, Leases
+from aiq.engine.presence import Census, Presence
 from aiq.engine.timing import BootClock
 from aiq.storage import Storage
 
@@ -26,8 +27,8 @@ class KeeperThread:
     A daemon, so that a process whose loop has crashed can exit.
     """
 
-    def __init__(self, storage: Storage, leases: Leases, clock: BootClock, rng: Random) -> None:
-        self._storage, self._leases = storage, leases
+    def __init__(self, storage: Storage, leases: Leases, clock: BootClock, rng: Random, census: Census) -> None:
+        self._storage, self._leases, self._census = storage, leases, census
         self._clock, self._rng = clock, rng
         self._loop: asyncio.AbstractEventLoop | None = None
         self._keeper: Keeper | None = None
@@ -104,16 +105,25 @@ class KeeperThread:
         # Opened here and not by the starter: drivers are bound to the loop that opened them.
         storage = await self._storage.sibling()
         try:
-            self._loop = asyncio.get_running_loop()
-            self._keeper = Keeper(
-                storage, self._leases, home.call_soon_threadsafe, clock=self._clock, rng=self._rng, thread=where
-            )
+            self._loop, post = asyncio.get_running_loop(), home.call_soon_threadsafe
+            self._keeper = Keeper(storage, self._leases, post, clock=self._clock, rng=self._rng, thread=where)
             _tell(home, started, None)
             # Whoever stopped us before there was a keeper could not tell it.
             if not self._stopping:
-                await self._keeper.run()
+                await self._keep(self._keeper, Presence(storage, self._census, post, clock=self._clock, rng=self._rng))
         finally:
             await storage.close()
+
+    async def _keep(self, keeper: Keeper, presence: Presence) -> None:
+        """Renew leases until told to stop, and tell of the worker beside it. No renewal waits for that."""
+        beats = asyncio.create_task(presence.run())
+        try:
+            await keeper.run()
+        finally:
+            beats.cancel()
+            await asyncio.wait({beats})
+            if not beats.cancelled() and (error := beats.exception()) is not None:
+                _log.error("This worker was not told of any more.", exc_info=error)
 
 
 def _tell(home: asyncio.AbstractEventLoop, word: _Word, error: BaseException | None) -> None:

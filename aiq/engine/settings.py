@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from aiq.engine.keeper_thread import KeeperThread
 from aiq.engine.leases import Held, Leases
+from aiq.engine.presence import Census
 from aiq.engine.timing import BootClock, boot_ms
 from aiq.storage import Storage
 from aiq.task import Task
@@ -52,4 +53,4 @@ class Settings:
     processes: int
     clock: BootClock = boot_ms
     rng: Random = field(default_factory=SystemRandom)
-    keeper: Callable[[Storage, Leases, BootClock, Random], KeeperHost] = KeeperThread
+    keeper: Callable[[Storage, Leases, BootClock, Random, Census], KeeperHost] = KeeperThread

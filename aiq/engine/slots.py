@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from aiq.engine.run import Run
-from aiq.model import Want
+from aiq.model import SlotUse, Want
 
 LENT_AT_LEAST: Final = 16
 """Places that a queue may lend if it has fewer: else a few calls that wait would keep a small worker from all else."""
@@ -69,6 +69,15 @@ class Slots:
     def any_free(self) -> bool:
         """Whether another job could run."""
         return any(count > 0 for count in self._free.values())
+
+    @property
+    def lent(self) -> int:
+        """How many places are lent."""
+        return len(self._lent)
+
+    def use(self) -> tuple[SlotUse, ...]:
+        """How many places each queue has, and how many are taken. Any thread may ask."""
+        return tuple(SlotUse(queue, size, max(0, size - self._free[queue])) for queue, size in self._sizes.items())
 
     def wants(self) -> tuple[Want, ...]:
         """What to ask a storage for. Each time another queue is first, since a claim gives only so many in all."""

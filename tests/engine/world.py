@@ -17,6 +17,7 @@ from aiq.backends.memory.storage import open_memory
 from aiq.engine.engine import Engine
 from aiq.engine.keeper import Keeper
 from aiq.engine.leases import Held, Leases
+from aiq.engine.presence import Census
 from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.timing import BootClock
@@ -58,7 +59,8 @@ class _Jumping(selectors.DefaultSelector):
 class LoopKeeper:
     """The keeper as a task of the loop that it watches, so that it lives in the same time."""
 
-    def __init__(self, storage: Storage, leases: Leases, clock: BootClock, rng: Random) -> None:
+    def __init__(self, storage: Storage, leases: Leases, clock: BootClock, rng: Random, census: Census) -> None:
+        # Nothing is said of the worker: beats are tried apart.
         self._storage, self._leases, self._clock, self._rng = storage, leases, clock, rng
         self._keeper: Keeper | None = None
         self._task: asyncio.Task[None] | None = None
