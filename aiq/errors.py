@@ -180,6 +180,16 @@ class Conflict(StorageError):
         self.reason = reason
 
 
+class Moved(StorageError):
+    """The storage was moved, and takes no writes any more. Go on at `url`; nothing was changed."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(
+            f"This storage has moved to {url}. Use that address, or open this one with `aiq export --undo` if it failed."
+        )
+        self.url = url
+
+
 class QueueFull(StorageError):
     """As many jobs stand ready in a queue as its `max_ready` allows; nothing was stored."""
 

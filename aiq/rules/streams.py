@@ -23,7 +23,12 @@ class Range:
 
 def stored_bytes(chunks: Iterable[NewChunk]) -> int:
     """What items take of MAX_STREAM_BYTES: their data, and ITEM_OVERHEAD_BYTES each. Spec: STREAM-10"""
-    return sum(len(chunk.data) + ITEM_OVERHEAD_BYTES for chunk in chunks)
+    return sum(stored_size(chunk.data) for chunk in chunks)
+
+
+def stored_size(data: bytes) -> int:
+    """The same of one item."""
+    return len(data) + ITEM_OVERHEAD_BYTES
 
 
 def newly_void(ranges: Iterable[Range], saved_by: Mapping[str, int], fence: int) -> list[Range]:

@@ -7,6 +7,7 @@ from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settl
 from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
+from aiq.storage.moving import Moving
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
@@ -25,6 +26,7 @@ class Storage(
     Budgets,
     Wakeups,
     Workers,
+    Moving,
     Protocol,
 ):
     """Everything a backend offers, and its own life. Opened by `aiq.backends.open_storage(url)`."""

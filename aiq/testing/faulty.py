@@ -23,6 +23,7 @@ from aiq.model import (
     Capability,
     ClaimRequest,
     Counts,
+    Dumped,
     Enqueued,
     Exchanged,
     Fact,
@@ -32,6 +33,7 @@ from aiq.model import (
     Lease,
     LimitSpec,
     LimitStatus,
+    Moved,
     NewChunk,
     Page,
     PriceRow,
@@ -297,6 +299,18 @@ class Faulty:
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """As the contract says, or as planned."""
         return await self._call("wait", lambda: self._storage.wait(topics, after=after, timeout_ms=timeout_ms))
+
+    async def retire(self, moved_to: str | None) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("retire", lambda: self._storage.retire(moved_to))
+
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+        """As the contract says, or as planned."""
+        return await self._call("dump", lambda: self._storage.dump(cursor=cursor, limit=limit))
+
+    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("load", lambda: self._storage.load(move_id, records, last=last))
 
     async def sibling(self) -> Self:
         """A sibling of the storage behind it, with no faults planned."""

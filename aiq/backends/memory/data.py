@@ -106,6 +106,13 @@ class KnownWorker:
     beat_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The move whose records are being taken in. Spec: MOVE-4"""
+
+    move_id: str
+
+
 @dataclass(slots=True)
 class Stream:
     """The items of one job. Item n stands at place n - 1; `runs` holds what each fence appended, by its own count."""
@@ -195,6 +202,11 @@ class Tables:
     settlements: dict[str, LastSettlement] = field(default_factory=dict)
     claims: dict[str, LastClaim] = field(default_factory=dict)
     """By worker, oldest first."""
+    loading: Loading | None = None
+    loaded: str | None = None
+    """The move that was taken in here. Spec: MOVE-2"""
+    moved_to: str | None = None
+    """Where the storage has gone. Spec: MOVE-3"""
     workers: dict[str, KnownWorker] = field(default_factory=dict)
     """By name."""
 

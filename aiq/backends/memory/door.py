@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from aiq.backends.clock import Clock
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.holding import let_go_on_room
+from aiq.backends.memory.retire import require_open
 from aiq.backends.memory.transition import Transaction
 from aiq.backends.wakeups import Wakeups
 from aiq.errors import Unavailable
@@ -44,7 +45,14 @@ class Door:
     async def _run(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
-        """Make one atomic step. Nothing waits inside it, so nothing can cut it in two. Spec: STORE-1, STORE-3
+        """Make one atomic step that may write. Spec: MOVE-3, MOVE-4"""
+        return await self._look(_where_open(operation), *args, **kwargs)
+
+    async def _look(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make one atomic step that reads, or that moves the storage. Nothing waits inside it, so nothing can cut it in
+        two. Spec: STORE-1, STORE-3
 
         The one turn that others get comes before it: a loop that only talks to this storage would else starve
         its neighbours, and a cancellation here finds nothing done.
@@ -58,3 +66,11 @@ class Door:
             let_go_on_room(tx)
         home.wakeups.notify(tx.topics)
         return answer
+
+
+def _where_open(operation: Callable[Concatenate[Transaction, _P], _A]) -> Callable[Concatenate[Transaction, _P], _A]:
+    def step(tx: Transaction, /, *args: _P.args, **kwargs: _P.kwargs) -> _A:
+        require_open(tx)
+        return operation(tx, *args, **kwargs)
+
+    return step

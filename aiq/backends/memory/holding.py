@@ -57,6 +57,12 @@ def has_room(tx: Transaction, budget_id: str, need: Amounts) -> bool:
     return budget_id in tx.tables.accounts.budgets and _fits(need, _left(tx, (HeldFor.BUDGET, budget_id)))
 
 
+def await_windows(tx: Transaction) -> None:
+    """Note for all lines when the windows end in which they were last looked at."""
+    for line in list(tx.tables.accounts.holds.lines):
+        _await_window(tx, line)
+
+
 def _let_go(tx: Transaction, line: HoldLine, room: LettingGo, limit: int) -> int:
     """Let go the first jobs of a line, as long as each fits into what those before it leave.
 

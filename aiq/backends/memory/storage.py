@@ -8,6 +8,7 @@ from aiq.backends.memory.door import Home
 from aiq.backends.memory.face.budgets import BudgetsFace
 from aiq.backends.memory.face.jobs import JobsFace
 from aiq.backends.memory.face.limits import LimitsFace
+from aiq.backends.memory.face.moving import MovingFace
 from aiq.backends.memory.face.signals import SignalsFace
 from aiq.backends.memory.face.steps import StepsFace
 from aiq.backends.memory.face.streams import StreamsFace
@@ -30,6 +31,7 @@ class MemoryStorage(
     BudgetsFace,
     WakeupsFace,
     WorkersFace,
+    MovingFace,
 ):
     """A storage in this process's memory. Nothing outlives the process; every method may be cancelled at any time."""
 

@@ -6,6 +6,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from aiq.backends.sqlite import atomic
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.connection import WorkConnection
+from aiq.backends.sqlite.moving import require_open
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.watch import Watch
 from aiq.errors import Unavailable
@@ -27,6 +28,18 @@ class Door:
     async def _write(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
+        """Make one step that may write. Spec: MOVE-3, MOVE-4"""
+
+        def step(tx: Transaction) -> _A:
+            require_open(tx)
+            return operation(tx, *args, **kwargs)
+
+        return await self._move(step)
+
+    async def _move(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make one step that moves the storage, and that may be made when nothing else may be written."""
         self._check_usable()
         home = self._home
         return await self._writer.perform(
@@ -45,10 +58,17 @@ class Door:
         """As `_write`, unless a look finds that there is nothing to write, and what to answer."""
         self._check_usable()
         home = self._home
+
+        def looked(tx: Transaction) -> _A | None:
+            require_open(tx)
+            return look(tx)
+
+        def step(tx: Transaction) -> _A:
+            require_open(tx)
+            return operation(tx, *args, **kwargs)
+
         return await self._writer.perform(
-            lambda connection, unwanted: atomic.write(
-                home, connection, unwanted, lambda tx: operation(tx, *args, **kwargs), look
-            )
+            lambda connection, unwanted: atomic.write(home, connection, unwanted, step, looked)
         )
 
     async def _read(

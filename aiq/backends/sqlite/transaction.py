@@ -188,6 +188,11 @@ class Transaction:
         """The place of a job that becomes ready; one counter serves the whole storage."""
         return self._next(1)
 
+    def at_least(self, position: int) -> None:
+        """Let the next position be above this one."""
+        self._next(1)
+        self._counters[1] = max(self._counters[1] - 1, position)
+
     def next_change(self) -> int:
         """The number of an event or chunk, or of anything else that others should look at."""
         return self._next(2)

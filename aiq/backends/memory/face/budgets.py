@@ -24,7 +24,7 @@ class BudgetsFace(Door):
         self, ids: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
     ) -> list[BudgetStatus]:
         """See `aiq.storage.Budgets`."""
-        return await self._run(get_budgets, ids, after, limit)
+        return await self._look(get_budgets, ids, after, limit)
 
     async def grant(self, budget_id: str, grant_id: str, amounts: Amounts) -> BudgetStatus:
         """See `aiq.storage.Budgets`."""
@@ -36,8 +36,8 @@ class BudgetsFace(Door):
 
     async def get_prices(self, model: str) -> list[PriceRow]:
         """See `aiq.storage.Budgets`."""
-        return await self._run(get_prices, model)
+        return await self._look(get_prices, model)
 
     async def usage(self, query: UsageFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> UsagePage:
         """See `aiq.storage.Budgets`."""
-        return await self._run(usage, query, cursor, limit)
+        return await self._look(usage, query, cursor, limit)

@@ -63,16 +63,16 @@ class JobsFace(Door):
 
     async def explain(self, job_id: str) -> Why:
         """See `aiq.storage.Jobs`."""
-        return await self._run(explain, job_id)
+        return await self._look(explain, job_id)
 
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""
-        return await self._run(get, job_ids)
+        return await self._look(get, job_ids)
 
     async def count(self, queue: str | None = None) -> Counts:
         """See `aiq.storage.Jobs`."""
-        return await self._run(count, queue)
+        return await self._look(count, queue)
 
     async def list(self, query: JobFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
         """See `aiq.storage.Jobs`."""
-        return await self._run(list_jobs, query, cursor, limit)
+        return await self._look(list_jobs, query, cursor, limit)

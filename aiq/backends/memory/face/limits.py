@@ -24,7 +24,7 @@ class LimitsFace(Door):
         self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
     ) -> list[LimitStatus]:
         """See `aiq.storage.Limits`."""
-        return await self._run(get_limits, names, after, limit)
+        return await self._look(get_limits, names, after, limit)
 
     async def acquire(self, calls: Sequence[CallRequest]) -> list[Acquired]:
         """See `aiq.storage.Limits`."""

@@ -16,4 +16,4 @@ class StepsFace(Door):
 
     async def get_steps(self, job_id: str, *, after: str = "", limit: int = MAX_PAGE) -> list[Step]:
         """See `aiq.storage.Steps`."""
-        return await self._run(get_steps, job_id, after, limit)
+        return await self._look(get_steps, job_id, after, limit)

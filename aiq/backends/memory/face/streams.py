@@ -18,4 +18,4 @@ class StreamsFace(Door):
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """See `aiq.storage.Streams`."""
-        return await self._run(read, job_id, after, limit)
+        return await self._look(read, job_id, after, limit)

@@ -32,7 +32,7 @@ class UpkeepFace(Door):
 
     async def get_queue(self, queue: str) -> QueueStatus:
         """See `aiq.storage.Upkeep`."""
-        return await self._run(get_queue, queue)
+        return await self._look(get_queue, queue)
 
     async def weigh(self, tenant: str, weight: int) -> None:
         """See `aiq.storage.Upkeep`."""
@@ -40,8 +40,8 @@ class UpkeepFace(Door):
 
     async def audit(self, limit: int = MAX_PAGE) -> list[Violation]:
         """See `aiq.storage.Upkeep`."""
-        return await self._run(audit, limit)
+        return await self._look(audit, limit)
 
     async def facts(self) -> list[Fact]:
         """See `aiq.storage.Upkeep`."""
-        return await self._run(facts)
+        return await self._look(facts)

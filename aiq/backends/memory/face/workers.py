@@ -19,4 +19,4 @@ class WorkersFace(Door):
 
     async def workers(self, *, after: str = "", limit: int = MAX_PAGE) -> list[WorkerStatus]:
         """See `aiq.storage.Workers`."""
-        return await self._run(workers, after, limit)
+        return await self._look(workers, after, limit)

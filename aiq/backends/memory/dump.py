@@ -1,0 +1,219 @@
+"""Reading everything, as records that any storage can take in."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Final, TypeAlias
+
+from aiq.backends.memory.data import Tables
+from aiq.backends.memory.transition import Transaction
+from aiq.model import (
+    Dumped,
+    Moved,
+    MovedAnswer,
+    MovedBalance,
+    MovedBudget,
+    MovedEdge,
+    MovedEvent,
+    MovedGrant,
+    MovedItem,
+    MovedJob,
+    MovedLearned,
+    MovedLevel,
+    MovedLimit,
+    MovedLine,
+    MovedOutgoing,
+    MovedPrice,
+    MovedQueue,
+    MovedRange,
+    MovedReservation,
+    MovedSignal,
+    MovedStep,
+    MovedTenant,
+    MovedWait,
+    QueueSettings,
+    State,
+    none,
+)
+from aiq.rules.checks import check_limit
+from aiq.rules.moving import cursor_at, page_of, place_of_cursor
+
+Source: TypeAlias = Callable[[Tables], Iterator[Moved]]
+
+
+def dump(tx: Transaction, cursor: str | None, limit: int) -> Dumped:
+    """Read one page, of one kind of records. Spec: MOVE-7"""
+    check_limit(limit)
+    kind, behind = place_of_cursor(cursor, len(SOURCES))
+    place = int(behind or 0)
+    ahead = list(islice(SOURCES[kind](tx.tables), place, place + limit + 1))
+    page = page_of(ahead[:limit])
+    if len(page) < len(ahead):
+        return Dumped(page, cursor_at(kind, str(place + len(page))))
+    return Dumped(page, cursor_at(kind + 1, "") if kind + 1 < len(SOURCES) else None)
+
+
+def _limits(tables: Tables) -> Iterator[Moved]:
+    return (MovedLimit(spec=spec) for spec in tables.accounts.limits.values())
+
+
+def _queues(tables: Tables) -> Iterator[Moved]:
+    settings = tables.accounts.queues
+    for name in sorted(settings.keys() | tables.paused):
+        yield MovedQueue(name=name, paused=name in tables.paused, settings=settings.get(name, QueueSettings()))
+
+
+def _levels(tables: Tables) -> Iterator[Moved]:
+    return (MovedLevel(name=name, key=key, state=state) for (name, key), state in tables.accounts.states.items())
+
+
+def _budgets(tables: Tables) -> Iterator[Moved]:
+    return (MovedBudget(spec=spec) for spec in tables.accounts.budgets.values())
+
+
+def _balances(tables: Tables) -> Iterator[Moved]:
+    return (MovedBalance(budget=budget, state=state) for (budget, _), state in tables.accounts.balances.items())
+
+
+def _grants(tables: Tables) -> Iterator[Moved]:
+    for budget, grants in tables.accounts.grants.items():
+        for grant_id, window_ms in grants.items():
+            yield MovedGrant(budget=budget, id=grant_id, window_ms=window_ms)
+
+
+def _prices(tables: Tables) -> Iterator[Moved]:
+    return (MovedPrice(row=row) for rows in tables.accounts.prices.values() for row in rows.values())
+
+
+def _learned(tables: Tables) -> Iterator[Moved]:
+    for (task, model), known in tables.accounts.learned.items():
+        yield MovedLearned(
+            task=task, model=model, output=known.output, outputs=known.outputs, input=known.input, inputs=known.inputs
+        )
+
+
+def _tenants(tables: Tables) -> Iterator[Moved]:
+    return (MovedTenant(tenant=tenant, weight=weight) for tenant, weight in tables.accounts.weights.items())
+
+
+def _jobs(tables: Tables) -> Iterator[Moved]:
+    holds = tables.accounts.holds.by_job
+    for record in tables.listed(0):
+        hold = holds.get(record.id)
+        yield MovedJob(
+            record=record,
+            signal=tables.awaited.get(record.id),
+            held_at=0 if hold is None else hold.number,
+            need=none() if hold is None else hold.need,
+        )
+
+
+def _answers(tables: Tables) -> Iterator[Moved]:
+    for job_id, last in tables.settlements.items():
+        step = last.answer.step
+        yield MovedAnswer(
+            job_id=job_id,
+            fence=last.fence,
+            lease_id=last.lease_id,
+            id=last.id,
+            state=last.answer.state,
+            late=last.answer.late,
+            step=None if step is None else step.key,
+        )
+
+
+def _waits(tables: Tables) -> Iterator[Moved]:
+    return (MovedWait(job_id=job_id, wait=wait) for (job_id, _), wait in tables.waits.items())
+
+
+def _edges(tables: Tables) -> Iterator[Moved]:
+    for edges in tables.edges_in.values():
+        for edge in edges.values():
+            succeeded = edge.done_order is not None and tables.jobs[edge.upstream_id].state is State.SUCCEEDED
+            yield MovedEdge(
+                upstream=edge.upstream_id,
+                dependent=edge.dependent_id,
+                key=edge.key,
+                ended=edge.done_order or 0,
+                succeeded=succeeded,
+            )
+
+
+def _steps(tables: Tables) -> Iterator[Moved]:
+    return (MovedStep(job_id=job_id, step=step) for job_id, steps in tables.steps.items() for step in steps.values())
+
+
+def _signals(tables: Tables) -> Iterator[Moved]:
+    for job_id, signals in tables.signals.items():
+        for signal_id, one in signals.items():
+            yield MovedSignal(
+                job_id=job_id, id=signal_id, name=one.name, payload=one.payload, bound=one.bound, kept=one.kept
+            )
+
+
+def _items(tables: Tables) -> Iterator[Moved]:
+    for job_id, stream in tables.streams.items():
+        seqs = {chunk.number: seq for run in stream.runs.values() for seq, chunk in enumerate(run, start=1)}
+        for chunk in stream.chunks:
+            yield MovedItem(job_id=job_id, chunk=chunk, seq=seqs.get(chunk.number))
+
+
+def _ranges(tables: Tables) -> Iterator[Moved]:
+    for job_id, stream in tables.streams.items():
+        for one in stream.ranges:
+            yield MovedRange(
+                job_id=job_id, first=one.first, last=one.last, fence=one.fence, step=one.step, void=one.void
+            )
+
+
+def _events(tables: Tables) -> Iterator[Moved]:
+    for job_id, events in tables.events.items():
+        for event in events:
+            yield MovedEvent(
+                job_id=job_id,
+                number=event.number,
+                at_ms=event.at_ms,
+                row=event.row,
+                source=event.source,
+                target=event.target,
+                fence=event.fence,
+            )
+
+
+def _lines(tables: Tables) -> Iterator[Moved]:
+    for queue, lanes in tables.lanes.items():
+        for line in lanes.lines.values():
+            yield MovedLine(queue=queue, pool=line.pool, band=int(line.band), tenant=line.tenant, service=line.service)
+
+
+def _reservations(tables: Tables) -> Iterator[Moved]:
+    return (MovedReservation(reservation=one) for one in tables.accounts.reservations.values())
+
+
+def _outbox(tables: Tables) -> Iterator[Moved]:
+    return (MovedOutgoing(kind=one.kind, job_id=one.job_id, key=one.key) for one in tables.outbox)
+
+
+SOURCES: Final[Sequence[Source]] = (
+    _limits,
+    _queues,
+    _levels,
+    _budgets,
+    _balances,
+    _grants,
+    _prices,
+    _learned,
+    _tenants,
+    _jobs,
+    _answers,
+    _waits,
+    _edges,
+    _steps,
+    _signals,
+    _items,
+    _ranges,
+    _events,
+    _lines,
+    _reservations,
+    _outbox,
+)
+"""In the order in which they are loaded: what others name comes first."""

@@ -1,0 +1,26 @@
+"""Moving of the reference: each operation one transition under the lock."""
+
+from collections.abc import Sequence
+
+from aiq.backends.memory.door import Door
+from aiq.backends.memory.dump import dump
+from aiq.backends.memory.load import load
+from aiq.backends.memory.retire import retire
+from aiq.bounds import MAX_PAGE
+from aiq.model import Dumped, Moved
+
+
+class MovingFace(Door):
+    """See `aiq.storage.Moving`."""
+
+    async def retire(self, moved_to: str | None) -> None:
+        """See `aiq.storage.Moving`."""
+        await self._look(retire, moved_to)
+
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+        """See `aiq.storage.Moving`."""
+        return await self._look(dump, cursor, limit)
+
+    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+        """See `aiq.storage.Moving`."""
+        await self._look(load, move_id, records, last=last)

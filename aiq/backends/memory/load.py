@@ -1,0 +1,237 @@
+"""Taking in what another storage held."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from aiq.backends.memory.accounts import Hold, line_of
+from aiq.backends.memory.books import MemoryBooks
+from aiq.backends.memory.data import Edge, Event, Kind, LastSettlement, Loading, Outgoing, Signal
+from aiq.backends.memory.holding import await_windows
+from aiq.backends.memory.transition import Transaction, begin_patience
+from aiq.bounds import MAX_PAGE
+from aiq.errors import Conflict
+from aiq.model import (
+    Band,
+    ChunkKind,
+    Moved,
+    MovedAnswer,
+    MovedBalance,
+    MovedBudget,
+    MovedEdge,
+    MovedEvent,
+    MovedGrant,
+    MovedItem,
+    MovedJob,
+    MovedLearned,
+    MovedLevel,
+    MovedLimit,
+    MovedLine,
+    MovedOutgoing,
+    MovedPrice,
+    MovedQueue,
+    MovedRange,
+    MovedReservation,
+    MovedSignal,
+    MovedStep,
+    MovedTenant,
+    MovedWait,
+    Settled,
+    State,
+)
+from aiq.rules.books import Learned
+from aiq.rules.limits import of_queue
+from aiq.rules.streams import Range, stored_size
+from aiq.rules.validation import check_count, check_opaque
+from aiq.storage import queue_topic
+
+
+def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool) -> None:
+    """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5"""
+    check_opaque("id of a move", move_id)
+    check_count("list of records", len(records), MAX_PAGE)
+    loading = tx.tables.loading
+    if loading is None:
+        if tx.tables.loaded == move_id:
+            return
+        if tx.tables.jobs:
+            raise Conflict("This storage holds jobs already. Load into an empty one.", reason="occupied")
+        loading = tx.tables.loading = Loading(move_id)
+    if loading.move_id != move_id:
+        raise Conflict(f"Another move is being loaded here, {loading.move_id}.", reason="occupied")
+    for record in records:
+        _LOADERS[type(record)](tx, record)
+    if last:
+        tx.tables.loading, tx.tables.loaded = None, move_id
+        await_windows(tx)
+        tx.topics |= {queue_topic(name) for name in tx.tables.lanes}
+
+
+def _limit(tx: Transaction, moved: MovedLimit) -> None:
+    tx.tables.accounts.limits[moved.spec.name] = moved.spec
+
+
+def _queue(tx: Transaction, moved: MovedQueue) -> None:
+    accounts = tx.tables.accounts
+    accounts.queues[moved.name] = moved.settings
+    limit = of_queue(moved.name, moved.settings)
+    if limit is not None:
+        accounts.queue_limits[limit.name] = limit
+    if moved.paused:
+        tx.tables.paused.add(moved.name)
+
+
+def _level(tx: Transaction, moved: MovedLevel) -> None:
+    MemoryBooks(tx).put_limit_state(moved.name, moved.key, moved.state)
+
+
+def _budget(tx: Transaction, moved: MovedBudget) -> None:
+    tx.tables.accounts.budgets[moved.spec.id] = moved.spec
+
+
+def _balance(tx: Transaction, moved: MovedBalance) -> None:
+    MemoryBooks(tx).put_budget_state(moved.budget, moved.state)
+
+
+def _grant(tx: Transaction, moved: MovedGrant) -> None:
+    tx.tables.accounts.grants[moved.budget][moved.id] = moved.window_ms
+
+
+def _price(tx: Transaction, moved: MovedPrice) -> None:
+    row = moved.row
+    tx.tables.accounts.prices[row.model][row.category, row.from_ms] = row
+
+
+def _learn(tx: Transaction, moved: MovedLearned) -> None:
+    known = Learned(output=moved.output, outputs=moved.outputs, input=moved.input, inputs=moved.inputs)
+    tx.tables.accounts.learned[moved.task, moved.model] = known
+
+
+def _tenant(tx: Transaction, moved: MovedTenant) -> None:
+    tx.tables.accounts.weights[moved.tenant] = moved.weight
+
+
+def _job(tx: Transaction, moved: MovedJob) -> None:
+    tables, record = tx.tables, moved.record
+    if record.id in tables.jobs:
+        return
+    tables.put(record)
+    tables.position = max(tables.position, record.position)
+    if record.parent_id is not None:
+        tables.children[record.parent_id].append(record.id)
+    if moved.signal is not None:
+        tables.awaited[record.id] = moved.signal
+    if record.state is State.READY:
+        begin_patience(tx, record)
+    if record.held is not None:
+        _hold(tx, moved)
+
+
+def _hold(tx: Transaction, moved: MovedJob) -> None:
+    """Put a job into its line, which is in the order in which jobs were held."""
+    record, holds = moved.record, tx.tables.accounts.holds
+    assert record.held is not None
+    hold = Hold(moved.held_at, record.id, record.held, record.held_by, moved.need)
+    holds.number = max(holds.number, hold.number)
+    line = line_of(hold.reason, hold.by)
+    holds.by_job[record.id] = holds.lines[line][record.id] = hold
+    holds.lines[line] = {one.job_id: one for one in sorted(holds.lines[line].values(), key=lambda one: one.number)}
+
+
+def _answer(tx: Transaction, moved: MovedAnswer) -> None:
+    step = None if moved.step is None else tx.tables.step(moved.job_id, moved.step)
+    answer = Settled(moved.state, moved.late, step)
+    tx.tables.settlements[moved.job_id] = LastSettlement(moved.fence, moved.lease_id, moved.id, answer)
+
+
+def _wait(tx: Transaction, moved: MovedWait) -> None:
+    tx.tables.waits[moved.job_id, moved.wait.key] = moved.wait
+
+
+def _edge(tx: Transaction, moved: MovedEdge) -> None:
+    edges = tx.tables.edges_in[moved.dependent, moved.key]
+    if moved.upstream in edges:
+        return
+    edge = Edge(moved.upstream, moved.dependent, moved.key, moved.ended or None)
+    edges[moved.upstream] = edge
+    if not moved.ended:
+        tx.tables.edges_out[moved.upstream].append(edge)
+
+
+def _step(tx: Transaction, moved: MovedStep) -> None:
+    tx.tables.steps[moved.job_id][moved.step.key] = moved.step
+
+
+def _signal(tx: Transaction, moved: MovedSignal) -> None:
+    signal = Signal(moved.name, moved.payload, bound=moved.bound, kept=moved.kept)
+    tx.tables.signals[moved.job_id].setdefault(moved.id, signal)
+
+
+def _item(tx: Transaction, moved: MovedItem) -> None:
+    stream = tx.tables.streams[moved.job_id]
+    if moved.chunk.number <= len(stream.chunks):
+        return
+    stream.chunks.append(moved.chunk)
+    if moved.seq is None:
+        return
+    stream.runs[moved.chunk.fence].append(moved.chunk)
+    stream.size += stored_size(moved.chunk.data)
+    if moved.chunk.kind is ChunkKind.PROGRESS:
+        record = tx.tables.jobs[moved.job_id]
+        tx.tables.put(replace(record, progress=moved.chunk.data))
+
+
+def _range(tx: Transaction, moved: MovedRange) -> None:
+    stream = tx.tables.streams[moved.job_id]
+    if not stream.ranges or stream.ranges[-1].first < moved.first:
+        stream.ranges.append(Range(moved.first, moved.last, moved.fence, moved.step, moved.void))
+
+
+def _event(tx: Transaction, moved: MovedEvent) -> None:
+    events = tx.tables.events[moved.job_id]
+    if moved.number > len(events):
+        events.append(Event(moved.number, moved.at_ms, moved.row, moved.source, moved.target, moved.fence))
+
+
+def _line(tx: Transaction, moved: MovedLine) -> None:
+    lanes = tx.tables.lanes[moved.queue]
+    line = lanes.line((moved.pool, moved.band, moved.tenant))
+    lanes.put_line(
+        type(line)(pool=line.pool, band=Band(moved.band), tenant=line.tenant, digest=line.digest, service=moved.service)
+    )
+
+
+def _reservation(tx: Transaction, moved: MovedReservation) -> None:
+    MemoryBooks(tx).put_reservation(moved.reservation)
+
+
+def _outgoing(tx: Transaction, moved: MovedOutgoing) -> None:
+    row = Outgoing(Kind(moved.kind), moved.job_id, moved.key)
+    if row not in tx.tables.outbox:
+        tx.tables.outbox.append(row)
+
+
+_LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
+    MovedLimit: _limit,
+    MovedQueue: _queue,
+    MovedLevel: _level,
+    MovedBudget: _budget,
+    MovedBalance: _balance,
+    MovedGrant: _grant,
+    MovedPrice: _price,
+    MovedLearned: _learn,
+    MovedTenant: _tenant,
+    MovedJob: _job,
+    MovedAnswer: _answer,
+    MovedWait: _wait,
+    MovedEdge: _edge,
+    MovedStep: _step,
+    MovedSignal: _signal,
+    MovedItem: _item,
+    MovedRange: _range,
+    MovedEvent: _event,
+    MovedLine: _line,
+    MovedReservation: _reservation,
+    MovedOutgoing: _outgoing,
+}
+"""What takes in each kind; each of another type, hence Any."""

@@ -1,0 +1,26 @@
+"""Marking a storage as moved."""
+
+from aiq.backends.memory.transition import Transaction
+from aiq.errors import Conflict, Moved, Unavailable
+
+
+def retire(tx: Transaction, moved_to: str | None) -> None:
+    """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3"""
+    standing = tx.tables.moved_to
+    if moved_to is not None and standing not in (None, moved_to):
+        raise Conflict(f"This storage has moved to {standing} already.", reason="moved")
+    tx.tables.moved_to = moved_to
+
+
+def require_open(tx: Transaction) -> None:
+    """Refuse to write where nothing may be changed.
+
+    Raises:
+        Moved: the storage goes on elsewhere.
+        Unavailable: it is being loaded.
+    Spec: MOVE-3, MOVE-4
+    """
+    if tx.tables.moved_to is not None:
+        raise Moved(tx.tables.moved_to)
+    if tx.tables.loading is not None:
+        raise Unavailable("This storage is being loaded from another one. Try again when that is done.")

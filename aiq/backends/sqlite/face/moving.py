@@ -1,0 +1,30 @@
+"""Moving of a SQLite file: checked here, and made one step in a thread of its own."""
+
+from collections.abc import Sequence
+
+from aiq.backends.sqlite.door import Door
+from aiq.backends.sqlite.dump import dump
+from aiq.backends.sqlite.load import load
+from aiq.backends.sqlite.retire import retire
+from aiq.bounds import MAX_PAGE
+from aiq.model import Dumped, Moved
+from aiq.rules.validation import check_count, check_limit, check_opaque
+
+
+class MovingFace(Door):
+    """See `aiq.storage.Moving`."""
+
+    async def retire(self, moved_to: str | None) -> None:
+        """See `aiq.storage.Moving`."""
+        await self._move(retire, moved_to)
+
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+        """See `aiq.storage.Moving`."""
+        check_limit(limit)
+        return await self._read(dump, cursor, limit)
+
+    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+        """See `aiq.storage.Moving`."""
+        check_opaque("id of a move", move_id)
+        check_count("list of records", len(records), MAX_PAGE)
+        await self._move(load, move_id, records, last=last)

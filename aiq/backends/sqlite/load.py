@@ -1,0 +1,302 @@
+"""Taking in what another storage held."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from aiq.backends.sqlite import moving
+from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.enqueue import SQL as NEW
+from aiq.backends.sqlite.holds import line_of
+from aiq.backends.sqlite.settle import SQL as SETTLE
+from aiq.backends.sqlite.sql import load as load_sql
+from aiq.backends.sqlite.terms import plain, terms_of
+from aiq.backends.sqlite.transaction import SQL as COMMON
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.bounds import ITEM_OVERHEAD_BYTES
+from aiq.errors import Conflict
+from aiq.model import (
+    Band,
+    HeldFor,
+    JobRecord,
+    Moved,
+    MovedAnswer,
+    MovedBalance,
+    MovedBudget,
+    MovedEdge,
+    MovedEvent,
+    MovedGrant,
+    MovedItem,
+    MovedJob,
+    MovedLearned,
+    MovedLevel,
+    MovedLimit,
+    MovedLine,
+    MovedOutgoing,
+    MovedPrice,
+    MovedQueue,
+    MovedRange,
+    MovedReservation,
+    MovedSignal,
+    MovedStep,
+    MovedTenant,
+    MovedUsage,
+    MovedWait,
+    QueueSettings,
+    State,
+)
+from aiq.rules.books import Learned
+from aiq.rules.fairness import PLAIN
+from aiq.rules.limits import of_queue
+
+SQL: Final = load_sql("load")
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
+_ALIKE: Final = (
+    *("id", "state", "queue", "band", "tenant", "lane", "position", "due_ms", "fence", "lease_id", "owner"),
+    *("expires_at_ms", "cancel_requested_at_ms", "generation", "failures", "stalls", "cause", "late", "wait_key"),
+    *("task", "lease_ms", "max_attempts", "max_stalls", "delay_ms", "at_ms", "deadline_ms", "flow", "parent_id"),
+    *("on_upstream", "key", "unique", "kept_signals", "chunks", "events", "created_at_ms", "started_at_ms"),
+    *("finished_at_ms", "max_deferral_ms", "deferred_at_ms", "resumes", "opened_calls", "route", "closed_routes"),
+    *("held", "held_by"),
+)
+"""The fields of a record that are columns of the same meaning."""
+
+
+def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool) -> None:
+    """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5"""
+    standing = moving.standing(tx)
+    if standing.get("loaded") == move_id and "loading" not in standing:
+        return
+    _begin(tx, standing, move_id)
+    for record in records:
+        _LOADERS[type(record)](tx, record)
+    if last:
+        tx.flush()
+        for line, by in tx.table(SQL["hold_lines"]):
+            admission(tx).holds.await_window((HeldFor(line), by))
+        moving.drop(tx, "loading")
+        moving.put(tx, "loaded", move_id)
+
+
+def _begin(tx: Transaction, standing: dict[str, str], move_id: str) -> None:
+    if standing.get("loading", move_id) != move_id:
+        raise Conflict(f"Another move is being loaded here, {standing['loading']}.", reason="occupied")
+    if "loading" not in standing:
+        if tx.rows(SQL["any_job"])[0][0]:
+            raise Conflict("This storage holds jobs already. Load into an empty one.", reason="occupied")
+        moving.put(tx, "loading", move_id)
+
+
+def _limit(tx: Transaction, moved: MovedLimit) -> None:
+    admission(tx).ledger.limits.put(moved.spec.name, moved.spec)
+
+
+def _queue(tx: Transaction, moved: MovedQueue) -> None:
+    settings = None if moved.settings == QueueSettings() else _encoder.encode(moved.settings).decode()
+    tx.run(SQL["put_queue"], {"name": moved.name, "paused": moved.paused, "settings": settings})
+    limit = of_queue(moved.name, moved.settings)
+    if limit is not None:
+        admission(tx).ledger.limits.put(limit.name, limit)
+
+
+def _level(tx: Transaction, moved: MovedLevel) -> None:
+    admission(tx).ledger.put_limit_state(moved.name, moved.key, moved.state)
+
+
+def _budget(tx: Transaction, moved: MovedBudget) -> None:
+    admission(tx).ledger.budgets.put(moved.spec.id, moved.spec)
+
+
+def _balance(tx: Transaction, moved: MovedBalance) -> None:
+    admission(tx).ledger.put_budget_state(moved.budget, moved.state)
+
+
+def _grant(tx: Transaction, moved: MovedGrant) -> None:
+    tx.later(SQL["grant"], (moved.budget, moved.id, moved.window_ms))
+
+
+def _price(tx: Transaction, moved: MovedPrice) -> None:
+    row = moved.row
+    tx.later(SQL["price"], (row.model, row.category, row.from_ms, row.usd_micros_per_million))
+
+
+def _learned(tx: Transaction, moved: MovedLearned) -> None:
+    known = Learned(output=moved.output, outputs=moved.outputs, input=moved.input, inputs=moved.inputs)
+    admission(tx).ledger.put_learned(moved.task, moved.model, known)
+
+
+def _tenant(tx: Transaction, moved: MovedTenant) -> None:
+    admission(tx).ledger.weights.put(moved.tenant, moved.weight)
+
+
+def _job(tx: Transaction, moved: MovedJob) -> None:
+    record = moved.record
+    if tx.job(record.id) is not None:
+        return
+    n = tx.next_number()
+    tx.at_least(record.position)
+    terms = terms_of(record)
+    gated = bool(record.tenant) or terms is not None
+    tx.later(SQL["job"], {**_hot(tx, record, gated), "n": n, "wait_signal": moved.signal})
+    tx.later(NEW["spec"], _cold(n, record), payload=record.payload)
+    if terms is not None:
+        tx.later(NEW["terms"], (n, terms))
+    if record.result is not None:
+        tx.later(SETTLE["result"], {"n": n}, result=record.result)
+    if record.parent_id is not None:
+        tx.later(SQL["parents"], (record.parent_id,))
+    _errors(tx, n, record)
+    if record.held is not None:
+        line, by = line_of(record.held, record.held_by)
+        need = _encoder.encode(moved.need).decode()
+        tx.later(SQL["hold"], (moved.held_at, n, line, by, record.held, need))
+    _stand(tx, record, gated)
+
+
+def _hot(tx: Transaction, record: JobRecord, gated: bool) -> dict[str, object]:
+    ready = record.state is State.READY
+    patience_ms = record.routes[record.route].patience_ms if ready and record.routes else None
+    return {
+        **{name: getattr(record, name) for name in _ALIKE},
+        "gated": gated,
+        "pool": admission(tx).lanes.key_of(record)[1] if gated and ready else PLAIN,
+        "errors": len(record.errors),
+        "patience_end_ms": None if patience_ms is None else tx.now_ms + patience_ms,
+    }
+
+
+def _cold(n: int, record: JobRecord) -> dict[str, object]:
+    return {
+        "n": n,
+        "digest": record.digest,
+        "timeout_ms": record.timeout_ms,
+        "child_of": record.child_of,
+        "depends_on": _encoder.encode(record.depends_on).decode(),
+    }
+
+
+def _errors(tx: Transaction, n: int, record: JobRecord) -> None:
+    for number, error in enumerate(record.errors, start=1):
+        tx.later(
+            COMMON["error"],
+            {
+                "n": n,
+                "number": number,
+                "type": error.type,
+                "message": error.message,
+                "traceback": error.traceback,
+                "cause": error.cause,
+                "at_ms": error.at_ms,
+                "fence": error.fence,
+                "attempt": error.attempt,
+            },
+        )
+
+
+def _stand(tx: Transaction, record: JobRecord, gated: bool) -> None:
+    """Count a job where it stands."""
+    if record.state in (State.READY, State.SCHEDULED) and record.fence == 0 and record.parent_id is None:
+        admission(tx).queues.count(record.queue, 1)
+    if record.state is State.READY and gated:
+        lanes = admission(tx).lanes
+        lanes.join(lanes.key_of(record), (record.lane, record.position, record.id))
+
+
+def _answer(tx: Transaction, moved: MovedAnswer) -> None:
+    settled_id = f"{moved.fence}:{moved.lease_id}:{moved.id}"
+    tx.later(SQL["answer"], (moved.job_id, settled_id, moved.state, moved.late, moved.step))
+
+
+def _wait(tx: Transaction, moved: MovedWait) -> None:
+    wait = moved.wait
+    counts = (wait.total, wait.succeeded, wait.failed, wait.need, wait.rest, wait.first_failed)
+    tx.later(SQL["wait"], (moved.job_id, wait.key, *counts))
+
+
+def _edge(tx: Transaction, moved: MovedEdge) -> None:
+    tx.later(SQL["edge"], (moved.upstream, moved.dependent, moved.key, moved.ended, moved.succeeded))
+    tx.later(SQL["awaited"], (moved.upstream,))
+
+
+def _step(tx: Transaction, moved: MovedStep) -> None:
+    step = moved.step
+    row = {"job_id": moved.job_id, "key": step.key, "kind": step.kind, "digest": step.digest, "fence": step.fence}
+    tx.later(SQL["step"], row, value=step.value)
+    tx.later(SQL["count_steps"], (moved.job_id,), key=moved.job_id)
+
+
+def _signal(tx: Transaction, moved: MovedSignal) -> None:
+    row = {"job_id": moved.job_id, "id": moved.id, "name": moved.name, "kept": moved.kept, "bound": moved.bound}
+    tx.later(SQL["signal"], row, payload=moved.payload)
+
+
+def _item(tx: Transaction, moved: MovedItem) -> None:
+    chunk = moved.chunk
+    row = {
+        "change": tx.next_change(),
+        "job_id": moved.job_id,
+        "number": chunk.number,
+        "kind": chunk.kind,
+        "fence": chunk.fence,
+        "seq": moved.seq,
+        "step": chunk.step,
+        "at_ms": chunk.at_ms,
+    }
+    tx.later(SQL["item"], row, data=chunk.data)
+    tx.later(SQL["count_items"], (moved.job_id, ITEM_OVERHEAD_BYTES), key=moved.job_id)
+
+
+def _range(tx: Transaction, moved: MovedRange) -> None:
+    tx.later(SQL["range"], (moved.job_id, moved.first, moved.last, moved.fence, moved.step, moved.void))
+
+
+def _event(tx: Transaction, moved: MovedEvent) -> None:
+    told = (moved.number, moved.at_ms, moved.row, moved.source, moved.target, moved.fence)
+    tx.later(SQL["event"], (tx.next_change(), moved.job_id, *told))
+
+
+def _line(tx: Transaction, moved: MovedLine) -> None:
+    turns = admission(tx).lanes.turns(moved.queue, moved.pool, Band(moved.band))
+    turns.put(moved.tenant, moved.service, 0, "")
+
+
+def _reservation(tx: Transaction, moved: MovedReservation) -> None:
+    admission(tx).ledger.put_reservation(moved.reservation)
+
+
+def _usage(tx: Transaction, moved: MovedUsage) -> None:
+    place = (moved.scope, moved.owner, moved.minute_ms, moved.model, moved.category)
+    tx.later(SQL["usage"], (*place, moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated))
+
+
+def _outgoing(tx: Transaction, moved: MovedOutgoing) -> None:
+    tx.later(SQL["outgoing"], (moved.kind, moved.job_id, moved.key))
+
+
+_LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
+    MovedLimit: _limit,
+    MovedQueue: _queue,
+    MovedLevel: _level,
+    MovedBudget: _budget,
+    MovedBalance: _balance,
+    MovedGrant: _grant,
+    MovedPrice: _price,
+    MovedLearned: _learned,
+    MovedTenant: _tenant,
+    MovedJob: _job,
+    MovedAnswer: _answer,
+    MovedWait: _wait,
+    MovedEdge: _edge,
+    MovedStep: _step,
+    MovedSignal: _signal,
+    MovedItem: _item,
+    MovedRange: _range,
+    MovedEvent: _event,
+    MovedLine: _line,
+    MovedReservation: _reservation,
+    MovedUsage: _usage,
+    MovedOutgoing: _outgoing,
+}
+"""What takes in each kind; each of another type, hence Any."""

@@ -1,0 +1,203 @@
+-- dump: read everything, a page of one kind at a time, in the order of a key behind which it goes on.
+-- Each row of a table begins with its key, as far as the columns of :after.
+-- spec: MOVE-1, MOVE-7
+
+-- name: limits
+SELECT json_group_array(json_array(name, json(spec)))
+FROM (
+    SELECT name, spec FROM aiq_limits
+    WHERE name > json_extract(:after, '$[0]') AND name NOT GLOB 'queue:*' ORDER BY name LIMIT :limit
+);
+
+-- name: queues
+SELECT json_group_array(json_array(name, paused, json(settings)))
+FROM (
+    SELECT name, paused, settings FROM aiq_queues WHERE name > json_extract(:after, '$[0]') ORDER BY name LIMIT :limit
+);
+
+-- name: levels
+SELECT json_group_array(json_array(name, part, json(state)))
+FROM (
+    SELECT name, part, state FROM aiq_limit_states
+    WHERE (name, part) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]')) ORDER BY name, part LIMIT :limit
+);
+
+-- name: budgets
+SELECT json_group_array(json_array(id, json(spec)))
+FROM (SELECT id, spec FROM aiq_budgets WHERE id > json_extract(:after, '$[0]') ORDER BY id LIMIT :limit);
+
+-- name: balances
+SELECT json_group_array(json_array(budget, window_ms, json(state)))
+FROM (
+    SELECT budget, window_ms, state FROM aiq_budget_states
+    WHERE (budget, window_ms) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY budget, window_ms LIMIT :limit
+);
+
+-- name: grants
+SELECT json_group_array(json_array(budget, grant_id, window_ms))
+FROM (
+    SELECT budget, grant_id, window_ms FROM aiq_grants
+    WHERE (budget, grant_id) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY budget, grant_id LIMIT :limit
+);
+
+-- name: prices
+SELECT json_group_array(json_array(model, category, from_ms, usd_micros_per_million))
+FROM (
+    SELECT model, category, from_ms, usd_micros_per_million FROM aiq_prices
+    WHERE (model, category, from_ms)
+        > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'))
+    ORDER BY model, category, from_ms LIMIT :limit
+);
+
+-- name: learned
+SELECT json_group_array(json_array(task, model, json(learned)))
+FROM (
+    SELECT task, model, learned FROM aiq_learned
+    WHERE (task, model) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]')) ORDER BY task, model LIMIT :limit
+);
+
+-- name: tenants
+SELECT json_group_array(json_array(tenant, weight))
+FROM (
+    SELECT tenant, weight FROM aiq_tenants WHERE tenant > json_extract(:after, '$[0]') ORDER BY tenant LIMIT :limit
+);
+
+-- name: jobs
+-- Their records are read apart.
+SELECT json_group_array(json_array(n, wait_signal, held_at, need))
+FROM (
+    SELECT j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, h.need
+    FROM aiq_jobs AS j
+    LEFT JOIN aiq_holds AS h ON h.n = j.n
+    WHERE j.n > json_extract(:after, '$[0]')
+    ORDER BY j.n LIMIT :limit
+);
+
+-- name: answers
+SELECT json_group_array(json_array(n, id, settled_id, settled_state, settled_late, settled_step))
+FROM (
+    SELECT n, id, settled_id, settled_state, settled_late, settled_step FROM aiq_jobs
+    WHERE n > json_extract(:after, '$[0]') AND settled_id IS NOT NULL
+    ORDER BY n LIMIT :limit
+);
+
+-- name: waits
+SELECT json_group_array(json_array(n, wait_key, id, total, succeeded, failed, need, rest, first_failed))
+FROM (
+    SELECT w.n, w.wait_key, j.id, w.total, w.succeeded, w.failed, w.need, w.rest, w.first_failed
+    FROM aiq_waits AS w
+    CROSS JOIN aiq_jobs AS j ON j.n = w.n
+    WHERE (w.n, w.wait_key) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY w.n, w.wait_key LIMIT :limit
+);
+
+-- name: edges
+SELECT json_group_array(json_array(dependent, wait_key, upstream, upstream_id, dependent_id, ended, succeeded))
+FROM (
+    SELECT e.dependent, e.wait_key, e.upstream, j.id AS upstream_id, e.dependent_id, e.ended, e.succeeded
+    FROM aiq_edges AS e
+    CROSS JOIN aiq_jobs AS j ON j.n = e.upstream
+    WHERE (e.dependent, e.wait_key, e.upstream)
+        > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'))
+    ORDER BY e.dependent, e.wait_key, e.upstream LIMIT :limit
+);
+
+-- name: steps
+SELECT
+    json_group_array(json_array(n, step_key, id, kind, digest, fence, length(value))),
+    CAST(group_concat(CAST(value AS TEXT), '') AS BLOB)
+FROM (
+    SELECT s.n, s.step_key, j.id, s.kind, s.digest, s.fence, s.value
+    FROM aiq_steps AS s
+    CROSS JOIN aiq_jobs AS j ON j.n = s.n
+    WHERE (s.n, s.step_key) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY s.n, s.step_key LIMIT :limit
+);
+
+-- name: signals
+SELECT
+    json_group_array(json_array(number, id, signal_id, name, kept, bound, length(payload))),
+    CAST(group_concat(CAST(payload AS TEXT), '') AS BLOB)
+FROM (
+    SELECT s.number, j.id, s.signal_id, s.name, s.kept, s.bound, s.payload
+    FROM aiq_signals AS s
+    CROSS JOIN aiq_jobs AS j ON j.n = s.n
+    WHERE s.number > json_extract(:after, '$[0]')
+    ORDER BY s.number LIMIT :limit
+);
+
+-- name: items
+SELECT
+    json_group_array(json_array(n, number, id, kind, fence, seq, step_key, at_ms, length(data))),
+    CAST(group_concat(CAST(data AS TEXT), '') AS BLOB)
+FROM (
+    SELECT c.n, c.number, j.id, c.kind, c.fence, c.seq, c.step_key, c.at_ms, c.data
+    FROM aiq_chunks AS c
+    CROSS JOIN aiq_jobs AS j ON j.n = c.n
+    WHERE (c.n, c.number) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY c.n, c.number LIMIT :limit
+);
+
+-- name: ranges
+SELECT json_group_array(json_array(n, first, id, last, fence, step_key, void))
+FROM (
+    SELECT r.n, r.first, j.id, r.last, r.fence, r.step_key, r.void
+    FROM aiq_ranges AS r
+    CROSS JOIN aiq_jobs AS j ON j.n = r.n
+    WHERE (r.n, r.first) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY r.n, r.first LIMIT :limit
+);
+
+-- name: events
+SELECT json_group_array(json_array(n, number, id, at_ms, transition, source, target, fence))
+FROM (
+    SELECT e.n, e.number, j.id, e.at_ms, e.transition, e.source, e.target, e.fence
+    FROM aiq_events AS e
+    CROSS JOIN aiq_jobs AS j ON j.n = e.n
+    WHERE (e.n, e.number) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY e.n, e.number LIMIT :limit
+);
+
+-- name: lines
+SELECT json_group_array(json_array(queue, pool, band, tenant, service))
+FROM (
+    SELECT queue, pool, band, tenant, service FROM aiq_lines
+    WHERE (queue, pool, band, tenant) > (
+        json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'),
+        json_extract(:after, '$[3]')
+    )
+    ORDER BY queue, pool, band, tenant LIMIT :limit
+);
+
+-- name: reservations
+SELECT '[' || coalesce(group_concat(
+    '[' || json_quote(job_id) || ',' || fence || ',' || call || ',' || body || ']', ','), '') || ']'
+FROM (
+    SELECT job_id, fence, call, body FROM aiq_reservations
+    WHERE (job_id, fence, call)
+        > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'))
+    ORDER BY job_id, fence, call LIMIT :limit
+);
+
+-- name: usage
+SELECT json_group_array(json_array(scope, owner, minute_ms, model, category, tokens, usd_micros, unpriced, estimated))
+FROM (
+    SELECT scope, owner, minute_ms, model, category, tokens, usd_micros, unpriced, estimated FROM aiq_usage
+    WHERE (scope, owner, minute_ms, model, category) > (
+        json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'),
+        json_extract(:after, '$[3]'), json_extract(:after, '$[4]')
+    )
+    ORDER BY scope, owner, minute_ms, model, category LIMIT :limit
+);
+
+-- name: outbox
+SELECT json_group_array(json_array(number, kind, id, wait_key))
+FROM (
+    SELECT o.number, o.kind, j.id, o.wait_key
+    FROM aiq_outbox AS o
+    CROSS JOIN aiq_jobs AS j ON j.n = o.n
+    WHERE o.number > json_extract(:after, '$[0]')
+    ORDER BY o.number LIMIT :limit
+);

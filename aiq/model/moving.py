@@ -1,0 +1,247 @@
+"""What a storage holds, as records that any other can take in: the rows of chapter 20.
+
+A record says what was stored, not how: what a store can derive (counts, indexes, places in lanes) is not in it.
+"""
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from aiq.model.budget import Amounts, BudgetSpec, BudgetState
+from aiq.model.call import Reservation
+from aiq.model.job import JobRecord, State
+from aiq.model.limit import LimitSpec, LimitState, QueueSettings, none
+from aiq.model.step import Step, Wait
+from aiq.model.stream import Chunk
+from aiq.model.usage import PriceRow
+
+
+class MovedLimit(Struct, frozen=True, kw_only=True, tag="limit"):
+    """A limit. Those of queues' own settings, "queue:NAME", come with their queue."""
+
+    spec: LimitSpec
+
+
+class MovedLevel(Struct, frozen=True, kw_only=True, tag="level"):
+    """What is left of a limit, or of one tenant's or key's part."""
+
+    name: str
+    key: str
+    state: LimitState
+
+
+class MovedBudget(Struct, frozen=True, kw_only=True, tag="budget"):
+    """A budget."""
+
+    spec: BudgetSpec
+
+
+class MovedBalance(Struct, frozen=True, kw_only=True, tag="balance"):
+    """What was spent and is held of a budget in a window."""
+
+    budget: str
+    state: BudgetState
+
+
+class MovedGrant(Struct, frozen=True, kw_only=True, tag="grant"):
+    """The id of a grant, so that its repeat changes nothing."""
+
+    budget: str
+    id: str
+    window_ms: int
+
+
+class MovedPrice(Struct, frozen=True, kw_only=True, tag="price"):
+    """A price."""
+
+    row: PriceRow
+
+
+class MovedLearned(Struct, frozen=True, kw_only=True, tag="learned"):
+    """What is known of a task and model. EST-2"""
+
+    task: str
+    model: str
+    output: int
+    outputs: int
+    input: int
+    inputs: int
+
+
+class MovedTenant(Struct, frozen=True, kw_only=True, tag="tenant"):
+    """The weight of a tenant."""
+
+    tenant: str
+    weight: int
+
+
+class MovedQueue(Struct, frozen=True, kw_only=True, tag="queue"):
+    """What is set of a queue."""
+
+    name: str
+    paused: bool
+    settings: QueueSettings
+
+
+class MovedLine(Struct, frozen=True, kw_only=True, tag="line"):
+    """What a tenant was served in a band of a pool. FAIR-1"""
+
+    queue: str
+    pool: str
+    band: int
+    tenant: str
+    service: int
+
+
+class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
+    """A job, with its payload, result and errors; in the order of enqueueing.
+
+    `signal` is the name of that for which a suspended one waits; `held_at` the place of a held one among those that
+    are held, and `need` what its budget refused.
+    """
+
+    record: JobRecord
+    signal: str | None = None
+    held_at: int = 0
+    need: Amounts = none()
+
+
+class MovedAnswer(Struct, frozen=True, kw_only=True, tag="answer"):
+    """What the last settlement of a job was answered, for its repeat. STATE-6"""
+
+    job_id: str
+    fence: int
+    lease_id: str
+    id: str
+    state: State
+    late: bool
+    step: str | None
+
+
+class MovedWait(Struct, frozen=True, kw_only=True, tag="wait"):
+    """A wait of a job on others; `wait.key` is "" for its dependencies."""
+
+    job_id: str
+    wait: Wait
+
+
+class MovedEdge(Struct, frozen=True, kw_only=True, tag="edge"):
+    """From a job to one that waits for it. `ended` is its place in the order in which they ended, 0 before."""
+
+    upstream: str
+    dependent: str
+    key: str
+    ended: int
+    succeeded: bool
+
+
+class MovedStep(Struct, frozen=True, kw_only=True, tag="step"):
+    """A remembered sub-result, or the end of a wait."""
+
+    job_id: str
+    step: Step
+
+
+class MovedSignal(Struct, frozen=True, kw_only=True, tag="signal"):
+    """A signal that was accepted; those of a job come in the order in which they were sent."""
+
+    job_id: str
+    id: str
+    name: str
+    payload: bytes
+    bound: bool
+    kept: bool
+
+
+class MovedItem(Struct, frozen=True, kw_only=True, tag="item"):
+    """An item of a stream. `seq` is its number within the run that wrote it, None for what the storage wrote."""
+
+    job_id: str
+    chunk: Chunk
+    seq: int | None
+
+
+class MovedRange(Struct, frozen=True, kw_only=True, tag="range"):
+    """Numbers that one run emitted within one step. STREAM-4"""
+
+    job_id: str
+    first: int
+    last: int
+    fence: int
+    step: str | None
+    void: bool
+
+
+class MovedEvent(Struct, frozen=True, kw_only=True, tag="event"):
+    """A transition of a job. STATE-4"""
+
+    job_id: str
+    number: int
+    at_ms: int
+    row: str
+    source: State | None
+    target: State
+    fence: int
+
+
+class MovedReservation(Struct, frozen=True, kw_only=True, tag="reservation"):
+    """A call, open, or closed and kept for a late report."""
+
+    reservation: Reservation
+
+
+class MovedUsage(Struct, frozen=True, kw_only=True, tag="usage"):
+    """What was used in a minute, by model and category, for one `scope`: a job, flow, tenant, or all."""
+
+    scope: str
+    owner: str
+    minute_ms: int
+    model: str
+    category: str
+    tokens: int
+    usd_micros: int
+    unpriced: int
+    estimated: int
+
+
+class MovedOutgoing(Struct, frozen=True, kw_only=True, tag="outgoing"):
+    """What follows from a step and did not fit into it."""
+
+    kind: str
+    job_id: str
+    key: str
+
+
+Moved: TypeAlias = (
+    MovedLimit
+    | MovedLevel
+    | MovedBudget
+    | MovedBalance
+    | MovedGrant
+    | MovedPrice
+    | MovedLearned
+    | MovedTenant
+    | MovedQueue
+    | MovedLine
+    | MovedJob
+    | MovedAnswer
+    | MovedWait
+    | MovedEdge
+    | MovedStep
+    | MovedSignal
+    | MovedItem
+    | MovedRange
+    | MovedEvent
+    | MovedReservation
+    | MovedUsage
+    | MovedOutgoing
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """A page of a dump. `cursor` asks for the next one; None ends it."""
+
+    records: tuple[Moved, ...]
+    cursor: str | None

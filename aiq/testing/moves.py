@@ -1,0 +1,25 @@
+"""Moving a storage into another, as tests do it."""
+
+from aiq.bounds import MAX_PAGE
+from aiq.model import Moved
+from aiq.storage import Storage
+
+
+async def everything(storage: Storage, limit: int = MAX_PAGE) -> list[Moved]:
+    """All that a storage dumps."""
+    found: list[Moved] = []
+    cursor: str | None = None
+    while True:
+        page = await storage.dump(cursor=cursor, limit=limit)
+        found += page.records
+        cursor = page.cursor
+        if cursor is None:
+            return found
+
+
+async def move(source: Storage, target: Storage, limit: int = MAX_PAGE) -> None:
+    """Load into `target` what `source` holds."""
+    records = await everything(source, limit)
+    for first in range(0, len(records), limit):
+        await target.load("move", records[first : first + limit])
+    await target.load("move", [], last=True)
