@@ -15,6 +15,7 @@ from aiq.model import ClaimRequest, Exchanged, JobFilter, JobRecord, JobSpec, Se
 from aiq.storage import Storage
 from aiq.testing.actions import look
 from aiq.testing.clock import Clock
+from aiq.testing.moves import move
 from aiq.testing.plugin import Backend
 
 _T = TypeVar("_T")
@@ -102,6 +103,8 @@ class Twins(RuleBasedStateMachine):
     def teardown(self) -> None:
         """Let everything end that can, and look at all that there is."""
         try:
+            if self.number % 2:
+                self.loop.run(self._move())
             self._drain()
             assert self.both(look) is not None
             assert self.loop.run(self.subject.audit()) == []
@@ -109,6 +112,16 @@ class Twins(RuleBasedStateMachine):
             self.loop.run(self.opened.aclose())
             self.loop.run(self.reference.close())
             self.loop.close()
+
+    async def _move(self) -> None:
+        """Let each go on from what the other holds, in a new storage. Spec: MOVE-1"""
+        subject = await self.opened.enter_async_context(type(self).backend(self.clock))
+        reference = await open_storage("memory://", clock=self.clock)
+        await move(self.reference, subject)
+        await move(self.subject, reference)
+        assert await reference.audit() == []
+        await self.reference.close()
+        self.reference, self.subject = reference, subject
 
     def _drain(self) -> None:
         """With faults stopped, nothing that is due stays behind. Spec: LIVE-1."""
