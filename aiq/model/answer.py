@@ -66,7 +66,8 @@ Counts: TypeAlias = Mapping[str, Mapping[State, int]]
 class Upkept:
     """What one call of upkeep did. `next_due_ms` as in `Exchanged`: 0 asks to be called again at once.
 
-    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again.
+    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again;
+    the deadline of `overdue` ones has passed.
     """
 
     promoted: int = 0
@@ -77,12 +78,13 @@ class Upkept:
     next_due_ms: int | None = None
     rerouted: int = 0
     unheld: int = 0
+    overdue: int = 0
 
     @property
     def total(self) -> int:
         """How much was done."""
         swept = self.promoted + self.revoked + self.timed_out + self.cancelled
-        return swept + self.outbox + self.rerouted + self.unheld
+        return swept + self.outbox + self.rerouted + self.unheld + self.overdue
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,6 +128,8 @@ class Indexes:
     """Running jobs by expiry."""
     graces: Index[TimeKey] = field(default_factory=Index[TimeKey])
     """Running jobs with a cancel request, by the end of their grace."""
+    deadlines: Index[TimeKey] = field(default_factory=Index[TimeKey])
+    """Jobs that have a deadline, and neither ended nor were asked to."""
 
     def places(self, record: JobRecord) -> Iterator[tuple[Index[TimeKey], TimeKey]]:
         """The places of a record in the indexes by instant. Spec: STATE-3."""
@@ -138,6 +140,8 @@ class Indexes:
             yield self.leases, (record.expires_at_ms, record.id)
             if record.cancel_requested_at_ms is not None:
                 yield self.graces, (record.cancel_requested_at_ms + CANCEL_GRACE_MS, record.id)
+        if record.deadline_ms is not None and record.cancel_requested_at_ms is None and not record.state.terminal:
+            yield self.deadlines, (record.deadline_ms, record.id)
 
 
 class ByQueue(dict[str, Lanes]):
