@@ -7,6 +7,7 @@ from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settl
 from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
+from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
@@ -23,6 +24,7 @@ class Storage(
     Streams,
     Limits,
     Budgets,
+    Schedules,
     Wakeups,
     Workers,
     Protocol,

@@ -22,6 +22,8 @@ class Upkeep(Protocol):
         that are over with the ids of their grants, lines and pools in which nothing stands. Budgets ("job:ID" and
         "flow:ID" too), what was used, and what was learned of tasks stay, as jobs do, until retention is built.
 
+        Says how many schedules are due, which callers fire: a storage knows no calendar.
+
         Safe to run anywhere at the same time. A row that cannot be handled does not stop the others.
 
         Spec: TIME-4, TIME-8, LIVE-2, FAN-8, CANCEL-5, SIG-8, DEADLINE-3

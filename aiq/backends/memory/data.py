@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import islice
 
 from aiq.backends.memory.accounts import Accounts
+from aiq.backends.memory.calendar import Calendar
 from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, TimeKey
 from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
@@ -176,6 +177,7 @@ class Tables:
     indexes: Indexes = field(default_factory=Indexes)
     lanes: ByQueue = field(default_factory=ByQueue)
     accounts: Accounts = field(default_factory=Accounts)
+    calendar: Calendar = field(default_factory=Calendar)
     position: int = 0
     """The last position given to a ready job."""
     paused: set[str] = field(default_factory=set)

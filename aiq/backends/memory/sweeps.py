@@ -81,6 +81,7 @@ def next_due_ms(tx: Transaction) -> int | None:
     instants = [at_ms for index in timed for at_ms, _ in index.first(1)]
     instants += [at_ms for lanes in tx.tables.lanes.values() for at_ms in lanes.next_ms(tx.now_ms)]
     instants += holds.renewals.values()
+    instants += [at_ms for at_ms, _ in tx.tables.calendar.due.first(1)]
     return max(0, min(instants) - tx.now_ms) if instants else None
 
 

@@ -2,6 +2,7 @@
 
 from aiq.backends.memory.forgetting import forget
 from aiq.backends.memory.holding import go_on_letting_go
+from aiq.backends.memory.index import due
 from aiq.backends.memory.outbox import apply_outbox
 from aiq.backends.memory.sweeps import (
     end_graces,
@@ -35,5 +36,6 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
+    schedules = len(due(tx.tables.calendar.due, tx.now_ms, limit))
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, overdue=overdue)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue)

@@ -1,5 +1,6 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from aiq.backends.sqlite.calendar import count_due
 from aiq.backends.sqlite.forgetting import anything_to_forget, forget
 from aiq.backends.sqlite.holding import go_on_letting_go
 from aiq.backends.sqlite.outbox import apply_outbox
@@ -33,8 +34,9 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
+    schedules = count_due(tx, limit)
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, overdue=overdue)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue)
 
 
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:

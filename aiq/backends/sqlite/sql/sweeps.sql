@@ -86,6 +86,7 @@ SELECT
         WHERE p.wake_at_ms > 0 AND p.wake_at_ms > :now_ms
     ),
     (SELECT min(at_ms) FROM aiq_renewals),
+    (SELECT min(due_ms) FROM aiq_schedules WHERE due_ms IS NOT NULL),
     (
         SELECT min(deadline_ms) FROM aiq_jobs
         WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
