@@ -60,6 +60,7 @@ class Cause(StrEnum):
     RESULT = "result"
     RATE_LIMITED = "rate_limited"
     BUDGET = "budget"
+    DEADLINE = "deadline"
 
 
 class Capability(StrEnum):
@@ -133,6 +134,9 @@ class JobSpec:
     With `routes` the job's limits and model are those of the route it stands on. `budgets` are the ids of those it
     draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
+
+    It must have ended by `deadline_ms`, an instant, and within `expires_ms` from the store's now; of a stored job
+    `deadline_ms` is the first of these and of its parent's, and `expires_ms` is None.
     """
 
     id: str
@@ -161,6 +165,7 @@ class JobSpec:
     creates: tuple[BudgetSpec, ...] = ()
     max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
+    expires_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,7 @@ from aiq.storage.contract import Storage, claim, settle
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
 from aiq.storage.moving import Moving
+from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
@@ -35,6 +36,7 @@ __all__ = [
     "Jobs",
     "Limits",
     "Moving",
+    "Schedules",
     "Signals",
     "Steps",
     "Storage",

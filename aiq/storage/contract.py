@@ -8,6 +8,7 @@ from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
 from aiq.storage.moving import Moving
+from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
@@ -24,6 +25,7 @@ class Storage(
     Streams,
     Limits,
     Budgets,
+    Schedules,
     Wakeups,
     Workers,
     Moving,

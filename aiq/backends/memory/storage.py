@@ -9,6 +9,7 @@ from aiq.backends.memory.face.budgets import BudgetsFace
 from aiq.backends.memory.face.jobs import JobsFace
 from aiq.backends.memory.face.limits import LimitsFace
 from aiq.backends.memory.face.moving import MovingFace
+from aiq.backends.memory.face.schedules import SchedulesFace
 from aiq.backends.memory.face.signals import SignalsFace
 from aiq.backends.memory.face.steps import StepsFace
 from aiq.backends.memory.face.streams import StreamsFace
@@ -29,6 +30,7 @@ class MemoryStorage(
     StreamsFace,
     LimitsFace,
     BudgetsFace,
+    SchedulesFace,
     WakeupsFace,
     WorkersFace,
     MovingFace,

@@ -42,6 +42,8 @@ CHECKS: Final = {
     "credits": ("BAND-2", "a pool has credit for a band without jobs"),
     "gates": ("LIMIT-16", "a job stands behind no gate, or nobody stands behind one"),
     "untold_gates": ("LIMIT-16", "a gate waits to be told, and nobody will"),
+    "slots": ("SCHED-5", "its phase and its next slot do not agree"),
+    "awaited": ("SCHED-15", "it waits for a job that has ended, or will not tell"),
     "bounds": ("QUEUE-1", "a queue counts other jobs than its bound does"),
 }
 """What each statement finds, by its name: the clause that is broken, and how. Where it is no job, it is named by its

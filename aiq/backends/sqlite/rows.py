@@ -21,7 +21,7 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
-    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", ADMISSION),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deadline_ms", ADMISSION),
 )
 """The fields of a record that decisions look at, in the order of the columns of `hot`."""
 

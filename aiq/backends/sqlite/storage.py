@@ -9,6 +9,7 @@ from aiq.backends.sqlite.face.budgets import BudgetsFace
 from aiq.backends.sqlite.face.jobs import JobsFace
 from aiq.backends.sqlite.face.limits import LimitsFace
 from aiq.backends.sqlite.face.moving import MovingFace
+from aiq.backends.sqlite.face.schedules import SchedulesFace
 from aiq.backends.sqlite.face.signals import SignalsFace
 from aiq.backends.sqlite.face.steps import StepsFace
 from aiq.backends.sqlite.face.streams import StreamsFace
@@ -28,6 +29,7 @@ class SQLiteStorage(
     StreamsFace,
     LimitsFace,
     BudgetsFace,
+    SchedulesFace,
     WakeupsFace,
     WorkersFace,
     MovingFace,

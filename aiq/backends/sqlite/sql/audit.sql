@@ -122,6 +122,16 @@ WHERE state = 'ready' AND position IN (
 )
 LIMIT :limit;
 
+-- name: slots
+SELECT name FROM aiq_schedules WHERE (phase = 'planned') <> (next_ms IS NOT NULL) LIMIT :limit;
+
+-- name: awaited
+SELECT s.name
+FROM aiq_schedules AS s
+LEFT JOIN aiq_jobs AS j ON j.id = s.awaited
+WHERE s.phase = 'waiting' AND (j.n IS NULL OR j.finished_at_ms IS NOT NULL OR NOT j.dependents & 2)
+LIMIT :limit;
+
 -- name: hold
 SELECT j.id
 FROM aiq_jobs AS j
