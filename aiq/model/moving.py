@@ -12,6 +12,7 @@ from aiq.model.budget import Amounts, BudgetSpec, BudgetState
 from aiq.model.call import Reservation
 from aiq.model.job import JobRecord, State
 from aiq.model.limit import LimitSpec, LimitState, QueueSettings, none
+from aiq.model.schedule import ScheduleStatus
 from aiq.model.step import Step, Wait
 from aiq.model.stream import Chunk
 from aiq.model.usage import PriceRow
@@ -92,6 +93,12 @@ class MovedLine(Struct, frozen=True, kw_only=True, tag="line"):
     band: int
     tenant: str
     service: int
+
+
+class MovedSchedule(Struct, frozen=True, kw_only=True, tag="schedule"):
+    """A schedule as it stands."""
+
+    status: ScheduleStatus
 
 
 class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
@@ -234,6 +241,7 @@ Moved: TypeAlias = (
     | MovedRange
     | MovedEvent
     | MovedReservation
+    | MovedSchedule
     | MovedUsage
     | MovedOutgoing
 )

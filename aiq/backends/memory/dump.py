@@ -26,15 +26,18 @@ from aiq.model import (
     MovedQueue,
     MovedRange,
     MovedReservation,
+    MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
+    MovedUsage,
     MovedWait,
     QueueSettings,
     State,
     none,
 )
 from aiq.rules.checks import check_limit
+from aiq.rules.fairness import PLAIN
 from aiq.rules.moving import cursor_at, page_of, place_of_cursor
 
 Source: TypeAlias = Callable[[Tables], Iterator[Moved]]
@@ -181,12 +184,32 @@ def _events(tables: Tables) -> Iterator[Moved]:
 
 def _lines(tables: Tables) -> Iterator[Moved]:
     for queue, lanes in tables.lanes.items():
-        for line in lanes.lines.values():
+        for line in (line for line in lanes.lines.values() if line.pool != PLAIN):
             yield MovedLine(queue=queue, pool=line.pool, band=int(line.band), tenant=line.tenant, service=line.service)
 
 
 def _reservations(tables: Tables) -> Iterator[Moved]:
     return (MovedReservation(reservation=one) for one in tables.accounts.reservations.values())
+
+
+def _schedules(tables: Tables) -> Iterator[Moved]:
+    return (MovedSchedule(status=status) for status in tables.calendar.standing.values())
+
+
+def _usage(tables: Tables) -> Iterator[Moved]:
+    for (scope, owner), minutes in tables.accounts.usage.items():
+        for (minute_ms, model, category), used in minutes.items():
+            yield MovedUsage(
+                scope=scope,
+                owner=owner,
+                minute_ms=minute_ms,
+                model=model,
+                category=category,
+                tokens=used.tokens,
+                usd_micros=used.usd_micros,
+                unpriced=used.unpriced,
+                estimated=used.estimated,
+            )
 
 
 def _outbox(tables: Tables) -> Iterator[Moved]:
@@ -214,6 +237,8 @@ SOURCES: Final[Sequence[Source]] = (
     _events,
     _lines,
     _reservations,
+    _usage,
+    _schedules,
     _outbox,
 )
 """In the order in which they are loaded: what others name comes first."""

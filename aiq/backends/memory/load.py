@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from aiq.backends.memory.accounts import Hold, line_of
+from aiq.backends.memory.accounts import Hold, Used, line_of
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import Edge, Event, Kind, LastSettlement, Loading, Outgoing, Signal
 from aiq.backends.memory.holding import await_windows
@@ -32,9 +32,11 @@ from aiq.model import (
     MovedQueue,
     MovedRange,
     MovedReservation,
+    MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
+    MovedUsage,
     MovedWait,
     Settled,
     State,
@@ -205,6 +207,15 @@ def _reservation(tx: Transaction, moved: MovedReservation) -> None:
     MemoryBooks(tx).put_reservation(moved.reservation)
 
 
+def _usage(tx: Transaction, moved: MovedUsage) -> None:
+    used = Used(moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated)
+    tx.tables.accounts.usage[moved.scope, moved.owner][moved.minute_ms, moved.model, moved.category] = used
+
+
+def _schedule(tx: Transaction, moved: MovedSchedule) -> None:
+    tx.tables.calendar.put(moved.status)
+
+
 def _outgoing(tx: Transaction, moved: MovedOutgoing) -> None:
     row = Outgoing(Kind(moved.kind), moved.job_id, moved.key)
     if row not in tx.tables.outbox:
@@ -232,6 +243,8 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedEvent: _event,
     MovedLine: _line,
     MovedReservation: _reservation,
+    MovedUsage: _usage,
+    MovedSchedule: _schedule,
     MovedOutgoing: _outgoing,
 }
 """What takes in each kind; each of another type, hence Any."""

@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from aiq.backends.sqlite.get_schedules import get_schedules
 from aiq.backends.sqlite.rows import whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
@@ -37,6 +38,7 @@ from aiq.model import (
     MovedQueue,
     MovedRange,
     MovedReservation,
+    MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
@@ -56,18 +58,22 @@ from aiq.rules.moving import cursor_at, page_of, place_of_cursor
 SQL: Final = load("dump")
 
 _Row: TypeAlias = list[Any]
+Key: TypeAlias = tuple[str | int, ...]
 _NUMBERS: Final = -1
 _TEXTS: Final = ""
 
 
+Found: TypeAlias = tuple[Key, Moved]
+"""A record, and the key behind which a dump goes on."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One kind of records: the statement that reads it, before which key its rows begin, what makes a record of a row,
-    and how many rows are read at once: fewer where one may be large."""
+    """One kind of records: before which key they begin, what reads some behind a key, in the order of their keys, and
+    how many are read at once: fewer where one may be large."""
 
-    name: str
-    first: tuple[str | int, ...]
-    make: Callable[[_Row], Moved]
+    first: Key
+    read: Callable[[Transaction, Key, int], list[Found]]
     most: int = MAX_PAGE
 
 
@@ -75,28 +81,41 @@ def dump(tx: Transaction, cursor: str | None, limit: int) -> Dumped:
     """Read one page, of one kind of records. Spec: MOVE-7"""
     kind, place = place_of_cursor(cursor, len(SOURCES))
     source = SOURCES[kind]
-    after = place or msgspec.json.encode(source.first).decode()
+    after = tuple(msgspec.json.decode(place)) if place else source.first
     most = min(limit, source.most)
-    rows = _rows(tx, source, after, most + 1)
-    found = _jobs(tx, rows[:most]) if source.name == "jobs" else [source.make(row) for row in rows[:most]]
-    page = page_of(found)
-    if len(page) < len(rows):
-        last = rows[len(page) - 1][: len(source.first)]
-        return Dumped(page, cursor_at(kind, msgspec.json.encode(last).decode()))
+    found = source.read(tx, after, most + 1)
+    page = page_of([record for _, record in found[:most]])
+    if len(page) < len(found):
+        return Dumped(page, cursor_at(kind, msgspec.json.encode(found[len(page) - 1][0]).decode()))
     return Dumped(page, cursor_at(kind + 1, "") if kind + 1 < len(SOURCES) else None)
 
 
-def _rows(tx: Transaction, source: Source, after: str, limit: int) -> list[_Row]:
-    rows = tx.table(SQL[source.name], {"after": after, "limit": limit})
-    return sorted(rows, key=itemgetter(*range(len(source.first))))
+def _rows(tx: Transaction, name: str, after: Key, limit: int) -> list[_Row]:
+    rows = tx.table(SQL[name], {"after": msgspec.json.encode(after).decode(), "limit": limit})
+    return sorted(rows, key=itemgetter(*range(len(after))))
 
 
-def _jobs(tx: Transaction, rows: Sequence[_Row]) -> list[Moved]:
+def _table(name: str, first: Key, make: Callable[[_Row], Moved], most: int = MAX_PAGE) -> Source:
+    """Records that are rows of one statement; each row begins with its key."""
+
+    def read(tx: Transaction, after: Key, limit: int) -> list[Found]:
+        return [(tuple(row[: len(first)]), make(row)) for row in _rows(tx, name, after, limit)]
+
+    return Source(first, read, most)
+
+
+def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
+    rows = _rows(tx, "jobs", after, limit)
     records = whole_records(tx.connection, [n for n, *_ in rows])
     return [
-        MovedJob(record=record, signal=signal, held_at=held_at, need=msgspec.json.decode(need or "{}"))
-        for record, (_, signal, held_at, need) in zip(records, rows, strict=True)
+        ((n,), MovedJob(record=record, signal=signal, held_at=held_at, need=msgspec.json.decode(need or "{}")))
+        for record, (n, signal, held_at, need) in zip(records, rows, strict=True)
     ]
+
+
+def _schedules(tx: Transaction, after: Key, limit: int) -> list[Found]:
+    found = get_schedules(tx, (), str(after[0]), limit)
+    return [((status.name,), MovedSchedule(status=status)) for status in found]
 
 
 def _queue(row: _Row) -> Moved:
@@ -172,41 +191,42 @@ def _of(value: object, kind: type[Any]) -> Any:  # Any: what the caller names
 
 
 SOURCES: Final[Sequence[Source]] = (
-    Source("limits", (_TEXTS,), lambda row: MovedLimit(spec=_of(row[1], LimitSpec))),
-    Source("queues", (_TEXTS,), _queue),
-    Source("levels", (_TEXTS, _TEXTS), lambda row: MovedLevel(name=row[0], key=row[1], state=_of(row[2], LimitState))),
-    Source("budgets", (_TEXTS,), lambda row: MovedBudget(spec=_of(row[1], BudgetSpec))),
-    Source("balances", (_TEXTS, _NUMBERS), lambda row: MovedBalance(budget=row[0], state=_of(row[2], BudgetState))),
-    Source("grants", (_TEXTS, _TEXTS), lambda row: MovedGrant(budget=row[0], id=row[1], window_ms=row[2])),
-    Source(
+    _table("limits", (_TEXTS,), lambda row: MovedLimit(spec=_of(row[1], LimitSpec))),
+    _table("queues", (_TEXTS,), _queue),
+    _table("levels", (_TEXTS, _TEXTS), lambda row: MovedLevel(name=row[0], key=row[1], state=_of(row[2], LimitState))),
+    _table("budgets", (_TEXTS,), lambda row: MovedBudget(spec=_of(row[1], BudgetSpec))),
+    _table("balances", (_TEXTS, _NUMBERS), lambda row: MovedBalance(budget=row[0], state=_of(row[2], BudgetState))),
+    _table("grants", (_TEXTS, _TEXTS), lambda row: MovedGrant(budget=row[0], id=row[1], window_ms=row[2])),
+    _table(
         "prices",
         (_TEXTS, _TEXTS, _NUMBERS),
         lambda row: MovedPrice(
             row=PriceRow(model=row[0], category=row[1], from_ms=row[2], usd_micros_per_million=row[3])
         ),
     ),
-    Source("learned", (_TEXTS, _TEXTS), _learned),
-    Source("tenants", (_TEXTS,), lambda row: MovedTenant(tenant=row[0], weight=row[1])),
-    Source("jobs", (_NUMBERS,), lambda row: MovedJob(record=row[0]), most=16),
-    Source("answers", (_NUMBERS,), _answer),
-    Source("waits", (_NUMBERS, _TEXTS), _wait),
-    Source("edges", (_NUMBERS, _TEXTS, _NUMBERS), _edge),
-    Source("steps", (_NUMBERS, _TEXTS), _step, most=8),
-    Source("signals", (_NUMBERS,), _signal, most=64),
-    Source("items", (_NUMBERS, _NUMBERS), _item, most=64),
-    Source("ranges", (_NUMBERS, _NUMBERS), _range),
-    Source("events", (_NUMBERS, _NUMBERS), _event),
-    Source(
+    _table("learned", (_TEXTS, _TEXTS), _learned),
+    _table("tenants", (_TEXTS,), lambda row: MovedTenant(tenant=row[0], weight=row[1])),
+    Source((_NUMBERS,), _jobs, most=16),
+    _table("answers", (_NUMBERS,), _answer),
+    _table("waits", (_NUMBERS, _TEXTS), _wait),
+    _table("edges", (_NUMBERS, _TEXTS, _NUMBERS), _edge),
+    _table("steps", (_NUMBERS, _TEXTS), _step, most=8),
+    _table("signals", (_NUMBERS,), _signal, most=64),
+    _table("items", (_NUMBERS, _NUMBERS), _item, most=64),
+    _table("ranges", (_NUMBERS, _NUMBERS), _range),
+    _table("events", (_NUMBERS, _NUMBERS), _event),
+    _table(
         "lines",
         (_TEXTS, _TEXTS, _NUMBERS, _TEXTS),
         lambda row: MovedLine(queue=row[0], pool=row[1], band=row[2], tenant=row[3], service=row[4]),
     ),
-    Source(
+    _table(
         "reservations",
         (_TEXTS, _NUMBERS, _NUMBERS),
         lambda row: MovedReservation(reservation=_of(row[3], Reservation)),
     ),
-    Source("usage", (_TEXTS, _TEXTS, _NUMBERS, _TEXTS, _TEXTS), _usage),
-    Source("outbox", (_NUMBERS,), lambda row: MovedOutgoing(kind=row[1], job_id=row[2], key=row[3])),
+    Source((_TEXTS,), _schedules),
+    _table("usage", (_TEXTS, _TEXTS, _NUMBERS, _TEXTS, _TEXTS), _usage),
+    _table("outbox", (_NUMBERS,), lambda row: MovedOutgoing(kind=row[1], job_id=row[2], key=row[3])),
 )
 """In the order in which they are loaded: what others name comes first."""

@@ -7,6 +7,7 @@ import msgspec
 
 from aiq.backends.sqlite import moving
 from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.calendar import write_whole
 from aiq.backends.sqlite.enqueue import SQL as NEW
 from aiq.backends.sqlite.holds import line_of
 from aiq.backends.sqlite.settle import SQL as SETTLE
@@ -38,6 +39,7 @@ from aiq.model import (
     MovedQueue,
     MovedRange,
     MovedReservation,
+    MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
@@ -271,6 +273,10 @@ def _usage(tx: Transaction, moved: MovedUsage) -> None:
     tx.later(SQL["usage"], (*place, moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated))
 
 
+def _schedule(tx: Transaction, moved: MovedSchedule) -> None:
+    write_whole(tx, moved.status)
+
+
 def _outgoing(tx: Transaction, moved: MovedOutgoing) -> None:
     tx.later(SQL["outgoing"], (moved.kind, moved.job_id, moved.key))
 
@@ -297,6 +303,7 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedLine: _line,
     MovedReservation: _reservation,
     MovedUsage: _usage,
+    MovedSchedule: _schedule,
     MovedOutgoing: _outgoing,
 }
 """What takes in each kind; each of another type, hence Any."""

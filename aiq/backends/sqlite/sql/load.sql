@@ -101,7 +101,7 @@ ON CONFLICT DO NOTHING;
 
 -- name: awaited
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-UPDATE aiq_jobs SET dependents = 1 WHERE id IN (SELECT json_extract(item, '$[0]') FROM given);
+UPDATE aiq_jobs SET dependents = dependents | 1 WHERE id IN (SELECT json_extract(item, '$[0]') FROM given);
 
 -- name: step
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))

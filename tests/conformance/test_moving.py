@@ -1,0 +1,333 @@
+"""Chapter 20: moving a storage into another one."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from aiq.backends import open_storage
+from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
+from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
+from aiq.model import (
+    CallState,
+    JobFilter,
+    MovedStep,
+    MovedTenant,
+    QueueSettings,
+    Settlement,
+    State,
+    Succeeded,
+    Suspended,
+    Usage,
+    UsageFilter,
+    Waiting,
+)
+from aiq.storage import Storage, settle
+from aiq.testing.actions import (
+    GOOD,
+    chunks,
+    claim_one,
+    end,
+    enqueue_one,
+    failed,
+    get_one,
+    job,
+    look,
+    spawn,
+    start,
+    states,
+    value,
+)
+from aiq.testing.clock import Clock
+from aiq.testing.marks import clause
+from aiq.testing.moves import everything, move
+from aiq.testing.plugin import Backend
+from aiq.testing.spending import ask, balance, need, open_call, put_budget, put_limit, tell, the_limit
+
+ELSEWHERE = "redis://elsewhere"
+
+
+@pytest.fixture
+async def target(clock: Clock) -> AsyncIterator[Storage]:
+    """The reference, which every other storage is moved into."""
+    storage = await open_storage("memory://", clock=clock)
+    yield storage
+    await storage.close()
+
+
+async def a_flow_in_the_middle(storage: Storage) -> None:
+    """Children running, their parent parked, an approval pending, a stream half written, and money spent."""
+    await put_limit(storage, tokens=60_000)
+    await put_budget(storage, "purse", tokens=10_000)
+    parent = await start(storage, "parent", budgets=("purse",))
+    await storage.save_step(parent.lease, value("plan", b"paid for"))
+    await storage.append(parent.lease, chunks("one", "two", step="plan"))
+    await spawn(storage, parent, "done", "running", limits=("gpt",), estimate=need(100))
+    await storage.enqueue([job("after", depends_on=("running",))])
+    done = await claim_one(storage)
+    await open_call(storage, done, 1, need(100))
+    await tell(storage, done, 1, used=Usage(model="m", input=70))
+    await end(storage, done, GOOD)
+    await claim_one(storage)
+    await end(storage, parent, Waiting("children"))
+    asks = await start(storage, "asks")
+    await storage.send("asks", "early", "signal 1", b"kept")
+    await end(storage, asks, Suspended("approval", "approved", 60_000))
+
+
+@clause("MOVE-1")
+async def test_a_storage_that_was_moved_reads_as_it_did(storage: Storage, target: Storage) -> None:
+    await a_flow_in_the_middle(storage)
+
+    await move(storage, target)
+
+    assert await look(target) == await look(storage)
+    assert await target.get_limits() == await storage.get_limits()
+    assert await target.get_budgets() == await storage.get_budgets()
+    assert await target.usage(UsageFilter()) == await storage.usage(UsageFilter())
+    assert await target.audit() == []
+
+
+@clause("MOVE-1")
+async def test_what_moves_from_another_storage_reads_as_it_did(storage: Storage, target: Storage) -> None:
+    await a_flow_in_the_middle(target)
+
+    await move(target, storage)
+
+    assert await look(storage) == await look(target)
+    assert await storage.get_limits() == await target.get_limits()
+    assert await storage.get_budgets() == await target.get_budgets()
+    assert await storage.usage(UsageFilter()) == await target.usage(UsageFilter())
+    assert await storage.audit() == []
+
+
+@clause("MOVE-1", "MOVE-6")
+async def test_a_flow_goes_on_where_it_has_moved(storage: Storage, target: Storage) -> None:
+    await a_flow_in_the_middle(target)
+    run = await get_one(target, "running")
+    await move(target, storage)
+
+    await settle(storage, run.lease, Succeeded(b"late"), settlement_id="1")
+    await storage.send("asks", "approved", "signal 2", b"yes")
+
+    assert await states(storage, "parent", "after", "asks") == [State.READY] * 3
+    assert [step.value for step in await storage.get_steps("parent")][-1] == b"paid for"
+    assert [step.value for step in await storage.get_steps("asks")] == [b"yes"]
+
+
+@clause("MOVE-1")
+async def test_what_is_set_of_queues_and_tenants_moves_with_them(storage: Storage, target: Storage) -> None:
+    await target.configure("default", QueueSettings(max_ready=2, concurrency=1))
+    await target.pause("slow")
+    await target.weigh("acme", 500)
+    await enqueue_one(target, tenant="acme")
+
+    await move(target, storage)
+
+    assert await storage.get_queue("default") == await target.get_queue("default")
+    assert (await storage.get_queue("slow")).paused
+    assert MovedTenant(tenant="acme", weight=500) in await everything(storage)
+
+
+@clause("MOVE-1")
+async def test_held_jobs_move_in_the_order_in_which_they_were_held(storage: Storage, target: Storage) -> None:
+    await put_budget(target, "purse", tokens=10)
+    for name in ("second", "first"):
+        await enqueue_one(target, name, queue=name, budgets=("purse",), estimate=need(20))
+    for name in ("first", "second"):
+        assert (await target.exchange((), None)).claimed == ()
+        await _claim_nothing(target, name)
+
+    await move(target, storage)
+    await storage.grant("purse", "more", {"tokens": 10})
+
+    assert await states(storage, "first", "second") == [State.READY, State.HELD]
+
+
+async def _claim_nothing(storage: Storage, queue: str) -> None:
+    from aiq.storage import claim
+    from aiq.testing.actions import wish
+
+    assert await claim(storage, wish(1, queue)) == ()
+
+
+@clause("MOVE-1")
+async def test_the_repeat_of_a_settlement_gets_its_answer_where_the_job_has_moved(
+    storage: Storage, target: Storage
+) -> None:
+    run = await start(target)
+    first = await target.exchange([Settlement(run.lease, "1", failed())])
+
+    await move(target, storage)
+
+    assert await storage.exchange([Settlement(run.lease, "1", failed())]) == replace(first, next_due_ms=None)
+
+
+@clause("MOVE-1")
+async def test_a_stream_goes_on_behind_what_was_written(storage: Storage, target: Storage) -> None:
+    run = await start(target)
+    await target.append(run.lease, chunks("one", "two"))
+
+    await move(target, storage)
+    repeated = await storage.append(run.lease, chunks("two", "three", first=2))
+
+    assert repeated.last == 3
+    assert [chunk.text for chunk in (await storage.read(run.id)).chunks] == ["one", "two", "three"]
+
+
+@clause("MOVE-2")
+async def test_a_record_that_stands_there_is_loaded_again_and_changes_nothing(
+    storage: Storage, target: Storage
+) -> None:
+    await a_flow_in_the_middle(target)
+    records = await everything(target)
+    await storage.load("move", records)
+
+    for _ in range(2):
+        await storage.load("move", records, last=True)
+
+    assert await look(storage) == await look(target)
+    assert await storage.audit() == []
+
+
+@clause("MOVE-2")
+async def test_what_is_loaded_again_when_the_move_is_over_changes_nothing(storage: Storage, target: Storage) -> None:
+    await enqueue_one(target)
+    records = await everything(target)
+    await storage.load("move", records, last=True)
+    await end(storage, await claim_one(storage), GOOD)
+
+    await storage.load("move", records, last=True)
+
+    assert await states(storage, "job") == [State.SUCCEEDED]
+
+
+@clause("MOVE-3")
+async def test_a_storage_that_is_retired_names_where_to_go_on_and_changes_nothing(storage: Storage) -> None:
+    run = await start(storage)
+    before = await look(storage)
+
+    await storage.retire(ELSEWHERE)
+
+    for write in (
+        lambda: storage.enqueue([job("new")]),
+        lambda: end(storage, run, GOOD),
+        lambda: storage.cancel([run.id]),
+        lambda: storage.upkeep(),
+        lambda: claim_one(storage),
+    ):
+        with pytest.raises(Moved) as told:
+            await write()
+        assert told.value.url == ELSEWHERE
+    assert await look(storage) == before
+
+
+@clause("MOVE-3")
+async def test_a_storage_that_is_retired_tells_its_siblings(storage: Storage) -> None:
+    sibling = await storage.sibling()
+    await storage.retire(ELSEWHERE)
+
+    with pytest.raises(Moved):
+        await enqueue_one(sibling)
+    await sibling.close()
+
+
+@clause("MOVE-3")
+async def test_a_storage_can_be_opened_again(storage: Storage) -> None:
+    await storage.retire(ELSEWHERE)
+    await storage.retire(None)
+
+    await enqueue_one(storage)
+
+    assert await states(storage, "job") == [State.READY]
+
+
+@clause("MOVE-3")
+async def test_a_storage_moves_to_one_address(storage: Storage) -> None:
+    await storage.retire(ELSEWHERE)
+    await storage.retire(ELSEWHERE)
+
+    with pytest.raises(Conflict) as told:
+        await storage.retire("sqlite:///other.db")
+    assert told.value.reason == "moved"
+
+
+@clause("MOVE-4")
+async def test_nothing_else_is_written_while_a_storage_is_loaded(storage: Storage, target: Storage) -> None:
+    await enqueue_one(target)
+    await storage.load("move", await everything(target))
+
+    with pytest.raises(Unavailable):
+        await claim_one(storage)
+    with pytest.raises(Unavailable):
+        await enqueue_one(storage, "new")
+
+    await storage.load("move", [], last=True)
+    assert (await claim_one(storage)).id == "job"
+
+
+@clause("MOVE-5")
+async def test_a_storage_with_jobs_of_its_own_takes_in_no_others(storage: Storage, target: Storage) -> None:
+    await enqueue_one(storage, "own")
+    await enqueue_one(target, "other")
+
+    with pytest.raises(Conflict) as told:
+        await move(target, storage)
+
+    assert told.value.reason == "occupied"
+    assert await states(storage, "own", "other") == [State.READY, None]
+
+
+@clause("MOVE-5")
+async def test_two_moves_do_not_mix(storage: Storage, target: Storage) -> None:
+    await enqueue_one(target)
+    await storage.load("one move", await everything(target))
+
+    with pytest.raises(Conflict) as told:
+        await storage.load("another", [])
+    assert told.value.reason == "occupied"
+
+
+@clause("MOVE-6")
+async def test_a_run_renews_its_lease_where_its_job_has_moved(storage: Storage, target: Storage, clock: Clock) -> None:
+    run = await start(target, lease_ms=1_000)
+    clock.advance_ms(900)
+    await move(target, storage)
+
+    await storage.renew([run.lease])
+    clock.advance_ms(900)
+
+    assert (await end(storage, run, GOOD)).late is False
+
+
+@clause("MOVE-7")
+async def test_pages_of_any_size_hold_everything_once(storage: Storage) -> None:
+    await a_flow_in_the_middle(storage)
+
+    whole = await everything(storage)
+
+    assert await everything(storage, limit=1) == whole
+    assert len({repr(record) for record in whole}) == len(whole)
+
+
+@clause("MOVE-7")
+async def test_a_page_of_a_dump_ends_with_what_fills_it(storage: Storage) -> None:
+    run = await start(storage)
+    for number in range(5):
+        await storage.save_step(run.lease, value(f"step {number}", b"1" * MAX_STEP_BYTES))
+
+    cursor, steps = None, []
+    while not steps:
+        page = await storage.dump(cursor=cursor)
+        steps = [record for record in page.records if isinstance(record, MovedStep)]
+        cursor = page.cursor
+
+    assert len(steps) == 4
+
+
+@clause("MOVE-7", "STORE-9")
+async def test_what_is_no_cursor_and_what_is_too_much_are_refused(storage: Storage) -> None:
+    with pytest.raises(InvalidInput):
+        await storage.dump(cursor="somewhere")
+    with pytest.raises(TooLarge):
+        await storage.load("move", [MovedTenant(tenant="acme", weight=1)] * (MAX_PAGE + 1))
