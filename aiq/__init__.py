@@ -1,9 +1,11 @@
 """A job queue for AI work, in pure asyncio."""
 
 from aiq.admin import Admin
-from aiq.context import Call, Context, retry_after_of, usage_of
+from aiq.batching import BatchTask, batch_task
+from aiq.context import BatchCall, BatchContext, BatchItem, Call, Context, retry_after_of, usage_of
 from aiq.errors import (
     AiqError,
+    BatchInvalid,
     BudgetExceeded,
     ChildFailed,
     Conflict,
@@ -13,6 +15,7 @@ from aiq.errors import (
     FlowInvalid,
     InvalidInput,
     InvalidName,
+    ItemFailed,
     JobCancelled,
     JobDead,
     JobFailed,
@@ -56,6 +59,11 @@ __all__ = [
     "Admin",
     "AiqError",
     "Band",
+    "BatchCall",
+    "BatchContext",
+    "BatchInvalid",
+    "BatchItem",
+    "BatchTask",
     "Budget",
     "BudgetExceeded",
     "BudgetReport",
@@ -76,6 +84,7 @@ __all__ = [
     "Gate",
     "InvalidInput",
     "InvalidName",
+    "ItemFailed",
     "Job",
     "JobCancelled",
     "JobDead",
@@ -125,6 +134,7 @@ __all__ = [
     "Why",
     "Worker",
     "WorkerReport",
+    "batch_task",
     "retry_after_of",
     "task",
     "usage_of",

@@ -350,5 +350,19 @@ class BudgetExceeded(RunError):
         self.budget = budget
 
 
+class BatchInvalid(AiqError):
+    """A batch handler did not answer each of its items, so nobody knows whose its answers are; all are tried again."""
+
+    def __init__(self, task: str, items: int, answered: str) -> None:
+        super().__init__(
+            f'The handler of batch task "{task}" was given {items} items, and returned {answered}. Return a list with '
+            "one answer for each item, in their order: its result, or in its place a Failure or an exception."
+        )
+
+
+class ItemFailed(AiqError):
+    """A batch handler has answered a Failure in the place of one item, which is tried again by the task's policy."""
+
+
 class ResultInvalid(RunError):
     """A handler or step returned something that does not fit its annotation, or cannot be stored as JSON."""
