@@ -1,6 +1,7 @@
 """Chapter 20: moving a storage into another one."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -9,8 +10,6 @@ from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
 from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
 from aiq.model import (
-    CallState,
-    JobFilter,
     MovedStep,
     MovedTenant,
     QueueSettings,
@@ -22,7 +21,7 @@ from aiq.model import (
     UsageFilter,
     Waiting,
 )
-from aiq.storage import Storage, settle
+from aiq.storage import Storage, claim, settle
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -37,22 +36,22 @@ from aiq.testing.actions import (
     start,
     states,
     value,
+    wish,
 )
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
 from aiq.testing.moves import everything, move
-from aiq.testing.plugin import Backend
-from aiq.testing.spending import ask, balance, need, open_call, put_budget, put_limit, tell, the_limit
+from aiq.testing.spending import need, open_call, put_budget, put_limit, tell
 
 ELSEWHERE = "redis://elsewhere"
 
 
 @pytest.fixture
-async def target(clock: Clock) -> AsyncIterator[Storage]:
-    """The reference, which every other storage is moved into."""
-    storage = await open_storage("memory://", clock=clock)
+def target(runner: asyncio.Runner, clock: Clock) -> Iterator[Storage]:
+    """The reference, from which every other storage takes in what it holds, and the other way round."""
+    storage = runner.run(open_storage("memory://", clock=clock))
     yield storage
-    await storage.close()
+    runner.run(storage.close())
 
 
 async def a_flow_in_the_middle(storage: Storage) -> None:
@@ -69,7 +68,7 @@ async def a_flow_in_the_middle(storage: Storage) -> None:
     await tell(storage, done, 1, used=Usage(model="m", input=70))
     await end(storage, done, GOOD)
     await claim_one(storage)
-    await end(storage, parent, Waiting("children"))
+    await end(storage, parent, Waiting("children", None))
     asks = await start(storage, "asks")
     await storage.send("asks", "early", "signal 1", b"kept")
     await end(storage, asks, Suspended("approval", "approved", 60_000))
@@ -135,20 +134,12 @@ async def test_held_jobs_move_in_the_order_in_which_they_were_held(storage: Stor
     for name in ("second", "first"):
         await enqueue_one(target, name, queue=name, budgets=("purse",), estimate=need(20))
     for name in ("first", "second"):
-        assert (await target.exchange((), None)).claimed == ()
-        await _claim_nothing(target, name)
+        assert await claim(target, wish(1, name)) == ()
 
     await move(target, storage)
     await storage.grant("purse", "more", {"tokens": 10})
 
     assert await states(storage, "first", "second") == [State.READY, State.HELD]
-
-
-async def _claim_nothing(storage: Storage, queue: str) -> None:
-    from aiq.storage import claim
-    from aiq.testing.actions import wish
-
-    assert await claim(storage, wish(1, queue)) == ()
 
 
 @clause("MOVE-1")

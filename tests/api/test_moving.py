@@ -1,0 +1,147 @@
+"""Moving a storage while work goes on: what was paid for is not paid again."""
+
+import asyncio
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+import aiq
+from aiq.backends import open_storage
+from aiq.errors import Conflict, InvalidInput, Moved
+from aiq.moving import lines, load_lines, move
+from aiq.storage import job_topic
+
+APPROVAL = aiq.Signal("approval", bool)
+
+
+class Work:
+    """A flow of which every part counts how often it was done, and a gate behind which its children wait."""
+
+    def __init__(self) -> None:
+        self.done: Counter[str] = Counter()
+        self.gate = asyncio.Event()
+        self.held = asyncio.Event()
+
+    def plan(self) -> str:
+        self.done["plan"] += 1
+        return "plan"
+
+    def tasks(self) -> list[aiq.Task[..., object]]:
+        @aiq.task(name="part", lease=0.5)
+        async def part(number: int) -> int:
+            self.done[f"part {number}"] += 1
+            if number:
+                self.held.set()
+                await self.gate.wait()
+            return number
+
+        @aiq.task(name="digest")
+        async def digest(ctx: aiq.Context) -> list[int]:
+            await ctx.step("plan", self.plan)
+            await ctx.emit("begun")
+            return await ctx.gather("parts", [part.job(number) for number in range(3)])
+
+        @aiq.task(name="ask")
+        async def ask(ctx: aiq.Context) -> bool:
+            return await ctx.wait_for(APPROVAL)
+
+        return [part, digest, ask]
+
+
+async def reached(job: aiq.Job[object], state: aiq.State) -> None:
+    """Wait until a job stands there."""
+    mark: str | None = None
+    while (await job.record()).state is not state:
+        mark = await job._storage.wait([job_topic(job.id)], after=mark, timeout_ms=1_000)
+
+
+async def test_a_flow_that_is_moved_in_its_middle_ends_and_repeats_nothing_that_it_remembers(tmp_path: Path) -> None:
+    work = Work()
+    tasks = work.tasks()
+    old, new = f"sqlite:///{tmp_path}/old.db", f"sqlite:///{tmp_path}/new.db"
+    async with aiq.Queue(old) as queue:
+        await queue.enqueue(tasks[1].job(), id="digest")
+        await queue.enqueue(tasks[2].job(), id="ask")
+        with pytest.raises(Moved):
+            async with aiq.Worker(queue, tasks=tasks, grace=0):
+                await work.held.wait()
+                await reached(queue.job("ask"), aiq.State.SUSPENDED)
+                await queue.storage.retire(new)
+                exported = [line async for line in lines(queue.storage)]
+    work.gate.set()
+
+    async with aiq.Queue(new) as queue:
+        await load_lines(queue.storage, exported)
+        await queue.job("ask").send(APPROVAL, True)
+        await aiq.Worker(queue, tasks=tasks).run_until_idle()
+
+        assert await queue.job("digest").result(timeout=5) == [0, 1, 2]
+        assert await queue.job("ask").result(timeout=5) is True
+        assert await queue.storage.audit() == []
+    assert (work.done["plan"], work.done["part 0"]) == (1, 1)
+
+
+async def test_an_export_that_was_cut_off_is_refused_and_can_be_loaded_again(tmp_path: Path) -> None:
+    async with aiq.Queue("memory://") as queue:
+        task = Work().tasks()[0]
+        await queue.enqueue_many(task.job(number) for number in range(3))
+        exported = [line async for line in lines(queue.storage)]
+
+    async with aiq.Queue(f"sqlite:///{tmp_path}/new.db") as queue:
+        with pytest.raises(InvalidInput, match="cut off"):
+            await load_lines(queue.storage, exported[:-2])
+        await load_lines(queue.storage, exported)
+
+        assert await queue.count() == {aiq.State.READY: 3}
+
+
+@pytest.mark.parametrize(
+    "line", [b"nonsense", b'{"type":"end","records":0}', b'{"type":"aiq","form":2,"move":"m","source":"s"}']
+)
+async def test_what_is_no_export_is_refused(line: bytes) -> None:
+    storage = await open_storage("memory://")
+    with pytest.raises(InvalidInput):
+        await load_lines(storage, [line])
+    await storage.close()
+
+
+async def test_a_storage_moves_into_another_one_and_names_it_from_then_on() -> None:
+    source, target = await open_storage("memory://"), await open_storage("memory://there")
+    async with aiq.Queue(source) as queue, aiq.Queue(target) as there:
+        task = Work().tasks()[0]
+        await queue.enqueue(task.job(0), id="moves")
+
+        await move(source, target)
+
+        with pytest.raises(Moved, match="memory://there"):
+            await queue.enqueue(task.job(0))
+        assert (await there.job("moves").record()).state is aiq.State.READY
+    await source.close()
+    await target.close()
+
+
+async def test_a_target_with_jobs_of_its_own_is_refused() -> None:
+    source, target = await open_storage("memory://"), await open_storage("memory://")
+    async with aiq.Queue(source) as queue, aiq.Queue(target) as there:
+        task = Work().tasks()[0]
+        await queue.enqueue(task.job(0))
+        await there.enqueue(task.job(0))
+
+        with pytest.raises(Conflict):
+            await move(source, target)
+    await source.close()
+    await target.close()
+
+
+async def test_a_worker_ends_when_its_storage_has_moved() -> None:
+    storage = await open_storage("memory://")
+    async with aiq.Queue(storage) as queue:
+        running = asyncio.create_task(aiq.Worker(queue, tasks=Work().tasks()).run())
+        await asyncio.sleep(0)
+        await storage.retire("redis://elsewhere")
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Moved):
+                await running
+    await storage.close()
