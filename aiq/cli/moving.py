@@ -50,9 +50,9 @@ async def _export(storage: Storage, args: Namespace, output: Output) -> Exit:
             "Say with --moved-to where the jobs go on: nothing else may write here from then on, else what is "
             "written between two lines would be lost."
         )
-    await storage.retire(args.moved_to)
     count = 0
     with _written(args.to) as file:
+        await storage.retire(args.moved_to)
         async for line in lines(storage):
             file.write(line + b"\n")
             count += 1
@@ -73,7 +73,11 @@ def _written(path: Path | None) -> Iterator[BinaryIO]:
         yield sys.stdout.buffer
         sys.stdout.flush()
         return
-    with path.open("xb") as file:
+    try:
+        file = path.open("xb")
+    except OSError as error:
+        raise InvalidInput(f"{path} cannot be made ({error.strerror}). Name a file that is not there yet.") from error
+    with file:
         yield file
 
 
@@ -82,5 +86,11 @@ def _read(path: Path | None) -> Iterator[BinaryIO]:
     if path is None:
         yield sys.stdin.buffer
         return
-    with path.open("rb") as file:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InvalidInput(
+            f"{path} cannot be read ({error.strerror}). Name the file that `aiq export` wrote."
+        ) from error
+    with file:
         yield file
