@@ -134,6 +134,7 @@ class JobSpec:
     With `routes` the job's limits and model are those of the route it stands on. `budgets` are the ids of those it
     draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
+    `keep_ms` is how long it is kept once it has ended, in the place of what the retention of the storage says.
 
     It must have ended by `deadline_ms`, an instant, and within `expires_ms` from the store's now; of a stored job
     `deadline_ms` is the first of these and of its parent's, and `expires_ms` is None.
@@ -165,6 +166,7 @@ class JobSpec:
     creates: tuple[BudgetSpec, ...] = ()
     max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
+    keep_ms: int | None = None
     expires_ms: int | None = None
 
 

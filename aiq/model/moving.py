@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from aiq.model.budget import Amounts, BudgetSpec, BudgetState
 from aiq.model.call import Reservation
+from aiq.model.event import Event, MinuteRow
 from aiq.model.job import JobRecord, State
 from aiq.model.limit import LimitSpec, LimitState, QueueSettings, none
+from aiq.model.retention import RetentionSpec
 from aiq.model.schedule import ScheduleStatus
 from aiq.model.step import Step, Wait
 from aiq.model.stream import Chunk
@@ -105,13 +107,14 @@ class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
     """A job, with its payload, result and errors; in the order of enqueueing.
 
     `signal` is the name of that for which a suspended one waits; `held_at` the place of a held one among those that
-    are held, and `need` what its budget refused.
+    are held, and `need` what its budget refused; `since_ms` is when it came into its state.
     """
 
     record: JobRecord
     signal: str | None = None
     held_at: int = 0
     need: Amounts = none()
+    since_ms: int = 0
 
 
 class MovedAnswer(Struct, frozen=True, kw_only=True, tag="answer"):
@@ -180,16 +183,43 @@ class MovedRange(Struct, frozen=True, kw_only=True, tag="range"):
     void: bool
 
 
+class MovedLog(Struct, frozen=True, kw_only=True, tag="log"):
+    """Whether the oldest events of the storage were removed, and what is kept for how long."""
+
+    trimmed: bool
+    retention: RetentionSpec
+
+
 class MovedEvent(Struct, frozen=True, kw_only=True, tag="event"):
-    """A transition of a job. STATE-4"""
+    """A transition of a job, or of one that is gone; in the order of the log. Cursors do not move. STATE-4"""
+
+    event: Event
+
+
+class MovedMinute(Struct, frozen=True, kw_only=True, tag="minute"):
+    """What happened in a minute."""
+
+    row: MinuteRow
+
+
+class MovedTombstone(Struct, frozen=True, kw_only=True, tag="tombstone"):
+    """What is remembered of a job that is gone. GONE-2"""
+
+    id: str
+    digest: str
+    state: State
+    task: str
+    queue: str
+    until_ms: int
+
+
+class MovedRemains(Struct, frozen=True, kw_only=True, tag="remains"):
+    """A job that is gone, of which something is still to be done. GONE-6"""
 
     job_id: str
-    number: int
-    at_ms: int
-    row: str
-    source: State | None
-    target: State
-    fence: int
+    parent_id: str | None
+    flow: str | None
+    due_ms: int
 
 
 class MovedReservation(Struct, frozen=True, kw_only=True, tag="reservation"):
@@ -231,6 +261,10 @@ Moved: TypeAlias = (
     | MovedTenant
     | MovedQueue
     | MovedLine
+    | MovedLog
+    | MovedMinute
+    | MovedRemains
+    | MovedTombstone
     | MovedJob
     | MovedAnswer
     | MovedWait

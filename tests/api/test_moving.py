@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,13 +64,15 @@ async def test_a_flow_that_is_moved_in_its_middle_ends_and_repeats_nothing_that_
     async with aiq.Queue(old) as queue:
         await queue.enqueue(tasks[1].job(), id="digest")
         await queue.enqueue(tasks[2].job(), id="ask")
-        async with aiq.Worker(queue, tasks=tasks, grace=0):
-            await work.held.wait()
-            first, *_ = await queue.list(aiq.JobFilter(parent_id="digest"))
-            await reached(queue.job(first.id), aiq.State.SUCCEEDED)
-            await reached(queue.job("ask"), aiq.State.SUSPENDED)
-            await queue.storage.retire(new)
-            exported = [line async for line in lines(queue.storage)]
+        # The worker ends by it, sooner or later than this block.
+        with suppress(Moved):
+            async with aiq.Worker(queue, tasks=tasks, grace=0):
+                await work.held.wait()
+                first, *_ = await queue.list(aiq.JobFilter(parent_id="digest"))
+                await reached(queue.job(first.id), aiq.State.SUCCEEDED)
+                await reached(queue.job("ask"), aiq.State.SUSPENDED)
+                await queue.storage.retire(new)
+                exported = [line async for line in lines(queue.storage)]
     work.gate.set()
 
     async with aiq.Queue(new) as queue:

@@ -8,6 +8,7 @@ from aiq.backends.memory.data import Tables
 from aiq.backends.memory.transition import Transaction
 from aiq.model import (
     Dumped,
+    MinuteRow,
     Moved,
     MovedAnswer,
     MovedBalance,
@@ -21,15 +22,19 @@ from aiq.model import (
     MovedLevel,
     MovedLimit,
     MovedLine,
+    MovedLog,
+    MovedMinute,
     MovedOutgoing,
     MovedPrice,
     MovedQueue,
     MovedRange,
+    MovedRemains,
     MovedReservation,
     MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
+    MovedTombstone,
     MovedUsage,
     MovedWait,
     QueueSettings,
@@ -38,6 +43,7 @@ from aiq.model import (
 )
 from aiq.rules.checks import check_limit
 from aiq.rules.fairness import PLAIN
+from aiq.rules.metrics import COLUMNS
 from aiq.rules.moving import cursor_at, page_of, place_of_cursor
 
 Source: TypeAlias = Callable[[Tables], Iterator[Moved]]
@@ -107,6 +113,7 @@ def _jobs(tables: Tables) -> Iterator[Moved]:
             signal=tables.awaited.get(record.id),
             held_at=0 if hold is None else hold.number,
             need=none() if hold is None else hold.need,
+            since_ms=tables.since.get(record.id, record.created_at_ms),
         )
 
 
@@ -168,18 +175,32 @@ def _ranges(tables: Tables) -> Iterator[Moved]:
             )
 
 
+def _log(tables: Tables) -> Iterator[Moved]:
+    yield MovedLog(trimmed=tables.log.trimmed > 0, retention=tables.retention)
+
+
 def _events(tables: Tables) -> Iterator[Moved]:
-    for job_id, events in tables.events.items():
-        for event in events:
-            yield MovedEvent(
-                job_id=job_id,
-                number=event.number,
-                at_ms=event.at_ms,
-                row=event.row,
-                source=event.source,
-                target=event.target,
-                fence=event.fence,
-            )
+    return (MovedEvent(event=event) for event in tables.log.events)
+
+
+def _minutes(tables: Tables) -> Iterator[Moved]:
+    for (minute_ms, queue, task), figures in tables.minutes.items():
+        told = dict(zip(COLUMNS, figures, strict=True))
+        yield MovedMinute(row=MinuteRow(minute_ms=minute_ms, queue=queue, task=task, **told))
+
+
+def _tombstones(tables: Tables) -> Iterator[Moved]:
+    for job_id, stone in tables.tombstones.items():
+        events = tables.events.get(job_id)
+        task, queue = (events[-1].task, events[-1].queue) if events else ("", "")
+        yield MovedTombstone(
+            id=job_id, digest=stone.digest, state=stone.state, task=task, queue=queue, until_ms=stone.until_ms
+        )
+
+
+def _remains(tables: Tables) -> Iterator[Moved]:
+    for job_id, one in tables.remains.items():
+        yield MovedRemains(job_id=job_id, parent_id=one.parent_id, flow=one.flow, due_ms=one.due_ms)
 
 
 def _lines(tables: Tables) -> Iterator[Moved]:
@@ -234,7 +255,11 @@ SOURCES: Final[Sequence[Source]] = (
     _signals,
     _items,
     _ranges,
+    _tombstones,
+    _log,
     _events,
+    _minutes,
+    _remains,
     _lines,
     _reservations,
     _usage,

@@ -6,7 +6,16 @@ from typing import Any, Final
 
 from aiq.backends.memory.accounts import Hold, Used, line_of
 from aiq.backends.memory.books import MemoryBooks
-from aiq.backends.memory.data import Edge, Event, Kind, LastSettlement, Loading, Outgoing, Signal
+from aiq.backends.memory.data import (
+    Edge,
+    Kind,
+    LastSettlement,
+    Loading,
+    Outgoing,
+    Remains,
+    Signal,
+    Tombstone,
+)
 from aiq.backends.memory.holding import await_windows
 from aiq.backends.memory.transition import Transaction, begin_patience
 from aiq.bounds import MAX_PAGE
@@ -27,15 +36,19 @@ from aiq.model import (
     MovedLevel,
     MovedLimit,
     MovedLine,
+    MovedLog,
+    MovedMinute,
     MovedOutgoing,
     MovedPrice,
     MovedQueue,
     MovedRange,
+    MovedRemains,
     MovedReservation,
     MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
+    MovedTombstone,
     MovedUsage,
     MovedWait,
     Settled,
@@ -43,6 +56,7 @@ from aiq.model import (
 )
 from aiq.rules.books import Learned
 from aiq.rules.limits import of_queue
+from aiq.rules.metrics import COLUMNS
 from aiq.rules.streams import Range, stored_size
 from aiq.rules.validation import check_count, check_opaque
 from aiq.storage import queue_topic
@@ -118,6 +132,10 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
     if record.id in tables.jobs:
         return
     tables.put(record)
+    tables.since[record.id] = moved.since_ms
+    if record.chunks:
+        # Items that are gone leave their numbers behind; the first that comes says where they begin.
+        tables.streams[record.id].trimmed = record.chunks
     tables.position = max(tables.position, record.position)
     if record.parent_id is not None:
         tables.children[record.parent_id].append(record.id)
@@ -154,6 +172,7 @@ def _edge(tx: Transaction, moved: MovedEdge) -> None:
     edges = tx.tables.edges_in[moved.dependent, moved.key]
     if moved.upstream in edges:
         return
+    tx.tables.needed_by[moved.upstream].add((moved.dependent, moved.key))
     edge = Edge(moved.upstream, moved.dependent, moved.key, moved.ended or None)
     edges[moved.upstream] = edge
     if not moved.ended:
@@ -171,7 +190,9 @@ def _signal(tx: Transaction, moved: MovedSignal) -> None:
 
 def _item(tx: Transaction, moved: MovedItem) -> None:
     stream = tx.tables.streams[moved.job_id]
-    if moved.chunk.number <= len(stream.chunks):
+    if not stream.chunks:
+        stream.trimmed = moved.chunk.number - 1
+    elif moved.chunk.number <= stream.chunks[-1].number:
         return
     stream.chunks.append(moved.chunk)
     if moved.seq is None:
@@ -189,10 +210,34 @@ def _range(tx: Transaction, moved: MovedRange) -> None:
         stream.ranges.append(Range(moved.first, moved.last, moved.fence, moved.step, moved.void))
 
 
+def _log(tx: Transaction, moved: MovedLog) -> None:
+    tables = tx.tables
+    tables.retention = moved.retention
+    if moved.trimmed and not tables.log.trimmed:
+        tables.log.trimmed = 1
+
+
 def _event(tx: Transaction, moved: MovedEvent) -> None:
-    events = tx.tables.events[moved.job_id]
-    if moved.number > len(events):
-        events.append(Event(moved.number, moved.at_ms, moved.row, moved.source, moved.target, moved.fence))
+    log, event = tx.tables.log, moved.event
+    events = tx.tables.events[event.job_id]
+    if events and event.number <= events[-1].number:
+        return
+    event = replace(event, cursor=str(log.last + 1))
+    log.events.append(event)
+    events.append(event)
+
+
+def _minute(tx: Transaction, moved: MovedMinute) -> None:
+    row = moved.row
+    tx.tables.minutes[row.minute_ms, row.queue, row.task] = [getattr(row, name) for name in COLUMNS]
+
+
+def _tombstone(tx: Transaction, moved: MovedTombstone) -> None:
+    tx.tables.tombstones[moved.id] = Tombstone(moved.digest, moved.state, moved.until_ms)
+
+
+def _remains(tx: Transaction, moved: MovedRemains) -> None:
+    tx.tables.remains[moved.job_id] = Remains(moved.parent_id, moved.flow, moved.due_ms)
 
 
 def _line(tx: Transaction, moved: MovedLine) -> None:
@@ -240,7 +285,11 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedSignal: _signal,
     MovedItem: _item,
     MovedRange: _range,
+    MovedTombstone: _tombstone,
+    MovedLog: _log,
     MovedEvent: _event,
+    MovedMinute: _minute,
+    MovedRemains: _remains,
     MovedLine: _line,
     MovedReservation: _reservation,
     MovedUsage: _usage,

@@ -3,10 +3,11 @@
 from dataclasses import dataclass, field, replace
 
 from aiq.backends.memory.accounts import HoldLine
-from aiq.backends.memory.data import Event, Tables, unstarted
-from aiq.model import JobRecord, Lane, QueueSettings, State, Step
-from aiq.rules.states import check
-from aiq.storage import job_topic, queue_topic, room_topic
+from aiq.backends.memory.data import Tables, unstarted
+from aiq.model import Event, JobRecord, Lane, QueueSettings, State, Step
+from aiq.rules.metrics import MINUTE_MS, tally, told_cause
+from aiq.rules.states import TRANSITIONS, check
+from aiq.storage import events_topic, job_topic, queue_topic, room_topic
 
 
 @dataclass(slots=True)
@@ -38,7 +39,7 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     source = before.state if before else None
     check(row, source, after.state)
     moved = _moved(tx, after)
-    tx.tables.events[moved.id].append(Event(moved.events, tx.now_ms, row, source, moved.state, moved.fence))
+    _log(tx, row, source, moved)
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
         tx.tables.awaited.pop(moved.id, None)
@@ -48,6 +49,33 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
         begin_patience(tx, moved)
     _tell(tx, before, moved)
     return moved
+
+
+def _log(tx: Transaction, row: str, source: State | None, moved: JobRecord) -> None:
+    """Append a job's next event, and count it. Spec: STATE-4, METRIC-1, METRIC-2"""
+    tables, now_ms = tx.tables, tx.now_ms
+    event = Event(
+        cursor=str(tables.log.last + 1),
+        job_id=moved.id,
+        task=moved.task,
+        queue=moved.queue,
+        number=moved.events,
+        row=row,
+        transition=TRANSITIONS[row].name,
+        source=source,
+        target=moved.state,
+        fence=moved.fence,
+        at_ms=now_ms,
+        cause=told_cause(row, moved.state, moved.cause),
+    )
+    tables.log.events.append(event)
+    tables.events[moved.id].append(event)
+    lasted_ms = max(0, now_ms - tables.since.get(moved.id, now_ms))
+    minute = (now_ms - now_ms % MINUTE_MS, moved.queue, moved.task)
+    tally(tables.minutes[minute], row, source, moved.state, lasted_ms)
+    if moved.state is not source:
+        tables.since[moved.id] = now_ms
+    tx.topics.add(events_topic())
 
 
 def begin_patience(tx: Transaction, record: JobRecord, patience_ms: int | None = None) -> None:
@@ -96,7 +124,7 @@ def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
         lease_id=record.lease_id if running else None,
         owner=record.owner if running else None,
         expires_at_ms=record.expires_at_ms if running else None,
-        position=_next_position(tx.tables) if state is State.READY else record.position,
+        position=_next_position(tx.tables, record) if state is State.READY else record.position,
         due_ms=record.due_ms if state in _TIMED else None,
         wait_key=record.wait_key if state in _PARKED else None,
         pending=record.pending if state is State.WAITING else 0,
@@ -106,6 +134,7 @@ def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
     )
 
 
-def _next_position(tables: Tables) -> int:
+def _next_position(tables: Tables, record: JobRecord) -> int:
+    """The place of a job that becomes ready. Spec: LIFO-1"""
     tables.position += 1
     return tables.position

@@ -7,7 +7,10 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from aiq.backends.sqlite.events import SQL as EVENTS
+from aiq.backends.sqlite.events import read_events
 from aiq.backends.sqlite.get_schedules import get_schedules
+from aiq.backends.sqlite.retention import get_retention
 from aiq.backends.sqlite.rows import whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
@@ -18,8 +21,10 @@ from aiq.model import (
     Chunk,
     ChunkKind,
     Dumped,
+    JobRecord,
     LimitSpec,
     LimitState,
+    MinuteRow,
     Moved,
     MovedAnswer,
     MovedBalance,
@@ -33,15 +38,19 @@ from aiq.model import (
     MovedLevel,
     MovedLimit,
     MovedLine,
+    MovedLog,
+    MovedMinute,
     MovedOutgoing,
     MovedPrice,
     MovedQueue,
     MovedRange,
+    MovedRemains,
     MovedReservation,
     MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
+    MovedTombstone,
     MovedUsage,
     MovedWait,
     PriceRow,
@@ -53,6 +62,7 @@ from aiq.model import (
     Wait,
 )
 from aiq.rules.books import Learned
+from aiq.rules.metrics import COLUMNS
 from aiq.rules.moving import cursor_at, page_of, place_of_cursor
 
 SQL: Final = load("dump")
@@ -107,10 +117,12 @@ def _table(name: str, first: Key, make: Callable[[_Row], Moved], most: int = MAX
 def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
     rows = _rows(tx, "jobs", after, limit)
     records = whole_records(tx.connection, [n for n, *_ in rows])
-    return [
-        ((n,), MovedJob(record=record, signal=signal, held_at=held_at, need=msgspec.json.decode(need or "{}")))
-        for record, (n, signal, held_at, need) in zip(records, rows, strict=True)
-    ]
+    return [((n,), _job(record, *told)) for record, (n, *told) in zip(records, rows, strict=True)]
+
+
+def _job(record: JobRecord, signal: str | None, held_at: int, need: str | None, since_ms: int) -> Moved:
+    amounts = msgspec.json.decode(need or "{}")
+    return MovedJob(record=record, signal=signal, held_at=held_at, need=amounts, since_ms=since_ms)
 
 
 def _schedules(tx: Transaction, after: Key, limit: int) -> list[Found]:
@@ -168,17 +180,31 @@ def _range(row: _Row) -> Moved:
     return MovedRange(job_id=job_id, first=first, last=last, fence=fence, step=step, void=bool(void))
 
 
-def _event(row: _Row) -> Moved:
-    _, number, job_id, at_ms, name, source, target, fence = row
-    return MovedEvent(
-        job_id=job_id,
-        number=number,
-        at_ms=at_ms,
-        row=name,
-        source=None if source is None else State(source),
-        target=State(target),
-        fence=fence,
-    )
+def _log(tx: Transaction, after: Key, limit: int) -> list[Found]:
+    del limit
+    trimmed = tx.rows(EVENTS["span"])[0][0]
+    return [((0,), MovedLog(trimmed=trimmed > 0, retention=get_retention(tx)))] if after == (_NUMBERS,) else []
+
+
+def _events(tx: Transaction, after: Key, limit: int) -> list[Found]:
+    page = read_events(tx, str(after[0]) if after != (_NUMBERS,) else None, limit)
+    return [((int(event.cursor),), MovedEvent(event=event)) for event in page.events]
+
+
+def _tombstone(row: _Row) -> Moved:
+    _, job_id, digest, state, task, queue, until_ms = row
+    return MovedTombstone(id=job_id, digest=digest, state=State(state), task=task, queue=queue, until_ms=until_ms)
+
+
+def _remains(row: _Row) -> Moved:
+    _, job_id, parent_id, flow, due_ms = row
+    return MovedRemains(job_id=job_id, parent_id=parent_id, flow=flow, due_ms=due_ms)
+
+
+def _minute(row: _Row) -> Moved:
+    minute_ms, queue, task, *figures = row
+    told = dict(zip(COLUMNS, figures, strict=True))
+    return MovedMinute(row=MinuteRow(minute_ms=minute_ms, queue=queue, task=task, **told))
 
 
 def _usage(row: _Row) -> Moved:
@@ -214,7 +240,11 @@ SOURCES: Final[Sequence[Source]] = (
     _table("signals", (_NUMBERS,), _signal, most=64),
     _table("items", (_NUMBERS, _NUMBERS), _item, most=64),
     _table("ranges", (_NUMBERS, _NUMBERS), _range),
-    _table("events", (_NUMBERS, _NUMBERS), _event),
+    _table("tombstones", (_NUMBERS,), _tombstone),
+    Source((_NUMBERS,), _log),
+    Source((_NUMBERS,), _events),
+    _table("minutes", (_NUMBERS, _TEXTS, _TEXTS), _minute),
+    _table("remains", (_NUMBERS,), _remains),
     _table(
         "lines",
         (_TEXTS, _TEXTS, _NUMBERS, _TEXTS),

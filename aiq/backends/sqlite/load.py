@@ -10,6 +10,7 @@ from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.calendar import write_whole
 from aiq.backends.sqlite.enqueue import SQL as NEW
 from aiq.backends.sqlite.holds import line_of
+from aiq.backends.sqlite.retention import put_retention
 from aiq.backends.sqlite.settle import SQL as SETTLE
 from aiq.backends.sqlite.sql import load as load_sql
 from aiq.backends.sqlite.terms import plain, terms_of
@@ -34,15 +35,19 @@ from aiq.model import (
     MovedLevel,
     MovedLimit,
     MovedLine,
+    MovedLog,
+    MovedMinute,
     MovedOutgoing,
     MovedPrice,
     MovedQueue,
     MovedRange,
+    MovedRemains,
     MovedReservation,
     MovedSchedule,
     MovedSignal,
     MovedStep,
     MovedTenant,
+    MovedTombstone,
     MovedUsage,
     MovedWait,
     QueueSettings,
@@ -51,6 +56,7 @@ from aiq.model import (
 from aiq.rules.books import Learned
 from aiq.rules.fairness import PLAIN
 from aiq.rules.limits import of_queue
+from aiq.rules.metrics import COLUMNS
 
 SQL: Final = load_sql("load")
 
@@ -61,7 +67,7 @@ _ALIKE: Final = (
     *("task", "lease_ms", "max_attempts", "max_stalls", "delay_ms", "at_ms", "deadline_ms", "flow", "parent_id"),
     *("on_upstream", "key", "unique", "kept_signals", "chunks", "events", "created_at_ms", "started_at_ms"),
     *("finished_at_ms", "max_deferral_ms", "deferred_at_ms", "resumes", "opened_calls", "route", "closed_routes"),
-    *("held", "held_by"),
+    *("held", "held_by", "keep_ms"),
 )
 """The fields of a record that are columns of the same meaning."""
 
@@ -74,8 +80,8 @@ def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool)
     _begin(tx, standing, move_id)
     for record in records:
         _LOADERS[type(record)](tx, record)
+    tx.run(SQL["count_events"])
     if last:
-        tx.flush()
         for line, by in tx.table(SQL["hold_lines"]):
             admission(tx).holds.await_window((HeldFor(line), by))
         moving.drop(tx, "loading")
@@ -141,7 +147,7 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
     tx.at_least(record.position)
     terms = terms_of(record)
     gated = bool(record.tenant) or terms is not None
-    tx.later(SQL["job"], {**_hot(tx, record, gated), "n": n, "wait_signal": moved.signal})
+    tx.later(SQL["job"], {**_hot(tx, record, gated), "n": n, "wait_signal": moved.signal, "since_ms": moved.since_ms})
     tx.later(NEW["spec"], _cold(n, record), payload=record.payload)
     if terms is not None:
         tx.later(NEW["terms"], (n, terms))
@@ -254,9 +260,30 @@ def _range(tx: Transaction, moved: MovedRange) -> None:
     tx.later(SQL["range"], (moved.job_id, moved.first, moved.last, moved.fence, moved.step, moved.void))
 
 
+def _log(tx: Transaction, moved: MovedLog) -> None:
+    put_retention(tx, moved.retention)
+    if moved.trimmed:
+        tx.run(SQL["trimmed"], {"change": tx.next_change()})
+
+
 def _event(tx: Transaction, moved: MovedEvent) -> None:
-    told = (moved.number, moved.at_ms, moved.row, moved.source, moved.target, moved.fence)
-    tx.later(SQL["event"], (tx.next_change(), moved.job_id, *told))
+    event = moved.event
+    told = (event.number, event.at_ms, event.row, event.source, event.target, event.fence, event.cause)
+    tx.later(SQL["event"], (tx.next_change(), event.job_id, *told))
+
+
+def _minute(tx: Transaction, moved: MovedMinute) -> None:
+    row = moved.row
+    tx.later(SQL["minute"], (row.minute_ms, row.queue, row.task, *[getattr(row, name) for name in COLUMNS]))
+
+
+def _tombstone(tx: Transaction, moved: MovedTombstone) -> None:
+    told = (moved.id, moved.digest, moved.state, moved.task, moved.queue, moved.until_ms)
+    tx.later(SQL["tombstone"], (tx.next_number(), *told))
+
+
+def _remains(tx: Transaction, moved: MovedRemains) -> None:
+    tx.later(SQL["remains"], (moved.job_id, moved.parent_id, moved.flow, moved.due_ms))
 
 
 def _line(tx: Transaction, moved: MovedLine) -> None:
@@ -299,7 +326,11 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedSignal: _signal,
     MovedItem: _item,
     MovedRange: _range,
+    MovedTombstone: _tombstone,
+    MovedLog: _log,
     MovedEvent: _event,
+    MovedMinute: _minute,
+    MovedRemains: _remains,
     MovedLine: _line,
     MovedReservation: _reservation,
     MovedUsage: _usage,

@@ -66,9 +66,9 @@ FROM (
 
 -- name: jobs
 -- Their records are read apart.
-SELECT json_group_array(json_array(n, wait_signal, held_at, need))
+SELECT json_group_array(json_array(n, wait_signal, held_at, need, since_ms))
 FROM (
-    SELECT j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, h.need
+    SELECT j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, h.need, j.since_ms
     FROM aiq_jobs AS j
     LEFT JOIN aiq_holds AS h ON h.n = j.n
     WHERE j.n > json_extract(:after, '$[0]')
@@ -150,14 +150,24 @@ FROM (
     ORDER BY r.n, r.first LIMIT :limit
 );
 
--- name: events
-SELECT json_group_array(json_array(n, number, id, at_ms, transition, source, target, fence))
+-- name: tombstones
+SELECT json_group_array(json_array(n, id, digest, state, task, queue, until_ms))
+FROM (SELECT * FROM aiq_tombstones WHERE n > json_extract(:after, '$[0]') ORDER BY n LIMIT :limit);
+
+-- name: remains
+SELECT json_group_array(json_array(number, job_id, parent_id, flow, due_ms))
+FROM (SELECT * FROM aiq_remains WHERE number > json_extract(:after, '$[0]') ORDER BY number LIMIT :limit);
+
+-- name: minutes
+SELECT json_group_array(json_array(
+    minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled, waited_ms,
+    waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
+))
 FROM (
-    SELECT e.n, e.number, j.id, e.at_ms, e.transition, e.source, e.target, e.fence
-    FROM aiq_events AS e
-    CROSS JOIN aiq_jobs AS j ON j.n = e.n
-    WHERE (e.n, e.number) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
-    ORDER BY e.n, e.number LIMIT :limit
+    SELECT * FROM aiq_minutes
+    WHERE (minute_ms, queue, task)
+        > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'))
+    ORDER BY minute_ms, queue, task LIMIT :limit
 );
 
 -- name: lines

@@ -30,7 +30,7 @@ INSERT INTO aiq_jobs (
     cancel_requested_at_ms, generation, failures, stalls, cause, late, wait_key, wait_signal, task, lease_ms,
     max_attempts, max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key,
     kept_signals, chunks, errors, events, created_at_ms, started_at_ms, finished_at_ms, gated, max_deferral_ms,
-    deferred_at_ms, resumes, opened_calls, route, closed_routes, held, held_by, patience_end_ms
+    deferred_at_ms, resumes, opened_calls, route, closed_routes, held, held_by, keep_ms, patience_end_ms, since_ms
 )
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.id'), json_extract(item, '$.state'), json_extract(item, '$.queue'),
@@ -49,7 +49,8 @@ SELECT
     json_extract(item, '$.started_at_ms'), json_extract(item, '$.finished_at_ms'), json_extract(item, '$.gated'),
     json_extract(item, '$.max_deferral_ms'), json_extract(item, '$.deferred_at_ms'), json_extract(item, '$.resumes'),
     json_extract(item, '$.opened_calls'), json_extract(item, '$.route'), json_extract(item, '$.closed_routes'),
-    json_extract(item, '$.held'), json_extract(item, '$.held_by'), json_extract(item, '$.patience_end_ms')
+    json_extract(item, '$.held'), json_extract(item, '$.held_by'), json_extract(item, '$.keep_ms'),
+    json_extract(item, '$.patience_end_ms'), json_extract(item, '$.since_ms')
 FROM given;
 
 -- name: parents
@@ -170,16 +171,60 @@ CROSS JOIN aiq_jobs AS j ON j.id = json_extract(item, '$[0]')
 WHERE true
 ON CONFLICT DO NOTHING;
 
+-- name: trimmed
+UPDATE aiq_counters SET trimmed = :change WHERE trimmed = 0;
+
 -- name: event
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence, cause)
 SELECT
-    json_extract(item, '$[0]'), j.n, json_extract(item, '$[2]'), json_extract(item, '$[3]'), json_extract(item, '$[4]'),
-    json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]')
+    json_extract(item, '$[0]'), coalesce(j.n, t.n), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]'),
+    json_extract(item, '$[8]')
 FROM given
-CROSS JOIN aiq_jobs AS j ON j.id = json_extract(item, '$[1]')
+LEFT JOIN aiq_jobs AS j ON j.id = json_extract(item, '$[1]')
+LEFT JOIN aiq_tombstones AS t ON t.id = json_extract(item, '$[1]')
+WHERE coalesce(j.n, t.n) IS NOT NULL
+ON CONFLICT DO NOTHING;
+
+-- name: count_events
+UPDATE aiq_counters SET events = (SELECT count(*) FROM aiq_events);
+
+-- name: minute
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_minutes (
+    minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled, waited_ms,
+    waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
+)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]'),
+    json_extract(item, '$[8]'), json_extract(item, '$[9]'), json_extract(item, '$[10]'), json_extract(item, '$[11]'),
+    json_extract(item, '$[12]'), json_extract(item, '$[13]'), json_extract(item, '$[14]'), json_extract(item, '$[15]'),
+    json_extract(item, '$[16]')
+FROM given
 WHERE true
 ON CONFLICT DO NOTHING;
+
+-- name: tombstone
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_tombstones (n, id, digest, state, task, queue, until_ms)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]')
+FROM given
+WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: remains
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_remains (n, job_id, parent_id, flow, due_ms)
+SELECT
+    coalesce(t.n, 0), json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'),
+    json_extract(item, '$[3]')
+FROM given
+LEFT JOIN aiq_tombstones AS t ON t.id = json_extract(item, '$[0]')
+WHERE NOT EXISTS (SELECT 1 FROM aiq_remains AS r WHERE r.job_id = json_extract(item, '$[0]'));
 
 -- name: usage
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
