@@ -133,6 +133,9 @@ class JobSpec:
     With `routes` the job's limits and model are those of the route it stands on. `budgets` are the ids of those it
     draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
+
+    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they start
+    in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
     """
 
     id: str
@@ -153,6 +156,8 @@ class JobSpec:
     child_of: str | None = None
     tenant: str = ""
     key: str | None = None
+    per_key: int = 0
+    while_parked: Literal["hold", "free"] = "hold"
     unique: str | None = None
     limits: tuple[str, ...] = ()
     routes: tuple[RouteSpec, ...] = ()
@@ -161,6 +166,11 @@ class JobSpec:
     creates: tuple[BudgetSpec, ...] = ()
     max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether jobs of its key start in their order. Spec: KEY-1"""
+        return self.per_key > 0 and self.key is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
 from aiq.storage.signals import Signals
+from aiq.storage.keys import Keys
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
 from aiq.storage.upkeep import Upkeep
@@ -23,6 +24,7 @@ class Storage(
     Streams,
     Limits,
     Budgets,
+    Keys,
     Wakeups,
     Workers,
     Protocol,

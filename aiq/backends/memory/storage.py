@@ -9,6 +9,7 @@ from aiq.backends.memory.face.budgets import BudgetsFace
 from aiq.backends.memory.face.jobs import JobsFace
 from aiq.backends.memory.face.limits import LimitsFace
 from aiq.backends.memory.face.signals import SignalsFace
+from aiq.backends.memory.face.keys import KeysFace
 from aiq.backends.memory.face.steps import StepsFace
 from aiq.backends.memory.face.streams import StreamsFace
 from aiq.backends.memory.face.upkeep import UpkeepFace
@@ -28,6 +29,7 @@ class MemoryStorage(
     StreamsFace,
     LimitsFace,
     BudgetsFace,
+    KeysFace,
     WakeupsFace,
     WorkersFace,
 ):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from aiq.backends.memory.accounts import HoldLine
 from aiq.backends.memory.data import Event, Tables, unstarted
 from aiq.model import JobRecord, Lane, QueueSettings, State, Step
+from aiq.rules.keys import position
 from aiq.rules.states import check
 from aiq.storage import job_topic, queue_topic, room_topic
 
@@ -38,6 +39,8 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     source = before.state if before else None
     check(row, source, after.state)
     moved = _moved(tx, after)
+    if moved.ordered:
+        tx.tables.keys.follow(before, moved)
     tx.tables.events[moved.id].append(Event(moved.events, tx.now_ms, row, source, moved.state, moved.fence))
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
@@ -96,7 +99,7 @@ def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
         lease_id=record.lease_id if running else None,
         owner=record.owner if running else None,
         expires_at_ms=record.expires_at_ms if running else None,
-        position=_next_position(tx.tables) if state is State.READY else record.position,
+        position=_next_position(tx.tables, record) if state is State.READY else record.position,
         due_ms=record.due_ms if state in _TIMED else None,
         wait_key=record.wait_key if state in _PARKED else None,
         pending=record.pending if state is State.WAITING else 0,
@@ -106,6 +109,9 @@ def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
     )
 
 
-def _next_position(tables: Tables) -> int:
+def _next_position(tables: Tables, record: JobRecord) -> int:
+    """The place of a job that becomes ready. Spec: LIFO-1"""
     tables.position += 1
-    return tables.position
+    settings = tables.accounts.queues.get(record.queue)
+    lifo = settings is not None and settings.lifo
+    return position(tables.position, record, fresh=record.lane is Lane.FRESH, lifo=lifo)

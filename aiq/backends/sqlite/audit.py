@@ -42,6 +42,12 @@ CHECKS: Final = {
     "credits": ("BAND-2", "a pool has credit for a band without jobs"),
     "gates": ("LIMIT-16", "a job stands behind no gate, or nobody stands behind one"),
     "untold_gates": ("LIMIT-16", "a gate waits to be told, and nobody will"),
+    "keyed": ("KEY-1", "its state and where it stands with its key do not agree"),
+    "keyed_lanes": ("KEY-1", "its key and the lanes do not agree"),
+    "keys": ("KEY-1", "a key counts other jobs than hold it and stand in its line, or has more than places"),
+    "key_lines": ("KEY-3", "it is ready and first in the line of a key that has room"),
+    "turns": ("KEY-2", "its turn in the line of its key is not its own"),
+    "lifo": ("LIFO-1", "the count of queues that give the newest first is not what is stored"),
     "bounds": ("QUEUE-1", "a queue counts other jobs than its bound does"),
 }
 """What each statement finds, by its name: the clause that is broken, and how. Where it is no job, it is named by its

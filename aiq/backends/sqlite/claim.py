@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.pause_key import call_up
 from aiq.backends.sqlite.records import overwrite
 from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
@@ -34,6 +35,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
         return again, False
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
+    call_up(tx)
     given = _Given(tx, request)
     looks = [_look(tx, want) for want in request.wants]
     if any(look.gated for look in looks):

@@ -8,6 +8,7 @@ from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.face.budgets import BudgetsFace
 from aiq.backends.sqlite.face.jobs import JobsFace
 from aiq.backends.sqlite.face.limits import LimitsFace
+from aiq.backends.sqlite.face.keys import KeysFace
 from aiq.backends.sqlite.face.signals import SignalsFace
 from aiq.backends.sqlite.face.steps import StepsFace
 from aiq.backends.sqlite.face.streams import StreamsFace
@@ -25,6 +26,7 @@ class SQLiteStorage(
     StepsFace,
     SignalsFace,
     StreamsFace,
+    KeysFace,
     LimitsFace,
     BudgetsFace,
     WakeupsFace,

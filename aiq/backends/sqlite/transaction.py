@@ -21,6 +21,7 @@ from aiq.model import Wait
 
 if TYPE_CHECKING:
     from aiq.backends.sqlite.admission import Admission
+    from aiq.backends.sqlite.keys import Keys
 
 Parameters: TypeAlias = Mapping[str, object]
 
@@ -68,10 +69,13 @@ class Transaction:
         """Open edges that were read ahead, by upstream; see `fan_in`."""
         self.admission: Admission | None = None
         """What this step knows of admission; see `admission`."""
+        self.keys: Keys | None = None
+        """What it knows of ordered keys; see `keys`."""
         self._jobs: dict[str, Job] = {}
         self._told: set[str] = set()
         self._gathered: dict[str, _Gathered] = {}
         self._counters: list[int] = []
+        self._lifo = 0
         self._first_change = 0
 
     def table(self, sql: str, parameters: Parameters = _NONE) -> list[list[Any]]:
@@ -188,6 +192,11 @@ class Transaction:
         """The place of a job that becomes ready; one counter serves the whole storage."""
         return self._next(1)
 
+    @property
+    def any_lifo(self) -> bool:
+        """Whether any queue gives the newest first, once a number was given in this step. Spec: LIFO-1"""
+        return self._lifo > 0
+
     def next_change(self) -> int:
         """The number of an event or chunk, or of anything else that others should look at."""
         return self._next(2)
@@ -205,7 +214,7 @@ class Transaction:
 
     def _next(self, which: int) -> int:
         if not self._counters:
-            self._counters = list(self.connection.execute(SQL["counters"]).fetchone())
+            *self._counters, self._lifo = self.connection.execute(SQL["counters"]).fetchone()
             self._first_change = self._counters[2] + 1
         self._counters[which] += 1
         return self._counters[which]
@@ -214,6 +223,8 @@ class Transaction:
         """Write what is still to be written; the commit follows."""
         if self.admission is not None:
             self.admission.write()
+        if self.keys is not None:
+            self.keys.write()
         if self._told:
             self.run(SQL["forget_news"], {"last": self._counters[2] - NEWS_KEPT})
         self.flush()
