@@ -102,6 +102,16 @@ DEFAULT_STALLS: Final = 3
 """Lease expiries before a job is dead, so that a job that kills its workers cannot burn every attempt."""
 CANCEL_GRACE_MS: Final = 30_000
 """How long a running job may take to heed a cancel before a sweep ends it."""
+MIN_EVERY_MS: Final = 1_000
+"""The interval of a schedule, at least: what is more frequent is a loop inside a job."""
+MAX_SLOT_MS: Final = 221_845_392_000_000
+"""The last instant of any schedule, the year 9000: behind it calendars end."""
+MAX_CATCH_UP: Final = 100
+"""Slots of a schedule that one fire makes up for."""
+MAX_SLOTS: Final = 1_000
+"""Slots that are looked at in one go after an outage; those behind them are next."""
+MISSED_AFTER_MS: Final = 60_000
+"""From when on a slot counts as missed, if the next one has not come before."""
 CLAIM_KEPT_MS: Final = 24 * 3_600_000
 """How long a worker's last claim is kept, for the worker that did not hear the answer."""
 WORKER_GONE_MS: Final = 30_000

@@ -96,8 +96,8 @@ class NewJob(Generic[R_co]):
 
         A child inherits its parent's tenant, band and flow, the budgets that it draws from, and begins with the route
         of the same name if it has one. What `using` says of it wins, but a budget of its own comes before the others
-        and only narrows them; its task's own band does not count, so that an urgent parent never waits for work that
-        nobody hurries.
+        and only narrows them, as its own deadline does, which the storage compares with its parent's; its task's own
+        band does not count, so that an urgent parent never waits for work that nobody hurries.
 
         Raises:
             FlowInvalid: it uses the output of a node, and has no place in a flow.
@@ -132,6 +132,8 @@ class NewJob(Generic[R_co]):
             budgets=tuple(dict.fromkeys((*own_budgets, *inherited))),
             creates=tuple(spec for spec in own_budgets.values() if spec is not None),
             max_deferral_ms=_first(chosen.max_deferral_ms, task.max_deferral_ms),
+            expires_ms=chosen.expires_ms,
+            deadline_ms=chosen.deadline_ms,
         )
 
     def _estimate(self, payload: bytes) -> Estimate | None:

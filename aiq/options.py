@@ -63,6 +63,8 @@ class JobOptions(TypedDict, total=False):
     """A budget of its own, or the id of a stored one. It and its children draw from it."""
     max_deferral: Duration
     """How long rate limits alone may give it back before it is dead."""
+    expires: Duration | datetime
+    """By when it must have ended, counted from its enqueue or as an instant: else it is dead of its deadline."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +87,8 @@ class Chosen:
     estimate: Estimate | None = None
     budget: Budget | str | None = None
     max_deferral_ms: int | None = None
+    expires_ms: int | None = None
+    deadline_ms: int | None = None
 
     def using(self, options: JobOptions) -> "Chosen":
         """These and other options; what `options` says wins. `delay` and `at` replace each other.
@@ -98,6 +102,8 @@ class Chosen:
         if "delay" in options and "at" in options:
             raise InvalidInput("Pass `delay`, counted from the enqueue, or `at`, an instant; not both.")
         new: dict[str, Any] = {_READ[name][0]: _READ[name][1](value) for name, value in options.items()}
+        if "expires" in options:
+            new["deadline_ms"] = _deadline_ms(options["expires"])
         if "delay_ms" in new:
             new["at_ms"] = None
         if "at_ms" in new and new["at_ms"] is not None:
@@ -152,6 +158,14 @@ def _estimate(value: object) -> Estimate:
     raise InvalidInput(f"estimate is {value!r:.200}; pass aiq.Estimate(input=1_000, max_output=2_000).")
 
 
+def _expires_ms(value: Duration | datetime) -> int | None:
+    return None if isinstance(value, datetime) else duration_ms("expires", value, low_ms=1)
+
+
+def _deadline_ms(value: Duration | datetime) -> int | None:
+    return instant_ms("expires", value) if isinstance(value, datetime) else None
+
+
 # Any: each option has a type of its own, which JobOptions declares.
 _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "id": ("id", _checked(check_opaque, "job id")),
@@ -170,4 +184,5 @@ _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "estimate": ("estimate", _estimate),
     "budget": ("budget", budget_of),
     "max_deferral": ("max_deferral_ms", max_deferral_ms_of),
+    "expires": ("expires_ms", _expires_ms),
 }

@@ -46,6 +46,7 @@ def job_fact(record: JobRecord) -> dict[str, object]:
         "started_at_ms": record.started_at_ms,
         "finished_at_ms": record.finished_at_ms,
         "due_ms": record.due_ms,
+        "deadline_ms": record.deadline_ms,
         "expires_at_ms": record.expires_at_ms,
     }
 
@@ -210,6 +211,7 @@ def job_lines(record: JobRecord, now_ms: int) -> Lines:
         "progress": plain(record.progress) if record.progress else "",
         "created": _instant(record.created_at_ms, now_ms),
         "started": _instant(record.started_at_ms, now_ms),
+        "deadline": _instant(record.deadline_ms, now_ms),
         "finished": _instant(record.finished_at_ms, now_ms),
         "took": _took(record),
     }

@@ -171,7 +171,7 @@ class Engine:
     async def _nothing_due(self) -> bool:
         try:
             done = await self._upkeep.once()
-            if not done.total:
+            if not done.did_something:
                 return not await self._any_ready()
         except (Unavailable, StorageFull):
             return False

@@ -1,4 +1,4 @@
-"""The storage's housekeeping, done by any worker: promote, revoke, time out, apply the outbox.
+"""The storage's housekeeping, done by any worker: promote, revoke, time out, apply the outbox, fire schedules.
 
 Every worker does a little of it when the storage says that something is due; no leader, and nothing that only one
 worker knows.
@@ -6,14 +6,16 @@ worker knows.
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Final, Protocol
 
 from aiq.bounds import MAX_SWEEP
+from aiq.engine.calendar import Calendar
 from aiq.engine.timing import Backoff
 from aiq.errors import StorageFull, Unavailable
-from aiq.model import Upkept
-from aiq.storage import Upkeep as Storage
+from aiq.storage import Schedules
+from aiq.storage import Upkeep as _Upkeep
 
 _log = logging.getLogger("aiq.upkeep")
 
@@ -25,11 +27,24 @@ FRUITLESS_MS: Final = 100
 """After a call that found nothing to do, the next one comes no sooner, whatever the storage says is due."""
 
 
+class Storage(_Upkeep, Schedules, Protocol):
+    """What housekeeping needs of a storage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Whether a round did anything, and how long until there is more to do; 0 for now, None for nobody knows."""
+
+    did_something: bool
+    next_due_ms: int | None
+
+
 class Upkeep:
-    """Calls `storage.upkeep` when something is due."""
+    """Calls `storage.upkeep` when something is due, and fires schedules."""
 
     def __init__(self, storage: Storage, *, rng: Random) -> None:
         self._storage, self._rng = storage, rng
+        self._calendar = Calendar(storage)
         self._sooner = asyncio.Event()
         self._due_at = 0.0
         self._not_before = 0.0
@@ -60,15 +75,20 @@ class Upkeep:
                 backoff.reset()
                 self._plan(done)
 
-    async def once(self) -> Upkept:
-        """One bounded round of housekeeping."""
+    async def once(self) -> "Round":
+        """One bounded round of housekeeping, with the schedules that are due."""
         done = await self._storage.upkeep(MAX_SWEEP)
         if done.total:
             _log.debug("Upkeep: %s", done)
-        return done
+        if not done.schedules:
+            return Round(done.total > 0, done.next_due_ms)
+        if not await self._calendar.fire_due():
+            # They are left to others, and due they stay: what else is due is found by looking.
+            return Round(done.total > 0, None)
+        return Round(did_something=True, next_due_ms=0)
 
-    def _plan(self, done: Upkept) -> None:
-        if not done.total:
+    def _plan(self, done: "Round") -> None:
+        if not done.did_something:
             self._not_before = asyncio.get_running_loop().time() + FRUITLESS_MS / 1000
         self.due_in(done.next_due_ms)
 

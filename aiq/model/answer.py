@@ -37,13 +37,15 @@ class CancelAnswer:
 
 @dataclass(frozen=True, slots=True)
 class JobFilter:
-    """Which jobs a listing shows; None and the empty set mean all."""
+    """Which jobs a listing shows; None and the empty set mean all. `fingerprint` is that of the group of dead jobs in
+    which they stand."""
 
     queue: str | None = None
     states: frozenset[State] = frozenset()
     task: str | None = None
     flow: str | None = None
     parent_id: str | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,9 @@ Counts: TypeAlias = Mapping[str, Mapping[State, int]]
 class Upkept:
     """What one call of upkeep did. `next_due_ms` as in `Exchanged`: 0 asks to be called again at once.
 
-    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again.
+    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again; `purged` ones are gone.
+    `schedules` are due, and the caller is to fire them: see `aiq.storage.Schedules`.
+    The deadline of `overdue` ones has passed.
     """
 
     promoted: int = 0
@@ -77,12 +81,15 @@ class Upkept:
     next_due_ms: int | None = None
     rerouted: int = 0
     unheld: int = 0
+    purged: int = 0
+    schedules: int = 0
+    overdue: int = 0
 
     @property
     def total(self) -> int:
         """How much was done."""
         swept = self.promoted + self.revoked + self.timed_out + self.cancelled
-        return swept + self.outbox + self.rerouted + self.unheld
+        return swept + self.outbox + self.rerouted + self.unheld + self.purged + self.overdue
 
 
 @dataclass(frozen=True, slots=True)

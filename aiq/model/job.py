@@ -60,6 +60,7 @@ class Cause(StrEnum):
     RESULT = "result"
     RATE_LIMITED = "rate_limited"
     BUDGET = "budget"
+    DEADLINE = "deadline"
 
 
 class Capability(StrEnum):
@@ -134,8 +135,11 @@ class JobSpec:
     draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
 
-    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they start
-    in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
+    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
+    start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
+
+    It must have ended by `deadline_ms`, an instant, and within `expires_ms` from the store's now; of a stored job
+    `deadline_ms` is the first of these and of its parent's, and `expires_ms` is None.
     """
 
     id: str
@@ -166,6 +170,7 @@ class JobSpec:
     creates: tuple[BudgetSpec, ...] = ()
     max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
+    expires_ms: int | None = None
 
     @property
     def ordered(self) -> bool:

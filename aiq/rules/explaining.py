@@ -1,7 +1,7 @@
 """Why a job does not run: one gate, named in the same sentence by every store. Spec: WHY-1."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE
@@ -62,7 +62,16 @@ class Facts:
 
 
 def why(books: Books, facts: Facts) -> Why:
-    """Name the one gate that a job waits for. Reads only."""
+    """Name the one gate that a job waits for, and by when it must have passed it. Reads only. Spec: DEADLINE-9"""
+    found, record = _gate(books, facts), facts.record
+    if record.deadline_ms is None or record.state.terminal:
+        return found
+    left_ms = record.deadline_ms - books.now_ms
+    told = f"is in {left_ms:,} ms" if left_ms > 0 else "has passed"
+    return replace(found, text=f"{found.text} Its deadline {told}.")
+
+
+def _gate(books: Books, facts: Facts) -> Why:
     record = facts.record
     match record.state:
         case State.SUCCEEDED | State.DEAD | State.CANCELLED:

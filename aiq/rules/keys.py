@@ -121,7 +121,7 @@ def check_child(parent: JobRecord, spec: JobSpec) -> None:
     if same and parent.while_parked == "hold":
         raise Conflict(
             f"Job {spec.id!r} would wait for key {spec.key!r}, which its parent holds until it ends. Give the child "
-            "another key or `per_key=0`, or let the parent give its key up: `while_parked=\"free\"`.",
+            'another key or `per_key=0`, or let the parent give its key up: `while_parked="free"`.',
             reason="key",
         )
 
@@ -142,5 +142,5 @@ def check_order(spec: JobSpec, *, lifo: bool) -> None:
 
 
 def position(number: int, record: JobSpec, *, fresh: bool, lifo: bool) -> int:
-    """The position of a job that becomes ready. Newest first is below all that were given so far. Spec: LIFO-1, LIFO-2"""
+    """The position of a job that becomes ready; the newest first is below all others. Spec: LIFO-1, LIFO-2"""
     return -number if fresh and lifo and not record.ordered else number

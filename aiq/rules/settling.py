@@ -5,7 +5,7 @@ and does only that. Fan-in, signals and streams are the store's part of the same
 """
 
 from dataclasses import dataclass
-from typing import assert_never
+from typing import TypeAlias, assert_never
 
 from aiq.bounds import MAX_DELAY_MS
 from aiq.model import (
@@ -26,7 +26,10 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
+from aiq.rules.deadlines import overdue
 from aiq.rules.routes import next_route
+
+_Parking: TypeAlias = Released | Sleeping | Suspended | Waiting | Deferred | Held
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +51,25 @@ class Change:
 def after(outcome: Outcome, record: JobRecord, now_ms: int) -> Change:
     """Decide where a settlement takes a running job whose lease is the settler's.
 
-    A cancel that was asked for ends every run but one that succeeded. For `Suspended` and `Waiting` the
-    answer is where the job goes if its wait is not over yet, and for `Held` if its budget has no room.
+    A deadline that has passed and a cancel that was asked for end every run but one that succeeded. For `Suspended`
+    and `Waiting` the answer is where the job goes if its wait is not over yet, and for `Held` if its budget has no
+    room.
 
-    Spec: CANCEL-3, CANCEL-4, RETRY-1, RETRY-2, RETRY-5
+    Spec: CANCEL-3, CANCEL-4, DEADLINE-5, DEADLINE-6, RETRY-1, RETRY-2, RETRY-5
     """
     failures, stalls = record.failures, record.stalls
     if isinstance(outcome, Succeeded):
         return Change("T5", State.SUCCEEDED, failures=failures, stalls=stalls)
+    if overdue(record, now_ms):
+        return _too_late(record, stalls)
     if record.cancel_requested_at_ms is not None or isinstance(outcome, Cancelled):
         return Change("T16", State.CANCELLED, failures=failures, stalls=stalls)
+    return _going_on(outcome, record, now_ms)
+
+
+def _going_on(outcome: Retried | Died | _Parking, record: JobRecord, now_ms: int) -> Change:
+    """Where a run leaves a job that may go on."""
+    failures, stalls = record.failures, record.stalls
     match outcome:
         case Retried() | Died():
             return _after_failure(outcome, record)
@@ -80,9 +92,11 @@ def after(outcome: Outcome, record: JobRecord, now_ms: int) -> Change:
             assert_never(outcome)
 
 
-def after_expiry(record: JobRecord) -> Change:
-    """Decide what becomes of a running job whose lease is revoked. Spec: RETRY-7, RETRY-8, CANCEL-4."""
+def after_expiry(record: JobRecord, now_ms: int) -> Change:
+    """Decide what becomes of a running job whose lease is revoked. Spec: RETRY-7, RETRY-8, CANCEL-4, DEADLINE-6"""
     failures, stalls = record.failures + 1, record.stalls + 1
+    if overdue(record, now_ms):
+        return _too_late(record, stalls)
     if record.cancel_requested_at_ms is not None:
         return Change("T9", State.CANCELLED, failures=failures, stalls=stalls)
     if failures >= record.max_attempts or stalls >= record.max_stalls:
@@ -90,9 +104,21 @@ def after_expiry(record: JobRecord) -> Change:
     return Change("T9", State.READY, Lane.RETURNED, failures=failures, stalls=stalls)
 
 
+def after_grace(record: JobRecord, now_ms: int) -> Change:
+    """Decide what becomes of a running job that has not heeded a request to stop. Spec: CANCEL-5, DEADLINE-6"""
+    if overdue(record, now_ms):
+        return _too_late(record, record.stalls)
+    return Change("T16", State.CANCELLED, failures=record.failures, stalls=record.stalls)
+
+
 def clamp(delay_ms: int) -> int:
     """A delay within what a store takes. Spec: RETRY-4."""
     return max(0, min(delay_ms, MAX_DELAY_MS))
+
+
+def _too_late(record: JobRecord, stalls: int) -> Change:
+    """The run is over without success, and its deadline has passed: it is the last one."""
+    return Change("T23", State.DEAD, failures=record.failures + 1, stalls=stalls, cause=Cause.DEADLINE)
 
 
 def _after_failure(outcome: Retried | Died, record: JobRecord) -> Change:

@@ -66,6 +66,7 @@ TRANSITIONS: Final[dict[str, Transition]] = {
         _row("T20", "defer", {S.RUNNING}, {S.SCHEDULED}, _H),
         _row("T21", "hold", {S.READY, S.RUNNING}, {S.HELD, S.READY}, _H, _A, _B),
         _row("T22", "unhold", {S.HELD}, {S.READY}, _A, _S, _B),
+        _row("T23", "pass the deadline", {*_PARKED, S.RUNNING}, {S.DEAD}, _H, _S, _B),
         _row("T24", "spawn", {S.RUNNING}, {S.RUNNING}, _H),
         _row("T25", "refuse", {S.READY, S.HELD}, {S.DEAD}, _S, _B),
     )

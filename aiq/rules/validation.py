@@ -274,6 +274,8 @@ def _check_numbers(spec: JobSpec) -> None:
         raise InvalidInput(f'while_parked is {spec.while_parked!r:.200}; use "hold" or "free".')
     if spec.timeout_ms is not None:
         check_range("timeout in ms", spec.timeout_ms, 1, bounds.MAX_DELAY_MS)
+    if spec.expires_ms is not None:
+        check_range("time to the deadline in ms", spec.expires_ms, 1, bounds.MAX_DELAY_MS)
     for kind, instant in (("start", spec.at_ms), ("deadline", spec.deadline_ms)):
         if instant is not None:
             check_range(f"{kind} in ms since 1970", instant, 0, bounds.MAX_INSTANT_MS)

@@ -21,6 +21,7 @@ from aiq.storage.budgets import Budgets
 from aiq.storage.contract import Storage, claim, settle
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
+from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
@@ -33,6 +34,7 @@ __all__ = [
     "Budgets",
     "Jobs",
     "Limits",
+    "Schedules",
     "Signals",
     "Steps",
     "Storage",

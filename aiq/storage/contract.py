@@ -6,9 +6,10 @@ from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
 from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
-from aiq.storage.limits import Limits
-from aiq.storage.signals import Signals
 from aiq.storage.keys import Keys
+from aiq.storage.limits import Limits
+from aiq.storage.schedules import Schedules
+from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
 from aiq.storage.upkeep import Upkeep
@@ -25,6 +26,7 @@ class Storage(
     Limits,
     Budgets,
     Keys,
+    Schedules,
     Wakeups,
     Workers,
     Protocol,

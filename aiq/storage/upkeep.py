@@ -14,17 +14,19 @@ class Upkeep(Protocol):
         """Do a bounded amount of what is due, at most `limit` of each kind, oldest first.
 
         Promotes due jobs (T2), revokes expired leases (T9), ends timed-out waits (T13), ends running jobs
-        that did not heed a cancel within CANCEL_GRACE_MS (T16), applies the outbox of wide fan-ins, gives jobs whose
-        patience with a route is over their next one (T19), makes held jobs ready whose budget has begun a new
-        window (T22).
+        that did not heed a cancel within CANCEL_GRACE_MS (T16), ends jobs whose deadline has passed or asks them to
+        stop (T23, T15), applies the outbox of wide fan-ins, gives jobs whose patience with a route is over their next
+        one (T19), makes held jobs ready whose budget has begun a new window (T22).
 
         Forgets, after RESERVATION_KEPT_MS: calls that are closed, parts of limits that are at rest, windows of budgets
         that are over with the ids of their grants, lines and pools in which nothing stands. Budgets ("job:ID" and
         "flow:ID" too), what was used, and what was learned of tasks stay, as jobs do, until retention is built.
 
+        Says how many schedules are due, which callers fire: a storage knows no calendar.
+
         Safe to run anywhere at the same time. A row that cannot be handled does not stop the others.
 
-        Spec: TIME-4, TIME-8, LIVE-2, FAN-8, CANCEL-5, SIG-8
+        Spec: TIME-4, TIME-8, LIVE-2, FAN-8, CANCEL-5, SIG-8, DEADLINE-3
         """
         ...
 

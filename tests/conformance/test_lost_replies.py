@@ -23,6 +23,7 @@ from aiq.model import (
     Enqueued,
     Estimate,
     Exchanged,
+    Fired,
     Held,
     HeldFor,
     JobError,
@@ -33,6 +34,7 @@ from aiq.model import (
     QueueSettings,
     Report,
     Saved,
+    ScheduleStatus,
     Sent,
     Settlement,
     Suspended,
@@ -48,6 +50,7 @@ from aiq.testing.clock import Clock
 from aiq.testing.faulty import CancelAt, Faulty, LoseReply
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
+from aiq.testing.schedules import fires, schedule
 
 # These tests open storages of their own, several one after another, in the loop of this fixture.
 pytestmark = pytest.mark.usefixtures("runner")
@@ -94,9 +97,14 @@ async def play(storage: Storage) -> None:
     await storage.enqueue([job("expired", queue="expired", lease_ms=10)])
     await claim(storage, claiming("expired", "expired"))
     await storage.pause("paused")
+    await storage.put_schedules([schedule("tick"), schedule("new"), schedule("halted", paused=True)])
+    tick = (await storage.get_schedules(["tick"]))[0]
+    await storage.fire([fires(tick, slot_ms=None, passed_ms=-1, next_ms=TICK_MS)])
     await storage.beat(Beat(worker="known"))
 
 
+TICK_MS = Clock()() + 5
+TICK = ScheduleStatus(spec=schedule("tick"), next_ms=TICK_MS)
 DEFERRED = Deferred(JobError(type="E", message="429"), 400, (Throttle(limit="gpt", retry_after_ms=400),))
 HELD = Held(reason=HeldFor.BUDGET, by="purse", need={"tokens": 500_000})
 WRITES: dict[str, tuple[str, Call]] = {
@@ -141,6 +149,16 @@ WRITES: dict[str, tuple[str, Call]] = {
     "put prices": ("put_prices", lambda s: s.put_prices([PriceRow(model="m", category="c", usd_micros_per_million=5)])),
     "beat": ("beat", lambda s: s.beat(Beat(worker="new", up_ms=5))),
     "leave": ("leave", lambda s: s.leave("known")),
+    "put schedules": ("put_schedules", lambda s: s.put_schedules([schedule("tick", every_ms=5_000), schedule("a")])),
+    "plan a schedule": (
+        "fire",
+        lambda s: s.fire([fires(replace(TICK, spec=schedule("new")), slot_ms=None, passed_ms=-1, next_ms=TICK_MS + 9)]),
+    ),
+    "fire a schedule": ("fire", lambda s: s.fire([fires(TICK, "fired", "fired too")])),
+    "run a schedule": ("run_schedule", lambda s: s.run_schedule("tick", job("beside"))),
+    "pause schedules": ("pause_schedules", lambda s: s.pause_schedules(["tick", "ghost"])),
+    "resume schedules": ("resume_schedules", lambda s: s.resume_schedules(["halted", "tick"])),
+    "delete schedules": ("delete_schedules", lambda s: s.delete_schedules(["tick", "ghost"])),
     "configure": ("configure", lambda s: s.configure("next", QueueSettings(max_ready=5, concurrency=3))),
 }
 
@@ -170,6 +188,7 @@ class Whole:
     prices: object
     used: object
     queue: object
+    schedules: object
     workers: object
 
 
@@ -181,6 +200,7 @@ async def look_at_all(storage: Storage) -> Whole:
         [await storage.get_prices(model) for model in ("gpt", "m")],
         await storage.usage(UsageFilter()),
         await storage.get_queue("next"),
+        await storage.get_schedules(),
         await storage.workers(),
     )
 
@@ -213,7 +233,7 @@ async def simple_course(backend: Backend, write: Call) -> Course:
 
 def without_existed(answer: object) -> object:
     """A repeat tells that it is one, and is equal otherwise. What upkeep found to do is no part of that."""
-    if isinstance(answer, Enqueued | Saved | Sent):
+    if isinstance(answer, Enqueued | Fired | Saved | Sent):
         return replace(answer, existed=False)
     if isinstance(answer, Exchanged):
         return answer.settled, answer.claimed
@@ -279,6 +299,8 @@ READS: dict[str, Call] = {
     "get_prices": lambda s: s.get_prices("gpt"),
     "usage": lambda s: s.usage(UsageFilter()),
     "get_queue": lambda s: s.get_queue("next"),
+    "get_schedules": lambda s: s.get_schedules(),
+    "due_schedules": lambda s: s.due_schedules(),
     "workers": lambda s: s.workers(),
 }
 

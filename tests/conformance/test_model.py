@@ -80,6 +80,7 @@ specs = st.builds(
     depends_on=st.lists(ids, max_size=2).map(tuple),
     on_upstream=st.sampled_from(("fail", "continue")),
     tenant=st.sampled_from(("", "acme")),
+    expires_ms=st.sampled_from((None, None, 10, 25)),
 )
 items = st.lists(
     st.tuples(

@@ -12,7 +12,7 @@ from aiq.backends.memory.audit_keys import of_key, of_keys
 from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables
 from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
 from aiq.backends.memory.transition import Transaction
-from aiq.model import JobRecord, State, Violation, Wait
+from aiq.model import JobRecord, Phase, State, Violation, Wait
 from aiq.rules.streams import marker
 from aiq.rules.validation import check_limit
 from aiq.rules.waits import verdict
@@ -113,6 +113,15 @@ def _of_waiting(tables: Tables, record: JobRecord, wait: Wait) -> Iterator[Viola
         yield Violation("FAN-6", record.id, f"it waits under {wait.key!r} for what is over")
 
 
+def _of_schedules(tables: Tables) -> Iterator[Violation]:
+    for status in tables.calendar.standing.values():
+        if (status.phase is Phase.PLANNED) is not (status.next_ms is not None):
+            yield Violation("SCHED-5", status.name, f"it is {status.phase}, and its next slot does not agree")
+        awaited = tables.jobs.get(status.awaited or "")
+        if status.phase is Phase.WAITING and (awaited is None or awaited.state.terminal):
+            yield Violation("SCHED-15", status.name, "it waits for a job that has ended")
+
+
 def _of_outbox(tables: Tables) -> Iterator[Violation]:
     for row in tables.outbox:
         if row.job_id not in tables.jobs:
@@ -127,4 +136,7 @@ def _of_positions(tables: Tables) -> Iterator[Violation]:
             yield Violation("CLAIM-6", record.id, f"it shares position {record.position} with another ready job")
 
 
-_OF_TABLES = (_of_waits, _of_outbox, _of_positions, of_reservations, of_limits, of_budgets, of_lanes, of_keys)
+_OF_TABLES = (
+    *(_of_waits, _of_outbox, _of_schedules, _of_positions),
+    *(of_reservations, of_limits, of_budgets, of_lanes, of_keys),
+)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import LastClaim
 from aiq.backends.memory.pause_key import call_up
-from aiq.backends.memory.sweeps import lose_patience, promote, revoke, wake_aside
+from aiq.backends.memory.sweeps import end_overdue, lose_patience, promote, revoke, wake_aside
 from aiq.backends.memory.transition import Transaction, move
 from aiq.backends.memory.yard import MemoryYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
@@ -24,6 +24,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
     last = _last_claim(tx, request.worker)
     if last is not None and request.number <= last.number:
         return _again(tx, request, last), False
+    end_overdue(tx, MAX_SWEEP)
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
     call_up(tx)

@@ -11,6 +11,7 @@ from enum import StrEnum
 from itertools import islice
 
 from aiq.backends.memory.accounts import Accounts
+from aiq.backends.memory.calendar import Calendar
 from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, TimeKey
 from aiq.backends.memory.keys import Keys
@@ -129,6 +130,8 @@ class Indexes:
     """Running jobs by expiry."""
     graces: Index[TimeKey] = field(default_factory=Index[TimeKey])
     """Running jobs with a cancel request, by the end of their grace."""
+    deadlines: Index[TimeKey] = field(default_factory=Index[TimeKey])
+    """Jobs that have a deadline, and neither ended nor were asked to."""
 
     def places(self, record: JobRecord) -> Iterator[tuple[Index[TimeKey], TimeKey]]:
         """The places of a record in the indexes by instant. Spec: STATE-3."""
@@ -139,6 +142,8 @@ class Indexes:
             yield self.leases, (record.expires_at_ms, record.id)
             if record.cancel_requested_at_ms is not None:
                 yield self.graces, (record.cancel_requested_at_ms + CANCEL_GRACE_MS, record.id)
+        if record.deadline_ms is not None and record.cancel_requested_at_ms is None and not record.state.terminal:
+            yield self.deadlines, (record.deadline_ms, record.id)
 
 
 class ByQueue(dict[str, Lanes]):
@@ -174,6 +179,7 @@ class Tables:
     lanes: ByQueue = field(default_factory=ByQueue)
     keys: Keys = field(default_factory=Keys)
     accounts: Accounts = field(default_factory=Accounts)
+    calendar: Calendar = field(default_factory=Calendar)
     position: int = 0
     """The last position given to a ready job."""
     paused: set[str] = field(default_factory=set)

@@ -6,6 +6,7 @@ from aiq.backends.memory.items import close_stream
 from aiq.backends.memory.transition import Transaction, move
 from aiq.bounds import MAX_FLIPS
 from aiq.model import JobRecord, State
+from aiq.rules.schedules import job_ended
 
 
 def end(tx: Transaction, row: str, before: JobRecord, after: JobRecord) -> JobRecord:
@@ -19,6 +20,9 @@ def end(tx: Transaction, row: str, before: JobRecord, after: JobRecord) -> JobRe
         tx.tables.outbox.append(Outgoing(Kind.FLIP, ended.id))
     if ended.state is not State.SUCCEEDED and _has_living_children(tx, ended):
         tx.tables.outbox.append(Outgoing(Kind.CANCEL_CHILDREN, ended.id))
+    calendar = tx.tables.calendar
+    for name in sorted(calendar.awaited.get(ended.id, ())):
+        calendar.put(job_ended(calendar.standing[name], tx.now_ms))
     return ended
 
 

@@ -12,6 +12,7 @@ from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import BudgetSpec, Enqueued, JobRecord, JobSpec, Lease, QueueSettings, State, Wait
 from aiq.rules.booking import check_at_enqueue
+from aiq.rules.deadlines import effective_ms
 from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.trees import to_store
@@ -139,6 +140,8 @@ def _store(tx: Transaction, spec: JobSpec, parent: Lease | None) -> Enqueued:
 
 def _new_record(tx: Transaction, spec: JobSpec, parent: Lease | None) -> JobRecord:
     content = {name: getattr(spec, name) for name in _SPEC_FIELDS}
+    until_ms = tx.tables.jobs[parent.job_id].deadline_ms if parent else None
+    content |= {"deadline_ms": effective_ms(spec, until_ms, tx.now_ms), "expires_ms": None}
     return JobRecord(
         **content,
         state=State.WAITING,

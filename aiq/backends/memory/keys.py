@@ -1,4 +1,4 @@
-"""Ordered keys: who holds each, who stands in its line, and which ready jobs stand in no lane for it. Spec: chapter 18"""
+"""Ordered keys: who holds each, who stands in its line, and which ready jobs stand in no lane for it. Chapter 18"""
 
 from collections import defaultdict
 from dataclasses import dataclass

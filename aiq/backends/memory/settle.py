@@ -11,6 +11,7 @@ from aiq.backends.memory.holding import has_room, keep
 from aiq.backends.memory.transition import Transaction, move, readied, remember
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
+    Cause,
     Deferred,
     Died,
     Held,
@@ -32,6 +33,7 @@ from aiq.model import (
     none,
 )
 from aiq.rules.closing import close_run, throttle
+from aiq.rules.deadlines import deadline_passed
 from aiq.rules.failures import appended
 from aiq.rules.leases import expired
 from aiq.rules.routes import course
@@ -103,6 +105,9 @@ def _closed(tx: Transaction, record: JobRecord, outcome: Outcome) -> JobRecord:
 def _changed(tx: Transaction, record: JobRecord, outcome: Outcome, change: Change) -> JobRecord:
     """The record with what was decided, and with what the run left: its result, or its error. Spec: RETRY-10"""
     comes_back = change.state in (State.READY, State.SCHEDULED)
+    error = outcome.error if isinstance(outcome, _TELLS) else None
+    if error is None and change.cause is Cause.DEADLINE:
+        error = deadline_passed(record)
     return replace(
         record,
         state=change.state,
@@ -112,7 +117,7 @@ def _changed(tx: Transaction, record: JobRecord, outcome: Outcome, change: Chang
         failures=change.failures,
         stalls=change.stalls,
         cause=change.cause,
-        errors=appended(record, outcome.error, tx.now_ms) if isinstance(outcome, _TELLS) else record.errors,
+        errors=record.errors if error is None else appended(record, error, tx.now_ms),
         result=outcome.result if isinstance(outcome, Succeeded) else None,
         held=change.held,
     )

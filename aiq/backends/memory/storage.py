@@ -7,9 +7,10 @@ from aiq.backends.clock import Clock, host_clock
 from aiq.backends.memory.door import Home
 from aiq.backends.memory.face.budgets import BudgetsFace
 from aiq.backends.memory.face.jobs import JobsFace
-from aiq.backends.memory.face.limits import LimitsFace
-from aiq.backends.memory.face.signals import SignalsFace
 from aiq.backends.memory.face.keys import KeysFace
+from aiq.backends.memory.face.limits import LimitsFace
+from aiq.backends.memory.face.schedules import SchedulesFace
+from aiq.backends.memory.face.signals import SignalsFace
 from aiq.backends.memory.face.steps import StepsFace
 from aiq.backends.memory.face.streams import StreamsFace
 from aiq.backends.memory.face.upkeep import UpkeepFace
@@ -30,6 +31,7 @@ class MemoryStorage(
     LimitsFace,
     BudgetsFace,
     KeysFace,
+    SchedulesFace,
     WakeupsFace,
     WorkersFace,
 ):

@@ -7,12 +7,13 @@ from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.ending import end
 from aiq.backends.memory.index import Index, TimeKey, due
 from aiq.backends.memory.transition import Transaction, begin_patience, move, readied, remember
-from aiq.model import JobRecord, Lane, State, Step, StepKind
+from aiq.model import Cause, JobRecord, Lane, State, Step, StepKind
 from aiq.rules.batches import Wakes
 from aiq.rules.closing import revoke_run
+from aiq.rules.deadlines import deadline_passed
 from aiq.rules.failures import appended, lease_expired
 from aiq.rules.routes import freer_route, patience_anew_ms
-from aiq.rules.settling import after_expiry
+from aiq.rules.settling import after_expiry, after_grace
 
 
 def promote(tx: Transaction, limit: int) -> int:
@@ -31,8 +32,13 @@ def time_out(tx: Transaction, limit: int) -> int:
 
 
 def end_graces(tx: Transaction, limit: int) -> int:
-    """Cancel running jobs that did not heed a request (T16), live lease or not. Spec: CANCEL-5, LEASE-7"""
+    """End running jobs that did not heed a request (T16, T23), live lease or not. Spec: CANCEL-5, LEASE-7"""
     return _sweep(tx, tx.tables.indexes.graces, limit, _end_grace)
+
+
+def end_overdue(tx: Transaction, limit: int) -> int:
+    """End jobs whose deadline has passed (T23), and ask those that run to stop (T15). Spec: DEADLINE-2 to DEADLINE-4"""
+    return _sweep(tx, tx.tables.indexes.deadlines, limit, _end_overdue)
 
 
 def wake_aside(tx: Transaction, queues: Iterable[str]) -> bool:
@@ -71,10 +77,11 @@ def next_due_ms(tx: Transaction) -> int | None:
     if tx.tables.outbox or holds.letting_go:
         return 0
     indexes = tx.tables.indexes
-    timed = (indexes.scheduled, indexes.timeouts, indexes.leases, indexes.graces)
+    timed = (indexes.scheduled, indexes.timeouts, indexes.leases, indexes.graces, indexes.deadlines)
     instants = [at_ms for index in timed for at_ms, _ in index.first(1)]
     instants += [at_ms for lanes in tx.tables.lanes.values() for at_ms in lanes.next_ms(tx.now_ms)]
     instants += holds.renewals.values()
+    instants += [at_ms for at_ms, _ in tx.tables.calendar.due.first(1)]
     return max(0, min(instants) - tx.now_ms) if instants else None
 
 
@@ -95,7 +102,7 @@ def _promote(tx: Transaction, record: JobRecord) -> None:
 
 def _revoke(tx: Transaction, record: JobRecord) -> None:
     revoke_run(MemoryBooks(tx), record)
-    change = after_expiry(record)
+    change = after_expiry(record, tx.now_ms)
     after = replace(
         record,
         state=change.state,
@@ -128,5 +135,17 @@ def _time_out(tx: Transaction, record: JobRecord) -> None:
 
 
 def _end_grace(tx: Transaction, record: JobRecord) -> None:
+    change = after_grace(record, tx.now_ms)
     revoke_run(MemoryBooks(tx), record)
-    end(tx, "T16", record, replace(record, state=State.CANCELLED))
+    after = replace(record, state=change.state, failures=change.failures, cause=change.cause)
+    if change.cause is Cause.DEADLINE:
+        after = replace(after, errors=appended(record, deadline_passed(record), tx.now_ms))
+    end(tx, change.number, record, after)
+
+
+def _end_overdue(tx: Transaction, record: JobRecord) -> None:
+    if record.state is State.RUNNING:
+        move(tx, "T15", record, replace(record, cancel_requested_at_ms=tx.now_ms))
+        return
+    errors = appended(record, deadline_passed(record), tx.now_ms)
+    end(tx, "T23", record, replace(record, state=State.DEAD, cause=Cause.DEADLINE, errors=errors))

@@ -2,9 +2,11 @@
 
 from aiq.backends.memory.forgetting import forget
 from aiq.backends.memory.holding import go_on_letting_go
+from aiq.backends.memory.index import due
 from aiq.backends.memory.outbox import apply_outbox
 from aiq.backends.memory.sweeps import (
     end_graces,
+    end_overdue,
     lose_patience,
     next_due_ms,
     promote,
@@ -21,9 +23,10 @@ from aiq.rules.validation import check_limit
 def upkeep(tx: Transaction, limit: int) -> Upkept:
     """Sweep, each kind at most `limit`, in this order.
 
-    Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
+    Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4, DEADLINE-3
     """
     check_limit(limit, MAX_SWEEP)
+    overdue = end_overdue(tx, limit)
     promoted = promote(tx, limit)
     revoked = revoke(tx, limit)
     timed_out = time_out(tx, limit)
@@ -33,5 +36,6 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
+    schedules = len(due(tx.tables.calendar.due, tx.now_ms, limit))
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue)

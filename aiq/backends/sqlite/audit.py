@@ -48,6 +48,8 @@ CHECKS: Final = {
     "key_lines": ("KEY-3", "it is ready and first in the line of a key that has room"),
     "turns": ("KEY-2", "its turn in the line of its key is not its own"),
     "lifo": ("LIFO-1", "the count of queues that give the newest first is not what is stored"),
+    "slots": ("SCHED-5", "its phase and its next slot do not agree"),
+    "awaited": ("SCHED-15", "it waits for a job that has ended, or will not tell"),
     "bounds": ("QUEUE-1", "a queue counts other jobs than its bound does"),
 }
 """What each statement finds, by its name: the clause that is broken, and how. Where it is no job, it is named by its

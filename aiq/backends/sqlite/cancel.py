@@ -1,19 +1,14 @@
 """Ending jobs from outside: T14, T15 and, with force, T16."""
 
 from collections.abc import Sequence
-from typing import Final
 
 from aiq.backends.sqlite.ending import end
 from aiq.backends.sqlite.fan_in import look_ahead
-from aiq.backends.sqlite.moves import add_event, unchanged
+from aiq.backends.sqlite.moves import unchanged
 from aiq.backends.sqlite.rows import Job
-from aiq.backends.sqlite.sql import load
-from aiq.backends.sqlite.sweeps import revoked
+from aiq.backends.sqlite.sweeps import request, revoked
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import CancelAnswer, State
-from aiq.rules.states import check
-
-SQL: Final = load("cancel")
 
 
 def cancel(tx: Transaction, job_ids: Sequence[str], *, force: bool) -> list[CancelAnswer]:
@@ -29,7 +24,7 @@ def cancel_job(tx: Transaction, job: Job, *, force: bool = False) -> State:
         return record.state
     if record.state is State.RUNNING and not force:
         if record.cancel_requested_at_ms is None:
-            _request(tx, job)
+            request(tx, job)
         return State.RUNNING
     if record.state is State.RUNNING:
         revoked(tx, job)
@@ -44,10 +39,3 @@ def _cancel(tx: Transaction, job_id: str, *, force: bool) -> CancelAnswer:
         return CancelAnswer(job_id, None)
     state = cancel_job(tx, job, force=force)
     return CancelAnswer(job_id, state, requested=state is State.RUNNING)
-
-
-def _request(tx: Transaction, job: Job) -> None:
-    check("T15", job.record.state, State.RUNNING)
-    tx.later(SQL["request"], {"n": job.n})
-    add_event(tx, job, "T15", State.RUNNING)
-    tx.forget(job)

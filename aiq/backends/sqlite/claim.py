@@ -10,7 +10,7 @@ from aiq.backends.sqlite.pause_key import call_up
 from aiq.backends.sqlite.records import overwrite
 from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
-from aiq.backends.sqlite.sweeps import lose_patience, promote, revoke
+from aiq.backends.sqlite.sweeps import end_overdue, lose_patience, promote, revoke
 from aiq.backends.sqlite.transaction import Parameters, Transaction
 from aiq.backends.sqlite.yard import SQLiteYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
@@ -30,9 +30,11 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
 
     Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
     """
-    again = claimed_before(tx, request)
+    again, overdue = _before(tx, request)
     if again is not None:
         return again, False
+    if overdue:
+        end_overdue(tx, MAX_SWEEP)
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
     call_up(tx)
@@ -51,19 +53,25 @@ def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, .
 
     Spec: CLAIM-3, CLAIM-4, CLAIM-5
     """
-    last = tx.row(SQL["last"], {"worker": request.worker, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS})
-    if last is None or request.number > last[0]:
-        return None
-    if (request.number, request.lease_id) != last[:2]:
-        return ()
-    rows = sorted(tx.table(SQL["still_running"], {"ns": last[2], "lease_id": request.lease_id}))
-    return tuple(whole_records(tx.connection, [n for _, n in rows]))
+    return _before(tx, request)[0]
 
 
 def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
     """Whether a claim would be given something that is ready now."""
     queues = [want.queue for want in wants if want.count]
     return tx.row(SQL["any_ready"], {"queues": json.dumps(queues), "now_ms": tx.now_ms}) is not None
+
+
+def _before(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...] | None, bool]:
+    """As `claimed_before`, and whether a deadline has passed."""
+    asked = {"worker": request.worker, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS, "now_ms": tx.now_ms}
+    number, lease_id, jobs, overdue = tx.rows(SQL["last"], asked)[0]
+    if number is None or request.number > number:
+        return None, bool(overdue)
+    if (request.number, request.lease_id) != (number, lease_id):
+        return (), False
+    rows = sorted(tx.table(SQL["still_running"], {"ns": jobs, "lease_id": request.lease_id}))
+    return tuple(whole_records(tx.connection, [n for _, n in rows])), False
 
 
 @dataclass(frozen=True, slots=True)

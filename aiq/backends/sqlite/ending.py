@@ -1,5 +1,6 @@
 """The step that ends a job: its stream is closed, and whoever waits for it is told. Spec: STATE-2, CANCEL-8."""
 
+from aiq.backends.sqlite.calendar import AWAITED, tell_end
 from aiq.backends.sqlite.fan_in import SQL, Kind, flip_edges, send_out
 from aiq.backends.sqlite.items import close_stream
 from aiq.backends.sqlite.moves import By, move
@@ -21,6 +22,8 @@ def end(tx: Transaction, job: Job, change: Change, by: By | None = None, *, told
         _, left = flip_edges(tx, job, change.state, MAX_FLIPS)
         if left:
             send_out(tx, Kind.FLIP, job.n)
+    if job.dependents & AWAITED:
+        tell_end(tx, job.record.id)
     if change.state is not State.SUCCEEDED and _has_living_children(tx, job):
         send_out(tx, Kind.CANCEL_CHILDREN, job.n)
 

@@ -21,6 +21,7 @@ from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import Enqueued, JobRecord, JobSpec, Lane, Lease, State, Wait
 from aiq.rules.booking import check_at_enqueue
+from aiq.rules.deadlines import effective_ms
 from aiq.rules.fairness import PLAIN
 from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
@@ -268,7 +269,7 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
         "max_stalls": spec.max_stalls,
         "delay_ms": spec.delay_ms,
         "at_ms": spec.at_ms,
-        "deadline_ms": spec.deadline_ms,
+        "deadline_ms": effective_ms(spec, parent.record.deadline_ms if parent else None, tx.now_ms),
         "flow": spec.flow,
         "parent_id": parent.record.id if parent else None,
         "on_upstream": spec.on_upstream,

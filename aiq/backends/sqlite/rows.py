@@ -22,7 +22,7 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
-    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", ADMISSION),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deadline_ms", ADMISSION),
 )
 """The fields of a record that decisions look at, in the order of the columns of `hot`."""
 
@@ -42,8 +42,10 @@ _whole: Final = Maker(WHOLE)
 
 @dataclass(slots=True)
 class KeyedRow:
-    """What only ordered jobs have: where it stands with its key, its turn, and its fence when it took that. `aside` says
-    that its key keeps a ready one out of its lane; `key` is the key as it was read with the job."""
+    """What only ordered jobs have: where one stands with its key, its turn, and its fence when it took that.
+
+    `aside` says that its key keeps a ready one out of its lane; `key` is the key as it was read with the job.
+    """
 
     stand: Stand
     turn: int

@@ -15,6 +15,7 @@ from aiq.backends.sqlite.steps import find_step, remember
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
+    Cause,
     Deferred,
     Died,
     Held,
@@ -35,6 +36,7 @@ from aiq.model import (
     none,
 )
 from aiq.rules.closing import close_run, throttle
+from aiq.rules.deadlines import deadline_passed
 from aiq.rules.leases import expired
 from aiq.rules.routes import Course, course
 from aiq.rules.settling import Change, after
@@ -87,7 +89,10 @@ def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled
     if change.state is State.SUSPENDED and isinstance(outcome, Suspended):
         return _suspend(tx, job, by, outcome, change)
     _close(tx, job, outcome)
-    told = add_error(tx, job, outcome.error).message if isinstance(outcome, _TELLS) else ""
+    error = outcome.error if isinstance(outcome, _TELLS) else None
+    if error is None and change.cause is Cause.DEADLINE:
+        error = deadline_passed(job.record)
+    told = "" if error is None else add_error(tx, job, error).message
     if isinstance(outcome, Succeeded):
         tx.later(SQL["result"], {"n": job.n}, result=outcome.result)
     if change.state.terminal:

@@ -7,8 +7,9 @@ from aiq.backends.sqlite.address import parse
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.face.budgets import BudgetsFace
 from aiq.backends.sqlite.face.jobs import JobsFace
-from aiq.backends.sqlite.face.limits import LimitsFace
 from aiq.backends.sqlite.face.keys import KeysFace
+from aiq.backends.sqlite.face.limits import LimitsFace
+from aiq.backends.sqlite.face.schedules import SchedulesFace
 from aiq.backends.sqlite.face.signals import SignalsFace
 from aiq.backends.sqlite.face.steps import StepsFace
 from aiq.backends.sqlite.face.streams import StreamsFace
@@ -29,6 +30,7 @@ class SQLiteStorage(
     KeysFace,
     LimitsFace,
     BudgetsFace,
+    SchedulesFace,
     WakeupsFace,
     WorkersFace,
 ):

@@ -7,19 +7,22 @@ from typing import Final
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.ending import end
 from aiq.backends.sqlite.fan_in import look_ahead
-from aiq.backends.sqlite.moves import add_error, move, unchanged
+from aiq.backends.sqlite.moves import add_error, add_event, move, unchanged
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.steps import remember
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import CANCEL_GRACE_MS, MAX_INSTANT_MS
-from aiq.model import Lane, State, Step, StepKind
+from aiq.model import Cause, Lane, State, Step, StepKind
 from aiq.rules.closing import revoke_run
+from aiq.rules.deadlines import deadline_passed
 from aiq.rules.failures import lease_expired
 from aiq.rules.routes import freer_route, patience_anew_ms
-from aiq.rules.settling import after_expiry
+from aiq.rules.settling import Change, after_expiry, after_grace
+from aiq.rules.states import check
 
 SQL: Final = load("sweeps")
+CANCEL: Final = load("cancel")
 
 
 def promote(tx: Transaction, limit: int) -> int:
@@ -38,8 +41,13 @@ def time_out(tx: Transaction, limit: int) -> int:
 
 
 def end_graces(tx: Transaction, limit: int) -> int:
-    """Cancel running jobs that did not heed a request (T16), live lease or not. Spec: CANCEL-5, LEASE-7"""
+    """End running jobs that did not heed a request (T16, T23), live lease or not. Spec: CANCEL-5, LEASE-7"""
     return _sweep(tx, "unheeded", limit, _end_grace)
+
+
+def end_overdue(tx: Transaction, limit: int) -> int:
+    """End jobs whose deadline has passed (T23), and ask those that run to stop (T15). Spec: DEADLINE-2 to DEADLINE-4"""
+    return _sweep(tx, "overdue", limit, _end_overdue)
 
 
 def revoked(tx: Transaction, job: Job) -> None:
@@ -47,6 +55,14 @@ def revoked(tx: Transaction, job: Job) -> None:
     ledger = admission(tx).ledger
     if ledger.concerns(job.record.id, job.record.fence):
         revoke_run(ledger, job.record)
+
+
+def request(tx: Transaction, job: Job) -> None:
+    """Ask a run to stop (T15). Spec: CANCEL-2, DEADLINE-4"""
+    check("T15", job.record.state, State.RUNNING)
+    tx.later(CANCEL["request"], {"n": job.n})
+    add_event(tx, job, "T15", State.RUNNING)
+    tx.forget(job)
 
 
 def lose_patience(tx: Transaction, limit: int, queues: Sequence[str] | None = None) -> int:
@@ -104,7 +120,7 @@ def _promote(tx: Transaction, job: Job) -> None:
 
 def _revoke(tx: Transaction, job: Job) -> None:
     revoked(tx, job)
-    change = after_expiry(job.record)
+    change = after_expiry(job.record, tx.now_ms)
     told = add_error(tx, job, lease_expired(job.record)).message
     if job.record.resumes:
         job.record = replace(job.record, resumes=False)
@@ -131,4 +147,16 @@ def _lose_patience(tx: Transaction, job: Job) -> bool:
 
 def _end_grace(tx: Transaction, job: Job) -> None:
     revoked(tx, job)
-    end(tx, job, unchanged(job.record, "T16", State.CANCELLED))
+    change = after_grace(job.record, tx.now_ms)
+    told = add_error(tx, job, deadline_passed(job.record)).message if change.cause is Cause.DEADLINE else ""
+    end(tx, job, change, told=told)
+
+
+def _end_overdue(tx: Transaction, job: Job) -> None:
+    record = job.record
+    if record.state is State.RUNNING:
+        request(tx, job)
+        return
+    told = add_error(tx, job, deadline_passed(record)).message
+    change = Change("T23", State.DEAD, failures=record.failures, stalls=record.stalls, cause=Cause.DEADLINE)
+    end(tx, job, change, told=told)

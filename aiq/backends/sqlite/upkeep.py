@@ -1,11 +1,13 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from aiq.backends.sqlite.calendar import count_due
 from aiq.backends.sqlite.forgetting import anything_to_forget, forget
 from aiq.backends.sqlite.holding import go_on_letting_go
 from aiq.backends.sqlite.outbox import apply_outbox
 from aiq.backends.sqlite.sweeps import (
     anybody_impatient,
     end_graces,
+    end_overdue,
     lose_patience,
     next_due_ms,
     promote,
@@ -20,8 +22,9 @@ from aiq.model import Upkept
 def upkeep(tx: Transaction, limit: int) -> Upkept:
     """Sweep, each kind at most `limit`, in this order.
 
-    Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4
+    Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4, DEADLINE-3
     """
+    overdue = end_overdue(tx, limit)
     promoted = promote(tx, limit)
     revoked = revoke(tx, limit)
     timed_out = time_out(tx, limit)
@@ -31,8 +34,9 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
+    schedules = count_due(tx, limit)
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue)
 
 
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:

@@ -28,6 +28,7 @@ from aiq.testing.clock import Clock
 from aiq.testing.mutants import (
     budgets,
     calls,
+    deadlines,
     flows,
     forgetting,
     holds,
@@ -65,6 +66,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **usage.MUTANTS,
     **forgetting.MUTANTS,
     **workers.MUTANTS,
+    **deadlines.MUTANTS,
 }
 
 

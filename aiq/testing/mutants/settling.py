@@ -190,7 +190,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-13", ("sweeps", "    revoke_run(MemoryBooks(tx), record)\n    change", "    change")
     ),
     "the_end_of_a_grace_leaves_its_reservations": mutant(
-        "CALL-13", ("sweeps", '    revoke_run(MemoryBooks(tx), record)\n    end(tx, "T16"', '    end(tx, "T16"')
+        "CALL-13",
+        (
+            "sweeps",
+            "    revoke_run(MemoryBooks(tx), record)\n    after = replace(record, state=change",
+            "    after = replace(record, state=change",
+        ),
     ),
     "a_late_settlement_corrects_nothing": mutant(
         "CALL-13",

@@ -122,6 +122,16 @@ WHERE state = 'ready' AND position IN (
 )
 LIMIT :limit;
 
+-- name: slots
+SELECT name FROM aiq_schedules WHERE (phase = 'planned') <> (next_ms IS NOT NULL) LIMIT :limit;
+
+-- name: awaited
+SELECT s.name
+FROM aiq_schedules AS s
+LEFT JOIN aiq_jobs AS j ON j.id = s.awaited
+WHERE s.phase = 'waiting' AND (j.n IS NULL OR j.finished_at_ms IS NOT NULL OR NOT j.dependents & 2)
+LIMIT :limit;
+
 -- name: hold
 SELECT j.id
 FROM aiq_jobs AS j
@@ -273,7 +283,7 @@ SELECT j.id
 FROM aiq_keys AS o
 CROSS JOIN aiq_keyed AS k ON k.n = (
     SELECT h.n FROM aiq_keyed AS h
-    WHERE h.queue = o.queue AND h.order_key = o.order_key AND h.stand < 2
+    WHERE h.queue = o.queue AND h.order_key = o.order_key AND h.stand < 2 AND h.stand < 3
     ORDER BY h.stand, h.turn
     LIMIT 1
 )

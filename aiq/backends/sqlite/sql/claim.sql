@@ -1,9 +1,18 @@
 -- claim: lease ready jobs to a worker, by band, lane and position.
 -- Differs from a store with many writers: here is one at a time, so nobody else can hold these rows.
--- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, CLAIM-11, LEASE-3
+-- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, CLAIM-11, LEASE-3, DEADLINE-3
 
 -- name: last
-SELECT number, lease_id, jobs FROM aiq_claims WHERE worker = :worker AND at_ms > :forgotten_ms;
+-- What a worker was given last, and whether a deadline has passed: every claim asks both, so they are one question.
+SELECT
+    c.number, c.lease_id, c.jobs,
+    EXISTS (
+        SELECT 1 FROM aiq_jobs AS j INDEXED BY aiq_jobs_deadlines
+        WHERE j.deadline_ms IS NOT NULL AND j.finished_at_ms IS NULL AND j.cancel_requested_at_ms IS NULL
+            AND j.deadline_ms <= :now_ms
+    )
+FROM (SELECT :worker AS name) AS asked
+LEFT JOIN aiq_claims AS c ON c.worker = asked.name AND c.at_ms > :forgotten_ms;
 
 -- name: still_running
 SELECT json_group_array(json_array(claimed.key, j.n))

@@ -43,18 +43,18 @@ SELECT
 SELECT
     (
         SELECT j.id FROM aiq_keyed AS k CROSS JOIN aiq_jobs AS j ON j.n = k.n
-        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 2
+        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 2 AND k.stand < 3
         ORDER BY k.turn LIMIT 1
     ),
     (
         SELECT j.id FROM aiq_keyed AS k CROSS JOIN aiq_jobs AS j ON j.n = k.n
-        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2
+        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3
         ORDER BY k.stand, k.turn LIMIT 1
     ),
     (
         SELECT count(*) FROM (
             SELECT 1 FROM aiq_keyed AS k
-            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND (k.stand, k.turn) < (:stand, :turn)
+            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3 AND (k.stand, k.turn) < (:stand, :turn)
             LIMIT :limit
         )
     );

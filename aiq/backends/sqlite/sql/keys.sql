@@ -52,13 +52,13 @@ WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET aside = 0 WHERE n IN (SELECT json_extract(item, '$[0]') FROM given);
 
 -- name: first
--- Of each line the first jobs, and whether they are ready.
+-- Of each line the first jobs, and whether they are ready. The index is found by its own condition alone, so it is repeated.
 SELECT json_group_array(json_array(asked.key, k.stand, k.turn, j.id, json(CASE j.state WHEN 'ready' THEN 'true' ELSE 'false' END)))
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_keyed AS k ON k.n IN (
     SELECT h.n FROM aiq_keyed AS h
     WHERE h.queue = json_extract(asked.value, '$[0]') AND h.order_key = json_extract(asked.value, '$[1]')
-        AND h.stand < 2
+        AND h.stand < 2 AND h.stand < 3
     ORDER BY h.stand, h.turn
     LIMIT :count
 )
@@ -69,4 +69,4 @@ CROSS JOIN aiq_jobs AS j ON j.n = k.n;
 SELECT json_group_array(json_array(k.turn, j.id))
 FROM aiq_keyed AS k
 CROSS JOIN aiq_jobs AS j ON j.n = k.n
-WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 2 AND j.state = 'ready';
+WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 2 AND k.stand < 3 AND j.state = 'ready';

@@ -1,5 +1,5 @@
 -- sweeps: what is due, in the order of (instant, id), each by an index of its own.
--- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8, ROUTE-5, POOL-4
+-- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8, ROUTE-5, POOL-4, DEADLINE-3
 
 -- name: due
 SELECT json_group_array(json_array(due_ms, id))
@@ -34,6 +34,16 @@ FROM (
     SELECT cancel_requested_at_ms, id FROM aiq_jobs
     WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL AND cancel_requested_at_ms <= :requested_ms
     ORDER BY cancel_requested_at_ms, id
+    LIMIT :limit
+);
+
+-- name: overdue
+SELECT json_group_array(json_array(deadline_ms, id))
+FROM (
+    SELECT deadline_ms, id FROM aiq_jobs INDEXED BY aiq_jobs_deadlines
+    WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+        AND deadline_ms <= :now_ms
+    ORDER BY deadline_ms, id
     LIMIT :limit
 );
 
@@ -76,4 +86,9 @@ SELECT
         WHERE p.wake_at_ms > 0 AND p.wake_at_ms > :now_ms
     ),
     (SELECT min(at_ms) FROM aiq_renewals),
+    (SELECT min(due_ms) FROM aiq_schedules WHERE due_ms IS NOT NULL),
+    (
+        SELECT min(deadline_ms) FROM aiq_jobs
+        WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+    ),
     EXISTS (SELECT 1 FROM aiq_outbox) OR EXISTS (SELECT 1 FROM aiq_letting_go);

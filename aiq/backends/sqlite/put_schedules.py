@@ -1,0 +1,46 @@
+"""Storing schedules, pausing them, and removing them."""
+
+from collections.abc import Callable, Sequence
+
+from aiq.backends.sqlite.calendar import delete, named, write, write_whole
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.model import ScheduleSpec, ScheduleStatus
+from aiq.rules.schedules import paused, put, resumed
+
+
+def put_schedules(tx: Transaction, specs: Sequence[ScheduleSpec], *, absent_only: bool) -> list[ScheduleStatus]:
+    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4"""
+    standing = named(tx, [spec.name for spec in specs])
+    answers = []
+    for spec in specs:
+        before = standing.get(spec.name)
+        after = put(before, spec, absent_only=absent_only)
+        if after is not before:
+            write_whole(tx, after)
+            standing[spec.name] = after
+        answers.append(after)
+    return answers
+
+
+def pause_schedules(tx: Transaction, names: Sequence[str]) -> list[ScheduleStatus | None]:
+    """Let schedules fire nothing. Spec: SCHED-17"""
+    return _each(tx, names, paused)
+
+
+def resume_schedules(tx: Transaction, names: Sequence[str]) -> list[ScheduleStatus | None]:
+    """Undo a pause. Spec: SCHED-17"""
+    return _each(tx, names, resumed)
+
+
+def delete_schedules(tx: Transaction, names: Sequence[str]) -> None:
+    """Remove schedules; their jobs stay. Spec: SCHED-19"""
+    delete(tx, names)
+
+
+def _each(
+    tx: Transaction, names: Sequence[str], change: Callable[[ScheduleStatus], ScheduleStatus]
+) -> list[ScheduleStatus | None]:
+    changed = {name: change(status) for name, status in named(tx, names).items()}
+    for status in changed.values():
+        write(tx, status)
+    return [changed.get(name) for name in names]
