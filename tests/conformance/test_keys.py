@@ -16,7 +16,6 @@ from aiq.model import (
     HeldFor,
     JobError,
     JobRecord,
-    JobSpec,
     Outcome,
     Released,
     Settlement,
@@ -38,35 +37,13 @@ from aiq.testing.actions import (
     job,
     keep_up,
     spawn,
-    start,
     states,
     wish,
 )
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
+from aiq.testing.ordering import DELAY_MS, begin, given, line_up, ordered
 from aiq.testing.spending import REFUSED
-
-DELAY_MS = 1_000
-
-
-def ordered(job_id: str, **options: Any) -> JobSpec:
-    """A job of the one key of most tests."""
-    return job(job_id, **{"key": "talk", "per_key": 1, **options})
-
-
-async def line_up(storage: Storage, *job_ids: str, **options: Any) -> None:
-    """Store ordered jobs in one batch."""
-    await storage.enqueue([ordered(job_id, **options) for job_id in job_ids])
-
-
-async def begin(storage: Storage, job_id: str = "first", **options: Any) -> JobRecord:
-    """Store an ordered job and claim it."""
-    return await start(storage, job_id, **{"key": "talk", "per_key": 1, **options})
-
-
-async def given(storage: Storage) -> list[str]:
-    """The ids of the jobs that a claim is given now."""
-    return [run.id for run in await claim_some(storage, 10)]
 
 
 @clause("KEY-1")
