@@ -51,6 +51,7 @@ from aiq.newjob import NewJob
 from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
 from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
+from aiq.schedule import Schedule, ScheduleReport
 from aiq.storage import Storage
 from aiq.task import Task, task
 from aiq.worker import Statistics, Worker
@@ -116,6 +117,8 @@ __all__ = [
     "Route",
     "RunError",
     "Signal",
+    "Schedule",
+    "ScheduleReport",
     "State",
     "Statistics",
     "StepChanged",
