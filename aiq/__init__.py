@@ -1,9 +1,11 @@
 """A job queue for AI work, in pure asyncio."""
 
 from aiq.admin import Admin
-from aiq.context import Call, Context, retry_after_of, usage_of
+from aiq.batching import BatchTask, batch_task
+from aiq.context import BatchCall, BatchContext, BatchItem, Call, Context, retry_after_of, usage_of
 from aiq.errors import (
     AiqError,
+    BatchInvalid,
     BudgetExceeded,
     ChildFailed,
     Conflict,
@@ -13,6 +15,7 @@ from aiq.errors import (
     FlowInvalid,
     InvalidInput,
     InvalidName,
+    ItemFailed,
     JobCancelled,
     JobDead,
     JobFailed,
@@ -48,6 +51,7 @@ from aiq.newjob import NewJob
 from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
 from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
+from aiq.schedule import Schedule, ScheduleReport
 from aiq.storage import Storage
 from aiq.task import Task, task
 from aiq.worker import Statistics, Worker
@@ -56,6 +60,11 @@ __all__ = [
     "Admin",
     "AiqError",
     "Band",
+    "BatchCall",
+    "BatchContext",
+    "BatchInvalid",
+    "BatchItem",
+    "BatchTask",
     "Budget",
     "BudgetExceeded",
     "BudgetReport",
@@ -76,6 +85,7 @@ __all__ = [
     "Gate",
     "InvalidInput",
     "InvalidName",
+    "ItemFailed",
     "Job",
     "JobCancelled",
     "JobDead",
@@ -107,6 +117,8 @@ __all__ = [
     "Route",
     "RunError",
     "Signal",
+    "Schedule",
+    "ScheduleReport",
     "State",
     "Statistics",
     "StepChanged",
@@ -125,6 +137,7 @@ __all__ = [
     "Why",
     "Worker",
     "WorkerReport",
+    "batch_task",
     "retry_after_of",
     "task",
     "usage_of",

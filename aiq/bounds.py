@@ -43,6 +43,14 @@ MAX_SAMPLE_BYTES: Final = 2_048
 """Longer ones are cut."""
 DEAD_GROUP_KEPT_MS: Final = 30 * 24 * 3_600_000
 """How long a group of dead jobs in which none stands any more is kept after it last changed."""
+MAX_PURGED_ROWS: Final = 2_048
+"""Rows that one call of upkeep removes of jobs that are gone: a job may have tens of thousands."""
+PUT_OFF_MS: Final = 3_600_000
+"""When upkeep looks again at a job whose time is over, and that must stay."""
+MAX_KEEP_MS: Final = 10 * 366 * 24 * 3_600_000
+"""A period of retention."""
+MAX_KEPT: Final = 10**9
+"""A bound of retention on how many are kept."""
 MAX_STEPS: Final = 10_000
 MAX_KEPT_SIGNALS: Final = 1_000
 """Signals kept for waits that have not begun."""

@@ -172,6 +172,17 @@ class NotFound(StorageError):
         self.job_id = job_id
 
 
+class Gone(StorageError):
+    """What was asked for is no longer kept. `earliest` is the number of the oldest item of the stream that is."""
+
+    def __init__(self, job_id: str, earliest: int) -> None:
+        super().__init__(
+            f"The stream of job {job_id} is kept from item {earliest} on; what came before is gone. "
+            f"Read on after {earliest - 1}; the job's result is kept longer than its stream."
+        )
+        self.job_id, self.earliest = job_id, earliest
+
+
 class Conflict(StorageError):
     """What is stored forbids this; nothing was changed. `reason` is a word that programs may compare."""
 
@@ -338,6 +349,24 @@ class BudgetExceeded(RunError):
     def __init__(self, budget: str, text: str) -> None:
         super().__init__(text)
         self.budget = budget
+
+
+class BatchInvalid(AiqError):
+    """A batch handler did not answer each of its items, so nobody knows whose its answers are; all are tried again."""
+
+    def __init__(self, task: str, items: int, answered: str) -> None:
+        super().__init__(
+            f'The handler of batch task "{task}" was given {items} items, and returned {answered}. Return a list with '
+            "one answer for each item, in their order: its result, or in its place a Failure or an exception."
+        )
+
+
+class ProcessFailed(AiqError):
+    """A handler in a process of its own has failed. A middleware sees this in the place of what was raised there."""
+
+
+class ItemFailed(AiqError):
+    """A batch handler has answered a Failure in the place of one item, which is tried again by the task's policy."""
 
 
 class ResultInvalid(RunError):

@@ -112,7 +112,7 @@ class Queue:
         Raises:
             InvalidInput: the queue is not open.
         """
-        return Admin(self.storage)
+        return Admin(self.storage, self.name)
 
     async def enqueue(self, job: NewJob[R], *, wait: Duration | None = None, **options: Unpack[JobOptions]) -> Job[R]:
         """Store a job, and return its handle. When this has returned, the job will run. ENQ-1

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import (
     TYPE_CHECKING,
     Any,
+    ClassVar,
     Concatenate,
     Final,
     Generic,
@@ -106,11 +107,12 @@ class Task(Generic[P, R_co]):
     takes_context: Final[bool]
     function: Final[Callable[..., object]]
     """The function itself: context first if it takes one."""
+    _context: ClassVar[Literal["Context", "BatchContext"]] = "Context"
 
     def __init__(self, function: Callable[..., object], options: TaskOptions) -> None:
         self.function = function
         self.kind = _kind_of(function, options.get("kind"))
-        self.takes_context = _takes_context(function)
+        self.takes_context = takes_context(function, self._context)
         self.name = options.get("name", function.__name__)
         self.queue = options.get("queue")
         self.retry = _retry_of(options.get("retry", _DEFAULT_RETRY))
@@ -222,7 +224,7 @@ class Task(Generic[P, R_co]):
         check_range("max_stalls", self.max_stalls, 1, MAX_ATTEMPTS)
         if self.takes_context and self.kind != "async":
             raise InvalidInput(
-                f'Task "{self.name}" is a `def` and takes a Context, which belongs to the event loop. '
+                f'Task "{self.name}" is a `def` and takes a {self._context}, which belongs to the event loop. '
                 "Make it `async def`, or take only its arguments."
             )
 
@@ -294,7 +296,7 @@ class TaskDecorator:
             return _with_known_options(merged)
         if not inspect.isfunction(inspect.unwrap(function)):
             raise InvalidInput(f"{function!r} cannot be a task; decorate a function, made by `def` or `async def`.")
-        if _takes_context(function):
+        if takes_context(function):
             return ContextTask(function, merged)
         return (AsyncTask if _is_async(function) else SyncTask)(function, merged)
 
@@ -339,8 +341,8 @@ def _kind_of(function: Callable[..., object], wanted: Kind | None) -> Kind:
     return wanted or "thread"
 
 
-def _takes_context(function: Callable[..., object]) -> bool:
-    """Whether the first parameter is annotated as a Context, also where only type checkers know the name."""
+def takes_context(function: Callable[..., object], wanted: Literal["Context", "BatchContext"] = "Context") -> bool:
+    """Whether the first parameter is annotated as a context, also where only type checkers know the name."""
     parameter = next(iter(inspect.signature(function).parameters.values()), None)
     if parameter is None or parameter.annotation is parameter.empty:
         return False
@@ -350,7 +352,7 @@ def _takes_context(function: Callable[..., object]) -> bool:
         try:
             annotation = get_type_hints(shell, plain.__globals__)["first"]
         except (NameError, AttributeError):
-            return parameter.annotation.rpartition(".")[2] == "Context"
-    from aiq.context import Context  # the neighbour needs this module first
+            return parameter.annotation.rpartition(".")[2] == wanted
+    from aiq import context  # the neighbour needs this module first
 
-    return isinstance(annotation, type) and issubclass(annotation, Context)
+    return isinstance(annotation, type) and issubclass(annotation, getattr(context, wanted))

@@ -22,6 +22,7 @@ from aiq.needs import limits_in
 from aiq.policy import Duration, Limit, duration_ms
 from aiq.queue import Queue
 from aiq.rules.validation import check_count, check_name, check_range
+from aiq.schedule import Schedule, schedules_of, store_schedules
 from aiq.storage import Storage
 from aiq.task import Task
 
@@ -54,6 +55,9 @@ class Worker:
 
     An error that leaves `async with` stops it without grace.
 
+    `schedules` are stored when it starts, where they are absent: what an operator changed or paused stays. Every worker
+    fires all schedules of its storage, also those that it does not name.
+
     Limits that its tasks name, and default prices of the models of their routes, are stored when it starts, where they
     are absent.
 
@@ -72,6 +76,7 @@ class Worker:
         queue: Queue | str | Storage,
         tasks: Iterable[Task[Any, object]],
         *,
+        schedules: Iterable[Schedule[object]] = (),
         slots: int | Mapping[str, int] = DEFAULT_SLOTS,
         grace: Duration = 30,
         cancel_grace: Duration = 10,
@@ -94,6 +99,7 @@ class Worker:
             threads=_count("threads", threads, min(sum(sizes.values()), MAX_THREADS)),
             processes=_count("processes", processes, os.cpu_count() or 1),
         )
+        self._schedules = schedules_of(schedules)
         self._tally = Tally()
         self._unserved = Unserved(sizes)
         self._engine: Engine | None = None
@@ -179,6 +185,9 @@ class Worker:
                 engine.hurry()
             try:
                 await queue.prepare(self._settings.tasks.values())
+                await store_schedules(
+                    queue.storage, self._schedules, queue_default=queue.name, absent_only=True
+                )
                 await engine.start()
                 self._tell_what_it_serves()
                 started.set()

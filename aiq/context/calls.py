@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Final, NoReturn, Protocol, assert_never
+from typing import Final, Protocol, assert_never
 
 from aiq.bounds import MAX_LIMITS
 from aiq.context.providers import headers_of, lowered, remaining_of, usage_of
@@ -20,6 +20,7 @@ from aiq.model import (
     Held,
     HeldFor,
     JobError,
+    JobRecord,
     MustWait,
     OnExceeded,
     Refused,
@@ -76,6 +77,11 @@ class Call:
         """
         return self._max_output
 
+    @property
+    def refused(self) -> RateLimited | QuotaExhausted | None:
+        """What the provider said of a call that it had no room for."""
+        return self._refused
+
     def open_in(self, run: Run) -> bool:
         """Whether it is a call of this run that has not ended."""
         return not self._closed and self._calls is run.calls
@@ -128,10 +134,15 @@ class Call:
     def end(self, error: BaseException | None) -> BaseException | None:
         """Tell the storage what became of the call, and answer what is to be raised in the place of `error`."""
         found = None if self._settled else self._refused_by(error)
-        self._closed = True
-        self._tell(found or self._refused, error)
+        self._closed, self._refused = True, found or self._refused
+        self._tell(self._refused, error)
         # A group goes on as it is: it may hold more than the refusal.
         return error if found is None or isinstance(error, BaseExceptionGroup) else found
+
+    def give_back(self) -> None:
+        """End it as one that was never sent."""
+        self._closed = True
+        self._calls.report(self._number, CallState.UNSENT)
 
     def _tell(self, refused: RateLimited | QuotaExhausted | None, error: BaseException | None) -> None:
         match refused:
@@ -213,11 +224,14 @@ class Opening:
         number, answer = await self._run.calls.open(self._limits, self._estimate, inside, self._patience_ms)
         match answer:
             case Refused():
-                raise _never(answer, self._estimate.model)
+                raise never(answer, self._estimate.model)
             case MustWait():
                 raise _waited(answer)
             case Exceeded():
-                await self._exceeded(answer)
+                found = exceeded(self._run.record, answer)
+                if isinstance(found, BudgetExceeded):
+                    raise found
+                await self._waits.leave(found)
             case _:
                 limits = self._limits or self._run.record.taken_limits
                 self._call = Call(self._run, number, self._estimate, answer.max_output, limits)
@@ -234,23 +248,26 @@ class Opening:
             if raised is not None and raised is not error:
                 raise raised from error
 
-    async def _exceeded(self, answer: Exceeded) -> NoReturn:
-        """Spec: HOLD-1, HOLD-5, HOLD-6"""
-        record = self._run.record
-        reason = HeldFor.BUDGET
-        match answer.on_exceeded:
-            case OnExceeded.FAIL:
-                raise BudgetExceeded(answer.budget, answer.text)
-            case OnExceeded.DEGRADE if next_route(record, record.closed_routes | 1 << record.route) is not None:
-                error = JobError(type="BudgetExceeded", message=answer.text, cause=Cause.BUDGET)
-                await self._waits.leave(Deferred(error, 0, close_route=True))
-            case OnExceeded.APPROVE:
-                reason = HeldFor.APPROVAL
-            case OnExceeded.HOLD | OnExceeded.DEGRADE:
-                pass
-            case _:
-                assert_never(answer.on_exceeded)
-        await self._waits.leave(Held(reason=reason, by=answer.budget, need=answer.need))
+
+def exceeded(record: JobRecord, answer: Exceeded) -> BudgetExceeded | Deferred | Held:
+    """What becomes of a job one of whose budgets has no room for its call: an error to raise, or how it leaves.
+
+    Spec: HOLD-1, HOLD-5, HOLD-6
+    """
+    reason = HeldFor.BUDGET
+    match answer.on_exceeded:
+        case OnExceeded.FAIL:
+            return BudgetExceeded(answer.budget, answer.text)
+        case OnExceeded.DEGRADE if next_route(record, record.closed_routes | 1 << record.route) is not None:
+            error = JobError(type="BudgetExceeded", message=answer.text, cause=Cause.BUDGET)
+            return Deferred(error, 0, close_route=True)
+        case OnExceeded.APPROVE:
+            reason = HeldFor.APPROVAL
+        case OnExceeded.HOLD | OnExceeded.DEGRADE:
+            pass
+        case _:
+            assert_never(answer.on_exceeded)
+    return Held(reason=reason, by=answer.budget, need=answer.need)
 
 
 def names_of(limits: Iterable[Named | str]) -> tuple[str, ...]:
@@ -297,7 +314,7 @@ def _name(limit: object) -> str:
     return name
 
 
-def _never(answer: Refused, model: str) -> NeverFits | PriceUnknown | UnknownLimit:
+def never(answer: Refused, model: str) -> NeverFits | PriceUnknown | UnknownLimit:
     """What to raise for a call that can never be admitted."""
     match answer.kind:
         case "price_unknown":

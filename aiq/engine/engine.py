@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from aiq.engine.batches import Batches
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Unsaid
 from aiq.engine.exchanger import Exchanger
@@ -76,6 +77,7 @@ class Engine:
             settings.tasks,
             self._threads,
             self._processes,
+            Batches(self._threads, settings.slots),
             Unroutable(settings.unknown_grace_ms, clock=clock, rng=rng),
             finish=self._intake.finish,
             vacate=self._intake.vacate,

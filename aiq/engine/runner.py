@@ -9,8 +9,10 @@ from typing import Any, assert_never
 
 import msgspec
 
+from aiq.batching import BatchTask
 from aiq.context import Context
 from aiq.engine import dropped
+from aiq.engine.batches import Batches, Left
 from aiq.engine.child import Request, outcome_of
 from aiq.engine.deferrals import Deferral, deferral_of, deferred
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
@@ -35,6 +37,7 @@ class Runner:
         tasks: Mapping[str, Task[Any, object]],
         threads: Threads,
         processes: Processes,
+        batches: Batches,
         unroutable: Unroutable,
         *,
         finish: Callable[[Run, Outcome | None], None],
@@ -44,6 +47,7 @@ class Runner:
         self._tasks, self._unroutable = tasks, unroutable
         self._threads, self._processes = threads, processes
         self._finish, self._vacate, self._rng = finish, vacate, rng
+        self._batches = batches
 
     async def run(self, run: Run) -> None:
         """Run a job to its end, whatever happens in it. Nothing is raised but what ends the program."""
@@ -85,7 +89,8 @@ class Runner:
             return Released()
         if record.remembers:
             await run.load_steps()
-        timer = self._timer(run)
+        # A batch has a time-out of its own, which begins with its handler.
+        timer = None if isinstance(task, BatchTask) else self._timer(run)
         try:
             outputs = await self._outputs(run) if record.depends_on else {}
             return await self._call(task, run, outputs)
@@ -100,6 +105,8 @@ class Runner:
             args, kwargs = task.decode(run.record.payload, outputs)
         except PayloadInvalid as error:
             return unreadable(error)
+        if isinstance(task, BatchTask):
+            return succeeded(task, await self._batches.enter(task, run, args[0]))
         if task.kind == "thread":
             return succeeded(task, await self._in_thread(run, partial(task.function, *args, **kwargs)))
         if task.takes_context:
@@ -149,6 +156,8 @@ class Runner:
         return asyncio.get_running_loop().call_later(timeout_ms / 1000, run.stop, Stop.TIMEOUT)
 
     def _raised(self, run: Run, error: BaseException) -> Outcome | None:
+        if isinstance(error, Left):
+            return error.outcome
         if run.parked:
             dropped.tell_raised(run, error)
             return None

@@ -69,10 +69,11 @@ def _abandon(run: Run) -> None:
     """Leave a handler behind that does not end. It can write nothing, and does not keep the program alive."""
     run.close()
     _log.error("A handler did not end, and is left behind.", extra=run.extra)
-    if run.task is not None:
-        # asyncio.run waits at its end for every registered task, for ever if one does not heed its cancel. This is
-        # the documented way out of the register.
-        asyncio._unregister_task(run.task)  # noqa: SLF001
+    for task in (run.task, run.work):
+        if isinstance(task, asyncio.Task):
+            # asyncio.run waits at its end for every registered task, for ever if one does not heed its cancel. This is
+            # the documented way out of the register.
+            asyncio._unregister_task(task)  # noqa: SLF001
 
 
 # Any: what they answer does not matter, nor how a coroutine is driven.

@@ -5,7 +5,7 @@ when a record tells them. Payloads, results, steps and chunks are bytes that no 
 
 One room a noun: `job` (state, spec, record), `outcome` (what became of a run), `exchange` (settle and
 claim), `step`, `stream`, `failure`, `limit`, `budget`, `usage` (tokens and money), `call` (what a run reserves),
-`why`, `worker`, `fact`, `answer` (the rest). Import the names from here.
+`dead`, `why`, `worker`, `fact`, `answer` (the rest). Import the names from here.
 """
 
 from aiq.model.answer import CancelAnswer, Counts, Enqueued, JobFilter, Page, Renewed, Sent, Upkept, Violation
@@ -26,6 +26,7 @@ from aiq.model.call import (
     Reported,
     Reservation,
 )
+from aiq.model.event import NOW, Event, EventPage, MinuteFilter, MinutePage, MinuteRow
 from aiq.model.exchange import ClaimRequest, Exchanged, Settled, Settlement, Want
 from aiq.model.fact import Fact, Level
 from aiq.model.failure import Failure
@@ -68,6 +69,7 @@ from aiq.model.outcome import (
     Suspended,
     Waiting,
 )
+from aiq.model.retention import Keep, RetentionSpec
 from aiq.model.schedule import (
     DueSchedules,
     Fire,
@@ -97,6 +99,7 @@ from aiq.model.worker import Beat, SlotUse, WorkerState, WorkerStatus
 __all__ = [
     "FIRST",
     "INPUT",
+    "NOW",
     "OUTPUT",
     "PRODUCED",
     "TERMINAL",
@@ -123,12 +126,16 @@ __all__ = [
     "ChunkKind",
     "ClaimRequest",
     "Counts",
+    "DeadGroup",
+    "DeadQuery",
     "Deferred",
     "Died",
     "DueSchedules",
     "Draw",
     "Enqueued",
     "Estimate",
+    "Event",
+    "EventPage",
     "Exceeded",
     "Exchanged",
     "Fact",
@@ -136,18 +143,24 @@ __all__ = [
     "Fire",
     "Fired",
     "Gate",
+    "GroupPage",
+    "GroupStatus",
     "Held",
     "HeldFor",
     "JobError",
     "JobFilter",
     "JobRecord",
     "JobSpec",
+    "Keep",
     "Lane",
     "Lease",
     "Level",
     "LimitSpec",
     "LimitState",
     "LimitStatus",
+    "MinuteFilter",
+    "MinutePage",
+    "MinuteRow",
     "Missed",
     "MustWait",
     "Need",
@@ -168,8 +181,10 @@ __all__ = [
     "Report",
     "Reported",
     "Reservation",
+    "RetentionSpec",
     "Retried",
     "RouteSpec",
+    "Sample",
     "Saved",
     "ScheduleSpec",
     "ScheduleStatus",
@@ -184,6 +199,7 @@ __all__ = [
     "StreamPage",
     "Succeeded",
     "Suspended",
+    "Target",
     "Throttle",
     "Upkept",
     "Usage",

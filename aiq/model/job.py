@@ -134,6 +134,7 @@ class JobSpec:
     With `routes` the job's limits and model are those of the route it stands on. `budgets` are the ids of those it
     draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
+    `keep_ms` is how long it is kept once it has ended, in the place of what the retention of the storage says.
 
     With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
     start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
@@ -170,6 +171,7 @@ class JobSpec:
     creates: tuple[BudgetSpec, ...] = ()
     max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
+    keep_ms: int | None = None
     expires_ms: int | None = None
 
     @property

@@ -6,7 +6,7 @@ which places are filled by the results of other jobs before the handler sees the
 
 import inspect
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import SimpleNamespace
@@ -119,9 +119,11 @@ class Parameters:
 
     @cached_property
     def _hints(self) -> dict[str, object]:
-        plain: Any = inspect.unwrap(self._function)  # Any: Callable has no __annotations__ and __globals__
         # Only what is stored is looked up: the context is often imported for type checkers alone.
-        stored = {*self.signature.parameters, "return"}
+        return self._looked_up({*self.signature.parameters, "return"})
+
+    def _looked_up(self, stored: Collection[str]) -> dict[str, object]:
+        plain: Any = inspect.unwrap(self._function)  # Any: Callable has no __annotations__ and __globals__
         shell = SimpleNamespace(__annotations__={n: h for n, h in plain.__annotations__.items() if n in stored})
         try:
             return typing.get_type_hints(shell, plain.__globals__, include_extras=True)

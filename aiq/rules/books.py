@@ -65,6 +65,9 @@ class UsageEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False
     usd_micros: int
     unpriced: int = 0
     estimated: int = 0
+    queue: str = ""
+    task: str = ""
+    """Empty where the job is not stored any more."""
 
 
 class Books(Protocol):

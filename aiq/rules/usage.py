@@ -112,6 +112,8 @@ def count(books: Books, record: JobRecord | None, job_id: str, old: Lines, new: 
                 usd_micros=after.usd_micros - before.usd_micros,
                 unpriced=after.unpriced - before.unpriced,
                 estimated=after.estimated - before.estimated,
+                queue=record.queue if record else "",
+                task=record.task if record else "",
             )
         )
 

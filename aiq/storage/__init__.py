@@ -25,7 +25,7 @@ from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
-from aiq.storage.topics import job_topic, limit_topic, queue_topic, room_topic, stream_topic
+from aiq.storage.topics import events_topic, job_topic, limit_topic, queue_topic, room_topic, stream_topic
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
 from aiq.storage.workers import Workers
@@ -43,6 +43,7 @@ __all__ = [
     "Wakeups",
     "Workers",
     "claim",
+    "events_topic",
     "job_topic",
     "limit_topic",
     "queue_topic",

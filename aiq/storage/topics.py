@@ -21,6 +21,11 @@ def limit_topic(name: str) -> str:
     return f"limit:{name}"
 
 
+def events_topic() -> str:
+    """The topic of those who read the log of events."""
+    return "events"
+
+
 def room_topic(queue: str) -> str:
     """The topic of producers who wait for room in a queue."""
     return f"room:{queue}"

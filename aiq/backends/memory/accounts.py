@@ -21,8 +21,10 @@ from aiq.rules.books import Learned, UsageEntry, WaitingCall
 
 CallKey: TypeAlias = tuple[str, int, int]
 """Job, fence, number of the call."""
-UsageKey: TypeAlias = tuple[int, str, str, str, str | None, str]
-"""Minute, model, category; job, flow, tenant."""
+UsageKey: TypeAlias = tuple[int, str, str]
+"""Minute, model, category."""
+UsageScope: TypeAlias = tuple[str, str]
+"""A "job", "flow" or "tenant" and which it is, or "all" and nothing."""
 
 Turn: TypeAlias = tuple[int, int, str, int, int]
 """Band, number; job, fence, call: the order of the calls that wait. Spec: CALL-5."""
@@ -140,7 +142,7 @@ class Accounts:
     """The calls of those that are open, by run: job and fence."""
     closed: Touched[CallKey] = field(default_factory=Touched[CallKey])
     """Those that are closed, by when they were; they are kept for a while."""
-    usage: defaultdict[UsageKey, Used] = field(default_factory=lambda: defaultdict(Used))
+    usage: defaultdict[UsageScope, dict[UsageKey, Used]] = field(default_factory=lambda: defaultdict(dict))
     holds: Holds = field(default_factory=Holds)
     queues: dict[str, QueueSettings] = field(default_factory=dict)
     weights: dict[str, int] = field(default_factory=dict)

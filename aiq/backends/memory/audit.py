@@ -4,7 +4,7 @@ Every check reads the tables as they are and trusts no operation; a clean storag
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from aiq.backends.memory.audit_accounts import of_budgets, of_hold, of_lanes, of_limits, of_reservations
@@ -56,21 +56,25 @@ def _of_indexes(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
 
 
 def _of_events(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
-    """Events tell the whole life, without a gap."""
+    """Events tell the life without a gap: the whole, or the end of it once the log was trimmed."""
     events = tables.events.get(record.id, [])
-    if [event.number for event in events] != list(range(1, record.events + 1)):
-        yield "STATE-4", f"its {len(events)} events are not numbered 1 to {record.events}"
+    first = record.events - len(events) + 1
+    numbers = [event.number for event in events]
+    if numbers != list(range(first, record.events + 1)) or (first > 1 and not tables.log.trimmed):
+        yield "STATE-4", f"its {len(events)} events are not numbered {first} to {record.events}"
     states = [event.target for event in events]
-    if [event.source for event in events] != [None, *states[:-1]] or states[-1:] != [record.state]:
+    sources = [None if first == 1 else event.source for event in events[:1]] + states[:-1]
+    if [event.source for event in events] != sources or (states and states[-1] is not record.state):
         yield "STATE-4", "its events do not lead from one state to the next, and to the one it is in"
-    if sum(event.row == "T3" for event in events) != record.fence:
+    if first == 1 and sum(event.row == "T3" for event in events) != record.fence:
         yield "CLAIM-8", f"its fence {record.fence} is not the number of its claims"
 
 
 def _of_stream(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
-    chunks = tables.streams.get(record.id, Stream()).chunks
-    if [chunk.number for chunk in chunks] != list(range(1, record.chunks + 1)):
-        yield "STREAM-1", f"its {len(chunks)} items are not numbered 1 to {record.chunks}"
+    stream = tables.streams.get(record.id, Stream())
+    chunks, first = stream.chunks, stream.trimmed + 1
+    if [chunk.number for chunk in chunks] != list(range(first, record.chunks + 1)):
+        yield "STREAM-1", f"its {len(chunks)} items are not numbered {first} to {record.chunks}"
     if chunks and record.state.terminal and chunks[-1].kind is not marker(record.state):
         yield "STREAM-8", f"it is {record.state}, and its stream ends with {chunks[-1].kind}"
 
@@ -136,7 +140,30 @@ def _of_positions(tables: Tables) -> Iterator[Violation]:
             yield Violation("CLAIM-6", record.id, f"it shares position {record.position} with another ready job")
 
 
+def _of_gone(tables: Tables) -> Iterator[Violation]:
+    """Whatever belongs to a job belongs to one that is stored. Spec: GONE-1, GONE-6"""
+    owned: dict[str, Iterable[str]] = {
+        "a place": tables.numbers,
+        "a step": tables.steps,
+        "a signal": tables.signals,
+        "a stream": tables.streams,
+        "a settlement": tables.settlements,
+        "an instant": tables.since,
+        "an edge": (upstream_id for upstream_id, places in tables.needed_by.items() if places),
+        "a call": (key[0] for key in tables.accounts.reservations),
+        "a wait": (key[0] for key in tables.waits),
+    }
+    for what, ids in owned.items():
+        for name in set(ids) - tables.jobs.keys():
+            yield Violation("GONE-1", name, f"it is not stored, and has {what}")
+    for name in tables.events.keys() - tables.jobs.keys() - tables.tombstones.keys():
+        yield Violation("EVENT-7", name, "events of it are kept, and its id is forgotten")
+    for scope, name in tables.accounts.usage:
+        if scope == "job" and name not in tables.jobs and name not in tables.remains:
+            yield Violation("GONE-6", name, "it is not stored, and what it has used is")
+
+
 _OF_TABLES = (
-    *(_of_waits, _of_outbox, _of_schedules, _of_positions),
+    *(_of_gone, _of_waits, _of_outbox, _of_schedules, _of_positions),
     *(of_reservations, of_limits, of_budgets, of_lanes, of_keys),
 )

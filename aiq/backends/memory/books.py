@@ -5,7 +5,7 @@ from typing import Final
 
 from msgspec import structs
 
-from aiq.backends.memory.accounts import CallKey, Turn
+from aiq.backends.memory.accounts import CallKey, Turn, Used
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_BATCH, MAX_PAGE, PLACE_KEPT_MS, RESERVATION_KEPT_MS
 from aiq.model import (
@@ -22,6 +22,7 @@ from aiq.model import (
 )
 from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
 from aiq.rules.fairness import risen
+from aiq.rules.metrics import count_use
 from aiq.storage import limit_topic, queue_topic
 
 USUAL_WEIGHT: Final = 1000
@@ -163,8 +164,14 @@ class MemoryBooks:
 
     def add_usage(self, entry: UsageEntry) -> None:
         """Count use for its job, flow, tenant and minute."""
-        key = (entry.minute_ms, entry.model, entry.category, entry.job_id, entry.flow, entry.tenant)
-        self._accounts.usage[key] += entry
+        key = (entry.minute_ms, entry.model, entry.category)
+        for scope in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
+            if scope[1] is not None:
+                used = self._accounts.usage[scope[0], scope[1]].setdefault(key, Used())
+                used += entry
+        if entry.task:
+            minute = self._tx.tables.minutes[entry.minute_ms, entry.queue, entry.task]
+            count_use(minute, entry.tokens, entry.usd_micros)
 
     def serve(self, record: JobRecord, cost: int) -> int:
         """Let the service of a job's line rise or fall."""

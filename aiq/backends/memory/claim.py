@@ -73,7 +73,7 @@ def _again(tx: Transaction, request: ClaimRequest, last: LastClaim) -> tuple[Job
     """Answer a claim that was given before: its jobs that still run under it."""
     if (request.number, request.lease_id) != (last.number, last.lease_id):
         return ()
-    records = [tx.tables.jobs[job_id] for job_id in last.job_ids]
+    records = [tx.tables.jobs[job_id] for job_id in last.job_ids if job_id in tx.tables.jobs]
     return tuple(record for record in records if record.lease_id == last.lease_id)
 
 

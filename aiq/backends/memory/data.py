@@ -4,11 +4,12 @@ Tables are written by `transition` and by the operation that owns them; every re
 which keeps the indexes in step.
 """
 
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
+from typing import TypeAlias
 
 from aiq.backends.memory.accounts import Accounts
 from aiq.backends.memory.calendar import Calendar
@@ -17,9 +18,13 @@ from aiq.backends.memory.index import Index, TimeKey
 from aiq.backends.memory.keys import Keys
 from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
 from aiq.bounds import CANCEL_GRACE_MS
-from aiq.model import Beat, Chunk, JobRecord, Settled, State, Step, Wait
+from aiq.model import Beat, Chunk, Event, JobRecord, RetentionSpec, Settled, State, Step, Wait
 from aiq.rules.fairness import pool_of
+from aiq.rules.metrics import nothing
 from aiq.rules.streams import Range
+
+EndKey: TypeAlias = tuple[int, int]
+"""An instant in ms, and the place of a job in the order of enqueueing."""
 
 
 @dataclass(slots=True)
@@ -57,16 +62,30 @@ class Outgoing:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """One transition of a job. `row` is that of the table of states; `source` is None for a new job."""
+@dataclass(slots=True)
+class Log:
+    """The events of all jobs in their order, numbered from 1; the oldest are trimmed. Spec: EVENT-1, KEEP-6"""
 
-    number: int
-    at_ms: int
-    row: str
-    source: State | None
-    target: State
-    fence: int
+    events: list[Event] = field(default_factory=list)
+    trimmed: int = 0
+    """The number of the last event that was removed."""
+
+    @property
+    def last(self) -> int:
+        """The number of the newest event."""
+        return self.trimmed + len(self.events)
+
+    def after(self, number: int, limit: int) -> list[Event]:
+        """At most `limit` events behind a number."""
+        start = max(0, number - self.trimmed)
+        return self.events[start : start + limit]
+
+    def trim(self, count: int) -> list[Event]:
+        """Remove the oldest, and tell which they were."""
+        gone = self.events[:count]
+        del self.events[:count]
+        self.trimmed += len(gone)
+        return gone
 
 
 @dataclass(slots=True)
@@ -108,6 +127,24 @@ class KnownWorker:
     beat_at_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What is remembered of a job that is gone. Spec: GONE-2"""
+
+    digest: str
+    state: State
+    until_ms: int
+
+
+@dataclass(slots=True)
+class Remains:
+    """What is still to be done after a job is gone: its children go too, then its budget and use. Spec: GONE-6"""
+
+    parent_id: str | None
+    flow: str | None
+    due_ms: int
+
+
 @dataclass(slots=True)
 class Stream:
     """The items of one job. Item n stands at place n - 1; `runs` holds what each fence appended, by its own count."""
@@ -117,6 +154,8 @@ class Stream:
     ranges: list[Range] = field(default_factory=list)
     size: int = 0
     """What the items that runs have appended take of MAX_STREAM_BYTES."""
+    trimmed: int = 0
+    """The number of the last item that was removed. Spec: KEEP-4"""
 
 
 @dataclass(slots=True)
@@ -158,6 +197,51 @@ class ByQueue(dict[str, Lanes]):
         return self[queue]
 
 
+class Ended:
+    """The jobs that have ended, in the order in which upkeep looks whether their time is over. Spec: KEEP-1, KEEP-2"""
+
+    def __init__(self) -> None:
+        self.counts: Counter[State] = Counter()
+        self.by_state: defaultdict[State, Index[EndKey]] = defaultdict(Index[EndKey])
+        """Those that go by the retention of their state."""
+        self.apart: Index[EndKey] = Index()
+        """Those with an instant of their own: given, or put off."""
+        self._places: dict[int, EndKey] = {}
+
+    def follow(self, number: int, before: JobRecord | None, after: JobRecord) -> None:
+        """Keep step with a record that is written."""
+        if before is not None and before.finished_at_ms is not None:
+            if before.finished_at_ms == after.finished_at_ms:
+                return
+            self.leave(number, before)
+        if after.finished_at_ms is None:
+            return
+        self.counts[after.state] += 1
+        if after.keep_ms is None:
+            self.by_state[after.state].add((after.finished_at_ms, number))
+        else:
+            self._stand_apart(number, after.finished_at_ms + after.keep_ms)
+
+    def leave(self, number: int, record: JobRecord) -> None:
+        """Take out a job."""
+        self.counts[record.state] -= 1
+        place = self._places.pop(number, None)
+        if place is not None:
+            self.apart.remove(place)
+        elif record.finished_at_ms is not None:
+            self.by_state[record.state].remove((record.finished_at_ms, number))
+
+    def put_off(self, number: int, record: JobRecord, until_ms: int) -> None:
+        """Look at a job no earlier than at an instant."""
+        self.leave(number, record)
+        self.counts[record.state] += 1
+        self._stand_apart(number, until_ms)
+
+    def _stand_apart(self, number: int, at_ms: int) -> None:
+        self._places[number] = (at_ms, number)
+        self.apart.add((at_ms, number))
+
+
 def unstarted(record: JobRecord) -> bool:
     """Whether a job counts against the bound of its queue. Spec: QUEUE-1"""
     stands = record.state in (State.READY, State.SCHEDULED)
@@ -170,7 +254,7 @@ class Tables:
 
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     order: list[str] = field(default_factory=list)
-    """Ids in the order of enqueueing. Spec: STORE-8."""
+    """Ids in the order of enqueueing, empty for a job that is gone. Spec: STORE-8."""
     numbers: dict[str, int] = field(default_factory=dict)
     """The place of each id in that order."""
     children: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -206,6 +290,20 @@ class Tables:
     workers: dict[str, KnownWorker] = field(default_factory=dict)
     """By name."""
 
+    retention: RetentionSpec = field(default_factory=RetentionSpec)
+    ended: Ended = field(default_factory=Ended)
+    log: Log = field(default_factory=Log)
+    since: dict[str, int] = field(default_factory=dict)
+    """When each job came into its state."""
+    minutes: defaultdict[tuple[int, str, str], list[int]] = field(default_factory=lambda: defaultdict(nothing))
+    """By minute, queue and task."""
+    needed_by: defaultdict[str, set[tuple[str, str]]] = field(default_factory=lambda: defaultdict(set))
+    """The waits that have an edge from a job, by upstream."""
+    tombstones: dict[str, Tombstone] = field(default_factory=dict)
+    """By the id of a job that is gone, in the order in which they went."""
+    remains: dict[str, Remains] = field(default_factory=dict)
+    """By the id of a job that is gone, in the order in which they went."""
+
     def put(self, record: JobRecord) -> None:
         """Write a record in the place of the one that stands there, and keep each index in step."""
         before = self.jobs.get(record.id)
@@ -214,6 +312,7 @@ class Tables:
             self.order.append(record.id)
         else:
             self._leave_indexes(before)
+        self.ended.follow(self.numbers[record.id], before, record)
         self.jobs[record.id] = record
         self._stand(before, record)
         for index, key in self.indexes.places(record):
@@ -280,4 +379,4 @@ class Tables:
 
     def listed(self, after: int) -> Iterator[JobRecord]:
         """The records behind a place in the order of enqueueing."""
-        return (self.jobs[job_id] for job_id in islice(self.order, after, None))
+        return (self.jobs[job_id] for job_id in islice(self.order, after, None) if job_id)

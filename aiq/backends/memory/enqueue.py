@@ -15,6 +15,7 @@ from aiq.rules.booking import check_at_enqueue
 from aiq.rules.deadlines import effective_ms
 from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
+from aiq.rules.retention import check_tombstone
 from aiq.rules.trees import to_store
 from aiq.rules.validation import check_batch
 
@@ -55,7 +56,9 @@ def _check_ids(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) 
     fresh: dict[str, JobSpec] = {}
     for spec in batch:
         standing = tx.tables.jobs.get(spec.id) or fresh.get(spec.id)
-        if standing is None:
+        if spec.id in tx.tables.tombstones:
+            check_tombstone(spec, tx.tables.tombstones[spec.id].digest, parent)
+        elif standing is None:
             for dependency in spec.depends_on:
                 if dependency not in tx.tables.jobs and dependency not in fresh:
                     raise NotFound(dependency, f"Job {spec.id!r} depends on {dependency!r}, which is not stored.")
@@ -129,6 +132,8 @@ def _store(tx: Transaction, spec: JobSpec, parent: Lease | None) -> Enqueued:
     standing = tx.tables.jobs.get(spec.id)
     if standing is not None:
         return Enqueued(spec.id, standing.state, existed=True)
+    if spec.id in tx.tables.tombstones:
+        return Enqueued(spec.id, tx.tables.tombstones[spec.id].state, existed=True)
     for dependency in dict.fromkeys(spec.depends_on):
         add_edge(tx, tx.tables.jobs[dependency], spec.id, DEPENDENCIES)
     record = move(tx, "T1", None, _first_state(tx, _new_record(tx, spec, parent)))

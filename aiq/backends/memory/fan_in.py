@@ -46,6 +46,7 @@ def add_edge(tx: Transaction, upstream: JobRecord, dependent_id: str, key: str) 
     tx.tables.waits[place] = replace(wait, total=wait.total + 1)
     edge = Edge(upstream.id, dependent_id, key)
     tx.tables.edges_in[place][upstream.id] = edge
+    tx.tables.needed_by[upstream.id].add(place)
     if upstream.state.terminal:
         count(tx, edge, upstream)
     else:

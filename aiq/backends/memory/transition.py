@@ -3,11 +3,12 @@
 from dataclasses import dataclass, field, replace
 
 from aiq.backends.memory.accounts import HoldLine
-from aiq.backends.memory.data import Event, Tables, unstarted
-from aiq.model import JobRecord, Lane, QueueSettings, State, Step
+from aiq.backends.memory.data import Tables, unstarted
+from aiq.model import Event, JobRecord, Lane, QueueSettings, State, Step
 from aiq.rules.keys import position
-from aiq.rules.states import check
-from aiq.storage import job_topic, queue_topic, room_topic
+from aiq.rules.metrics import MINUTE_MS, tally, told_cause
+from aiq.rules.states import TRANSITIONS, check
+from aiq.storage import events_topic, job_topic, queue_topic, room_topic
 
 
 @dataclass(slots=True)
@@ -41,7 +42,7 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     moved = _moved(tx, after)
     if moved.ordered:
         tx.tables.keys.follow(before, moved)
-    tx.tables.events[moved.id].append(Event(moved.events, tx.now_ms, row, source, moved.state, moved.fence))
+    _log(tx, row, source, moved)
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
         tx.tables.awaited.pop(moved.id, None)
@@ -51,6 +52,33 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
         begin_patience(tx, moved)
     _tell(tx, before, moved)
     return moved
+
+
+def _log(tx: Transaction, row: str, source: State | None, moved: JobRecord) -> None:
+    """Append a job's next event, and count it. Spec: STATE-4, METRIC-1, METRIC-2"""
+    tables, now_ms = tx.tables, tx.now_ms
+    event = Event(
+        cursor=str(tables.log.last + 1),
+        job_id=moved.id,
+        task=moved.task,
+        queue=moved.queue,
+        number=moved.events,
+        row=row,
+        transition=TRANSITIONS[row].name,
+        source=source,
+        target=moved.state,
+        fence=moved.fence,
+        at_ms=now_ms,
+        cause=told_cause(row, moved.state, moved.cause),
+    )
+    tables.log.events.append(event)
+    tables.events[moved.id].append(event)
+    lasted_ms = max(0, now_ms - tables.since.get(moved.id, now_ms))
+    minute = (now_ms - now_ms % MINUTE_MS, moved.queue, moved.task)
+    tally(tables.minutes[minute], row, source, moved.state, lasted_ms)
+    if moved.state is not source:
+        tables.since[moved.id] = now_ms
+    tx.topics.add(events_topic())
 
 
 def begin_patience(tx: Transaction, record: JobRecord, patience_ms: int | None = None) -> None:

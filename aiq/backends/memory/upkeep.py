@@ -4,6 +4,7 @@ from aiq.backends.memory.forgetting import forget
 from aiq.backends.memory.holding import go_on_letting_go
 from aiq.backends.memory.index import due
 from aiq.backends.memory.outbox import apply_outbox
+from aiq.backends.memory.purge import anything_over, forget_ids, purge
 from aiq.backends.memory.sweeps import (
     end_graces,
     end_overdue,
@@ -14,6 +15,7 @@ from aiq.backends.memory.sweeps import (
     time_out,
 )
 from aiq.backends.memory.transition import Transaction
+from aiq.backends.memory.trim import trim
 from aiq.backends.memory.workers import forget_workers
 from aiq.bounds import MAX_SWEEP
 from aiq.model import Upkept
@@ -37,5 +39,8 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
     schedules = len(due(tx.tables.calendar.due, tx.now_ms, limit))
+    purged = purge(tx, limit)
+    more = trim(tx, limit) or more
+    more = forget_ids(tx, limit) or anything_over(tx) or more
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, purged=purged, schedules=schedules, overdue=overdue)

@@ -1,17 +1,11 @@
 """Reading what was used."""
 
-from collections import defaultdict
-from typing import TypeAlias
-
-from aiq.backends.memory.accounts import UsageKey, Used
+from aiq.backends.memory.accounts import UsageKey, UsageScope, Used
 from aiq.backends.memory.transition import Transaction
 from aiq.errors import InvalidInput
 from aiq.model import UsageFilter, UsagePage, UsageRow
 from aiq.rules.checks import check_limit
 from aiq.rules.validation import check_usage_filter
-
-_Place: TypeAlias = tuple[int, str, str]
-"""Minute, model, category."""
 
 
 def usage(tx: Transaction, query: UsageFilter, cursor: str | None, limit: int) -> UsagePage:
@@ -19,26 +13,26 @@ def usage(tx: Transaction, query: UsageFilter, cursor: str | None, limit: int) -
     check_limit(limit)
     check_usage_filter(query)
     after = _place(cursor)
-    sums: defaultdict[_Place, Used] = defaultdict(Used)
-    for key, used in tx.tables.accounts.usage.items():
-        if _matches(query, key) and (after is None or key[:3] > after):
-            sums[key[:3]] += used
-    places = sorted(sums)
-    rows = tuple(_row(place, sums[place]) for place in places[:limit])
+    found = tx.tables.accounts.usage.get(_scope(query), {})
+    places = sorted(place for place in found if _matches(query, place) and (after is None or place > after))
+    rows = tuple(_row(place, found[place]) for place in places[:limit])
     return UsagePage(rows, _cursor(places[limit - 1]) if len(places) > limit else None)
 
 
-def _matches(query: UsageFilter, key: UsageKey) -> bool:
-    minute_ms, _, _, job_id, flow, tenant = key
-    if query.since_ms is not None and minute_ms < query.since_ms:
-        return False
-    if query.until_ms is not None and minute_ms >= query.until_ms:
-        return False
-    asked = ((query.job_id, job_id), (query.flow, flow), (query.tenant, tenant))
-    return all(wanted is None or wanted == found for wanted, found in asked)
+def _scope(query: UsageFilter) -> UsageScope:
+    for scope, owner in (("job", query.job_id), ("flow", query.flow), ("tenant", query.tenant)):
+        if owner is not None:
+            return scope, owner
+    return "all", ""
 
 
-def _row(place: _Place, used: Used) -> UsageRow:
+def _matches(query: UsageFilter, place: UsageKey) -> bool:
+    if query.since_ms is not None and place[0] < query.since_ms:
+        return False
+    return query.until_ms is None or place[0] < query.until_ms
+
+
+def _row(place: UsageKey, used: Used) -> UsageRow:
     minute_ms, model, category = place
     return UsageRow(
         minute_ms=minute_ms,
@@ -51,13 +45,13 @@ def _row(place: _Place, used: Used) -> UsageRow:
     )
 
 
-def _cursor(place: _Place) -> str:
+def _cursor(place: UsageKey) -> str:
     """A category has no space in it; a model may."""
     minute_ms, model, category = place
     return f"{minute_ms} {category} {model}"
 
 
-def _place(cursor: str | None) -> _Place | None:
+def _place(cursor: str | None) -> UsageKey | None:
     if cursor is None:
         return None
     minute, _, rest = cursor.partition(" ")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.metrics import count_claimed
 from aiq.backends.sqlite.pause_key import call_up
 from aiq.backends.sqlite.records import overwrite
 from aiq.backends.sqlite.rows import numbers, whole_records
@@ -127,6 +128,7 @@ class _Given:
             return ()
         changes = tx.next_changes(len(ns))
         tx.run(SQL["events"], {"ns": numbers(ns), "first_change": changes.start, "now_ms": tx.now_ms})
+        tx.logged += len(ns)
         _keep(tx, self._request, ns)
         unread = [n for n in ns if n not in self._records]
         self._records.update(zip(unread, whole_records(tx.connection, unread), strict=True))
@@ -155,6 +157,7 @@ class _Given:
         if jobs:
             ns = [n for n, _ in jobs]
             lease = {"lease_id": self._request.lease_id, "worker": self._request.worker, "now_ms": self._tx.now_ms}
+            count_claimed(self._tx, numbers(ns))
             self._tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
             self._tx.topics.update([job_topic(job_id) for _, job_id in jobs])
             self._ns += ns

@@ -25,6 +25,8 @@ from aiq.rules.deadlines import effective_ms
 from aiq.rules.fairness import PLAIN
 from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
+from aiq.rules.metrics import tally
+from aiq.rules.retention import check_tombstone
 from aiq.rules.settling import Change
 from aiq.rules.states import check
 from aiq.rules.trees import to_store
@@ -45,6 +47,11 @@ class _Standing:
     digest: str
     parent_id: str | None
     child_of: str | None
+
+    @property
+    def gone(self) -> bool:
+        """Whether only its tombstone is left, which has no place among the jobs. Spec: GONE-2"""
+        return self.n == 0
 
 
 def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> list[Enqueued]:
@@ -86,10 +93,12 @@ def _standing(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, _Standing]
 
 def _check_ids(standing: Mapping[str, _Standing], batch: Sequence[JobSpec], parent: Lease | None) -> list[JobSpec]:
     """Find what is new, as if each job saw those before it. Spec: ENQ-2, ENQ-3, ENQ-7, FLOW-7, FLOW-16"""
-    digests, fresh = {job_id: job.digest for job_id, job in standing.items()}, []
+    digests, fresh = {job_id: job.digest for job_id, job in standing.items() if not job.gone}, []
     keys = {job_id: (job.parent_id, job.child_of) for job_id, job in standing.items()}
     for spec in batch:
-        if spec.id not in digests:
+        if spec.id in standing and standing[spec.id].gone:
+            check_tombstone(spec, standing[spec.id].digest, parent)
+        elif spec.id not in digests:
             _check_dependencies(spec, digests)
             digests[spec.id] = spec.digest
             keys[spec.id] = (parent.job_id if parent is not None else None, spec.child_of)
@@ -206,6 +215,8 @@ def _store(
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
+    tx.logged += 1
+    tally(tx.figures(spec.queue, spec.task), "T1", None, change.state, 0)
     parent_id = parent.record.id if parent is not None else None
     standing[spec.id] = _Standing(n, change.state, spec.digest, parent_id, spec.child_of)
     tx.topics.add(job_topic(spec.id))
@@ -270,6 +281,7 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
         "delay_ms": spec.delay_ms,
         "at_ms": spec.at_ms,
         "deadline_ms": effective_ms(spec, parent.record.deadline_ms if parent else None, tx.now_ms),
+        "keep_ms": spec.keep_ms,
         "flow": spec.flow,
         "parent_id": parent.record.id if parent else None,
         "on_upstream": spec.on_upstream,

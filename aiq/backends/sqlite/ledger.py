@@ -31,6 +31,7 @@ from aiq.model import (
 from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
 from aiq.rules.budgets import window_start
 from aiq.rules.fairness import risen
+from aiq.rules.metrics import count_use
 from aiq.rules.standing import QUEUE, key_of
 from aiq.storage import limit_topic
 
@@ -167,7 +168,9 @@ class Ledger:
         self.reserved.put(reservation)
 
     def add_usage(self, entry: UsageEntry) -> None:
-        """Count use for its job, flow, tenant and minute."""
+        """Count use for its job, flow, tenant and minute, and with what its task does. Spec: METRIC-3"""
+        if entry.task:
+            count_use(self._tx.figures(entry.queue, entry.task), entry.tokens, entry.usd_micros)
         for scope, owner in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
             if owner is None:
                 continue

@@ -10,10 +10,11 @@ from aiq.backends.sqlite.keys import follow, keep_out
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import SQL, Transaction
 from aiq.bounds import MAX_ERRORS
-from aiq.model import JobError, JobRecord, JobSpec, Lane, State
+from aiq.model import Cause, JobError, JobRecord, JobSpec, Lane, State
 from aiq.rules.failures import appended
 from aiq.rules.fairness import PLAIN
 from aiq.rules.keys import position
+from aiq.rules.metrics import tally, told_cause
 from aiq.rules.settling import Change
 from aiq.rules.states import check
 from aiq.storage import job_topic, queue_topic
@@ -61,7 +62,7 @@ def move(
     tx.later(SQL["move"], {**row, "wait_signal": signal, "held_by": held_by if state is State.HELD else ""})
     if by is not None:
         settled(tx, job, state, by)
-    add_event(tx, job, change.number, state)
+    add_event(tx, job, change.number, state, change.cause)
     _count(tx, record, state)
     if record.state is State.HELD and record.held is not None:
         admission(tx).holds.drop(job.n, record.held, record.held_by)
@@ -79,11 +80,15 @@ def settled(tx: Transaction, job: Job, state: State, by: By, step: str | None = 
     tx.later(SQL["settled"], answer, key=job.n)
 
 
-def add_event(tx: Transaction, job: Job, transition: str, target: State) -> None:
-    """Write a job's next event, and tell those who watch the job. Spec: STATE-4"""
+def add_event(tx: Transaction, job: Job, transition: str, target: State, cause: Cause | None = None) -> None:
+    """Write a job's next event, count it, and tell those who watch the job. Spec: STATE-4, METRIC-1, METRIC-2"""
     before = job.record
-    event = (tx.next_change(), job.n, before.events + 1, transition, before.state, target, before.fence)
+    told = told_cause(transition, target, cause)
+    event = (tx.next_change(), job.n, before.events + 1, transition, before.state, target, before.fence, told)
     tx.later(SQL["event"], event)
+    tx.logged += 1
+    lasted_ms = max(0, tx.now_ms - job.since_ms)
+    tally(tx.figures(before.queue, before.task), transition, before.state, target, lasted_ms)
     tx.topics.add(job_topic(before.id))
 
 
@@ -157,6 +162,7 @@ def _moved(tx: Transaction, job: Job, after: JobRecord, change: Change, by: By |
         "errors": job.errors,
         "events": record.events + 1,
         "finished_at_ms": tx.now_ms if state.terminal else None,
+        "since_ms": job.since_ms if state is record.state else tx.now_ms,
     }
 
 

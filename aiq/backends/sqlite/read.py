@@ -7,14 +7,17 @@ from aiq.backends.sqlite.rows import ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_PAGE_BYTES
-from aiq.errors import NotFound
+from aiq.errors import Gone, NotFound
 from aiq.model import Chunk, ChunkKind, State, StreamPage
 
 SQL: Final = load("read")
 
 
 def read(tx: Transaction, job_id: str, after: int, limit: int) -> StreamPage:
-    """Read the items behind a number, and the job's state of the same moment. Spec: STREAM-9, STORE-1, STORE-13"""
+    """Read the items behind a number, and the job's state of the same moment.
+
+    Spec: STREAM-9, STORE-1, STORE-13, KEEP-5
+    """
     n, state, last = place_of(tx, job_id)
     rows = sorted(
         tx.table(SQL["chunks"], {"n": n, "after": after, "limit": limit, "bytes": MAX_PAGE_BYTES}), key=itemgetter(0)
@@ -22,6 +25,8 @@ def read(tx: Transaction, job_id: str, after: int, limit: int) -> StreamPage:
     chunks = [
         Chunk(number, ChunkKind(kind), data, fence, at_ms, step) for number, kind, fence, at_ms, step, data in rows
     ]
+    if chunks and chunks[0].number > after + 1:
+        raise Gone(job_id, chunks[0].number)
     return StreamPage(tuple(chunks), state, bool(chunks) and chunks[-1].number < last)
 
 

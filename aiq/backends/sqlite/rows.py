@@ -29,7 +29,7 @@ HOT: Final = (
 WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
     *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms", ADMISSION),
-    *("deadline_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
+    *("deadline_ms", "keep_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
     *("finished_at_ms", "depends_on", "payload", "result", "progress", "errors"),
@@ -59,7 +59,8 @@ class Job:
     """A job as a step sees it: of its record the fields of HOT, and what only this store knows of it.
 
     It is true until the step writes the job; then it is read again. `gated` jobs take part in admission; `pool` is
-    where one stood last; `aside` the limit and key that keep a ready one out of its lane.
+    where one stood last; `aside` the limit and key that keep a ready one out of its lane; `since_ms` when it came
+    into its state.
     """
 
     record: JobRecord
@@ -78,6 +79,7 @@ class Job:
     settled_state: str | None
     settled_late: int | None
     settled_step: str | None
+    since_ms: int
     keyed: KeyedRow | None = None
 
 

@@ -18,6 +18,8 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
 from aiq.backends.sqlite.terms import plain
 from aiq.model import Wait
+from aiq.rules.metrics import MINUTE_MS, nothing
+from aiq.storage import events_topic
 
 if TYPE_CHECKING:
     from aiq.backends.sqlite.admission import Admission
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = Mapping[str, object]
 
 SQL: Final = load("transaction")
+METRICS: Final = load("metrics")
 _NONE: Final[Parameters] = {}
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 
@@ -77,6 +80,9 @@ class Transaction:
         self._counters: list[int] = []
         self._lifo = 0
         self._first_change = 0
+        self._minutes: dict[tuple[str, str], list[int]] = {}
+        self.logged = 0
+        """How many events this step has written."""
 
     def table(self, sql: str, parameters: Parameters = _NONE) -> list[list[Any]]:
         """Run a statement that answers with a table as one value (see `read_table`), in no order."""
@@ -184,6 +190,13 @@ class Transaction:
             self._told.add(topic)
             self.later(SQL["tell"], (self.next_change(), topic))
 
+    def figures(self, queue: str, task: str) -> list[int]:
+        """What this step adds to the present minute of a queue and task. Spec: METRIC-1"""
+        found = self._minutes.get((queue, task))
+        if found is None:
+            found = self._minutes[queue, task] = nothing()
+        return found
+
     def next_number(self) -> int:
         """The place of a new job in the order of enqueueing."""
         return self._next(0)
@@ -225,9 +238,15 @@ class Transaction:
             self.admission.write()
         if self.keys is not None:
             self.keys.write()
+        if self.logged:
+            self.topics.add(events_topic())
+        minute_ms = self.now_ms - self.now_ms % MINUTE_MS
+        for place, figures in self._minutes.items():
+            self.later(METRICS["add"], (minute_ms, *place, *figures))
         if self._told:
             self.run(SQL["forget_news"], {"last": self._counters[2] - NEWS_KEPT})
         self.flush()
         if self._counters:
             jobs, positions, changes = self._counters
-            self.connection.execute(SQL["count"], {"jobs": jobs, "positions": positions, "changes": changes})
+            counters = {"jobs": jobs, "positions": positions, "changes": changes}
+            self.connection.execute(SQL["count"], {**counters, "events": self.logged})

@@ -4,6 +4,7 @@ from aiq.backends.sqlite.calendar import count_due
 from aiq.backends.sqlite.forgetting import anything_to_forget, forget
 from aiq.backends.sqlite.holding import go_on_letting_go
 from aiq.backends.sqlite.outbox import apply_outbox
+from aiq.backends.sqlite.purge import any_free_id, anything_over, forget_ids, purge
 from aiq.backends.sqlite.sweeps import (
     anybody_impatient,
     end_graces,
@@ -15,6 +16,7 @@ from aiq.backends.sqlite.sweeps import (
     time_out,
 )
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.trim import anything_to_trim, trim
 from aiq.backends.sqlite.workers import any_long_silent, forget_workers
 from aiq.model import Upkept
 
@@ -35,12 +37,21 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
     schedules = count_due(tx, limit)
+    purged = purge(tx, limit)
+    more = trim(tx, limit) or more
+    more = forget_ids(tx, limit) or anything_over(tx) or more
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue)
+    return Upkept(promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, purged=purged, schedules=schedules, overdue=overdue)
 
 
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
     """Look whether anything is due, and answer if not: then no lock is taken. Spec: STORE-5"""
     next_ms = next_due_ms(tx)
     due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx) or any_long_silent(tx)
+    due = due or anything_had_its_time(tx)
     return None if due else Upkept(next_due_ms=next_ms)
+
+
+def anything_had_its_time(tx: Transaction) -> bool:
+    """Whether something that is over is to go. Nobody waits for that, so it is not among what is due."""
+    return anything_over(tx) or anything_to_trim(tx) or any_free_id(tx)

@@ -14,7 +14,7 @@ from typing import Final
 
 from aiq.backends.sqlite.sql import load
 from aiq.backends.wakeups import Wakeups
-from aiq.storage import job_topic, queue_topic, stream_topic
+from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
 
 SQL: Final = load("watch")
 
@@ -54,7 +54,8 @@ class News:
             self.wakeups.notify_all()
             return
         queues = {queue_topic(queue) for _, queue, _ in rows if queue is not None}
-        self.wakeups.notify(queues.union(_TOPICS[kind](name) for name, _, kind in rows))
+        events = {events_topic()} if any(kind == 0 for _, _, kind in rows) else set()
+        self.wakeups.notify(queues.union(events, (_TOPICS[kind](name) for name, _, kind in rows)))
 
 
 class Watch:

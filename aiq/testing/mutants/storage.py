@@ -109,8 +109,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-8",
         (
             "data",
-            "for job_id in islice(self.order, after, None))",
-            "for job_id in islice(sorted(self.order), after, None))",
+            "for job_id in islice(self.order, after, None) if job_id)",
+            "for job_id in islice(sorted(self.order), after, None) if job_id)",
         ),
     ),
     "a_page_skips_a_job": mutant(

@@ -31,8 +31,12 @@ SELECT j.id FROM aiq_jobs AS j LEFT JOIN aiq_specs AS s ON s.n = j.n WHERE s.n I
 -- name: event_numbers
 SELECT j.id
 FROM aiq_jobs AS j
-LEFT JOIN (SELECT n, count(*) AS stored, max(number) AS last FROM aiq_events GROUP BY n) AS e ON e.n = j.n
-WHERE j.events <> coalesce(e.stored, 0) OR j.events <> coalesce(e.last, 0)
+CROSS JOIN aiq_counters AS c
+LEFT JOIN (
+    SELECT n, count(*) AS stored, min(number) AS first, max(number) AS last FROM aiq_events GROUP BY n
+) AS e ON e.n = j.n
+WHERE j.events <> coalesce(e.last, j.events) OR e.last - e.first + 1 <> e.stored
+    OR (c.trimmed = 0 AND coalesce(e.first, 0) <> 1)
 LIMIT :limit;
 
 -- name: event_chain
@@ -40,33 +44,39 @@ SELECT j.id
 FROM (
     SELECT
         n, number, source, target,
-        lag(target) OVER (PARTITION BY n ORDER BY number) AS before
+        lag(target) OVER (PARTITION BY n ORDER BY number) AS before,
+        lag(number) OVER (PARTITION BY n ORDER BY number) AS before_number
     FROM aiq_events
 ) AS e
 JOIN aiq_jobs AS j ON j.n = e.n
-WHERE e.source IS NOT e.before OR (e.number = j.events AND e.target <> j.state)
+WHERE (e.source IS NOT e.before AND (e.number = 1 OR e.before_number IS NOT NULL)) OR (e.number = j.events AND e.target <> j.state)
 LIMIT :limit;
 
 -- name: fence
 SELECT j.id
 FROM aiq_jobs AS j
-LEFT JOIN (SELECT n, count(*) AS claims FROM aiq_events WHERE transition = 'T3' GROUP BY n) AS e ON e.n = j.n
-WHERE j.fence <> coalesce(e.claims, 0)
+JOIN (SELECT n, sum(transition = 'T3') AS claims, min(number) AS first FROM aiq_events GROUP BY n) AS e ON e.n = j.n
+WHERE e.first = 1 AND j.fence <> e.claims
 LIMIT :limit;
 
 -- name: chunk_numbers
 SELECT j.id
 FROM aiq_jobs AS j
-LEFT JOIN (SELECT n, count(*) AS stored, max(number) AS last FROM aiq_chunks GROUP BY n) AS c ON c.n = j.n
-WHERE j.chunks <> coalesce(c.stored, 0) OR j.chunks <> coalesce(c.last, 0)
+LEFT JOIN (
+    SELECT n, count(*) AS stored, min(number) AS first, max(number) AS last FROM aiq_chunks GROUP BY n
+) AS c ON c.n = j.n
+WHERE j.chunks <> coalesce(c.last, 0) OR c.last - c.first + 1 <> c.stored
+    OR (c.first > 1 AND j.finished_at_ms IS NULL AND j.generation = 1)
 LIMIT :limit;
 
 -- name: stream_end
 SELECT j.id
 FROM aiq_jobs AS j
 JOIN aiq_chunks AS c ON c.n = j.n AND c.number = j.chunks
-WHERE (j.state = 'succeeded') <> (c.kind = 'end') OR (j.state = 'dead') <> (c.kind = 'error')
+WHERE (j.generation = 1 OR j.state IN ('succeeded', 'dead', 'cancelled')) AND (
+    (j.state = 'succeeded') <> (c.kind = 'end') OR (j.state = 'dead') <> (c.kind = 'error')
     OR (j.state = 'cancelled') <> (c.kind = 'cancelled')
+)
 LIMIT :limit;
 
 -- name: kept_signals
@@ -88,7 +98,8 @@ SELECT e.dependent_id
 FROM aiq_edges AS e
 LEFT JOIN aiq_jobs AS d ON d.n = e.dependent AND d.id = e.dependent_id
 LEFT JOIN aiq_jobs AS u ON u.n = e.upstream
-WHERE d.n IS NULL OR u.n IS NULL
+WHERE (d.n IS NULL OR u.n IS NULL)
+    AND NOT EXISTS (SELECT 1 FROM aiq_remains AS r WHERE r.n IN (e.dependent, e.upstream))
 LIMIT :limit;
 
 -- name: wait_counts
@@ -114,6 +125,41 @@ LIMIT :limit;
 
 -- name: outbox
 SELECT o.n FROM aiq_outbox AS o LEFT JOIN aiq_jobs AS j ON j.n = o.n WHERE j.n IS NULL LIMIT :limit;
+
+-- name: left_rows
+-- Rows of a job that is not stored, nor among those that upkeep still removes rows of.
+SELECT n
+FROM (
+    SELECT n FROM aiq_specs UNION SELECT n FROM aiq_results UNION SELECT n FROM aiq_errors UNION SELECT n FROM aiq_terms
+    UNION SELECT n FROM aiq_holds UNION SELECT n FROM aiq_outbox
+    UNION SELECT n FROM aiq_steps WHERE n NOT IN (SELECT n FROM aiq_remains)
+    UNION SELECT n FROM aiq_signals WHERE n NOT IN (SELECT n FROM aiq_remains)
+    UNION SELECT n FROM aiq_chunks WHERE n NOT IN (SELECT n FROM aiq_remains)
+    UNION SELECT n FROM aiq_ranges WHERE n NOT IN (SELECT n FROM aiq_remains)
+)
+WHERE n NOT IN (SELECT n FROM aiq_jobs)
+LIMIT :limit;
+
+-- name: left_calls
+SELECT r.job_id FROM aiq_reservations AS r
+WHERE NOT EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.id = r.job_id)
+    AND NOT EXISTS (SELECT 1 FROM aiq_remains AS m WHERE m.job_id = r.job_id)
+LIMIT :limit;
+
+-- name: left_usage
+SELECT u.owner FROM aiq_usage AS u
+WHERE u.scope = 'job' AND NOT EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.id = u.owner)
+    AND NOT EXISTS (SELECT 1 FROM aiq_remains AS m WHERE m.job_id = u.owner)
+LIMIT :limit;
+
+-- name: left_events
+SELECT e.n FROM aiq_events AS e
+WHERE NOT EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.n = e.n)
+    AND NOT EXISTS (SELECT 1 FROM aiq_tombstones AS t WHERE t.n = e.n)
+LIMIT :limit;
+
+-- name: counted_events
+SELECT 'the log' FROM aiq_counters WHERE events <> (SELECT count(*) FROM aiq_events);
 
 -- name: positions
 SELECT id FROM aiq_jobs

@@ -107,7 +107,7 @@ JOIN aiq_specs AS s ON s.n = ready.n;
 UPDATE aiq_jobs SET
     state = 'running', fence = fence + 1, lease_id = :lease_id, owner = :worker,
     expires_at_ms = :now_ms + lease_ms, started_at_ms = coalesce(started_at_ms, :now_ms),
-    run_seq = 0, events = events + 1
+    run_seq = 0, events = events + 1, since_ms = :now_ms
 WHERE n IN (SELECT value FROM json_each(:ns));
 
 -- name: events

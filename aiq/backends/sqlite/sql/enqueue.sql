@@ -2,17 +2,25 @@
 -- spec: ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, FLOW-1, FLOW-6, FLOW-8, FLOW-16, FAN-5
 
 -- name: standing
-SELECT json_group_array(json_array(j.id, j.n, j.state, s.digest, j.parent_id, s.child_of))
-FROM json_each(:ids) AS asked
-CROSS JOIN aiq_jobs AS j ON j.id = asked.value
-JOIN aiq_specs AS s ON s.n = j.n;
+-- Those that are stored, and with a number of 0 those that are gone.
+SELECT json_group_array(json_array(id, n, state, digest, parent_id, child_of))
+FROM (
+    SELECT j.id, j.n, j.state, s.digest, j.parent_id, s.child_of
+    FROM json_each(:ids) AS asked
+    CROSS JOIN aiq_jobs AS j ON j.id = asked.value
+    JOIN aiq_specs AS s ON s.n = j.n
+    UNION ALL
+    SELECT t.id, 0, t.state, t.digest, NULL, NULL
+    FROM json_each(:ids) AS asked
+    CROSS JOIN aiq_tombstones AS t ON t.id = asked.value
+);
 
 -- name: job
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_jobs (
     n, id, state, queue, band, pool, tenant, lane, position, due_ms, wait_key, task, lease_ms, max_attempts,
     max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key, dependents, gated,
-    patience_end_ms, max_deferral_ms, events, created_at_ms
+    patience_end_ms, max_deferral_ms, keep_ms, events, created_at_ms, since_ms
 )
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.id'), json_extract(item, '$.state'),
@@ -23,8 +31,8 @@ SELECT
     json_extract(item, '$.delay_ms'), json_extract(item, '$.at_ms'), json_extract(item, '$.deadline_ms'),
     json_extract(item, '$.flow'), json_extract(item, '$.parent_id'), json_extract(item, '$.on_upstream'),
     json_extract(item, '$.order_key'), json_extract(item, '$.unique_key'), json_extract(item, '$.dependents'),
-    json_extract(item, '$.gated'), json_extract(item, '$.patience_end_ms'), json_extract(item, '$.max_deferral_ms'), 1,
-    :now_ms
+    json_extract(item, '$.gated'), json_extract(item, '$.patience_end_ms'), json_extract(item, '$.max_deferral_ms'),
+    json_extract(item, '$.keep_ms'), 1, :now_ms, :now_ms
 FROM given;
 
 -- name: spec

@@ -27,7 +27,9 @@ SELECT
     ),
     (
         SELECT count(*) FROM (
-            SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue AND j.aside < 2 AND j.state = 'ready' AND j.band < :band LIMIT :limit
+            SELECT 1 FROM aiq_jobs AS j
+            WHERE j.queue = :queue AND j.aside < 2 AND j.state = 'ready' AND j.band < :band
+            LIMIT :limit
         )
     ),
     (
@@ -54,7 +56,8 @@ SELECT
     (
         SELECT count(*) FROM (
             SELECT 1 FROM aiq_keyed AS k
-            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3 AND (k.stand, k.turn) < (:stand, :turn)
+            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3
+                AND (k.stand, k.turn) < (:stand, :turn)
             LIMIT :limit
         )
     );

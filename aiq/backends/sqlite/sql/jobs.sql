@@ -22,6 +22,7 @@ SELECT json_group_array(json_array(
     END,
     j.n, j.gated, j.pool, CASE WHEN j.aside = 1 THEN json_array(j.aside_limit, j.aside_key) END, j.wait_signal,
     j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors, j.settled_id, j.settled_state, j.settled_late, j.settled_step,
+    j.since_ms,
     CASE WHEN j.order_key IS NOT NULL THEN (
         SELECT json_array(
             k.per_key, k.while_parked, k.stand, k.turn, k.since_fence, j.aside = 2,
@@ -55,7 +56,7 @@ SELECT
                 CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
             )
         END,
-        j.deadline_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position, j.due_ms, j.lease_id,
+        j.deadline_ms, j.keep_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position, j.due_ms, j.lease_id,
         j.owner, j.expires_at_ms, j.cancel_requested_at_ms, j.cause, j.wait_key,
         coalesce(w.total - w.succeeded - w.failed, 0), j.parent_id, j.steps > 0, j.kept_signals, j.chunks, j.late,
         j.events, j.created_at_ms, j.started_at_ms, j.finished_at_ms, json(s.depends_on),

@@ -52,8 +52,11 @@ WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET aside = 0 WHERE n IN (SELECT json_extract(item, '$[0]') FROM given);
 
 -- name: first
--- Of each line the first jobs, and whether they are ready. The index is found by its own condition alone, so it is repeated.
-SELECT json_group_array(json_array(asked.key, k.stand, k.turn, j.id, json(CASE j.state WHEN 'ready' THEN 'true' ELSE 'false' END)))
+-- Of each line the first jobs, and whether they are ready. A partial index is used only where its own condition is
+-- said too, so `stand < 3` is here and below.
+SELECT json_group_array(json_array(
+    asked.key, k.stand, k.turn, j.id, json(CASE j.state WHEN 'ready' THEN 'true' ELSE 'false' END)
+))
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_keyed AS k ON k.n IN (
     SELECT h.n FROM aiq_keyed AS h

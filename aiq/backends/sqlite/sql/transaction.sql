@@ -5,7 +5,7 @@
 SELECT jobs, positions, changes, lifo FROM aiq_counters;
 
 -- name: count
-UPDATE aiq_counters SET jobs = :jobs, positions = :positions, changes = :changes;
+UPDATE aiq_counters SET jobs = :jobs, positions = :positions, changes = :changes, events = events + :events;
 
 -- name: move
 -- To any state but running, so that the lease goes.
@@ -34,6 +34,8 @@ UPDATE aiq_jobs SET
     errors = json_extract(item, '$.errors'),
     events = json_extract(item, '$.events'),
     finished_at_ms = json_extract(item, '$.finished_at_ms'),
+    since_ms = json_extract(item, '$.since_ms'),
+    put_off_ms = NULL,
     lease_id = NULL, owner = NULL, expires_at_ms = NULL
 FROM given
 WHERE n = json_extract(item, '$.n');
@@ -69,10 +71,11 @@ WHERE n = json_extract(item, '$.n');
 -- name: event
 -- The most frequent row of all, so its columns are found by place.
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence, cause)
 SELECT
     json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), :now_ms,
-    json_extract(item, '$[3]'), json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]')
+    json_extract(item, '$[3]'), json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'),
+    json_extract(item, '$[7]')
 FROM given;
 
 -- name: error

@@ -1,0 +1,26 @@
+"""Dead letters of a SQLite file: checked here, and made one step in a thread of its own."""
+
+from collections.abc import Sequence
+
+from aiq.backends.sqlite.dead_groups import dead_groups
+from aiq.backends.sqlite.door import Door
+from aiq.backends.sqlite.redrive import redrive
+from aiq.bounds import MAX_PAGE
+from aiq.errors import Conflict, NotFound
+from aiq.model import DeadQuery, GroupPage, Redrive, Redriven
+from aiq.rules.redriving import check_redrive
+from aiq.rules.validation import check_limit
+
+
+class DeadLettersFace(Door):
+    """See `aiq.storage.DeadLetters`."""
+
+    async def dead_groups(self, query: DeadQuery, *, cursor: str | None = None, limit: int = MAX_PAGE) -> GroupPage:
+        """See `aiq.storage.DeadLetters`."""
+        check_limit(limit)
+        return await self._read(dead_groups, query, cursor, limit)
+
+    async def redrive(self, request: Redrive) -> Sequence[Redriven | Conflict | NotFound]:
+        """See `aiq.storage.DeadLetters`."""
+        check_redrive(request)
+        return await self._write(redrive, request)
