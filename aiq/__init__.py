@@ -2,6 +2,7 @@
 
 from aiq.admin import Admin
 from aiq.batching import BatchTask, batch_task
+from aiq.codecs import AESGCM, Codec, Offload, Zlib
 from aiq.context import BatchCall, BatchContext, BatchItem, Call, Context, retry_after_of, usage_of
 from aiq.errors import (
     AiqError,
@@ -57,6 +58,7 @@ from aiq.task import Task, task
 from aiq.worker import Statistics, Worker
 
 __all__ = [
+    "AESGCM",
     "Admin",
     "AiqError",
     "Band",
@@ -72,6 +74,7 @@ __all__ = [
     "ChildFailed",
     "Chunk",
     "ChunkKind",
+    "Codec",
     "Conflict",
     "Context",
     "Corrupt",
@@ -100,6 +103,7 @@ __all__ = [
     "NewJob",
     "Node",
     "NotFound",
+    "Offload",
     "PartlyEnqueued",
     "PayloadInvalid",
     "Price",
@@ -137,6 +141,7 @@ __all__ = [
     "Why",
     "Worker",
     "WorkerReport",
+    "Zlib",
     "batch_task",
     "retry_after_of",
     "task",

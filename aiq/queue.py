@@ -10,6 +10,8 @@ import msgspec
 
 from aiq.admin import Admin
 from aiq.bounds import MAX_PAGE
+from aiq.codecs import Codec, check_codecs
+from aiq.coded import behind, sealed
 from aiq.errors import InvalidInput, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
@@ -32,9 +34,10 @@ class _Door:
     A storage that was handed in open stays open.
     """
 
-    def __init__(self, storage: str | Storage) -> None:
+    def __init__(self, storage: str | Storage, codecs: Sequence[Codec]) -> None:
         self._url = storage if isinstance(storage, str) else None
-        self._storage = None if isinstance(storage, str) else storage
+        self._storage = None if isinstance(storage, str) else behind(storage, codecs)
+        self._codecs = codecs
         self._inside = 0
         self.needs = Needs()
 
@@ -48,7 +51,7 @@ class _Door:
         if self._storage is None and self._url is not None:
             from aiq.backends import open_storage
 
-            self._storage, self.needs = await open_storage(self._url), Needs()
+            self._storage, self.needs = behind(await open_storage(self._url), self._codecs), Needs()
         self._inside += 1
 
     async def leave(self) -> None:
@@ -70,15 +73,19 @@ class Queue:
     A job goes to the queue that `using(queue=…)` names, else to its task's own, else to this one. Errors of the
     storage come through as they are. A call whose outcome is unknown is repeated with the same ids, twice.
 
+    `codecs` change payloads, results, steps, signals and chunks on their way to the storage and back, in the order
+    given: `codecs=[aiq.Zlib(), aiq.AESGCM(keys={"k1": key}, current="k1")]`. A worker takes those of its queue; every
+    process that reads the same jobs needs them.
+
     Raises:
         InvalidName: the name is outside the alphabet.
         Misconfigured: on entering: no storage can be opened at this URL.
     """
 
-    def __init__(self, storage: str | Storage, name: str = "default") -> None:
+    def __init__(self, storage: str | Storage, name: str = "default", *, codecs: Sequence[Codec] = ()) -> None:
         check_name("queue", name)
         self.name = name
-        self._door = _Door(storage)
+        self._door = _Door(storage, check_codecs(codecs))
 
     async def __aenter__(self) -> Self:
         await self._door.enter()
@@ -135,7 +142,7 @@ class Queue:
         spec = chosen.spec(job_id=fresh_id(), queue_default=self.name)
         try:
             await self._meet([chosen], [spec])
-            answer = (await store(self.storage, [spec], patience))[0]
+            answer = (await store(self.storage, await sealed(self.storage, [spec]), patience))[0]
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={spec.id!r}).")
             raise
@@ -158,10 +165,11 @@ class Queue:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
         chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
         specs = [job.spec(job_id=fresh_id(), queue_default=self.name) for job in chosen]
-        for spec in specs:
+        stored = await sealed(self.storage, specs)
+        for spec in stored:
             check_spec(spec)
         await self._meet(chosen, specs)
-        answers = await store_all(self.storage, specs, patience)
+        answers = await store_all(self.storage, stored, patience)
         return [
             Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
             for job, answer in zip(chosen, answers, strict=True)
@@ -202,7 +210,7 @@ class Queue:
         specs = flow.specs(flow_id, queue_default=self.name, common=common)
         try:
             await self._meet([node.job for node in flow.nodes], specs)
-            answers = await store(self.storage, specs, patience)
+            answers = await store(self.storage, await sealed(self.storage, specs), patience)
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the flow twice: run(flow, id={flow_id!r}).")
             raise

@@ -22,6 +22,7 @@ from aiq.engine.unroutable import Unroutable
 from aiq.errors import LeaseLost, PayloadInvalid, ResultGone, TooLarge
 from aiq.model import Cancelled, Cause, Died, Failure, Outcome, Released, State, Succeeded
 from aiq.rules.arguments import upstream
+from aiq.rules.coding import check_readable
 from aiq.rules.retry import job_error, leaves
 from aiq.task import Task
 
@@ -99,6 +100,10 @@ class Runner:
                 timer.cancel()
 
     async def _call(self, task: Task[Any, object], run: Run, outputs: Mapping[str, bytes | Failure]) -> Outcome:
+        try:
+            check_readable(run.record.payload, *outputs.values())
+        except PayloadInvalid as error:
+            return unreadable(error)
         if task.kind == "process":
             return await self._in_process(task, run, outputs)
         try:
