@@ -27,6 +27,7 @@ from aiq.errors import (
     PartlyEnqueued,
     PayloadInvalid,
     PriceUnknown,
+    ProcessFailed,
     QueueFull,
     QuotaExhausted,
     RateLimited,
@@ -47,7 +48,8 @@ from aiq.errors import (
 )
 from aiq.flow import Flow, FlowRun, Node
 from aiq.job import Job
-from aiq.model import Band, Chunk, ChunkKind, Estimate, Failure, Gate, JobFilter, JobRecord, State, Usage, Why
+from aiq.middleware import EnqueueCall, EnqueueMiddleware, EnqueueNext, RunCall, RunMiddleware, RunNext
+from aiq.model import Band, Chunk, ChunkKind, Enqueued, Estimate, Failure, Gate, JobFilter, JobRecord, State, Usage, Why
 from aiq.newjob import NewJob
 from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
@@ -79,6 +81,10 @@ __all__ = [
     "Context",
     "Corrupt",
     "DuplicateStep",
+    "EnqueueCall",
+    "EnqueueMiddleware",
+    "EnqueueNext",
+    "Enqueued",
     "Estimate",
     "Failure",
     "Fatal",
@@ -108,6 +114,7 @@ __all__ = [
     "PayloadInvalid",
     "Price",
     "PriceUnknown",
+    "ProcessFailed",
     "Queue",
     "QueueFull",
     "QueueReport",
@@ -119,10 +126,13 @@ __all__ = [
     "ResultTimeout",
     "Retry",
     "Route",
+    "RunCall",
     "RunError",
-    "Signal",
+    "RunMiddleware",
+    "RunNext",
     "Schedule",
     "ScheduleReport",
+    "Signal",
     "State",
     "Statistics",
     "StepChanged",

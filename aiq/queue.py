@@ -15,8 +15,9 @@ from aiq.coded import behind, sealed
 from aiq.errors import InvalidInput, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
+from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
 from aiq.misuse import check_job, ids_of, jobs_of
-from aiq.model import Band, CancelAnswer, JobFilter, JobRecord, JobSpec, Page, State, Why
+from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobRecord, JobSpec, Page, State, Why
 from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of
@@ -73,6 +74,9 @@ class Queue:
     A job goes to the queue that `using(queue=…)` names, else to its task's own, else to this one. Errors of the
     storage come through as they are. A call whose outcome is unknown is repeated with the same ids, twice.
 
+    All jobs that are enqueued through it, and the children of those that a worker made of it runs, go through its
+    `middleware`, the first of which is the outermost.
+
     `codecs` change payloads, results, steps, signals and chunks on their way to the storage and back, in the order
     given: `codecs=[aiq.Zlib(), aiq.AESGCM(keys={"k1": key}, current="k1")]`. A worker takes those of its queue; every
     process that reads the same jobs needs them.
@@ -82,9 +86,17 @@ class Queue:
         Misconfigured: on entering: no storage can be opened at this URL.
     """
 
-    def __init__(self, storage: str | Storage, name: str = "default", *, codecs: Sequence[Codec] = ()) -> None:
+    def __init__(
+        self,
+        storage: str | Storage,
+        name: str = "default",
+        *,
+        codecs: Sequence[Codec] = (),
+        middleware: Iterable[EnqueueMiddleware] = (),
+    ) -> None:
         check_name("queue", name)
         self.name = name
+        self.middleware = middleware_of(middleware, "Queue(url, middleware=[stamp])")
         self._door = _Door(storage, check_codecs(codecs))
 
     async def __aenter__(self) -> Self:
@@ -139,12 +151,17 @@ class Queue:
         check_job(job, "enqueue({})")
         patience = Patience(wait)
         chosen = job.using(**options)
-        spec = chosen.spec(job_id=fresh_id(), queue_default=self.name)
+        job_id = chosen.chosen.id or fresh_id()
+
+        async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
+            specs = [one.spec(job_id=job_id, queue_default=self.name) for one in jobs]
+            await self._meet(jobs, specs)
+            return await store(self.storage, await sealed(self.storage, specs), patience)
+
         try:
-            await self._meet([chosen], [spec])
-            answer = (await store(self.storage, await sealed(self.storage, [spec]), patience))[0]
+            answer = (await through(self.middleware, EnqueueCall((chosen,)), put))[0]
         except Unavailable as error:
-            error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={spec.id!r}).")
+            error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={job_id!r}).")
             raise
         return Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
 
@@ -164,12 +181,18 @@ class Queue:
         if "id" in options:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
         chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
-        specs = [job.spec(job_id=fresh_id(), queue_default=self.name) for job in chosen]
-        stored = await sealed(self.storage, specs)
-        for spec in stored:
-            check_spec(spec)
-        await self._meet(chosen, specs)
-        answers = await store_all(self.storage, stored, patience)
+        ids = [fresh_id() for _ in chosen]
+
+        async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
+            named = zip(handed, ids, strict=True)
+            plain = [job.spec(job_id=job_id, queue_default=self.name) for job, job_id in named]
+            specs = await sealed(self.storage, plain)
+            for spec in specs:
+                check_spec(spec)
+            await self._meet(handed, specs)
+            return await store_all(self.storage, specs, patience)
+
+        answers = await through(self.middleware, EnqueueCall(tuple(chosen)), put)
         return [
             Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
             for job, answer in zip(chosen, answers, strict=True)
@@ -207,10 +230,15 @@ class Queue:
             band=None if band is None else band_of(band),
             budget=None if budget is None else budget_of(budget),
         )
-        specs = flow.specs(flow_id, queue_default=self.name, common=common)
+
+        async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
+            specs = flow.specs(flow_id, queue_default=self.name, common=common, jobs=jobs)
+            await self._meet(jobs, specs)
+            return await store(self.storage, await sealed(self.storage, specs), patience)
+
         try:
-            await self._meet([node.job for node in flow.nodes], specs)
-            answers = await store(self.storage, await sealed(self.storage, specs), patience)
+            call = EnqueueCall(tuple(node.job for node in flow.nodes), flow=flow_id)
+            answers = await through(self.middleware, call, put)
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the flow twice: run(flow, id={flow_id!r}).")
             raise

@@ -17,6 +17,7 @@ from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.unserved import Unserved
 from aiq.errors import InvalidInput
+from aiq.middleware import RunMiddleware, middleware_of
 from aiq.misuse import tasks_of
 from aiq.needs import limits_in
 from aiq.policy import Duration, Limit, duration_ms
@@ -53,6 +54,8 @@ class Worker:
     task's own, else to the line that the worker was made for: `queue.name`, or "default" for a URL. `def` tasks run
     in at most `threads` threads of their own, tasks of kind "process" in at most `processes` processes.
 
+    Every run goes through its `middleware`, the first of which is the outermost; children go through that of the queue.
+
     An error that leaves `async with` stops it without grace.
 
     `schedules` are stored when it starts, where they are absent: what an operator changed or paused stays. Every worker
@@ -83,6 +86,7 @@ class Worker:
         unknown_grace: Duration = 300,
         threads: int | None = None,
         processes: int | None = None,
+        middleware: Iterable[RunMiddleware] = (),
         name: str | None = None,
     ) -> None:
         self._queue = queue if isinstance(queue, Queue) else Queue(queue)
@@ -96,6 +100,8 @@ class Worker:
             grace_ms=duration_ms("grace", grace),
             cancel_grace_ms=duration_ms("cancel_grace", cancel_grace),
             unknown_grace_ms=duration_ms("unknown_grace", unknown_grace),
+            enqueue_middleware=self._queue.middleware,
+            run_middleware=middleware_of(middleware, "Worker(queue, tasks=[…], middleware=[measure])"),
             threads=_count("threads", threads, min(sum(sizes.values()), MAX_THREADS)),
             processes=_count("processes", processes, os.cpu_count() or 1),
         )
