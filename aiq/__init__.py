@@ -2,6 +2,7 @@
 
 from aiq.admin import Admin
 from aiq.batching import BatchTask, batch_task
+from aiq.codecs import AESGCM, Codec, Offload, Zlib
 from aiq.context import BatchCall, BatchContext, BatchItem, Call, Context, retry_after_of, usage_of
 from aiq.errors import (
     AiqError,
@@ -26,6 +27,7 @@ from aiq.errors import (
     PartlyEnqueued,
     PayloadInvalid,
     PriceUnknown,
+    ProcessFailed,
     QueueFull,
     QuotaExhausted,
     RateLimited,
@@ -46,16 +48,19 @@ from aiq.errors import (
 )
 from aiq.flow import Flow, FlowRun, Node
 from aiq.job import Job
-from aiq.model import Band, Chunk, ChunkKind, Estimate, Failure, Gate, JobFilter, JobRecord, State, Usage, Why
+from aiq.middleware import EnqueueCall, EnqueueMiddleware, EnqueueNext, RunCall, RunMiddleware, RunNext
+from aiq.model import Band, Chunk, ChunkKind, Enqueued, Estimate, Failure, Gate, JobFilter, JobRecord, State, Usage, Why
 from aiq.newjob import NewJob
 from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
 from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
+from aiq.schedule import Schedule, ScheduleReport
 from aiq.storage import Storage
 from aiq.task import Task, task
 from aiq.worker import Statistics, Worker
 
 __all__ = [
+    "AESGCM",
     "Admin",
     "AiqError",
     "Band",
@@ -71,10 +76,15 @@ __all__ = [
     "ChildFailed",
     "Chunk",
     "ChunkKind",
+    "Codec",
     "Conflict",
     "Context",
     "Corrupt",
     "DuplicateStep",
+    "EnqueueCall",
+    "EnqueueMiddleware",
+    "EnqueueNext",
+    "Enqueued",
     "Estimate",
     "Failure",
     "Fatal",
@@ -99,10 +109,12 @@ __all__ = [
     "NewJob",
     "Node",
     "NotFound",
+    "Offload",
     "PartlyEnqueued",
     "PayloadInvalid",
     "Price",
     "PriceUnknown",
+    "ProcessFailed",
     "Queue",
     "QueueFull",
     "QueueReport",
@@ -114,7 +126,12 @@ __all__ = [
     "ResultTimeout",
     "Retry",
     "Route",
+    "RunCall",
     "RunError",
+    "RunMiddleware",
+    "RunNext",
+    "Schedule",
+    "ScheduleReport",
     "Signal",
     "State",
     "Statistics",
@@ -134,6 +151,7 @@ __all__ = [
     "Why",
     "Worker",
     "WorkerReport",
+    "Zlib",
     "batch_task",
     "retry_after_of",
     "task",

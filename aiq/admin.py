@@ -1,4 +1,4 @@
-"""The operator's side of a queue: limits, budgets, prices, use, tenants and what bounds a queue."""
+"""The operator's side of a queue: limits, budgets, prices, use, tenants, schedules and what bounds a queue."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -29,7 +29,7 @@ from aiq.policy import (
 )
 from aiq.reports import BudgetReport, Difference, LimitReport, QueueReport, UsageReport, UseRow, WorkerReport
 from aiq.rules.validation import check_name, check_opaque
-from aiq.storage import Storage
+from aiq.schedule import ScheduleAdmin
 from aiq.task import Task
 
 __all__ = ["Admin"]
@@ -39,7 +39,7 @@ _MOST_SECONDS: Final = 10
 """A rate above one job a second is counted in periods of at most so many seconds: 2.5 is 5 in 2."""
 
 
-class Admin:
+class Admin(ScheduleAdmin):
     """Sets and shows what all queues of a storage share. Made by `Queue.admin`; any process may use it at any time.
 
         await queue.admin.put_limit(aiq.Limit("openai.gpt", requests=600, tokens=450_000))
@@ -52,9 +52,6 @@ class Admin:
     What is set here counts from the next claim on, and stays whatever a later deploy names in its code. A call whose
     outcome is unknown is repeated, twice; all of them can be.
     """
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
 
     async def put_limit(self, limit: Limit) -> Limit:
         """Store a limit, in the place of one of its name, and answer with what stands. What is left of that goes along.

@@ -28,6 +28,8 @@ MAX_RESULT_BYTES: Final = 1024 * 1024
 MAX_STEP_BYTES: Final = 1024 * 1024
 MAX_SIGNAL_BYTES: Final = 64 * 1024
 MAX_CHUNK_BYTES: Final = 64 * 1024
+MAX_DECODED_BYTES: Final = 16 * 1024 * 1024
+"""What a value may be before its codecs, and what they may make of a stored one: a small one may claim to be huge."""
 MAX_STREAM_BYTES: Final = 16 * 1024 * 1024
 ITEM_OVERHEAD_BYTES: Final = 64
 """What an item of a stream takes of MAX_STREAM_BYTES beside its data, so that empty items are bounded too."""

@@ -1,6 +1,6 @@
 """Flows: jobs that are stored together, each waiting for those whose output it uses."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar, cast
 
@@ -107,9 +107,17 @@ class Flow:
         self._nodes.append(node)
         return node
 
-    def specs(self, flow_id: str, *, queue_default: str, common: Place = ALONE) -> list[JobSpec]:
+    def specs(
+        self,
+        flow_id: str,
+        *,
+        queue_default: str,
+        common: Place = ALONE,
+        jobs: Sequence[NewJob[object]] | None = None,
+    ) -> list[JobSpec]:
         """What a storage is handed: each job after those it waits for, under ids that follow from `flow_id`. `common`
         has the tenant and the band of those that say nothing themselves, and a budget in the place of the flow's own.
+        `jobs` are those of its nodes as a middleware hands them on.
 
         Raises:
             FlowInvalid: it is empty, or has more than MAX_BATCH jobs, which cannot be stored in one step.
@@ -127,13 +135,14 @@ class Flow:
         common = replace(common, flow=flow_id, budget=budget)
         # The budget is stored with the first job; all of them are stored in one step, so the others only name it.
         named = replace(common, budget=budget.spec(f"flow:{flow_id}").id if isinstance(budget, Budget) else budget)
+        handed = [node.job for node in self._nodes] if jobs is None else jobs
         return [
-            node.job.spec(
+            job.spec(
                 job_id=ids[node.index],
                 queue_default=queue_default,
                 place=_place(node, ids, named if node.index else common),
             )
-            for node in self._nodes
+            for node, job in zip(self._nodes, handed, strict=True)
         ]
 
     def _id_of(self, node: Node[object], flow_id: str) -> str:

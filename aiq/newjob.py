@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeVar, Un
 
 import msgspec
 
+from aiq.errors import InvalidInput
 from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, RouteSpec
 from aiq.options import Chosen, JobOptions, plain
 from aiq.policy import Budget, Limit, Route, limit_name
@@ -57,6 +58,8 @@ class NewJob(Generic[R_co]):
     task: "Task[..., R_co]"
     arguments: Arguments
     chosen: Chosen = _NOTHING
+    said: Chosen | None = None
+    """What its producer chose, where a middleware has added to it; None where none has."""
 
     def __repr__(self) -> str:
         # Without the arguments: it finds its way into error texts and logs, where they are nobody's business.
@@ -72,6 +75,16 @@ class NewJob(Generic[R_co]):
             InvalidInput: an option that does not exist, or a value out of its range.
         """
         return replace(self, chosen=self.chosen.using(options)) if options else self
+
+    def adding(self, options: JobOptions) -> "NewJob[R_co]":
+        """The same job as a middleware hands it on: still of the content that its producer gave it.
+
+        Raises:
+            InvalidInput: as for `using`, or an id, which is the producer's to choose.
+        """
+        if "id" in options:
+            raise InvalidInput("A middleware cannot choose the id of a job, by which its producer finds it again.")
+        return replace(self, chosen=self.chosen.using(options), said=self.said or self.chosen)
 
     @property
     def limits(self) -> tuple[Limit | str, ...]:
@@ -175,11 +188,13 @@ def _own_budgets(chosen: Chosen, job_id: str, place: Place) -> dict[str, BudgetS
 def _digest_of(job: NewJob[object], place: Place) -> str:
     """A digest of all that was said of this job: task, arguments, options, place in a flow.
 
-    What its task says of all its jobs does not count, nor what is inherited: else a deploy that changes a lease
-    would make another job of every child that a parked parent is waiting for.
+    What its task says of all its jobs does not count, nor what is inherited, nor what a middleware adds: else a deploy
+    that changes a lease would make another job of every child that a parked parent is waiting for.
     """
     outputs = [(path, place.id_of(output)) for path, output in job.arguments.places]
     where: list[object] = [place.flow, place.depends_on, place.on_upstream, place.tenant, place.band]
     if place.budget is not None:
         where.append(plain(place.budget))
-    return digest([job.task.name, msgspec.Raw(job.arguments.canonical), job.chosen.told(), outputs, where])
+    return digest(
+        [job.task.name, msgspec.Raw(job.arguments.canonical), (job.said or job.chosen).told(), outputs, where]
+    )

@@ -9,12 +9,16 @@ from typing import Self, TypeVar, Unpack, overload
 import msgspec
 
 from aiq.admin import Admin
+from aiq.asking import OnTimeout, Question
 from aiq.bounds import MAX_PAGE
+from aiq.codecs import Codec, check_codecs
+from aiq.coded import behind, sealed
 from aiq.errors import InvalidInput, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
-from aiq.misuse import check_job, ids_of, jobs_of
-from aiq.model import Band, CancelAnswer, JobFilter, JobRecord, JobSpec, Page, State, Why
+from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
+from aiq.misuse import check_job, check_word, ids_of, jobs_of
+from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobRecord, JobSpec, Page, State, Why
 from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of
@@ -32,9 +36,10 @@ class _Door:
     A storage that was handed in open stays open.
     """
 
-    def __init__(self, storage: str | Storage) -> None:
+    def __init__(self, storage: str | Storage, codecs: Sequence[Codec]) -> None:
         self._url = storage if isinstance(storage, str) else None
-        self._storage = None if isinstance(storage, str) else storage
+        self._storage = None if isinstance(storage, str) else behind(storage, codecs)
+        self._codecs = codecs
         self._inside = 0
         self.needs = Needs()
 
@@ -48,7 +53,7 @@ class _Door:
         if self._storage is None and self._url is not None:
             from aiq.backends import open_storage
 
-            self._storage, self.needs = await open_storage(self._url), Needs()
+            self._storage, self.needs = behind(await open_storage(self._url), self._codecs), Needs()
         self._inside += 1
 
     async def leave(self) -> None:
@@ -70,15 +75,30 @@ class Queue:
     A job goes to the queue that `using(queue=…)` names, else to its task's own, else to this one. Errors of the
     storage come through as they are. A call whose outcome is unknown is repeated with the same ids, twice.
 
+    All jobs that are enqueued through it, and the children of those that a worker made of it runs, go through its
+    `middleware`, the first of which is the outermost.
+
+    `codecs` change payloads, results, steps, signals and chunks on their way to the storage and back, in the order
+    given: `codecs=[aiq.Zlib(), aiq.AESGCM(keys={"k1": key}, current="k1")]`. A worker takes those of its queue; every
+    process that reads the same jobs needs them.
+
     Raises:
         InvalidName: the name is outside the alphabet.
         Misconfigured: on entering: no storage can be opened at this URL.
     """
 
-    def __init__(self, storage: str | Storage, name: str = "default") -> None:
+    def __init__(
+        self,
+        storage: str | Storage,
+        name: str = "default",
+        *,
+        codecs: Sequence[Codec] = (),
+        middleware: Iterable[EnqueueMiddleware] = (),
+    ) -> None:
         check_name("queue", name)
         self.name = name
-        self._door = _Door(storage)
+        self.middleware = middleware_of(middleware, "Queue(url, middleware=[stamp])")
+        self._door = _Door(storage, check_codecs(codecs))
 
     async def __aenter__(self) -> Self:
         await self._door.enter()
@@ -112,7 +132,7 @@ class Queue:
         Raises:
             InvalidInput: the queue is not open.
         """
-        return Admin(self.storage)
+        return Admin(self.storage, self.name)
 
     async def enqueue(self, job: NewJob[R], *, wait: Duration | None = None, **options: Unpack[JobOptions]) -> Job[R]:
         """Store a job, and return its handle. When this has returned, the job will run. ENQ-1
@@ -132,12 +152,17 @@ class Queue:
         check_job(job, "enqueue({})")
         patience = Patience(wait)
         chosen = job.using(**options)
-        spec = chosen.spec(job_id=fresh_id(), queue_default=self.name)
+        job_id = chosen.chosen.id or fresh_id()
+
+        async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
+            specs = [one.spec(job_id=job_id, queue_default=self.name) for one in jobs]
+            await self._meet(jobs, specs)
+            return await store(self.storage, await sealed(self.storage, specs), patience)
+
         try:
-            await self._meet([chosen], [spec])
-            answer = (await store(self.storage, [spec], patience))[0]
+            answer = (await through(self.middleware, EnqueueCall((chosen,)), put))[0]
         except Unavailable as error:
-            error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={spec.id!r}).")
+            error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={job_id!r}).")
             raise
         return Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
 
@@ -157,11 +182,18 @@ class Queue:
         if "id" in options:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
         chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
-        specs = [job.spec(job_id=fresh_id(), queue_default=self.name) for job in chosen]
-        for spec in specs:
-            check_spec(spec)
-        await self._meet(chosen, specs)
-        answers = await store_all(self.storage, specs, patience)
+        ids = [fresh_id() for _ in chosen]
+
+        async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
+            named = zip(handed, ids, strict=True)
+            plain = [job.spec(job_id=job_id, queue_default=self.name) for job, job_id in named]
+            specs = await sealed(self.storage, plain)
+            for spec in specs:
+                check_spec(spec)
+            await self._meet(handed, specs)
+            return await store_all(self.storage, specs, patience)
+
+        answers = await through(self.middleware, EnqueueCall(tuple(chosen)), put)
         return [
             Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
             for job, answer in zip(chosen, answers, strict=True)
@@ -199,26 +231,37 @@ class Queue:
             band=None if band is None else band_of(band),
             budget=None if budget is None else budget_of(budget),
         )
-        specs = flow.specs(flow_id, queue_default=self.name, common=common)
+
+        async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
+            specs = flow.specs(flow_id, queue_default=self.name, common=common, jobs=jobs)
+            await self._meet(jobs, specs)
+            return await store(self.storage, await sealed(self.storage, specs), patience)
+
         try:
-            await self._meet([node.job for node in flow.nodes], specs)
-            answers = await store(self.storage, specs, patience)
+            call = EnqueueCall(tuple(node.job for node in flow.nodes), flow=flow_id)
+            answers = await through(self.middleware, call, put)
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the flow twice: run(flow, id={flow_id!r}).")
             raise
         ids = tuple(answer.job_id for answer in answers)
         return FlowRun(flow_id, flow, ids, all(answer.existed for answer in answers), self.storage)
 
-    async def ask(self, job: NewJob[R], timeout: Duration | None = None) -> R:
-        """Enqueue a job and wait for its result.
+    async def ask(self, job: NewJob[R], timeout: Duration | None = None, *, on_timeout: OnTimeout = "leave") -> R:
+        """Enqueue a job and wait for its result; the time counts from this call. None waits for ever, 0 only looks.
+
+        There is one outcome, whatever happens meanwhile: if its worker dies it is that of the next run, and a storage
+        that does not answer is asked again while there is time. With on_timeout="cancel" a job that comes too late is
+        told to stop, unless it was there before (`Job.existed`); what it came to before the cancel still counts.
 
         Raises:
-            ResultTimeout: it had not ended in time. It goes on: `job_id` of the error finds it again.
+            ResultTimeout: it had not ended in time. `job_id` of the error finds it again.
             JobDead, JobCancelled, …: as `Job.result` and `enqueue`.
         """
         check_job(job, "ask({})")
-        handle = await self.enqueue(job)
-        return await handle.result(timeout)
+        check_word("on_timeout", on_timeout, "leave", "cancel")
+        job_id = job.chosen.id or fresh_id()
+        question = Question(self.storage, job_id, timeout, on_timeout)
+        return await question.answer(lambda: self.enqueue(job, id=job_id), ours=job.chosen.id is None)
 
     @overload
     def job(self, id: str, task: Task[..., R]) -> Job[R]: ...

@@ -17,11 +17,13 @@ from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.unserved import Unserved
 from aiq.errors import InvalidInput
+from aiq.middleware import RunMiddleware, middleware_of
 from aiq.misuse import tasks_of
 from aiq.needs import limits_in
 from aiq.policy import Duration, Limit, duration_ms
 from aiq.queue import Queue
 from aiq.rules.validation import check_count, check_name, check_range
+from aiq.schedule import Schedule, schedules_of, store_schedules
 from aiq.storage import Storage
 from aiq.task import Task
 
@@ -52,7 +54,12 @@ class Worker:
     task's own, else to the line that the worker was made for: `queue.name`, or "default" for a URL. `def` tasks run
     in at most `threads` threads of their own, tasks of kind "process" in at most `processes` processes.
 
+    Every run goes through its `middleware`, the first of which is the outermost; children go through that of the queue.
+
     An error that leaves `async with` stops it without grace.
+
+    `schedules` are stored when it starts, where they are absent: what an operator changed or paused stays. Every worker
+    fires all schedules of its storage, also those that it does not name.
 
     Limits that its tasks name, and default prices of the models of their routes, are stored when it starts, where they
     are absent.
@@ -72,12 +79,14 @@ class Worker:
         queue: Queue | str | Storage,
         tasks: Iterable[Task[Any, object]],
         *,
+        schedules: Iterable[Schedule[object]] = (),
         slots: int | Mapping[str, int] = DEFAULT_SLOTS,
         grace: Duration = 30,
         cancel_grace: Duration = 10,
         unknown_grace: Duration = 300,
         threads: int | None = None,
         processes: int | None = None,
+        middleware: Iterable[RunMiddleware] = (),
         name: str | None = None,
     ) -> None:
         self._queue = queue if isinstance(queue, Queue) else Queue(queue)
@@ -91,9 +100,12 @@ class Worker:
             grace_ms=duration_ms("grace", grace),
             cancel_grace_ms=duration_ms("cancel_grace", cancel_grace),
             unknown_grace_ms=duration_ms("unknown_grace", unknown_grace),
+            enqueue_middleware=self._queue.middleware,
+            run_middleware=middleware_of(middleware, "Worker(queue, tasks=[…], middleware=[measure])"),
             threads=_count("threads", threads, min(sum(sizes.values()), MAX_THREADS)),
             processes=_count("processes", processes, os.cpu_count() or 1),
         )
+        self._schedules = schedules_of(schedules)
         self._tally = Tally()
         self._unserved = Unserved(sizes)
         self._engine: Engine | None = None
@@ -179,6 +191,7 @@ class Worker:
                 engine.hurry()
             try:
                 await queue.prepare(self._settings.tasks.values())
+                await store_schedules(queue.storage, self._schedules, queue_default=queue.name, absent_only=True)
                 await engine.start()
                 self._tell_what_it_serves()
                 started.set()

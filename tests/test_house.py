@@ -216,6 +216,26 @@ def test_a_program_on_sqlite_loads_three_distributions_at_most_and_never_a_test_
     assert len(loaded) <= MAX_THIRD_PARTY_DISTRIBUTIONS, loaded
 
 
+def test_only_a_cron_expression_loads_the_library_that_reads_it(tmp_path: Path) -> None:
+    assert run_python(NAME_WHO_LOADS_CRON, tmp_path).split() == ["False", "False", "True"]
+
+
+NAME_WHO_LOADS_CRON = """
+import sys
+import aiq
+import aiq.cli.main
+
+@aiq.task
+def work() -> None: ...
+
+print("cronsim" in sys.modules)
+aiq.Schedule("a", work.job(), every=60)
+print("cronsim" in sys.modules)
+aiq.Schedule("b", work.job(), cron="0 3 * * *")
+print("cronsim" in sys.modules)
+"""
+
+
 OPEN_A_QUEUE_AND_NAME_WHAT_WAS_LOADED = """
 import asyncio, importlib.metadata, sys
 

@@ -9,6 +9,7 @@ import msgspec
 
 from aiq.model import Chunk, ChunkKind, JobError, JobRecord, State, Step, Why
 from aiq.policy import counted
+from aiq.rules.coding import why_unreadable
 
 Lines: TypeAlias = list[tuple[str, str]]
 """Labels and what they label."""
@@ -132,6 +133,8 @@ def readable(name: str, data: bytes | None) -> dict[str, object]:
     """
     if data is None:
         return {name: None}
+    if (unreadable := _unreadable(name, data)) is not None:
+        return unreadable
     try:
         value = msgspec.json.decode(data)
         json.dumps(value)
@@ -141,15 +144,23 @@ def readable(name: str, data: bytes | None) -> dict[str, object]:
 
 
 def _text(name: str, data: bytes, *, base64: str = "base64") -> dict[str, object]:
+    if (unreadable := _unreadable(name, data)) is not None:
+        return unreadable
     try:
         return {name: data.decode()}
     except UnicodeDecodeError:
         return {base64: msgspec.to_builtins(data)}
 
 
+def _unreadable(name: str, data: bytes) -> dict[str, object] | None:
+    why = why_unreadable(data)
+    return None if why is None else {f"{name}_unreadable": why, f"{name}_bytes": len(data)}
+
+
 def plain(data: bytes) -> str:
-    """Stored bytes for people, who see at once whether it is JSON."""
-    return data.decode(errors="backslashreplace")
+    """Stored bytes for people, who see at once whether it is JSON. Encoded ones are told, and not shown."""
+    why = why_unreadable(data)
+    return data.decode(errors="backslashreplace") if why is None else f"({len(data):,} bytes. {why}.)"
 
 
 def job_row(record: JobRecord, now_ms: int) -> list[str]:

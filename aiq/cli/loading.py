@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+from aiq.codecs import Codec, check_codecs
 from aiq.errors import AiqError, InvalidInput
 from aiq.task import Task
 from aiq.worker import Worker
@@ -21,15 +22,33 @@ def load_worker(target: str) -> Worker:
     Raises:
         InvalidInput: there is no such module or name, the import fails, or it is no Worker.
     """
-    place, _, name = target.partition(":")
-    module = _import(place)
-    found: object = getattr(module, name or DEFAULT_NAME, None)
+    module, place, name, found = _find(target, DEFAULT_NAME)
+    if not isinstance(found, Worker):
+        raise InvalidInput(_no_worker(module, place, name))
+    return found
+
+
+def load_codecs(target: str) -> tuple[Codec, ...]:
+    """Import `module:name`, as above, and answer the list of codecs of that name, or that it returns.
+
+    Raises:
+        InvalidInput: there is no such module or name, the import fails, or it is no list of codecs.
+    """
+    _, place, name, found = _find(target, "codecs")
+    if not isinstance(found, list | tuple):
+        raise InvalidInput(f"{place}:{name} is no list of codecs: codecs = [aiq.Zlib(), aiq.AESGCM(…)].")
+    return check_codecs(found)
+
+
+def _find(target: str, default: str) -> tuple[ModuleType, str, str, object]:
+    """The module, its place, the name, and what has it; what can be called is called."""
+    place, _, named = target.partition(":")
+    module, name = _import(place), named or default
+    found: object = getattr(module, name, None)
     # A task can be called too, but is not meant to be run by a wrong word on the command line.
     if callable(found) and not isinstance(found, Task):
         found = _called(found, target)
-    if not isinstance(found, Worker):
-        raise InvalidInput(_no_worker(module, place, name or DEFAULT_NAME))
-    return found
+    return module, place, name, found
 
 
 def _import(place: str) -> ModuleType:

@@ -14,6 +14,7 @@ from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.job import Job
 from aiq.model import Chunk, ChunkKind
 from aiq.policy import counted
+from aiq.rules.coding import why_unreadable
 from aiq.storage import Storage
 
 _ALL: Final = frozenset(ChunkKind)
@@ -87,10 +88,12 @@ class _Screen:
             self.output.flush()
             return
         match chunk.kind:
+            case ChunkKind.DATA if (why := why_unreadable(chunk.data)) is not None:
+                self.note(f"[{chunk.number}] {len(chunk.data):,} bytes. {why}.")
             case ChunkKind.DATA:
                 self._write(chunk.data)
             case ChunkKind.LOG:
-                self.note(f"[{chunk.number}] log: {chunk.text}")
+                self.note(f"[{chunk.number}] log: {plain(chunk.data)}")
             case ChunkKind.PROGRESS:
                 self.note(f"[{chunk.number}] progress: {plain(chunk.data)}")
             case ChunkKind.RESET:

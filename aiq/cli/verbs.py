@@ -8,7 +8,9 @@ from typing import Final, TypeAlias
 
 from aiq.backends import open_storage
 from aiq.cli.exits import Exit
+from aiq.cli.loading import load_codecs
 from aiq.cli.output import Output
+from aiq.coded import behind
 from aiq.errors import InvalidInput, Misconfigured
 from aiq.storage import Storage
 
@@ -66,6 +68,9 @@ def add_common(parser: ArgumentParser, *, url: str | None = None, flag: str | bo
     """Declare the options that may stand before or after any verb."""
     group = parser.add_argument_group("common options")
     group.add_argument("--url", default=url, help=f"the storage, such as sqlite:///jobs.db; otherwise ${URL_VARIABLE}")
+    group.add_argument(
+        "--codecs", default=url, metavar="MODULE:NAME", help="the codecs of the queue, to read values that are encoded"
+    )
     group.add_argument("--json", action="store_true", default=flag, help="one JSON object a line, for programs")
     group.add_argument("--debug", action="store_true", default=flag, help="show where in the code an error came from")
 
@@ -83,7 +88,8 @@ async def _ask(question: Question, args: Namespace, output: Output, *, makes: bo
     url = url_of(args)
     if not makes:
         _refuse_new(url)
-    storage = await open_storage(url)
+    codecs = load_codecs(args.codecs) if args.codecs else ()
+    storage = behind(await open_storage(url), codecs)
     try:
         return await question(storage, args, output)
     finally:

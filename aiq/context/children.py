@@ -8,7 +8,8 @@ from aiq.bounds import MAX_DEPENDENCIES
 from aiq.context.run import Run
 from aiq.context.waits import Waits
 from aiq.errors import ChildFailed, Conflict, InvalidInput, ResultGone, StepChanged
-from aiq.model import Failure, JobRecord, JobSpec, State, Step, StepKind, Waiting
+from aiq.middleware import EnqueueCall, through
+from aiq.model import Enqueued, Failure, JobRecord, JobSpec, State, Step, StepKind, Waiting
 from aiq.needs import limits_in, models_in
 from aiq.rules.ids import child_id
 from aiq.rules.validation import check_count
@@ -60,8 +61,7 @@ class Children:
         """
         if waiting.key not in self._run.steps:
             try:
-                await self._run.bring(limits_in(*jobs), models_in(specs))
-                await self._run.spawn(specs)
+                await self._start(waiting.key, jobs, specs)
             except Conflict as error:
                 if error.reason == "content":
                     raise StepChanged(waiting.key) from error
@@ -72,6 +72,18 @@ class Children:
             record = (await self._run.jobs([failed]))[0]
             raise ChildFailed(failed, _error_text(record))
         return step
+
+    # Any: as above.
+    async def _start(self, key: str, jobs: "Sequence[NewJob[Any]]", specs: Sequence[JobSpec]) -> None:
+        """Store the children, as the middleware of the queue hands them on. Their content is what the run has said."""
+        run = self._run
+
+        async def put(handed: "Sequence[NewJob[object]]") -> list[Enqueued]:
+            told = self.specs(key, handed) if run.middleware else specs
+            await run.bring(limits_in(*handed), models_in(told))
+            return await run.spawn(told)
+
+        await through(run.middleware, EnqueueCall(tuple(jobs), parent=run.record), put)
 
     async def records(self, key: str, specs: Sequence[JobSpec]) -> list[JobRecord]:
         """The children as they are stored, which must be those that this run would start.

@@ -19,6 +19,7 @@ from aiq.errors import Conflict, InvalidInput, PayloadInvalid, StepChanged, Wait
 from aiq.misuse import check_function, check_signal, check_word, jobs_of
 from aiq.model import ChunkKind, Estimate, Failure, RouteSpec, Sleeping, Step, StepKind, Suspended, Waiting
 from aiq.policy import Duration, Limit, Signal, duration_ms
+from aiq.rules.checks import cut
 from aiq.rules.codec import Codec
 from aiq.rules.writing import Unfit, digest, write
 
@@ -321,8 +322,15 @@ class Context:
         await self._emit(ChunkKind.DATA, data.encode() if isinstance(data, str) else data)
 
     async def log(self, line: str) -> None:
-        """Add a line to the job's stream that is about the work and not part of it."""
-        await self._emit(ChunkKind.LOG, line.encode())
+        """Add a line to the job's stream that is about the work and not part of it: `aiq tail` shows it as a remark.
+
+        A line over MAX_ERROR_BYTES is cut, since nobody's work should fail for what is said of it.
+
+        Raises:
+            TooLarge: the stream is over MAX_STREAM_BYTES.
+        Spec: STREAM-10
+        """
+        await self._emit(ChunkKind.LOG, cut(line).encode())
 
     async def progress(self, value: object) -> None:
         """Say how far the work has come: a fraction, or any value with a form in JSON. The newest one counts.

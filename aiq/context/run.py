@@ -1,12 +1,13 @@
 """The seam between a Context and the engine that runs the job."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from aiq.model import (
     Admitted,
     CallState,
     ChunkKind,
+    Enqueued,
     Estimate,
     Exceeded,
     JobRecord,
@@ -19,6 +20,9 @@ from aiq.model import (
     Usage,
 )
 from aiq.policy import Limit
+
+if TYPE_CHECKING:
+    from aiq.middleware import EnqueueMiddleware
 
 
 class Parked(BaseException):
@@ -101,7 +105,12 @@ class Run(Protocol):
         """Wait. The step of the wait if it is over already; else raises Parked."""
         ...
 
-    async def spawn(self, specs: Sequence[JobSpec]) -> None:
+    @property
+    def middleware(self) -> "Sequence[EnqueueMiddleware]":
+        """What children go through on their way into the storage."""
+        ...
+
+    async def spawn(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
         """Store children."""
         ...
 

@@ -18,10 +18,12 @@ from aiq.engine.tasks import Tasks
 from aiq.engine.timing import BootClock, patiently
 from aiq.engine.unserved import Unserved
 from aiq.errors import LeaseLost, LostReason, TooLarge
+from aiq.middleware import EnqueueMiddleware
 from aiq.model import (
     Cancelled,
     ChunkKind,
     Died,
+    Enqueued,
     JobRecord,
     JobSpec,
     Outcome,
@@ -71,6 +73,7 @@ class Desk:
     stopping: "Callable[[Run], None]"
     lend: "Callable[[Run], None]"
     take_back: "Callable[[Run], None]"
+    middleware: Sequence[EnqueueMiddleware]
     tasks: Tasks
     clock: BootClock
     rng: Random
@@ -253,12 +256,19 @@ class Run:
         found, named = list(limits), list(models)
         await self._patiently(partial(self.desk.needs.meet, self.desk.storage, found, named))
 
-    async def spawn(self, specs: Sequence[JobSpec]) -> None:
+    @property
+    def middleware(self) -> Sequence[EnqueueMiddleware]:
+        """What children go through on their way into the storage."""
+        return self.desk.middleware
+
+    async def spawn(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
         """Store children of this run, in batches; a repeat stores none twice."""
+        answers: list[Enqueued] = []
         for batch in batches(specs):
             self.require_live()
-            await self._guarded(self._patiently(partial(self.desk.storage.enqueue, batch, self.lease)))
+            answers += await self._guarded(self._patiently(partial(self.desk.storage.enqueue, batch, self.lease)))
         self.desk.unserved.look(specs, self.extra)
+        return answers
 
     async def jobs(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """Read jobs, a few at a time, in the order asked."""

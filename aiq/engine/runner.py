@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from random import Random
 from typing import Any, assert_never
@@ -19,9 +19,11 @@ from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
 from aiq.engine.unroutable import Unroutable
-from aiq.errors import LeaseLost, PayloadInvalid, ResultGone, TooLarge
-from aiq.model import Cancelled, Cause, Died, Failure, Outcome, Released, State, Succeeded
+from aiq.errors import LeaseLost, PayloadInvalid, ProcessFailed, ResultGone, TooLarge
+from aiq.middleware import RunCall, RunMiddleware, chained
+from aiq.model import Cancelled, Cause, Deferred, Died, Failure, Outcome, Released, Retried, State, Succeeded
 from aiq.rules.arguments import upstream
+from aiq.rules.coding import check_readable
 from aiq.rules.retry import job_error, leaves
 from aiq.task import Task
 
@@ -38,6 +40,7 @@ class Runner:
         threads: Threads,
         processes: Processes,
         batches: Batches,
+        middleware: Sequence[RunMiddleware],
         unroutable: Unroutable,
         *,
         finish: Callable[[Run, Outcome | None], None],
@@ -47,7 +50,7 @@ class Runner:
         self._tasks, self._unroutable = tasks, unroutable
         self._threads, self._processes = threads, processes
         self._finish, self._vacate, self._rng = finish, vacate, rng
-        self._batches = batches
+        self._batches, self._middleware = batches, middleware
 
     async def run(self, run: Run) -> None:
         """Run a job to its end, whatever happens in it. Nothing is raised but what ends the program."""
@@ -99,21 +102,46 @@ class Runner:
                 timer.cancel()
 
     async def _call(self, task: Task[Any, object], run: Run, outputs: Mapping[str, bytes | Failure]) -> Outcome:
-        if task.kind == "process":
+        try:
+            check_readable(run.record.payload, *outputs.values())
+        except PayloadInvalid as error:
+            return unreadable(error)
+        if task.kind == "process" and not self._middleware:
             return await self._in_process(task, run, outputs)
         try:
             args, kwargs = task.decode(run.record.payload, outputs)
         except PayloadInvalid as error:
             return unreadable(error)
+        if not self._middleware:
+            context = Context(run) if task.takes_context else None
+            return succeeded(task, await self._handled(task, run, context, args, kwargs))
+        context = Context(run)
+
+        async def last(_: RunCall) -> object:
+            if task.kind == "process":
+                return _result(task, await self._in_process(task, run, outputs))
+            return await self._handled(task, run, context, args, kwargs)
+
+        return succeeded(task, await chained(self._middleware, last)(RunCall(run.record, task, context)))
+
+    async def _handled(
+        self,
+        task: Task[Any, object],
+        run: Run,
+        context: Context | None,
+        args: tuple[object, ...],
+        kwargs: Mapping[str, object],
+    ) -> object:
+        """What the handler returns, wherever it runs but in a process."""
         if isinstance(task, BatchTask):
-            return succeeded(task, await self._batches.enter(task, run, args[0]))
+            return await self._batches.enter(task, run, args[0])
         if task.kind == "thread":
-            return succeeded(task, await self._in_thread(run, partial(task.function, *args, **kwargs)))
+            return await self._in_thread(run, partial(task.function, *args, **kwargs))
         if task.takes_context:
-            args = (Context(run), *args)
+            args = (context, *args)
         # Any: `function` is one of all signatures; that it is a coroutine function was checked when it became a task.
         handler: Any = task.function
-        return succeeded(task, await handler(*args, **kwargs))
+        return await handler(*args, **kwargs)
 
     async def _in_thread(self, run: Run, call: Callable[[], object]) -> object:
         submitted = self._threads.submit(call)
@@ -156,7 +184,7 @@ class Runner:
         return asyncio.get_running_loop().call_later(timeout_ms / 1000, run.stop, Stop.TIMEOUT)
 
     def _raised(self, run: Run, error: BaseException) -> Outcome | None:
-        if isinstance(error, Left):
+        if isinstance(error, Left | _FailedInProcess):
             return error.outcome
         if run.parked:
             dropped.tell_raised(run, error)
@@ -212,3 +240,20 @@ class Runner:
             if isinstance(outcome, Succeeded):
                 return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
         return outcome
+
+
+class _FailedInProcess(ProcessFailed):
+    """A process has answered no result, but an outcome that stands as it is if nobody catches this."""
+
+    def __init__(self, outcome: Outcome, text: str) -> None:
+        super().__init__(text)
+        self.outcome = outcome
+
+
+# Any: a worker runs tasks of all signatures.
+def _result(task: Task[Any, object], outcome: Outcome) -> object:
+    """What a handler has returned in its process."""
+    if isinstance(outcome, Succeeded):
+        return task.decode_result(outcome.result)
+    error = outcome.error if isinstance(outcome, Retried | Died | Deferred) else None
+    raise _FailedInProcess(outcome, f"{error.type}: {error.message}" if error else type(outcome).__name__)

@@ -1,6 +1,6 @@
 """What a worker is set up with, in the engine's units."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import Any, Protocol
@@ -9,6 +9,7 @@ from aiq.engine.keeper_thread import KeeperThread
 from aiq.engine.leases import Held, Leases
 from aiq.engine.presence import Census
 from aiq.engine.timing import BootClock, boot_ms
+from aiq.middleware import EnqueueMiddleware, RunMiddleware
 from aiq.storage import Storage
 from aiq.task import Task
 
@@ -52,5 +53,7 @@ class Settings:
     threads: int
     processes: int
     clock: BootClock = boot_ms
+    enqueue_middleware: Sequence[EnqueueMiddleware] = ()
+    run_middleware: Sequence[RunMiddleware] = ()
     rng: Random = field(default_factory=SystemRandom)
     keeper: Callable[[Storage, Leases, BootClock, Random, Census], KeeperHost] = KeeperThread

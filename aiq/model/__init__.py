@@ -67,6 +67,7 @@ from aiq.model.moving import (
     MovedGrant,
     MovedItem,
     MovedJob,
+    MovedKey,
     MovedLearned,
     MovedLevel,
     MovedLimit,
@@ -86,6 +87,7 @@ from aiq.model.moving import (
     MovedTombstone,
     MovedUsage,
     MovedWait,
+    Turn,
 )
 from aiq.model.outcome import (
     Cancelled,
@@ -203,6 +205,7 @@ __all__ = [
     "MovedGrant",
     "MovedItem",
     "MovedJob",
+    "MovedKey",
     "MovedLearned",
     "MovedLevel",
     "MovedLimit",
@@ -261,6 +264,7 @@ __all__ = [
     "Suspended",
     "Target",
     "Throttle",
+    "Turn",
     "Upkept",
     "Usage",
     "UsageFilter",

@@ -136,6 +136,9 @@ class JobSpec:
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
     `keep_ms` is how long it is kept once it has ended, in the place of what the retention of the storage says.
 
+    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
+    start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
+
     It must have ended by `deadline_ms`, an instant, and within `expires_ms` from the store's now; of a stored job
     `deadline_ms` is the first of these and of its parent's, and `expires_ms` is None.
     """
@@ -158,6 +161,8 @@ class JobSpec:
     child_of: str | None = None
     tenant: str = ""
     key: str | None = None
+    per_key: int = 0
+    while_parked: Literal["hold", "free"] = "hold"
     unique: str | None = None
     limits: tuple[str, ...] = ()
     routes: tuple[RouteSpec, ...] = ()
@@ -168,6 +173,11 @@ class JobSpec:
     deadline_ms: int | None = None
     keep_ms: int | None = None
     expires_ms: int | None = None
+
+    @property
+    def ordered(self) -> bool:
+        """Whether jobs of its key start in their order. Spec: KEY-1"""
+        return self.per_key > 0 and self.key is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

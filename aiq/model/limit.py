@@ -126,13 +126,14 @@ class QueueSettings:
     """What an operator set for a queue; None is no bound.
 
     `max_ready` bounds the jobs that stand ready or scheduled; `concurrency` those that run; `rate` how many start
-    in `rate_per_ms`.
+    in `rate_per_ms`. `lifo` gives the newest first of the jobs that become ready from then on.
     """
 
     max_ready: int | None = None
     concurrency: int | None = None
     rate: int | None = None
     rate_per_ms: int = 1_000
+    lifo: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

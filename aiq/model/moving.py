@@ -97,6 +97,27 @@ class MovedLine(Struct, frozen=True, kw_only=True, tag="line"):
     service: int
 
 
+class MovedKey(Struct, frozen=True, kw_only=True, tag="key"):
+    """An ordered key of a queue: how many may hold it, how many do and stand in its line, and whether it is paused."""
+
+    queue: str
+    key: str
+    per_key: int
+    places: int
+    holders: int
+    line: int
+    paused: bool
+
+
+class Turn(Struct, frozen=True, kw_only=True):
+    """Where an ordered job stands at its key: `turn` is its place in the order of enqueueing, `stand` the part of the
+    line, or that it holds the key or is away; it took its turn with the fence `since_fence`. KEY-2"""
+
+    turn: int
+    stand: int
+    since_fence: int
+
+
 class MovedSchedule(Struct, frozen=True, kw_only=True, tag="schedule"):
     """A schedule as it stands."""
 
@@ -115,6 +136,7 @@ class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
     held_at: int = 0
     need: Amounts = none()
     since_ms: int = 0
+    turn: Turn | None = None
 
 
 class MovedAnswer(Struct, frozen=True, kw_only=True, tag="answer"):
@@ -257,6 +279,7 @@ Moved: TypeAlias = (
     | MovedBalance
     | MovedGrant
     | MovedPrice
+    | MovedKey
     | MovedLearned
     | MovedTenant
     | MovedQueue

@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from aiq.rules.coding import why_unreadable
 from aiq.rules.writing import Unfit, canonical, is_model, write
 
 
@@ -42,7 +43,8 @@ class Codec:
         try:
             return self._decoder.decode(data)
         except (msgspec.MsgspecError, RecursionError) as error:
-            raise Unfit(str(error)) from error
+            # Only bytes that are no JSON can be coded ones: nobody else pays for the question.
+            raise Unfit(why_unreadable(data) or str(error)) from error
 
 
 def _decoder_of(annotation: object) -> msgspec.json.Decoder[object]:

@@ -23,15 +23,27 @@ class Aside:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class KeyLine:
+    """How the key of a ready job stands that is in no lane for it: whether it is `paused`, the first of those that hold
+    it and how many they are, the first of its line, and how many stand there before the job (at most MAX_PAGE)."""
+
+    paused: bool
+    holder: str | None
+    holders: int
+    first: str
+    before: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What a store has read about one job. Only what goes with its state needs to be there.
 
     Of a job that waits: `upstream` is the first id of `depends_on` that has not ended, None once it has run;
     `signal` the name that a suspended one waits for. Of a running one: `calls`, those that stand in line. Of a held
-    one: `need`, what its budget could not hold. Of a ready one: whether its queue is `paused`, where it was put
-    `aside`, its `pool` and `line` as they are stored (None where nothing is), and `before`, how many jobs of its line
-    go before it, `urgent`, how many ready jobs of its queue are of more urgent bands, and `others`, how many lines of
-    its pool and band have less service; each counted to at most MAX_PAGE.
+    one: `need`, what its budget could not hold. Of a ready one: whether its queue is `paused`, the `key` that keeps it
+    out of its lane, where it was put `aside`, its `pool` and `line` as they are stored (None where nothing is), and
+    `before`, how many jobs of its line go before it, `urgent`, how many ready jobs of its queue are of more urgent
+    bands, and `others`, how many lines of its pool and band have less service; each counted to at most MAX_PAGE.
     """
 
     record: JobRecord
@@ -40,6 +52,7 @@ class Facts:
     calls: Sequence[WaitingCall] = ()
     need: Amounts = field(default_factory=none)
     paused: bool = False
+    key: KeyLine | None = None
     aside: Aside | None = None
     pool: Pool | None = None
     line: Line | None = None
@@ -167,6 +180,8 @@ def _parked(books: Books, facts: Facts) -> Why | None:
     record, now_ms = facts.record, books.now_ms
     if facts.paused:
         return Why(gate=Gate.PAUSE, name=record.queue, text=f'Queue "{record.queue}" is paused.')
+    if facts.key is not None:
+        return Why(gate=Gate.KEY, name=record.key or "", text=_ordered(record, facts.key))
     if facts.aside is not None and facts.aside.wake_at_ms > now_ms:
         return _limited(books, record, Gate.KEY, facts.aside.limit, facts.aside.key, facts.aside.wake_at_ms)
     if facts.line is not None and facts.line.wake_at_ms > now_ms:
@@ -174,6 +189,21 @@ def _parked(books: Books, facts: Facts) -> Why | None:
     if facts.pool is not None and facts.pool.wake_at_ms > now_ms:
         return _limited(books, record, Gate.LIMIT, facts.pool.parked_by, "", facts.pool.wake_at_ms)
     return None
+
+
+def _ordered(record: JobRecord, key: KeyLine) -> str:
+    """What keeps a job in the line of its key. Spec: KEY-15"""
+    if key.paused:
+        return f'Key "{record.key}" of queue "{record.queue}" is paused.'
+    if key.holder is None:
+        return f'It stands in the line of key "{record.key}". Job {key.first} goes first, and is not ready.'
+    more = "" if key.holders == 1 else f" and {_counted(key.holders - 1, 'other', 'others')}"
+    before = f" {_counted(key.before, 'job goes', 'jobs go')} before it." if key.before else ""
+    return f'It stands in the line of key "{record.key}", which job {key.holder}{more} {_has(key.holders)}.{before}'
+
+
+def _has(number: int) -> str:
+    return "holds" if number == 1 else "hold"
 
 
 def _in_line(books: Books, facts: Facts) -> Why:

@@ -267,6 +267,11 @@ def _check_numbers(spec: JobSpec) -> None:
     check_range("number of attempts", spec.max_attempts, 1, bounds.MAX_ATTEMPTS)
     check_range("number of stalls", spec.max_stalls, 1, bounds.MAX_ATTEMPTS)
     check_range("longest deferral in ms", spec.max_deferral_ms, 0, bounds.MAX_DELAY_MS)
+    check_range("per_key", spec.per_key, 0, bounds.MAX_PER_KEY)
+    if spec.per_key and spec.key is None:
+        raise InvalidInput(f"Job {spec.id!r} has a per_key of {spec.per_key} and no key. Give it a key, or no per_key.")
+    if spec.while_parked not in ("hold", "free"):
+        raise InvalidInput(f'while_parked is {spec.while_parked!r:.200}; use "hold" or "free".')
     if spec.timeout_ms is not None:
         check_range("timeout in ms", spec.timeout_ms, 1, bounds.MAX_DELAY_MS)
     if spec.expires_ms is not None:

@@ -6,6 +6,7 @@ from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
 from aiq.storage.budgets import Budgets
 from aiq.storage.jobs import Jobs
+from aiq.storage.keys import Keys
 from aiq.storage.limits import Limits
 from aiq.storage.moving import Moving
 from aiq.storage.schedules import Schedules
@@ -25,6 +26,7 @@ class Storage(
     Streams,
     Limits,
     Budgets,
+    Keys,
     Schedules,
     Wakeups,
     Workers,

@@ -201,6 +201,14 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("resume", lambda: self._storage.resume(queue))
 
+    async def pause_key(self, queue: str, key: str) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("pause_key", lambda: self._storage.pause_key(queue, key))
+
+    async def resume_key(self, queue: str, key: str) -> None:
+        """As the contract says, or as planned."""
+        return await self._call("resume_key", lambda: self._storage.resume_key(queue, key))
+
     async def configure(self, queue: str, settings: QueueSettings) -> QueueStatus:
         """As the contract says, or as planned."""
         return await self._call("configure", lambda: self._storage.configure(queue, settings))

@@ -10,9 +10,11 @@ from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
 from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
 from aiq.model import (
+    MinuteFilter,
     MovedStep,
     MovedTenant,
     QueueSettings,
+    ScheduleSpec,
     Settlement,
     State,
     Succeeded,
@@ -204,7 +206,7 @@ async def test_a_storage_that_is_retired_names_where_to_go_on_and_changes_nothin
         lambda: storage.enqueue([job("new")]),
         lambda: end(storage, run, GOOD),
         lambda: storage.cancel([run.id]),
-        lambda: storage.upkeep(),
+        storage.upkeep,
         lambda: claim_one(storage),
     ):
         with pytest.raises(Moved) as told:
@@ -322,3 +324,57 @@ async def test_what_is_no_cursor_and_what_is_too_much_are_refused(storage: Stora
         await storage.dump(cursor="somewhere")
     with pytest.raises(TooLarge):
         await storage.load("move", [MovedTenant(tenant="acme", weight=1)] * (MAX_PAGE + 1))
+
+
+@clause("MOVE-1")
+async def test_jobs_of_one_key_keep_their_turns_where_they_move(storage: Storage, target: Storage) -> None:
+    names = ["first", "second", "third"]
+    await target.enqueue([job(name, key="talk", per_key=1) for name in names])
+    first = await claim_one(target)
+
+    await move(target, storage)
+    await end(storage, first, GOOD)
+    second = await claim_one(storage)
+
+    assert (first.id, second.id) == ("first", "second")
+    assert await claim(storage, wish(5)) == ()
+    await end(storage, second, GOOD)
+    assert (await claim_one(storage)).id == "third"
+
+
+@clause("MOVE-1")
+async def test_schedules_move_with_where_they_stand(storage: Storage, target: Storage) -> None:
+    await target.put_schedules([ScheduleSpec(name="hourly", template=job(""), every_ms=3_600_000)])
+    await target.pause_schedules(["hourly"])
+
+    await move(target, storage)
+
+    assert await storage.get_schedules() == await target.get_schedules()
+
+
+@clause("MOVE-1")
+async def test_what_happened_and_what_was_counted_move_too(storage: Storage, target: Storage) -> None:
+    await a_flow_in_the_middle(target)
+
+    await move(target, storage)
+
+    told = [replace(event, cursor="") for event in (await target.read_events(None)).events]
+    assert [replace(event, cursor="") for event in (await storage.read_events(None)).events] == told
+    assert await storage.metrics(MinuteFilter()) == await target.metrics(MinuteFilter())
+
+
+@clause("MOVE-1")
+async def test_a_job_that_is_gone_is_remembered_where_its_storage_moves(
+    storage: Storage, target: Storage, clock: Clock
+) -> None:
+    run = await start(target)
+    await end(target, run, GOOD)
+    clock.advance_ms(30 * 24 * 3_600_000)
+    while (await target.upkeep()).next_due_ms == 0:
+        pass
+    assert await states(target, "job") == [None]
+
+    await move(target, storage)
+
+    (again,) = await storage.enqueue([job("job")])
+    assert again.existed

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import aiq
+from aiq.bounds import MAX_ERROR_BYTES
 from aiq.model import Cause, ChunkKind, State
 from aiq.testing import Refuse
 from tests.engine.handlers import double, finished
@@ -152,3 +153,20 @@ async def test_a_handler_whose_job_was_taken_is_cancelled_and_changes_nothing(wo
     assert ended == ["cancelled"]
     assert await world.get(job) == before
     assert (worker.statistics.succeeded, worker.statistics.lost) == (0, 1)
+
+
+@virtually
+async def test_a_line_of_the_log_is_cut_and_harms_nobody(world: World) -> None:
+    @aiq.task
+    async def talks(ctx: aiq.Context) -> str:
+        await ctx.log("x" * 100_000)
+        await ctx.log("no text: \udcff")
+        return "done"
+
+    [job] = await world.enqueue(talks.job())
+    await world.drain(talks)
+    chunks = (await world.storage.read(job)).chunks
+
+    assert await world.state(job) is State.SUCCEEDED
+    assert [len(chunk.data) for chunk in chunks[:2]] == [MAX_ERROR_BYTES, 15]
+    assert {chunk.kind for chunk in chunks[:2]} == {ChunkKind.LOG}

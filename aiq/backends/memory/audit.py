@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from aiq.backends.memory.audit_accounts import of_budgets, of_hold, of_lanes, of_limits, of_reservations
+from aiq.backends.memory.audit_keys import of_key, of_keys
 from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables
 from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
 from aiq.backends.memory.transition import Transaction
@@ -27,7 +28,7 @@ def audit(tx: Transaction, limit: int) -> list[Violation]:
 
 
 def _of_job(tables: Tables, record: JobRecord) -> Iterator[Violation]:
-    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals, of_hold)
+    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals, of_hold, of_key)
     for check in checks:
         for clause, text in check(tables, record):
             yield Violation(clause, record.id, text)
@@ -163,13 +164,6 @@ def _of_gone(tables: Tables) -> Iterator[Violation]:
 
 
 _OF_TABLES = (
-    _of_gone,
-    _of_waits,
-    _of_outbox,
-    _of_schedules,
-    _of_positions,
-    of_reservations,
-    of_limits,
-    of_budgets,
-    of_lanes,
+    *(_of_gone, _of_waits, _of_outbox, _of_schedules, _of_positions),
+    *(of_reservations, of_limits, of_budgets, of_lanes, of_keys),
 )

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import LastClaim
+from aiq.backends.memory.pause_key import call_up
 from aiq.backends.memory.sweeps import end_overdue, lose_patience, promote, revoke, wake_aside
 from aiq.backends.memory.transition import Transaction, move
 from aiq.backends.memory.yard import MemoryYard
@@ -26,6 +27,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
     end_overdue(tx, MAX_SWEEP)
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
+    call_up(tx)
     queues = dict.fromkeys(want.queue for want in request.wants)
     more = wake_aside(tx, queues)
     lose_patience(tx, queues, MAX_SWEEP)

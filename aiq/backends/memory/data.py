@@ -15,6 +15,7 @@ from aiq.backends.memory.accounts import Accounts
 from aiq.backends.memory.calendar import Calendar
 from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, TimeKey
+from aiq.backends.memory.keys import Keys
 from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
 from aiq.bounds import CANCEL_GRACE_MS
 from aiq.model import Beat, Chunk, Event, JobRecord, RetentionSpec, Settled, State, Step, Wait
@@ -267,6 +268,7 @@ class Tables:
     """By parent."""
     indexes: Indexes = field(default_factory=Indexes)
     lanes: ByQueue = field(default_factory=ByQueue)
+    keys: Keys = field(default_factory=Keys)
     accounts: Accounts = field(default_factory=Accounts)
     calendar: Calendar = field(default_factory=Calendar)
     position: int = 0
@@ -337,7 +339,9 @@ class Tables:
         return line_of(record, self.pool(record))
 
     def stands(self, record: JobRecord) -> bool:
-        """Whether a job has its place in a lane, or behind a gate."""
+        """Whether a job has its place in a lane, behind a gate, or in the line of its key."""
+        if record.id in self.keys.aside:
+            return True
         lanes = self.lanes.get(record.queue)
         return lanes is not None and lanes.holds(record, self.pool(record))
 
@@ -358,9 +362,19 @@ class Tables:
         if before is not None and was_ready and is_ready and self._place(before) == self._place(record):
             return
         if before is not None and was_ready:
-            self.lanes[before.queue].leave(before, self.pool(before))
-        if is_ready:
+            self._leave_place(before)
+        if is_ready and self.keys.keeps_out(record):
+            self.keys.aside.add(record.id)
+        elif is_ready:
             self.lanes[record.queue].join(record, self.pool(record))
+
+    def _leave_place(self, before: JobRecord) -> None:
+        lanes = self.lanes[before.queue]
+        if before.id in self.keys.aside:
+            self.keys.aside.remove(before.id)
+            lanes.patience.end(before.id)
+        else:
+            lanes.leave(before, self.pool(before))
 
     def _place(self, record: JobRecord) -> tuple[object, ...]:
         return (record.queue, self.line(record), place_of(record))

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from aiq.backends.clock import Clock
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.holding import let_go_on_room
+from aiq.backends.memory.pause_key import call_up
 from aiq.backends.memory.retire import require_open
 from aiq.backends.memory.transition import Transaction
 from aiq.backends.wakeups import Wakeups
@@ -64,6 +65,7 @@ class Door:
             tx = Transaction(home.tables, home.clock())
             answer = operation(tx, *args, **kwargs)
             let_go_on_room(tx)
+            call_up(tx)
         home.wakeups.notify(tx.topics)
         return answer
 

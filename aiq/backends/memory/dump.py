@@ -18,6 +18,7 @@ from aiq.model import (
     MovedGrant,
     MovedItem,
     MovedJob,
+    MovedKey,
     MovedLearned,
     MovedLevel,
     MovedLimit,
@@ -39,6 +40,7 @@ from aiq.model import (
     MovedWait,
     QueueSettings,
     State,
+    Turn,
     none,
 )
 from aiq.rules.checks import check_limit
@@ -104,6 +106,26 @@ def _tenants(tables: Tables) -> Iterator[Moved]:
     return (MovedTenant(tenant=tenant, weight=weight) for tenant, weight in tables.accounts.weights.items())
 
 
+def _keys(tables: Tables) -> Iterator[Moved]:
+    for (queue, key), state in tables.keys.states.items():
+        yield MovedKey(
+            queue=queue,
+            key=key,
+            per_key=state.per_key,
+            places=state.places,
+            holders=state.holders,
+            line=state.line,
+            paused=state.paused,
+        )
+
+
+def _turn(tables: Tables, job_id: str) -> Turn | None:
+    keyed = tables.keys.jobs.get(job_id)
+    if keyed is None:
+        return None
+    return Turn(turn=keyed.turn, stand=int(keyed.stand), since_fence=keyed.since_fence)
+
+
 def _jobs(tables: Tables) -> Iterator[Moved]:
     holds = tables.accounts.holds.by_job
     for record in tables.listed(0):
@@ -114,6 +136,7 @@ def _jobs(tables: Tables) -> Iterator[Moved]:
             held_at=0 if hold is None else hold.number,
             need=none() if hold is None else hold.need,
             since_ms=tables.since.get(record.id, record.created_at_ms),
+            turn=_turn(tables, record.id),
         )
 
 
@@ -247,6 +270,7 @@ SOURCES: Final[Sequence[Source]] = (
     _prices,
     _learned,
     _tenants,
+    _keys,
     _jobs,
     _answers,
     _waits,

@@ -13,6 +13,7 @@ from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import BudgetSpec, Enqueued, JobRecord, JobSpec, Lease, QueueSettings, State, Wait
 from aiq.rules.booking import check_at_enqueue
 from aiq.rules.deadlines import effective_ms
+from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.retention import check_tombstone
 from aiq.rules.trees import to_store
@@ -28,6 +29,7 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
     fresh = _check_ids(tx, batch, parent)
     _check_children(tx, batch, parent)
     created = _check_admission(tx, fresh)
+    _check_order(tx, fresh, parent)
     if parent is None:
         _check_room(tx, fresh)
     tx.tables.accounts.budgets |= created
@@ -97,6 +99,15 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, Bud
     for spec in fresh:
         check_at_enqueue(books, spec)
     return created
+
+
+def _check_order(tx: Transaction, fresh: Sequence[JobSpec], parent: Lease | None) -> None:
+    """Refuse ordered jobs that could never start, or not in their order. Spec: KEY-13, LIFO-2"""
+    for spec in fresh:
+        if spec.ordered:
+            check_order(spec, lifo=tx.tables.accounts.queues.get(spec.queue, QueueSettings()).lifo)
+            if parent is not None:
+                check_child(tx.tables.jobs[parent.job_id], spec)
 
 
 def _check_room(tx: Transaction, fresh: Sequence[JobSpec]) -> None:

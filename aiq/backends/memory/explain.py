@@ -2,12 +2,13 @@
 
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import Tables
+from aiq.backends.memory.keys import spot_of
 from aiq.backends.memory.lanes import place_of
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_PAGE
 from aiq.errors import NotFound
 from aiq.model import JobRecord, State, Why, none
-from aiq.rules.explaining import Aside, Facts, why
+from aiq.rules.explaining import Aside, Facts, KeyLine, why
 
 
 def explain(tx: Transaction, job_id: str) -> Why:
@@ -46,10 +47,27 @@ def _ready(tables: Tables, record: JobRecord) -> Facts:
     return Facts(
         record=record,
         paused=record.queue in tables.paused,
+        key=_key_line(tables, record),
         aside=Aside(limit=gate[3], key=gate[4], wake_at_ms=wake_at_ms) if gate and wake_at_ms is not None else None,
         pool=lanes.pools.get(key[0]),
         line=lanes.lines.get(key),
         before=min(lanes.before(key, place_of(record)), MAX_PAGE),
         urgent=min(lanes.urgent(record.band), MAX_PAGE),
         others=min(lanes.less_served(key), MAX_PAGE),
+    )
+
+
+def _key_line(tables: Tables, record: JobRecord) -> KeyLine | None:
+    """How the key of a job stands that is in no lane for it. Reads only. Spec: KEY-15"""
+    keys = tables.keys
+    if record.id not in keys.aside:
+        return None
+    spot, keyed = spot_of(record), keys.jobs[record.id]
+    place = (keyed.stand, keyed.turn, record.id)
+    return KeyLine(
+        paused=keys.state(spot).paused,
+        holder=keys.first_holder(spot),
+        holders=keys.state(spot).holders,
+        first=keys.first(spot) or "",
+        before=min(keys.lines[spot].place(place), MAX_PAGE) if keyed.stand.in_line else 0,
     )

@@ -208,6 +208,10 @@ class Lanes:
     def leave(self, record: JobRecord, pool: str) -> None:
         """Let a job that is no longer ready, or of another place, leave its lane, or its place behind a gate."""
         self.patience.end(record.id)
+        self.step_out(record, pool)
+
+    def step_out(self, record: JobRecord, pool: str) -> None:
+        """Let a job that stays ready leave its lane, or its place behind a gate."""
         key, gate = line_of(record, pool), self.aside.pop(record.id, None)
         if gate is None:
             self._exit(key, place_of(record))

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from aiq.backends.memory.accounts import Hold, Used, line_of
 from aiq.backends.memory.books import MemoryBooks
+from aiq.backends.memory.configure import configure
 from aiq.backends.memory.data import (
     Edge,
     Kind,
@@ -17,6 +18,7 @@ from aiq.backends.memory.data import (
     Tombstone,
 )
 from aiq.backends.memory.holding import await_windows
+from aiq.backends.memory.keys import Keyed
 from aiq.backends.memory.transition import Transaction, begin_patience
 from aiq.bounds import MAX_PAGE
 from aiq.errors import Conflict
@@ -32,6 +34,7 @@ from aiq.model import (
     MovedGrant,
     MovedItem,
     MovedJob,
+    MovedKey,
     MovedLearned,
     MovedLevel,
     MovedLimit,
@@ -55,7 +58,7 @@ from aiq.model import (
     State,
 )
 from aiq.rules.books import Learned
-from aiq.rules.limits import of_queue
+from aiq.rules.keys import KeyState, Stand
 from aiq.rules.metrics import COLUMNS
 from aiq.rules.streams import Range, stored_size
 from aiq.rules.validation import check_count, check_opaque
@@ -88,11 +91,7 @@ def _limit(tx: Transaction, moved: MovedLimit) -> None:
 
 
 def _queue(tx: Transaction, moved: MovedQueue) -> None:
-    accounts = tx.tables.accounts
-    accounts.queues[moved.name] = moved.settings
-    limit = of_queue(moved.name, moved.settings)
-    if limit is not None:
-        accounts.queue_limits[limit.name] = limit
+    configure(tx, moved.name, moved.settings)
     if moved.paused:
         tx.tables.paused.add(moved.name)
 
@@ -127,10 +126,17 @@ def _tenant(tx: Transaction, moved: MovedTenant) -> None:
     tx.tables.accounts.weights[moved.tenant] = moved.weight
 
 
+def _key(tx: Transaction, moved: MovedKey) -> None:
+    state = KeyState(moved.per_key, moved.places, moved.holders, moved.line, moved.paused)
+    tx.tables.keys.states[moved.queue, moved.key] = state
+
+
 def _job(tx: Transaction, moved: MovedJob) -> None:
     tables, record = tx.tables, moved.record
     if record.id in tables.jobs:
         return
+    if moved.turn is not None:
+        tables.keys.restore(record, Keyed(moved.turn.turn, Stand(moved.turn.stand), moved.turn.since_fence))
     tables.put(record)
     tables.since[record.id] = moved.since_ms
     if record.chunks:
@@ -277,6 +283,7 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedPrice: _price,
     MovedLearned: _learn,
     MovedTenant: _tenant,
+    MovedKey: _key,
     MovedJob: _job,
     MovedAnswer: _answer,
     MovedWait: _wait,

@@ -7,6 +7,7 @@ from aiq.backends.clock import Clock, host_clock
 from aiq.backends.memory.door import Home
 from aiq.backends.memory.face.budgets import BudgetsFace
 from aiq.backends.memory.face.jobs import JobsFace
+from aiq.backends.memory.face.keys import KeysFace
 from aiq.backends.memory.face.limits import LimitsFace
 from aiq.backends.memory.face.moving import MovingFace
 from aiq.backends.memory.face.schedules import SchedulesFace
@@ -30,6 +31,7 @@ class MemoryStorage(
     StreamsFace,
     LimitsFace,
     BudgetsFace,
+    KeysFace,
     SchedulesFace,
     WakeupsFace,
     WorkersFace,

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from aiq.backends.memory.accounts import HoldLine
 from aiq.backends.memory.data import Tables, unstarted
 from aiq.model import Event, JobRecord, Lane, QueueSettings, State, Step
+from aiq.rules.keys import position
 from aiq.rules.metrics import MINUTE_MS, tally, told_cause
 from aiq.rules.states import TRANSITIONS, check
 from aiq.storage import events_topic, job_topic, queue_topic, room_topic
@@ -39,6 +40,8 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     source = before.state if before else None
     check(row, source, after.state)
     moved = _moved(tx, after)
+    if moved.ordered:
+        tx.tables.keys.follow(before, moved)
     _log(tx, row, source, moved)
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
@@ -137,4 +140,6 @@ def _moved(tx: Transaction, record: JobRecord) -> JobRecord:
 def _next_position(tables: Tables, record: JobRecord) -> int:
     """The place of a job that becomes ready. Spec: LIFO-1"""
     tables.position += 1
-    return tables.position
+    settings = tables.accounts.queues.get(record.queue)
+    lifo = settings is not None and settings.lifo
+    return position(tables.position, record, fresh=record.lane is Lane.FRESH, lifo=lifo)

@@ -16,6 +16,7 @@ from aiq.backends.clock import Clock
 from aiq.backends.sqlite.address import Address
 from aiq.backends.sqlite.errors import gone, is_busy, ours
 from aiq.backends.sqlite.holding import let_go_on_room
+from aiq.backends.sqlite.pause_key import call_up
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.watch import News
 from aiq.errors import Misconfigured, Unavailable
@@ -145,6 +146,7 @@ def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Tr
         tx = Transaction(connection, home.clock())
         answer = operation(tx)
         let_go_on_room(tx)
+        call_up(tx)
         tx.finish()
         connection.execute("COMMIT")
     finally:

@@ -7,6 +7,7 @@ from typing import Final
 
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.metrics import count_claimed
+from aiq.backends.sqlite.pause_key import call_up
 from aiq.backends.sqlite.records import overwrite
 from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
@@ -37,6 +38,7 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
         end_overdue(tx, MAX_SWEEP)
     promote(tx, MAX_SWEEP)
     revoke(tx, MAX_SWEEP)
+    call_up(tx)
     given = _Given(tx, request)
     looks = [_look(tx, want) for want in request.wants]
     if any(look.gated for look in looks):

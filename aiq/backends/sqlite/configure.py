@@ -20,6 +20,9 @@ def configure(tx: Transaction, queue: str, settings: QueueSettings) -> QueueStat
     """Set the bounds of a queue, in the place of what was set before. Spec: QUEUE-1, QUEUE-2"""
     _put_limit(tx, queue, settings)
     fresh = tx.rows(SQL["fresh"], {"queue": queue})[0][0] if settings.max_ready is not None else 0
+    more = settings.lifo - admission(tx).queues.settings(queue).lifo
+    if more:
+        tx.run(SQL["lifo"], {"more": more})
     admission(tx).queues.put_settings(queue, settings, fresh)
     tx.tell(queue_topic(queue))
     tx.tell(room_topic(queue))

@@ -34,6 +34,7 @@ from aiq.model import (
     MovedGrant,
     MovedItem,
     MovedJob,
+    MovedKey,
     MovedLearned,
     MovedLevel,
     MovedLimit,
@@ -59,6 +60,7 @@ from aiq.model import (
     State,
     Step,
     StepKind,
+    Turn,
     Wait,
 )
 from aiq.rules.books import Learned
@@ -120,9 +122,31 @@ def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
     return [((n,), _job(record, *told)) for record, (n, *told) in zip(records, rows, strict=True)]
 
 
-def _job(record: JobRecord, signal: str | None, held_at: int, need: str | None, since_ms: int) -> Moved:
-    amounts = msgspec.json.decode(need or "{}")
-    return MovedJob(record=record, signal=signal, held_at=held_at, need=amounts, since_ms=since_ms)
+def _job(  # the columns of `jobs`
+    record: JobRecord,
+    signal: str | None,
+    held_at: int,
+    need: str | None,
+    since_ms: int,
+    turn: int | None,
+    stand: int,
+    since_fence: int,
+) -> Moved:
+    return MovedJob(
+        record=record,
+        signal=signal,
+        held_at=held_at,
+        need=msgspec.json.decode(need or "{}"),
+        since_ms=since_ms,
+        turn=None if turn is None else Turn(turn=turn, stand=stand, since_fence=since_fence),
+    )
+
+
+def _key(row: _Row) -> Moved:
+    queue, key, per_key, places, holders, line, paused = row
+    return MovedKey(
+        queue=queue, key=key, per_key=per_key, places=places, holders=holders, line=line, paused=bool(paused)
+    )
 
 
 def _schedules(tx: Transaction, after: Key, limit: int) -> list[Found]:
@@ -232,6 +256,7 @@ SOURCES: Final[Sequence[Source]] = (
     ),
     _table("learned", (_TEXTS, _TEXTS), _learned),
     _table("tenants", (_TEXTS,), lambda row: MovedTenant(tenant=row[0], weight=row[1])),
+    _table("keys", (_TEXTS, _TEXTS), _key),
     Source((_NUMBERS,), _jobs, most=16),
     _table("answers", (_NUMBERS,), _answer),
     _table("waits", (_NUMBERS, _TEXTS), _wait),

@@ -10,7 +10,8 @@ import msgspec
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, read_wait, send_out, started
 from aiq.backends.sqlite.heads import LineKey
-from aiq.backends.sqlite.moves import add_event
+from aiq.backends.sqlite.keys import arrive, keys_of, spot_of
+from aiq.backends.sqlite.moves import add_event, position_of
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.terms import brings, terms_of
@@ -22,6 +23,7 @@ from aiq.model import Enqueued, JobRecord, JobSpec, Lane, Lease, State, Wait
 from aiq.rules.booking import check_at_enqueue
 from aiq.rules.deadlines import effective_ms
 from aiq.rules.fairness import PLAIN
+from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.metrics import tally
 from aiq.rules.retention import check_tombstone
@@ -59,6 +61,7 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> l
     fresh = _check_ids(standing, batch, lease)
     counts = _check_children(tx, parent, fresh)
     _check_admission(tx, fresh)
+    _check_order(tx, fresh, parent)
     if parent is None:
         _check_room(tx, standing, fresh)
     awaited = {dependency for spec in fresh for dependency in spec.depends_on}
@@ -142,6 +145,20 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
         check_at_enqueue(ledger, spec)
 
 
+def _check_order(tx: Transaction, fresh: Sequence[JobSpec], parent: Job | None) -> None:
+    """Refuse ordered jobs that could never start, or not in their order; and read their keys. Spec: KEY-13, LIFO-2"""
+    ordered = [spec for spec in fresh if spec.ordered]
+    if not ordered:
+        return
+    queues = admission(tx).queues
+    queues.fetch({spec.queue for spec in ordered})
+    for spec in ordered:
+        check_order(spec, lifo=queues.settings(spec.queue).lifo)
+        if parent is not None:
+            check_child(parent.record, spec)
+    keys_of(tx).fetch(spot_of(spec) for spec in ordered)
+
+
 def _check_room(tx: Transaction, standing: Mapping[str, _Standing], fresh: Sequence[JobSpec]) -> None:
     """Refuse a batch with more jobs that would stand ready or scheduled than a queue has room for. Spec: QUEUE-1"""
     queues = admission(tx).queues
@@ -187,9 +204,10 @@ def _store(
     hot["dependents"] = parent is not None or spec.id in awaited
     tx.later(SQL["job"], hot)
     tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload)
+    in_lane = not spec.ordered or arrive(tx, n, spec, change.state)
     terms = terms_of(spec)
     if line is not None:
-        hot |= _gated(tx, spec, change, hot["position"], line)
+        hot |= _gated(tx, spec, change, hot["position"], line, in_lane=in_lane)
     if terms is not None:
         tx.later(SQL["terms"], (n, terms))
     if parent is None and change.state is not State.WAITING:
@@ -253,7 +271,7 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
         "patience_end_ms": None,
         "tenant": spec.tenant,
         "lane": change.lane,
-        "position": tx.next_position() if change.state is State.READY else 0,
+        "position": position_of(tx, spec, change.lane) if change.state is State.READY else 0,
         "due_ms": None if change.delay_ms is None else tx.now_ms + change.delay_ms,
         "wait_key": change.wait_key,
         "task": spec.task,
@@ -288,11 +306,14 @@ def _as_ready(spec: JobSpec) -> JobRecord:
     return JobRecord(**{name: getattr(spec, name) for name in _SPEC_FIELDS}, state=State.READY)
 
 
-def _gated(tx: Transaction, spec: JobSpec, change: Change, position: Any, line: LineKey) -> dict[str, object]:
+def _gated(
+    tx: Transaction, spec: JobSpec, change: Change, position: Any, line: LineKey, *, in_lane: bool
+) -> dict[str, object]:
     """The columns of a job that takes part in admission; one that is ready joins its line."""
     if change.state is not State.READY:
         return {"gated": True}
-    admission(tx).lanes.join(line, (change.lane, position, spec.id))
+    if in_lane:
+        admission(tx).lanes.join(line, (change.lane, position, spec.id))
     patience_ms = spec.routes[0].patience_ms if spec.routes else None
     until_ms = None if patience_ms is None else tx.now_ms + patience_ms
     return {"gated": True, "pool": line[1], "patience_end_ms": until_ms}

@@ -5,6 +5,7 @@ from typing import Any, Final
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.gates import Gate
 from aiq.backends.sqlite.get import get
+from aiq.backends.sqlite.keys import keys_of, spot_of
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.sql import load
@@ -12,7 +13,7 @@ from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_PAGE
 from aiq.errors import NotFound
 from aiq.model import JobRecord, State, Why
-from aiq.rules.explaining import Aside, Facts, why
+from aiq.rules.explaining import Aside, Facts, KeyLine, why
 
 SQL: Final = load("explain")
 
@@ -58,6 +59,7 @@ def _ready(tx: Transaction, job: Job, record: JobRecord) -> Facts:
     return Facts(
         record=record,
         paused=bool(paused),
+        key=_key_line(tx, job),
         aside=_aside(tx, Gate(*key, *job.aside)) if job.aside is not None else None,
         pool=lanes.pools.row(queue, pool).pool,
         line=line,
@@ -70,3 +72,15 @@ def _ready(tx: Transaction, job: Job, record: JobRecord) -> Facts:
 def _aside(tx: Transaction, gate: Gate) -> Aside | None:
     row = tx.row(SQL["gate"], gate._asdict())
     return None if row is None else Aside(limit=gate.name, key=gate.part, wake_at_ms=row[0])
+
+
+def _key_line(tx: Transaction, job: Job) -> KeyLine | None:
+    """How the key of a job stands that is in no lane for it. Spec: KEY-15"""
+    keyed, spot = job.keyed, spot_of(job.record)
+    if keyed is None or not keyed.aside:
+        return None
+    asked = {"queue": spot[0], "order_key": spot[1], "stand": keyed.stand, "turn": keyed.turn, "limit": MAX_PAGE}
+    holder, first, before = tx.rows(SQL["key_line"], asked)[0]
+    key = keys_of(tx).state(spot)
+    before = before if keyed.stand.in_line else 0
+    return KeyLine(paused=key.paused, holder=holder, holders=key.holders, first=first or "", before=before)

@@ -19,7 +19,7 @@ _ROWS: Final = (
     *("forget_edges_in", "forget_edges_out", "forget_calls"),
 )
 """What removes rows of which a job may have many."""
-_FEW: Final = ("forget_errors", "forget_results", "forget_terms", "forget_specs", "forget_jobs")
+_FEW: Final = ("forget_errors", "forget_results", "forget_terms", "forget_keyed", "forget_specs", "forget_jobs")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,11 @@ import msgspec
 from aiq.backends.sqlite import moving
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.calendar import write_whole
+from aiq.backends.sqlite.configure import configure
 from aiq.backends.sqlite.enqueue import SQL as NEW
 from aiq.backends.sqlite.holds import line_of
+from aiq.backends.sqlite.keys import keys_of, spot_of
+from aiq.backends.sqlite.pause import pause
 from aiq.backends.sqlite.retention import put_retention
 from aiq.backends.sqlite.settle import SQL as SETTLE
 from aiq.backends.sqlite.sql import load as load_sql
@@ -31,6 +34,7 @@ from aiq.model import (
     MovedGrant,
     MovedItem,
     MovedJob,
+    MovedKey,
     MovedLearned,
     MovedLevel,
     MovedLimit,
@@ -55,7 +59,7 @@ from aiq.model import (
 )
 from aiq.rules.books import Learned
 from aiq.rules.fairness import PLAIN
-from aiq.rules.limits import of_queue
+from aiq.rules.keys import KeyState, Stand
 from aiq.rules.metrics import COLUMNS
 
 SQL: Final = load_sql("load")
@@ -81,6 +85,8 @@ def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool)
     for record in records:
         _LOADERS[type(record)](tx, record)
     tx.run(SQL["count_events"])
+    # Nobody comes into a lane before all that stand before him are there.
+    keys_of(tx).open.clear()
     if last:
         for line, by in tx.table(SQL["hold_lines"]):
             admission(tx).holds.await_window((HeldFor(line), by))
@@ -102,11 +108,10 @@ def _limit(tx: Transaction, moved: MovedLimit) -> None:
 
 
 def _queue(tx: Transaction, moved: MovedQueue) -> None:
-    settings = None if moved.settings == QueueSettings() else _encoder.encode(moved.settings).decode()
-    tx.run(SQL["put_queue"], {"name": moved.name, "paused": moved.paused, "settings": settings})
-    limit = of_queue(moved.name, moved.settings)
-    if limit is not None:
-        admission(tx).ledger.limits.put(limit.name, limit)
+    if moved.settings != QueueSettings():
+        configure(tx, moved.name, moved.settings)
+    if moved.paused:
+        pause(tx, moved.name)
 
 
 def _level(tx: Transaction, moved: MovedLevel) -> None:
@@ -139,15 +144,31 @@ def _tenant(tx: Transaction, moved: MovedTenant) -> None:
     admission(tx).ledger.weights.put(moved.tenant, moved.weight)
 
 
+def _key(tx: Transaction, moved: MovedKey) -> None:
+    keys, spot = keys_of(tx), (moved.queue, moved.key)
+    keys.fetch([spot])
+    keys.put(spot, KeyState(moved.per_key, moved.places, moved.holders, moved.line, moved.paused))
+
+
 def _job(tx: Transaction, moved: MovedJob) -> None:
     record = moved.record
     if tx.job(record.id) is not None:
         return
     n = tx.next_number()
-    tx.at_least(record.position)
+    tx.at_least(number=moved.turn.turn if moved.turn else 0, position=abs(record.position))
     terms = terms_of(record)
     gated = bool(record.tenant) or terms is not None
-    tx.later(SQL["job"], {**_hot(tx, record, gated), "n": n, "wait_signal": moved.signal, "since_ms": moved.since_ms})
+    out = _kept_out(tx, moved)
+    tx.later(
+        SQL["job"],
+        {
+            **_hot(tx, record, gated),
+            "aside": 2 if out else 0,
+            "n": n,
+            "wait_signal": moved.signal,
+            "since_ms": moved.since_ms,
+        },
+    )
     tx.later(NEW["spec"], _cold(n, record), payload=record.payload)
     if terms is not None:
         tx.later(NEW["terms"], (n, terms))
@@ -160,7 +181,17 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
         line, by = line_of(record.held, record.held_by)
         need = _encoder.encode(moved.need).decode()
         tx.later(SQL["hold"], (moved.held_at, n, line, by, record.held, need))
-    _stand(tx, record, gated)
+    if moved.turn is not None:
+        told = (moved.turn.turn, moved.turn.since_fence, record.per_key, record.while_parked)
+        tx.later(SQL["keyed"], (n, *spot_of(record), moved.turn.stand, *told))
+    _stand(tx, record, gated and not out)
+
+
+def _kept_out(tx: Transaction, moved: MovedJob) -> bool:
+    """Whether a ready job stands in no lane, because of its key. Spec: KEY-1, KEY-11"""
+    if moved.turn is None or moved.record.state is not State.READY:
+        return False
+    return Stand(moved.turn.stand) is not Stand.HOLDS or keys_of(tx).state(spot_of(moved.record)).paused
 
 
 def _hot(tx: Transaction, record: JobRecord, gated: bool) -> dict[str, object]:
@@ -318,6 +349,7 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedPrice: _price,
     MovedLearned: _learned,
     MovedTenant: _tenant,
+    MovedKey: _key,
     MovedJob: _job,
     MovedAnswer: _answer,
     MovedWait: _wait,

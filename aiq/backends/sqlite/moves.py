@@ -6,12 +6,14 @@ from typing import Any, Final
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.gates import Gate
 from aiq.backends.sqlite.heads import Place
+from aiq.backends.sqlite.keys import follow, keep_out
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import SQL, Transaction
 from aiq.bounds import MAX_ERRORS
-from aiq.model import Cause, JobError, JobRecord, Lane, State
+from aiq.model import Cause, JobError, JobRecord, JobSpec, Lane, State
 from aiq.rules.failures import appended
 from aiq.rules.fairness import PLAIN
+from aiq.rules.keys import position
 from aiq.rules.metrics import tally, told_cause
 from aiq.rules.settling import Change
 from aiq.rules.states import check
@@ -49,6 +51,8 @@ def move(
     record, state = job.record, change.state
     check(change.number, record.state, state)
     tx.forget(job)
+    sleeps = state is State.SCHEDULED and change.wait_key is not None
+    in_lane = job.keyed is None or follow(tx, job, job.keyed, state, sleeps=sleeps)
     if state is State.SUCCEEDED and by is not None:
         tx.later(SQL["succeed"], {"n": job.n, "id": by.settled_id, "late": by.late})
         add_event(tx, job, change.number, state)
@@ -63,9 +67,11 @@ def move(
     if record.state is State.HELD and record.held is not None:
         admission(tx).holds.drop(job.n, record.held, record.held_by)
     if record.state is State.READY:
-        _leave(tx, job)
-    if state is State.READY:
-        _join(tx, job, after, (row["lane"], row["position"], record.id))
+        leave(tx, job)
+    if state is State.READY and in_lane:
+        join(tx, job, after, (row["lane"], row["position"], record.id))
+    elif state is State.READY:
+        keep_out(tx, job.n)
 
 
 def settled(tx: Transaction, job: Job, state: State, by: By, step: str | None = None) -> None:
@@ -121,6 +127,13 @@ def add_error(tx: Transaction, job: Job, error: JobError) -> JobError:
     return told
 
 
+def position_of(tx: Transaction, job: JobSpec, lane: Lane) -> int:
+    """The position of a job that becomes ready in a lane. Spec: LIFO-1"""
+    number = tx.next_position()
+    lifo = tx.any_lifo and admission(tx).queues.settings(job.queue).lifo
+    return position(number, job, fresh=lane is Lane.FRESH, lifo=lifo)
+
+
 def _moved(tx: Transaction, job: Job, after: JobRecord, change: Change, by: By | None) -> dict[str, Any]:
     """The columns that a move writes; of as many types as they are, hence Any."""
     record, state = job.record, change.state
@@ -132,7 +145,7 @@ def _moved(tx: Transaction, job: Job, after: JobRecord, change: Change, by: By |
         "state": state,
         "pool": admission(tx).lanes.key_of(after)[1] if ready and job.gated else job.pool,
         "lane": change.lane if state in _COMING_BACK else record.lane,
-        "position": tx.next_position() if ready else record.position,
+        "position": position_of(tx, record, change.lane) if ready else record.position,
         "patience_end_ms": None if patience_ms is None else tx.now_ms + patience_ms,
         "due_ms": tx.now_ms + (change.delay_ms or 0) if timed else None,
         "wait_key": change.wait_key if state in _PARKED else None,
@@ -153,8 +166,10 @@ def _moved(tx: Transaction, job: Job, after: JobRecord, change: Change, by: By |
     }
 
 
-def _leave(tx: Transaction, job: Job) -> None:
+def leave(tx: Transaction, job: Job) -> None:
     """Take a job that was ready out of its lane, or from behind its gate, and wake those whom that lets go on."""
+    if job.keyed is not None and job.keyed.aside:
+        return
     record, lanes = job.record, admission(tx).lanes
     key = (record.queue, job.pool, record.band, record.tenant if job.gated else "")
     if job.aside is not None:
@@ -166,7 +181,7 @@ def _leave(tx: Transaction, job: Job) -> None:
         tx.topics.add(queue_topic(record.queue))
 
 
-def _join(tx: Transaction, job: Job, after: JobRecord, place: Place) -> None:
+def join(tx: Transaction, job: Job, after: JobRecord, place: Place) -> None:
     """Let a job that is ready stand in its lane, and wake those who wait for one."""
     tx.topics.add(queue_topic(after.queue))
     if job.gated:

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final, TypeAlias
 
-from aiq.backends.sqlite.records import ADMISSION, Maker
+from aiq.backends.sqlite.records import ADMISSION, Maker, overwrite
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
 from aiq.model import Cause, JobError, JobRecord
+from aiq.rules.keys import KeyState, Stand
 
 Row: TypeAlias = Sequence[Any]
 """What the driver gives; each use names the columns beside it, and mypy cannot know more."""
@@ -52,6 +53,20 @@ _whole: Final = Maker(WHOLE)
 
 
 @dataclass(slots=True)
+class KeyedRow:
+    """What only ordered jobs have: where one stands with its key, its turn, and its fence when it took that.
+
+    `aside` says that its key keeps a ready one out of its lane; `key` is the key as it was read with the job.
+    """
+
+    stand: Stand
+    turn: int
+    since_fence: int
+    aside: bool
+    key: KeyState | None
+
+
+@dataclass(slots=True)
 class Job:
     """A job as a step sees it: of its record the fields of HOT, and what only this store knows of it.
 
@@ -77,19 +92,34 @@ class Job:
     settled_late: int | None
     settled_step: str | None
     since_ms: int
+    keyed: KeyedRow | None = None
 
 
 def job_from_row(row: list[Any]) -> Job:
     """Read a row of `hot`."""
     size = len(HOT)
-    return Job(_hot.make(row[:size]), *row[size:])
+    *known, keyed = row[size:]
+    job = Job(_hot.make(row[:size]), *known)
+    if keyed is not None:
+        per_key, while_parked, stand, turn, since_fence, aside, key = keyed
+        overwrite(job.record, {"per_key": per_key, "while_parked": while_parked})
+        job.keyed = KeyedRow(Stand(stand), turn, since_fence, bool(aside), None if key is None else key_state(*key))
+    return job
+
+
+def key_state(per_key: int, places: int, holders: int, line: int, paused: int) -> KeyState:
+    """A key, of its columns."""
+    return KeyState(per_key, places, holders, line, paused=bool(paused))
 
 
 def whole_records(connection: sqlite3.Connection, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
     rows = read_table(connection, SQL["whole"], {"ns": numbers(ns)})
     errors = _errors(connection, [n for n, count, *_ in rows if count])
-    records = {n: _whole.make([*fields, errors.get(n, ())]) for n, _, *fields in rows}
+    records = {n: _whole.make([*fields, errors.get(n, ())]) for n, _, _, *fields in rows}
+    for n, _, keyed, *_ in rows:
+        if keyed is not None:
+            overwrite(records[n], {"per_key": keyed[0], "while_parked": keyed[1]})
     return [records[n] for n in ns]
 
 

@@ -7,6 +7,7 @@ from aiq.backends.sqlite.address import parse
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.face.budgets import BudgetsFace
 from aiq.backends.sqlite.face.jobs import JobsFace
+from aiq.backends.sqlite.face.keys import KeysFace
 from aiq.backends.sqlite.face.limits import LimitsFace
 from aiq.backends.sqlite.face.moving import MovingFace
 from aiq.backends.sqlite.face.schedules import SchedulesFace
@@ -27,6 +28,7 @@ class SQLiteStorage(
     StepsFace,
     SignalsFace,
     StreamsFace,
+    KeysFace,
     LimitsFace,
     BudgetsFace,
     SchedulesFace,

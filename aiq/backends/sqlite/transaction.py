@@ -23,6 +23,7 @@ from aiq.storage import events_topic
 
 if TYPE_CHECKING:
     from aiq.backends.sqlite.admission import Admission
+    from aiq.backends.sqlite.keys import Keys
 
 Parameters: TypeAlias = Mapping[str, object]
 
@@ -71,10 +72,13 @@ class Transaction:
         """Open edges that were read ahead, by upstream; see `fan_in`."""
         self.admission: Admission | None = None
         """What this step knows of admission; see `admission`."""
+        self.keys: Keys | None = None
+        """What it knows of ordered keys; see `keys`."""
         self._jobs: dict[str, Job] = {}
         self._told: set[str] = set()
         self._gathered: dict[str, _Gathered] = {}
         self._counters: list[int] = []
+        self._lifo = 0
         self._first_change = 0
         self._minutes: dict[tuple[str, str], list[int]] = {}
         self.logged = 0
@@ -201,10 +205,16 @@ class Transaction:
         """The place of a job that becomes ready; one counter serves the whole storage."""
         return self._next(1)
 
-    def at_least(self, position: int) -> None:
-        """Let the next position be above this one."""
-        self._next(1)
-        self._counters[1] = max(self._counters[1] - 1, position)
+    def at_least(self, *, number: int, position: int) -> None:
+        """Let the next number and the next position be above these."""
+        for which, least in enumerate((number, position)):
+            self._next(which)
+            self._counters[which] = max(self._counters[which] - 1, least)
+
+    @property
+    def any_lifo(self) -> bool:
+        """Whether any queue gives the newest first, once a number was given in this step. Spec: LIFO-1"""
+        return self._lifo > 0
 
     def next_change(self) -> int:
         """The number of an event or chunk, or of anything else that others should look at."""
@@ -223,7 +233,7 @@ class Transaction:
 
     def _next(self, which: int) -> int:
         if not self._counters:
-            self._counters = list(self.connection.execute(SQL["counters"]).fetchone())
+            *self._counters, self._lifo = self.connection.execute(SQL["counters"]).fetchone()
             self._first_change = self._counters[2] + 1
         self._counters[which] += 1
         return self._counters[which]
@@ -232,6 +242,8 @@ class Transaction:
         """Write what is still to be written; the commit follows."""
         if self.admission is not None:
             self.admission.write()
+        if self.keys is not None:
+            self.keys.write()
         if self.logged:
             self.topics.add(events_topic())
         minute_ms = self.now_ms - self.now_ms % MINUTE_MS

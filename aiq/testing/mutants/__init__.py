@@ -37,6 +37,7 @@ from aiq.testing.mutants import (
     order,
     pools,
     runs,
+    schedules,
     settling,
     storage,
     streams,
@@ -65,6 +66,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **pools.MUTANTS,
     **usage.MUTANTS,
     **forgetting.MUTANTS,
+    **schedules.MUTANTS,
     **workers.MUTANTS,
     **deadlines.MUTANTS,
 }

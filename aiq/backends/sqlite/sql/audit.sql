@@ -284,6 +284,77 @@ WHERE json_extract(q.settings, '$.max_ready') IS NOT NULL AND q.fresh <> (
 )
 LIMIT :limit;
 
+-- name: keyed
+-- An ordered job stands where its state allows; one that has ended is away.
+SELECT j.id
+FROM aiq_keyed AS k
+LEFT JOIN aiq_jobs AS j ON j.n = k.n
+WHERE j.n IS NULL OR j.queue <> k.queue OR j.order_key IS NOT k.order_key OR NOT CASE
+    WHEN j.state IN ('succeeded', 'dead', 'cancelled', 'held') THEN k.stand = 3
+    WHEN j.state = 'running' THEN k.stand = 2
+    WHEN j.state = 'ready' THEN k.stand = 2 OR k.stand = (j.fence <= k.since_fence)
+    WHEN j.fence <= k.since_fence THEN k.stand IN (1, 2)
+    ELSE k.stand = 2 OR (k.stand = 3 AND k.while_parked = 'free')
+END
+LIMIT :limit;
+
+-- name: keyed_lanes
+-- A ready one is in no lane if it does not hold its key, or that is paused; and only then.
+SELECT j.id
+FROM aiq_jobs AS j
+LEFT JOIN aiq_keyed AS k ON k.n = j.n
+LEFT JOIN aiq_keys AS o ON o.queue = k.queue AND o.order_key = k.order_key
+WHERE (j.aside = 2 OR k.n IS NOT NULL)
+    AND (j.aside = 2) <> (j.state = 'ready' AND k.n IS NOT NULL AND (k.stand < 2 OR coalesce(o.paused, 0)))
+LIMIT :limit;
+
+-- name: keys
+-- The counts of a key are those of its jobs, and within its places.
+SELECT queue || ' ' || order_key
+FROM (
+    SELECT queue, order_key, holders, line, places FROM aiq_keys
+    UNION ALL
+    SELECT queue, order_key, -(stand = 2), -(stand < 2), 0 FROM aiq_keyed WHERE stand < 3
+)
+GROUP BY queue, order_key
+HAVING sum(holders) <> 0 OR sum(line) <> 0
+UNION
+SELECT queue || ' ' || order_key FROM aiq_keys
+WHERE holders > places OR places < per_key OR (holders = 0 AND line = 0 AND paused = 0)
+LIMIT :limit;
+
+-- name: key_lines
+-- Nobody who is ready is first in the line of a key that has room.
+SELECT j.id
+FROM aiq_keys AS o
+CROSS JOIN aiq_keyed AS k ON k.n = (
+    SELECT h.n FROM aiq_keyed AS h
+    WHERE h.queue = o.queue AND h.order_key = o.order_key AND h.stand < 2 AND h.stand < 3
+    ORDER BY h.stand, h.turn
+    LIMIT 1
+)
+CROSS JOIN aiq_jobs AS j ON j.n = k.n
+WHERE o.holders < o.places AND o.paused = 0 AND j.state = 'ready'
+LIMIT :limit;
+
+-- name: turns
+-- Who has its first turn has it in the order of enqueueing, and nobody has that of another.
+SELECT j.id
+FROM aiq_keyed AS k
+CROSS JOIN aiq_jobs AS j ON j.n = k.n
+WHERE j.generation = 1 AND k.turn <> k.n
+    OR EXISTS (
+        SELECT 1 FROM aiq_keyed AS o
+        WHERE k.stand < 3 AND o.queue = k.queue AND o.order_key = k.order_key AND o.stand = k.stand AND o.turn = k.turn
+            AND o.n <> k.n
+    )
+LIMIT :limit;
+
+-- name: lifo
+SELECT 'queues that give the newest first'
+FROM aiq_counters AS c
+WHERE c.lifo <> (SELECT count(*) FROM aiq_queues AS q WHERE json_extract(q.settings, '$.lifo'));
+
 -- name: reserved
 -- All calls that are open.
 SELECT '[' || coalesce(group_concat(body, ','), '') || ']' FROM aiq_reservations WHERE closed_at_ms IS NULL;

@@ -64,13 +64,21 @@ FROM (
     SELECT tenant, weight FROM aiq_tenants WHERE tenant > json_extract(:after, '$[0]') ORDER BY tenant LIMIT :limit
 );
 
+-- name: keys
+SELECT json_group_array(json_array(queue, order_key, per_key, places, holders, line, paused))
+FROM (
+    SELECT * FROM aiq_keys WHERE (queue, order_key) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY queue, order_key LIMIT :limit
+);
+
 -- name: jobs
 -- Their records are read apart.
-SELECT json_group_array(json_array(n, wait_signal, held_at, need, since_ms))
+SELECT json_group_array(json_array(n, wait_signal, held_at, need, since_ms, turn, stand, since_fence))
 FROM (
-    SELECT j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, h.need, j.since_ms
+    SELECT j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, h.need, j.since_ms, k.turn, k.stand, k.since_fence
     FROM aiq_jobs AS j
     LEFT JOIN aiq_holds AS h ON h.n = j.n
+    LEFT JOIN aiq_keyed AS k ON k.n = j.n
     WHERE j.n > json_extract(:after, '$[0]')
     ORDER BY j.n LIMIT :limit
 );

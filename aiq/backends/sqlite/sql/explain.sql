@@ -1,5 +1,5 @@
 -- explain: what stands before a job.
--- spec: WHY-1
+-- spec: WHY-1, KEY-15
 
 -- name: upstream
 -- Of the jobs that it depends on those that have not ended, by their place.
@@ -27,13 +27,37 @@ SELECT
     ),
     (
         SELECT count(*) FROM (
-            SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue AND j.state = 'ready' AND j.band < :band LIMIT :limit
+            SELECT 1 FROM aiq_jobs AS j
+            WHERE j.queue = :queue AND j.aside < 2 AND j.state = 'ready' AND j.band < :band
+            LIMIT :limit
         )
     ),
     (
         SELECT count(*) FROM (
             SELECT 1 FROM aiq_lines AS l
             WHERE l.queue = :queue AND l.pool = :pool AND l.band = :band AND l.jobs > 0 AND l.service < :service
+            LIMIT :limit
+        )
+    );
+
+-- name: key_line
+-- Of those that hold a key and of those in its line who goes first, and how many of the line go before a place.
+SELECT
+    (
+        SELECT j.id FROM aiq_keyed AS k CROSS JOIN aiq_jobs AS j ON j.n = k.n
+        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 2 AND k.stand < 3
+        ORDER BY k.turn LIMIT 1
+    ),
+    (
+        SELECT j.id FROM aiq_keyed AS k CROSS JOIN aiq_jobs AS j ON j.n = k.n
+        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3
+        ORDER BY k.stand, k.turn LIMIT 1
+    ),
+    (
+        SELECT count(*) FROM (
+            SELECT 1 FROM aiq_keyed AS k
+            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3
+                AND (k.stand, k.turn) < (:stand, :turn)
             LIMIT :limit
         )
     );

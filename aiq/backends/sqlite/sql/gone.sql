@@ -51,6 +51,9 @@ DELETE FROM aiq_results WHERE n IN (SELECT value FROM json_each(:ns));
 -- name: forget_terms
 DELETE FROM aiq_terms WHERE n IN (SELECT value FROM json_each(:ns));
 
+-- name: forget_keyed
+DELETE FROM aiq_keyed WHERE n IN (SELECT value FROM json_each(:ns));
+
 -- name: forget_specs
 DELETE FROM aiq_specs WHERE n IN (SELECT value FROM json_each(:ns));
 

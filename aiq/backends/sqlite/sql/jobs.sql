@@ -20,9 +20,17 @@ SELECT json_group_array(json_array(
             CASE WHEN j.gated THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
         )
     END,
-    j.n, j.gated, j.pool, CASE WHEN j.aside THEN json_array(j.aside_limit, j.aside_key) END, j.wait_signal,
+    j.n, j.gated, j.pool, CASE WHEN j.aside = 1 THEN json_array(j.aside_limit, j.aside_key) END, j.wait_signal,
     j.dependents, j.children, j.steps, j.stream_bytes, j.run_seq, j.errors, j.settled_id, j.settled_state, j.settled_late, j.settled_step,
-    j.since_ms
+    j.since_ms,
+    CASE WHEN j.order_key IS NOT NULL THEN (
+        SELECT json_array(
+            k.per_key, k.while_parked, k.stand, k.turn, k.since_fence, j.aside = 2,
+            CASE WHEN o.queue IS NOT NULL THEN json_array(o.per_key, o.places, o.holders, o.line, o.paused) END
+        )
+        FROM aiq_keyed AS k LEFT JOIN aiq_keys AS o ON o.queue = k.queue AND o.order_key = k.order_key
+        WHERE k.n = j.n
+    ) END
 ))
 FROM json_each(:ids) AS asked
 CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
@@ -31,7 +39,11 @@ CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
 -- Everything but the errors.
 SELECT
     json_group_array(json_array(
-        j.n, j.errors, j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
+        j.n, j.errors,
+        CASE WHEN j.order_key IS NOT NULL THEN (
+            SELECT json_array(k.per_key, k.while_parked) FROM aiq_keyed AS k WHERE k.n = j.n
+        ) END,
+        j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
         j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, j.tenant, j.order_key, j.unique_key,
         j.max_deferral_ms,
         CASE

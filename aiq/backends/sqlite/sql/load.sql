@@ -4,10 +4,6 @@
 -- name: any_job
 SELECT EXISTS (SELECT 1 FROM aiq_jobs);
 
--- name: put_queue
-INSERT INTO aiq_queues (name, paused, settings) VALUES (:name, :paused, :settings)
-ON CONFLICT (name) DO UPDATE SET paused = excluded.paused, settings = excluded.settings;
-
 -- name: grant
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_grants (budget, grant_id, window_ms)
@@ -30,7 +26,7 @@ INSERT INTO aiq_jobs (
     cancel_requested_at_ms, generation, failures, stalls, cause, late, wait_key, wait_signal, task, lease_ms,
     max_attempts, max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key,
     kept_signals, chunks, errors, events, created_at_ms, started_at_ms, finished_at_ms, gated, max_deferral_ms,
-    deferred_at_ms, resumes, opened_calls, route, closed_routes, held, held_by, keep_ms, patience_end_ms, since_ms
+    deferred_at_ms, resumes, opened_calls, route, closed_routes, held, held_by, keep_ms, patience_end_ms, since_ms, aside
 )
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.id'), json_extract(item, '$.state'), json_extract(item, '$.queue'),
@@ -50,7 +46,15 @@ SELECT
     json_extract(item, '$.max_deferral_ms'), json_extract(item, '$.deferred_at_ms'), json_extract(item, '$.resumes'),
     json_extract(item, '$.opened_calls'), json_extract(item, '$.route'), json_extract(item, '$.closed_routes'),
     json_extract(item, '$.held'), json_extract(item, '$.held_by'), json_extract(item, '$.keep_ms'),
-    json_extract(item, '$.patience_end_ms'), json_extract(item, '$.since_ms')
+    json_extract(item, '$.patience_end_ms'), json_extract(item, '$.since_ms'), json_extract(item, '$.aside')
+FROM given;
+
+-- name: keyed
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_keyed (n, queue, order_key, stand, turn, since_fence, per_key, while_parked)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]')
 FROM given;
 
 -- name: parents

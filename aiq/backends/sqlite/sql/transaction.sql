@@ -2,7 +2,7 @@
 -- spec: STATE-1, STATE-4, STORE-6
 
 -- name: counters
-SELECT jobs, positions, changes FROM aiq_counters;
+SELECT jobs, positions, changes, lifo FROM aiq_counters;
 
 -- name: count
 UPDATE aiq_counters SET jobs = :jobs, positions = :positions, changes = :changes, events = events + :events;

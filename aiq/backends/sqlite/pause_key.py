@@ -1,0 +1,85 @@
+"""Closing an ordered key, and opening it again; and letting the next of a line hold its key."""
+
+from typing import Any, Final
+
+import msgspec
+
+from aiq.backends.sqlite.keys import SQL, Keys, Spot, keep_out, keys_of, put_stand
+from aiq.backends.sqlite.moves import join, leave
+from aiq.backends.sqlite.rows import Job
+from aiq.backends.sqlite.shelf import decoder_of
+from aiq.backends.sqlite.transaction import Transaction
+from aiq.rules.keys import Stand
+from aiq.storage import queue_topic
+
+_FIRST: Final[Any] = tuple[int, int, int, str, bool]
+"""Which key was asked for; part of the line and turn; id of a job, and whether it is ready."""
+
+
+def pause_key(tx: Transaction, queue: str, key: str) -> None:
+    """Start nothing of a key from now on. Spec: KEY-11"""
+    for job in _ready_holders(tx, queue, key):
+        if job.keyed is not None and not job.keyed.aside:
+            keep_out(tx, job.n)
+            leave(tx, job)
+            tx.forget(job)
+    _put_paused(tx, (queue, key), paused=True)
+
+
+def resume_key(tx: Transaction, queue: str, key: str) -> None:
+    """Start jobs of a key again, at once. Spec: KEY-11"""
+    if not keys_of(tx).state((queue, key)).paused:
+        return
+    for job in _ready_holders(tx, queue, key):
+        _let_in(tx, job)
+    _put_paused(tx, (queue, key), paused=False)
+
+
+def call_up(tx: Transaction) -> None:
+    """Let the first of each line hold its key, as far as there is room, and come into its lane. Spec: KEY-3, KEY-4"""
+    keys = tx.keys
+    if keys is None or not keys.open:
+        return
+    spots = [spot for spot in sorted(keys.open) if keys.state(spot).waits]
+    keys.open.clear()
+    if not spots:
+        return
+    count = max(keys.state(spot).room for spot in spots)
+    tx.flush()
+    asked = {"keys": msgspec.json.encode(spots).decode(), "count": count}
+    found = sorted(tx.peek(SQL["first"], asked, decoder_of(_FIRST)))
+    jobs = {job.record.id: job for job in tx.fetch(job_id for *_, job_id, ready in found if ready)}
+    shut: set[int] = set()
+    for at, _, _, job_id, ready in found:
+        if ready and at not in shut and keys.state(spots[at]).room:
+            _take(tx, keys, spots[at], jobs[job_id])
+        else:
+            shut.add(at)
+
+
+def _take(tx: Transaction, keys: Keys, spot: Spot, job: Job) -> None:
+    keyed = job.keyed
+    assert keyed is not None
+    put_stand(tx, job.n, Stand.HOLDS, keyed.turn, keyed.since_fence)
+    keys.put(spot, keys.state(spot).moved(keyed.stand, Stand.HOLDS))
+    _let_in(tx, job)
+
+
+def _let_in(tx: Transaction, job: Job) -> None:
+    """Let a ready job come into its lane, in the place that it has had since it became ready."""
+    record = job.record
+    tx.later(SQL["let_in"], (job.n,))
+    tx.forget(job)
+    join(tx, job, record, (record.lane, record.position, record.id))
+    tx.tell(queue_topic(record.queue))
+
+
+def _put_paused(tx: Transaction, spot: Spot, *, paused: bool) -> None:
+    keys = keys_of(tx)
+    keys.put(spot, msgspec.structs.replace(keys.state(spot), paused=paused))
+
+
+def _ready_holders(tx: Transaction, queue: str, key: str) -> list[Job]:
+    """Those that hold a key and are ready, in the order of enqueueing. There are at most MAX_PER_KEY."""
+    found = sorted(tx.table(SQL["ready_holders"], {"queue": queue, "order_key": key}))
+    return tx.fetch(job_id for _, job_id in found)

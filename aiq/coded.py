@@ -1,0 +1,290 @@
+"""A storage behind codecs: values are encoded on their way in, and decoded on their way out.
+
+Whoever holds it sees plain values, and the storage behind it coded ones. A value that cannot be decoded comes out as
+it is stored, with the reason (`rules.coding.Unreadable`), so that one of them hides no other.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self, TypeVar, cast
+
+from aiq.bounds import MAX_DECODED_BYTES, MAX_PAGE
+from aiq.codecs import Codec, Undecodable, Value
+from aiq.errors import LeaseLost, TooLarge, Unavailable
+from aiq.model import (
+    Appended,
+    ClaimRequest,
+    DueSchedules,
+    Enqueued,
+    Exchanged,
+    Fire,
+    Fired,
+    JobFilter,
+    JobRecord,
+    JobSpec,
+    Lease,
+    NewChunk,
+    Page,
+    Saved,
+    ScheduleSpec,
+    ScheduleStatus,
+    Sent,
+    Settled,
+    Settlement,
+    Step,
+    StepKind,
+    StreamPage,
+    Succeeded,
+)
+from aiq.rules.coding import MAGIC, Coded, Unreadable, coded, parted, told
+from aiq.storage import Storage
+
+T = TypeVar("T")
+
+AT_ONCE: Final = 16
+"""Values that are decoded at the same time: those kept elsewhere would else come one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The codecs, in the order in which they encode."""
+
+    codecs: tuple[Codec, ...]
+
+    @property
+    def hides(self) -> bool:
+        """Whether one of them encrypts."""
+        return any(codec.hides for codec in self.codecs)
+
+    async def encode(self, data: bytes, value: Value) -> bytes:
+        """A value as it is stored; plain if no codec wants it.
+
+        Raises:
+            TooLarge: it is over MAX_DECODED_BYTES, and could not be read back.
+            Unavailable: what keeps values elsewhere did not take it.
+        """
+        if isinstance(data, Coded):
+            return data
+        if len(data) > MAX_DECODED_BYTES:
+            raise TooLarge(value.kind, len(data), MAX_DECODED_BYTES, unit=" bytes")
+        tags, body = [], data
+        for codec in self.codecs:
+            done = await _kept(codec, body, value)
+            if done is not None:
+                tags.append(f"{codec.name}={done[0]}" if done[0] else codec.name)
+                body = done[1]
+        # Plain bytes that look like coded ones get a header that names nothing.
+        return coded(tags, body) if tags or data.startswith(MAGIC) else data
+
+    async def decode(self, data: bytes, value: Value) -> bytes:
+        """A stored value as it was; as it is stored, with the reason, if it cannot be read."""
+        found = parted(data)
+        if found is None:
+            return data
+        tags, body = found
+        try:
+            for tag in reversed(tags):
+                body = await self._undone(tag, body, value)
+        except Undecodable as error:
+            return Unreadable.of(data, f"{error}. It is encoded with {told(tags)}", passing=error.passing)
+        return body
+
+    async def _undone(self, tag: str, body: bytes, value: Value) -> bytes:
+        name, _, note = tag.partition("=")
+        codec = next((codec for codec in self.codecs if codec.name == name), None)
+        if codec is None:
+            raise Undecodable(f'There is no codec "{name}" here: add it to the codecs of the queue')
+        plain = await codec.decode(body, note, value)
+        if len(plain) > MAX_DECODED_BYTES:
+            raise Undecodable(f"It decodes to more than the {MAX_DECODED_BYTES:,} bytes that are allowed")
+        return plain
+
+
+async def _kept(codec: Codec, body: bytes, value: Value) -> tuple[str, bytes] | None:
+    try:
+        return await codec.encode(body, value)
+    except (OSError, TimeoutError) as error:
+        # Nothing was stored, and nothing is lost: the caller may try again.
+        raise Unavailable(
+            f'Codec "{codec.name}" could not keep a {value.kind}: {type(error).__name__}: {error}'
+        ) from error
+
+
+def behind(storage: Storage, codecs: Sequence[Codec]) -> Storage:
+    """The storage, behind codecs if there are any."""
+    # Every operation is there: those below, and the others by name from the storage itself.
+    return cast(Storage, CodedStorage(storage, Chain(tuple(codecs)))) if codecs else storage
+
+
+async def sealed(storage: Storage, specs: Sequence[JobSpec]) -> Sequence[JobSpec]:
+    """Jobs with their payloads as they will be stored, so that they are measured by that."""
+    return await storage.seal(specs) if isinstance(storage, CodedStorage) else specs
+
+
+class CodedStorage:
+    """Encodes what goes into a storage, and decodes what comes out. What holds no value passes as it is."""
+
+    def __init__(self, storage: Storage, chain: Chain) -> None:
+        self._storage, self._chain = storage, chain
+
+    # Any: whatever the storage has under the name.
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._storage, name)
+
+    async def sibling(self) -> Self:
+        """A sibling behind the same codecs."""
+        return type(self)(await self._storage.sibling(), self._chain)
+
+    async def seal(self, specs: Sequence[JobSpec]) -> list[JobSpec]:
+        """Jobs with their payloads encoded; those that are stay so."""
+        return [replace(spec, payload=await self._in(spec.payload, "payload", spec.id)) for spec in specs]
+
+    async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
+        """As the contract says."""
+        return await self._storage.enqueue(await self.seal(batch), parent)
+
+    async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        """As the contract says."""
+        told = await self._storage.exchange([await self._settlement(one) for one in settlements], claim)
+        settled = [await self._settled(one, answer) for one, answer in zip(settlements, told.settled, strict=True)]
+        return replace(told, settled=tuple(settled), claimed=tuple(await self._records(told.claimed)))
+
+    async def hold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """As the contract says."""
+        return await self._records(await self._storage.hold(job_ids))
+
+    async def unhold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """As the contract says."""
+        return await self._records(await self._storage.unhold(job_ids))
+
+    async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """As the contract says."""
+        return await self._records(await self._storage.get(job_ids))
+
+    async def list(self, query: JobFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
+        """As the contract says."""
+        page = await self._storage.list(query, cursor=cursor, limit=limit)
+        return replace(page, jobs=tuple(await self._records(page.jobs)))
+
+    async def save_step(self, lease: Lease, step: Step) -> Saved:
+        """As the contract says."""
+        value = await self._in(step.value, "step", lease.job_id)
+        saved = await self._storage.save_step(lease, replace(step, value=value))
+        return replace(saved, step=await self._step(saved.step, lease.job_id))
+
+    async def get_steps(self, job_id: str, *, after: str = "", limit: int = MAX_PAGE) -> "list_of[Step]":
+        """As the contract says."""
+        steps = await self._storage.get_steps(job_id, after=after, limit=limit)
+        return await _each(steps, lambda step: self._step(step, job_id))
+
+    async def send(self, job_id: str, name: str, signal_id: str, payload: bytes) -> Sent:
+        """As the contract says."""
+        return await self._storage.send(job_id, name, signal_id, await self._in(payload, "signal", job_id))
+
+    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+        """As the contract says."""
+        stored = [replace(chunk, data=await self._in(chunk.data, "chunk", lease.job_id)) for chunk in chunks]
+        return await self._storage.append(lease, stored)
+
+    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+        """As the contract says."""
+        page = await self._storage.read(job_id, after=after, limit=limit)
+        data = await _each(page.chunks, lambda chunk: self._out(chunk.data, "chunk", job_id))
+        chunks = [replace(chunk, data=plain) for chunk, plain in zip(page.chunks, data, strict=True)]
+        return replace(page, chunks=tuple(chunks))
+
+    async def put_schedules(
+        self, schedules: Sequence[ScheduleSpec], *, absent_only: bool = False
+    ) -> "list_of[ScheduleStatus]":
+        """As the contract says."""
+        stored = [replace(spec, template=await self._template_in(spec)) for spec in schedules]
+        return await self._statuses(await self._storage.put_schedules(stored, absent_only=absent_only))
+
+    async def get_schedules(
+        self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> "list_of[ScheduleStatus]":
+        """As the contract says."""
+        return await self._statuses(await self._storage.get_schedules(names, after=after, limit=limit))
+
+    async def due_schedules(self, limit: int = MAX_PAGE) -> DueSchedules:
+        """As the contract says."""
+        due = await self._storage.due_schedules(limit)
+        return replace(due, schedules=tuple(await self._statuses(due.schedules)))
+
+    async def fire(self, fires: Sequence[Fire]) -> "list_of[Fired]":
+        """As the contract says."""
+        return await self._storage.fire([replace(one, jobs=tuple(await self.seal(one.jobs))) for one in fires])
+
+    async def run_schedule(self, name: str, job: JobSpec) -> Fired:
+        """As the contract says."""
+        [stored] = await self.seal([job])
+        return await self._storage.run_schedule(name, stored)
+
+    async def pause_schedules(self, names: Sequence[str]) -> "list_of[ScheduleStatus | None]":
+        """As the contract says."""
+        return await self._statuses(await self._storage.pause_schedules(names))
+
+    async def resume_schedules(self, names: Sequence[str]) -> "list_of[ScheduleStatus | None]":
+        """As the contract says."""
+        return await self._statuses(await self._storage.resume_schedules(names))
+
+    async def _in(self, data: bytes, kind: str, owner: str) -> bytes:
+        return await self._chain.encode(data, Value(kind, owner))
+
+    async def _out(self, data: bytes, kind: str, owner: str) -> bytes:
+        return await self._chain.decode(data, Value(kind, owner))
+
+    async def _settlement(self, one: Settlement) -> Settlement:
+        if not isinstance(one.outcome, Succeeded):
+            return one
+        return replace(one, outcome=Succeeded(await self._in(one.outcome.result, "result", one.lease.job_id)))
+
+    async def _template_in(self, spec: ScheduleSpec) -> JobSpec:
+        return replace(spec.template, payload=await self._in(spec.template.payload, "template", spec.name))
+
+    async def _statuses(self, found: Sequence[T]) -> "list_of[T]":
+        return await _each(found, lambda one: cast(Awaitable[T], self._status(cast("ScheduleStatus | None", one))))
+
+    async def _status(self, status: ScheduleStatus | None) -> ScheduleStatus | None:
+        if status is None:
+            return None
+        template = status.spec.template
+        plain = replace(template, payload=await self._out(template.payload, "template", status.name))
+        return replace(status, spec=replace(status.spec, template=plain))
+
+    async def _settled(self, one: Settlement, answer: Settled | LeaseLost | TooLarge) -> Settled | LeaseLost | TooLarge:
+        if not isinstance(answer, Settled) or answer.step is None:
+            return answer
+        return replace(answer, step=await self._step(answer.step, one.lease.job_id))
+
+    async def _step(self, step: Step, job_id: str) -> Step:
+        kind = "signal" if step.kind is StepKind.SIGNAL else "step"
+        return replace(step, value=await self._out(step.value, kind, job_id))
+
+    async def _records(self, records: Sequence[T]) -> "list_of[T]":
+        # `T` is a record, or a record or None: what comes in is what goes out.
+        return await _each(records, lambda one: cast(Awaitable[T], self._record(cast("JobRecord | None", one))))
+
+    async def _record(self, record: JobRecord | None) -> JobRecord | None:
+        if record is None:
+            return None
+        result, progress = record.result, record.progress
+        return replace(
+            record,
+            payload=await self._out(record.payload, "payload", record.id),
+            result=None if result is None else await self._out(result, "result", record.id),
+            progress=None if progress is None else await self._out(progress, "chunk", record.id),
+        )
+
+
+list_of = list
+"""Inside the class `list` is the operation."""
+
+
+async def _each(items: Sequence[Any], work: Callable[[Any], Awaitable[T]]) -> list[T]:
+    """Do something with each of some items, AT_ONCE at the same time, in their order."""
+    done: list[T] = []
+    for start in range(0, len(items), AT_ONCE):
+        done += await asyncio.gather(*map(work, items[start : start + AT_ONCE]))
+    return done

@@ -1,0 +1,83 @@
+"""schedules."""
+
+import pytest
+
+from aiq.model import Fire
+from aiq.storage import Storage
+from aiq.testing.actions import enqueue_one
+from aiq.testing.schedules import planned, put_one
+from tests.cli.command import facts, said
+from tests.cli.conftest import Stored
+
+
+async def two(storage: Storage) -> None:
+    await planned(storage, "nightly", cron="0 3 15 6 *", tz="Europe/Berlin")
+    await put_one(storage, "poll", every_ms=30_000, paused=True)
+
+
+def test_schedules_are_shown_with_their_next_slots_in_their_own_zones(
+    stored: Stored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(two)
+    status, out, _ = said(capsys, "schedules")
+
+    head, nightly, poll = out.splitlines()
+    assert (status, head.split()[:3]) == (0, ["NAME", "WHEN", "NEXT"])
+    assert "0 3 15 6 *" in nightly
+    assert "-06-15 03:00:00 CEST" in nightly
+    assert ("every 30 s" in poll, poll.rstrip().endswith("paused")) == (True, True)
+
+
+def test_schedules_are_facts_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(two)
+    nightly, poll = facts(said(capsys, "schedules", "nightly", "poll", "--json")[1])
+
+    assert (nightly["name"], nightly["tz"], nightly["task"]) == ("nightly", "Europe/Berlin", "work")
+    assert nightly["next"].endswith("-06-15T03:00:00+02:00")
+    assert (poll["paused"], poll["next"], poll["fires"], poll["revision"]) == (True, None, 0, 1)
+
+
+def test_a_schedule_that_is_not_there_is_told(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(two)
+    for words in (("ghost",), ("pause", "ghost"), ("resume", "ghost"), ("run", "ghost"), ("delete", "ghost")):
+        status, out, err = said(capsys, "schedules", *words)
+        assert (status != 0, out, "ghost" in err) == (True, "", True), words
+
+
+def test_no_schedules_are_no_error(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(lambda storage: storage.count())
+    status, out, err = said(capsys, "schedules")
+
+    assert (status, out) == (0, "")
+    assert "No schedule" in err
+
+
+def test_schedules_are_paused_resumed_and_deleted(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(two)
+    assert said(capsys, "schedules", "pause", "nightly", "poll")[:2] == (0, "nightly  paused\npoll  paused\n")
+    assert said(capsys, "schedules", "resume", "poll")[:2] == (0, "poll  goes on\n")
+    assert facts(said(capsys, "schedules", "poll", "--json")[1])[0]["next"] is not None
+    assert said(capsys, "schedules", "delete", "nightly")[:2] == (0, "nightly  deleted\n")
+    assert [one["name"] for one in facts(said(capsys, "schedules", "--json")[1])] == ["poll"]
+
+
+def test_a_schedule_is_run_now_and_once_with_an_id(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(two)
+    status, out, _ = said(capsys, "schedules", "run", "poll")
+    assert (status, out.strip() != "") == (0, True)
+    for _ in range(2):
+        assert said(capsys, "schedules", "run", "nightly", "--id", "mine")[:2] == (0, "mine\n")
+    assert facts(said(capsys, "schedules", "nightly", "--json")[1])[0]["last_job"] == "mine"
+    assert len(facts(said(capsys, "ls", "--json")[1])) == 2
+
+
+def test_why_a_slot_was_left_out_is_told(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def refused(storage: Storage) -> None:
+        await two(storage)
+        await enqueue_one(storage, "other")
+        (status,) = await storage.get_schedules(["poll"])
+        await storage.resume_schedules(["poll"])
+        await storage.fire([Fire(name="poll", revision=status.revision, next_ms=5, error="The queue is full.")])
+
+    stored(refused)
+    assert "poll: its last slot was left out. The queue is full." in said(capsys, "schedules")[2]
