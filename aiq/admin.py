@@ -223,11 +223,13 @@ class Admin(ScheduleAdmin):
         max_ready: int | None = None,
         concurrency: int | None = None,
         rate: float | Decimal | None = None,
+        lifo: bool = False,
     ) -> QueueReport:
         """Set what bounds a queue, all of it: what is left out is not bounded any more.
 
         `max_ready` bounds the jobs that have not started: an enqueue of more waits or is refused. `concurrency` bounds
-        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers.
+        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers. `lifo` gives the
+        newest first, of the jobs that become ready from then on; such a queue refuses jobs with an ordered key.
         """
         check_name("queue", queue)
         jobs, period_ms = (None, 1000) if rate is None else _starts(rate)
@@ -236,6 +238,7 @@ class Admin(ScheduleAdmin):
             concurrency=None if concurrency is None else whole("concurrency", concurrency, 1, MAX_CONCURRENCY),
             rate=jobs,
             rate_per_ms=period_ms,
+            lifo=lifo,
         )
         return QueueReport.of(await until_known(partial(self._storage.configure, queue, settings)))
 

@@ -178,7 +178,7 @@ class BudgetReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReport:
     """What bounds a queue (None is no bound), and how it stands. `rate` is in jobs started a second. `ready` counts the
-    jobs that have not started, where `max_ready` bounds them; else it is None."""
+    jobs that have not started, where `max_ready` bounds them; else it is None. `lifo` gives the newest first."""
 
     name: str
     max_ready: int | None
@@ -186,6 +186,7 @@ class QueueReport:
     rate: float | None
     paused: bool
     ready: int | None
+    lifo: bool = False
 
     @classmethod
     def of(cls, status: QueueStatus) -> Self:
@@ -198,6 +199,7 @@ class QueueReport:
             rate=None if bounds.rate is None else bounds.rate * 1000 / bounds.rate_per_ms,
             paused=status.paused,
             ready=status.ready,
+            lifo=bounds.lifo,
         )
 
 
