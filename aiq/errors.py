@@ -262,8 +262,8 @@ class JobCancelled(JobFailed):
 class ResultTimeout(JobFailed, TimeoutError):
     """The job had not ended in time. It goes on; ask again with the same handle."""
 
-    def __init__(self, job_id: str, state: str) -> None:
-        super().__init__(job_id, f"Job {job_id} is still {state}. It goes on; ask again, or cancel it.")
+    def __init__(self, job_id: str, state: str, text: str = "") -> None:
+        super().__init__(job_id, text or f"Job {job_id} is still {state}. It goes on; ask again, or cancel it.")
         self.state = state
 
 

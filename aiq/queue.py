@@ -9,6 +9,7 @@ from typing import Self, TypeVar, Unpack, overload
 import msgspec
 
 from aiq.admin import Admin
+from aiq.asking import OnTimeout, Question
 from aiq.bounds import MAX_PAGE
 from aiq.codecs import Codec, check_codecs
 from aiq.coded import behind, sealed
@@ -16,7 +17,7 @@ from aiq.errors import InvalidInput, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
-from aiq.misuse import check_job, ids_of, jobs_of
+from aiq.misuse import check_job, check_word, ids_of, jobs_of
 from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobRecord, JobSpec, Page, State, Why
 from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
@@ -245,16 +246,22 @@ class Queue:
         ids = tuple(answer.job_id for answer in answers)
         return FlowRun(flow_id, flow, ids, all(answer.existed for answer in answers), self.storage)
 
-    async def ask(self, job: NewJob[R], timeout: Duration | None = None) -> R:
-        """Enqueue a job and wait for its result.
+    async def ask(self, job: NewJob[R], timeout: Duration | None = None, *, on_timeout: OnTimeout = "leave") -> R:
+        """Enqueue a job and wait for its result; the time counts from this call. None waits for ever, 0 only looks.
+
+        There is one outcome, whatever happens meanwhile: if its worker dies it is that of the next run, and a storage
+        that does not answer is asked again while there is time. With on_timeout="cancel" a job that comes too late is
+        told to stop, unless it was there before (`Job.existed`); what it came to before the cancel still counts.
 
         Raises:
-            ResultTimeout: it had not ended in time. It goes on: `job_id` of the error finds it again.
+            ResultTimeout: it had not ended in time. `job_id` of the error finds it again.
             JobDead, JobCancelled, …: as `Job.result` and `enqueue`.
         """
         check_job(job, "ask({})")
-        handle = await self.enqueue(job)
-        return await handle.result(timeout)
+        check_word("on_timeout", on_timeout, "leave", "cancel")
+        job_id = job.chosen.id or fresh_id()
+        question = Question(self.storage, job_id, timeout, on_timeout)
+        return await question.answer(lambda: self.enqueue(job, id=job_id), ours=job.chosen.id is None)
 
     @overload
     def job(self, id: str, task: Task[..., R]) -> Job[R]: ...

@@ -2,7 +2,7 @@
 
 import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from aiq.admin import Admin
@@ -214,10 +214,14 @@ async def _diff(storage: Storage, args: Namespace, output: Output) -> Exit:
     return Exit.NO if found else Exit.DONE
 
 
+def _limits(found: Iterable[Difference]) -> Iterator[Limit]:
+    return (one.code for one in found if isinstance(one.code, Limit))
+
+
 async def _reset(storage: Storage, args: Namespace, output: Output) -> Exit:
     tasks = load_worker(args.worker).tasks
     admin = Admin(storage)
-    changed = [difference.code.name for difference in await admin.differences(tasks)]
+    changed = {one.name for one in _limits(await admin.differences(tasks))}
     for limit in await admin.reset_limits(tasks):
         word = "reset" if limit.name in changed else "unchanged"
         output.fact({**_parts(limit), "changed": limit.name in changed}, f"{limit.name}: {word}, {_told(limit)}")
@@ -273,12 +277,10 @@ def _limit_fact(report: LimitReport) -> Fact:
 
 
 def _difference_fact(difference: Difference) -> Fact:
-    stored = difference.stored
-    return {
-        "name": difference.code.name,
-        "code": _parts(difference.code),
-        "stored": None if stored is None else _parts(stored),
-    }
+    code, stored = difference.code, difference.stored
+    # Tasks name limits, and nothing else that could differ.
+    assert isinstance(code, Limit)
+    return {"name": code.name, "code": _parts(code), "stored": _parts(stored) if isinstance(stored, Limit) else None}
 
 
 def _queue_fact(report: QueueReport) -> Fact:

@@ -26,6 +26,7 @@ from aiq.model.call import (
     Reported,
     Reservation,
 )
+from aiq.model.edit import Content, Edit
 from aiq.model.event import NOW, Event, EventPage, MinuteFilter, MinutePage, MinuteRow
 from aiq.model.exchange import ClaimRequest, Exchanged, Settled, Settlement, Want
 from aiq.model.fact import Fact, Level
@@ -41,6 +42,7 @@ from aiq.model.job import (
     JobSpec,
     Lane,
     Lease,
+    OnUnique,
     RouteSpec,
     State,
 )
@@ -125,13 +127,15 @@ __all__ = [
     "Chunk",
     "ChunkKind",
     "ClaimRequest",
+    "Content",
     "Counts",
     "DeadGroup",
     "DeadQuery",
     "Deferred",
     "Died",
-    "DueSchedules",
     "Draw",
+    "DueSchedules",
+    "Edit",
     "Enqueued",
     "Estimate",
     "Event",
@@ -166,6 +170,7 @@ __all__ = [
     "Need",
     "NewChunk",
     "OnExceeded",
+    "OnUnique",
     "Outcome",
     "Overlap",
     "Page",

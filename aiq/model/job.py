@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from aiq import bounds
 from aiq.model.budget import BudgetSpec
@@ -61,6 +61,11 @@ class Cause(StrEnum):
     RATE_LIMITED = "rate_limited"
     BUDGET = "budget"
     DEADLINE = "deadline"
+
+
+OnUnique: TypeAlias = Literal["keep", "replace", "debounce"]
+"""What becomes of a job whose unique key another has: it is answered with that one, or changes it while that has not
+started, and makes it wait anew."""
 
 
 class Capability(StrEnum):
@@ -141,6 +146,10 @@ class JobSpec:
 
     It must have ended by `deadline_ms`, an instant, and within `expires_ms` from the store's now; of a stored job
     `deadline_ms` is the first of these and of its parent's, and `expires_ms` is None.
+
+    `unique` names its work among those of its task: while another has the key, until that has ended or for
+    `unique_for_ms`, this job is not stored, and `on_unique` says what becomes of it; `delay_ms` is how long it must be
+    quiet for a debounce. Of a stored job nothing is known of these two but the key.
     """
 
     id: str
@@ -173,6 +182,8 @@ class JobSpec:
     deadline_ms: int | None = None
     keep_ms: int | None = None
     expires_ms: int | None = None
+    unique_for_ms: int | None = None
+    on_unique: OnUnique = "keep"
 
     @property
     def ordered(self) -> bool:

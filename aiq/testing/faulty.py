@@ -24,6 +24,7 @@ from aiq.model import (
     ClaimRequest,
     Counts,
     DueSchedules,
+    Edit,
     Enqueued,
     Exchanged,
     Fact,
@@ -166,6 +167,10 @@ class Faulty:
     async def hold(self, job_ids: Sequence[str]) -> _List[JobRecord | None]:
         """As the contract says, or as planned."""
         return await self._call("hold", lambda: self._storage.hold(job_ids))
+
+    async def update(self, edits: Sequence[Edit]) -> _List[JobRecord | None]:
+        """As the contract says, or as planned."""
+        return await self._call("update", lambda: self._storage.update(edits))
 
     async def unhold(self, job_ids: Sequence[str]) -> _List[JobRecord | None]:
         """As the contract says, or as planned."""

@@ -14,12 +14,15 @@ import pytest
 
 from aiq.errors import Unavailable
 from aiq.model import (
+    Band,
     Beat,
     BudgetSpec,
     CallRequest,
     CallState,
     ClaimRequest,
+    Content,
     Deferred,
+    Edit,
     Enqueued,
     Estimate,
     Exchanged,
@@ -96,6 +99,7 @@ async def play(storage: Storage) -> None:
     await storage.enqueue([job("leaf", depends_on=("runs",)), job("due", delay_ms=5), job("next")])
     await storage.enqueue([job("expired", queue="expired", lease_ms=10)])
     await claim(storage, claiming("expired", "expired"))
+    await storage.enqueue([job("unique", unique="key")])
     await storage.pause("paused")
     await storage.put_schedules([schedule("tick"), schedule("new"), schedule("halted", paused=True)])
     tick = (await storage.get_schedules(["tick"]))[0]
@@ -134,6 +138,16 @@ WRITES: dict[str, tuple[str, Call]] = {
     "defer": ("exchange", lambda s: s.exchange([Settlement(lease("calls"), "2", DEFERRED)])),
     "hold itself": ("exchange", lambda s: s.exchange([Settlement(lease("calls"), "2", HELD)])),
     "hold": ("hold", lambda s: s.hold(["waits"])),
+    "update": (
+        "update",
+        lambda s: s.update(
+            [
+                Edit(job_id="next", band=Band.HIGH, delay_ms=70),
+                Edit(job_id="due", content=Content(task="work", payload=b"2")),
+            ]
+        ),
+    ),
+    "replace": ("enqueue", lambda s: s.enqueue([job("newer", unique="key", digest="newer", on_unique="replace")])),
     "let go": ("unhold", lambda s: s.unhold(["poor", "broke"])),
     "ask for a call": ("acquire", lambda s: s.acquire([asking(2, 700)])),
     "ask for a call that must wait": ("acquire", lambda s: s.acquire([asking(2, 9_000)])),
@@ -233,7 +247,9 @@ async def simple_course(backend: Backend, write: Call) -> Course:
 
 def without_existed(answer: object) -> object:
     """A repeat tells that it is one, and is equal otherwise. What upkeep found to do is no part of that."""
-    if isinstance(answer, Enqueued | Fired | Saved | Sent):
+    if isinstance(answer, Enqueued):
+        return replace(answer, existed=False, by=None)
+    if isinstance(answer, Fired | Saved | Sent):
         return replace(answer, existed=False)
     if isinstance(answer, Exchanged):
         return answer.settled, answer.claimed

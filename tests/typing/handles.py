@@ -37,7 +37,8 @@ async def handles(queue: aiq.Queue) -> None:
     job = await queue.enqueue(summarize.job("x"), band="interactive", delay=timedelta(seconds=3), tenant="acme")
     assert_type(job, aiq.Job[str])
     assert_type(await job.result(timeout=60), str)
-    assert_type(await queue.ask(summarize.job("x"), timeout=5), str)
+    assert_type(await queue.ask(summarize.job("x"), timeout=5, on_timeout="cancel"), str)
+    await queue.ask(summarize.job("x"), on_timeout="stop")  # type: ignore[arg-type]
     assert_type(await queue.enqueue_many(summarize.job(text) for text in "ab"), list[aiq.Job[str]])
     assert_type(queue.job("id", summarize), aiq.Job[str])
     assert_type(await queue.job("id").result(), object)

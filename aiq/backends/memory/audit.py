@@ -163,7 +163,21 @@ def _of_gone(tables: Tables) -> Iterator[Violation]:
             yield Violation("GONE-6", name, "it is not stored, and what it has used is")
 
 
+def _of_unique(tables: Tables) -> Iterator[Violation]:
+    """A key is that of a job that has not ended, or is taken for a time; then the end of its job is told."""
+    for (task, key), holder in tables.unique.holders.items():
+        record = tables.jobs.get(holder.job_id)
+        if record is None:
+            wrong = holder.state is None
+        else:
+            ended = record.state if record.state.terminal else None
+            wrong = (record.task, record.unique) != (task, key) or holder.state is not ended
+            wrong = wrong or (holder.until_ms is None and ended is not None)
+        if wrong:
+            yield Violation("UNIQ-2", holder.job_id, f"the unique key {key!r} of task {task} does not agree with it")
+
+
 _OF_TABLES = (
-    *(_of_gone, _of_waits, _of_outbox, _of_schedules, _of_positions),
+    *(_of_gone, _of_waits, _of_unique, _of_outbox, _of_schedules, _of_positions),
     *(of_reservations, of_limits, of_budgets, of_lanes, of_keys),
 )

@@ -17,6 +17,7 @@ from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, TimeKey
 from aiq.backends.memory.keys import Keys
 from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
+from aiq.backends.memory.unique_keys import UniqueKeys
 from aiq.bounds import CANCEL_GRACE_MS
 from aiq.model import Beat, Chunk, Event, JobRecord, RetentionSpec, Settled, State, Step, Wait
 from aiq.rules.fairness import pool_of
@@ -264,6 +265,7 @@ class Tables:
     keys: Keys = field(default_factory=Keys)
     accounts: Accounts = field(default_factory=Accounts)
     calendar: Calendar = field(default_factory=Calendar)
+    unique: UniqueKeys = field(default_factory=UniqueKeys)
     position: int = 0
     """The last position given to a ready job."""
     paused: set[str] = field(default_factory=set)

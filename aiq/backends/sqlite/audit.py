@@ -37,6 +37,7 @@ CHECKS: Final = {
     "left_usage": ("GONE-6", "what it has used is stored, and the job is not"),
     "left_events": ("EVENT-7", "events of it are kept, and its id is forgotten"),
     "counted_events": ("KEEP-6", "it counts other events than are kept"),
+    "unique": ("UNIQ-2", "a unique key has no job that still has it"),
     "positions": ("CLAIM-6", "it shares its position with another ready job"),
     "hold": ("STATE-3", "its state and what it is held for do not agree"),
     "terms": ("STATE-3", "it has terms of admission, and no claim would look at them"),

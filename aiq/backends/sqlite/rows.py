@@ -22,14 +22,26 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
-    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deadline_ms", ADMISSION),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deadline_ms", "unique", ADMISSION),
 )
 """The fields of a record that decisions look at, in the order of the columns of `hot`."""
 
 WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
     *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms", ADMISSION),
-    *("deadline_ms", "keep_ms", "state", "generation", "fence", "failures", "stalls", "lane", "position", "due_ms", "lease_id"),
+    *(
+        "deadline_ms",
+        "keep_ms",
+        "state",
+        "generation",
+        "fence",
+        "failures",
+        "stalls",
+        "lane",
+        "position",
+        "due_ms",
+        "lease_id",
+    ),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
     *("finished_at_ms", "depends_on", "payload", "result", "progress", "errors"),

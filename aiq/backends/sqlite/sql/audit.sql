@@ -161,6 +161,18 @@ LIMIT :limit;
 -- name: counted_events
 SELECT 'the log' FROM aiq_counters WHERE events <> (SELECT count(*) FROM aiq_events);
 
+-- name: unique
+-- Keys of no job, of another's, of one that has ended, and those taken for a time whose end was not told.
+SELECT u.job_id
+FROM aiq_unique AS u
+LEFT JOIN aiq_jobs AS j ON j.id = u.job_id AND j.task = u.task AND j.unique_key = u.key
+WHERE CASE
+    WHEN j.n IS NULL THEN u.state IS NULL
+    WHEN u.until_ms IS NULL THEN j.finished_at_ms IS NOT NULL
+    ELSE u.state IS NOT CASE WHEN j.finished_at_ms IS NOT NULL THEN j.state END
+END
+LIMIT :limit;
+
 -- name: positions
 SELECT id FROM aiq_jobs
 WHERE state = 'ready' AND position IN (

@@ -9,7 +9,7 @@ SELECT json_group_array(json_array(
     j.id, j.task, j.queue, j.delay_ms, j.at_ms, j.lease_ms, j.max_attempts, j.max_stalls, j.on_upstream, j.state,
     j.fence, j.failures, j.stalls, j.lane, j.position, j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms,
     j.cause, j.wait_key, j.kept_signals, j.chunks, j.late, j.events, j.created_at_ms,
-    j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms, j.deadline_ms,
+    j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms, j.deadline_ms, j.unique_key,
     CASE
         WHEN j.plain THEN NULL
         WHEN j.deferred_at_ms IS NULL AND NOT (j.resumes OR j.opened_calls OR j.route OR j.closed_routes)
