@@ -233,8 +233,8 @@ class Admin(ScheduleAdmin):
         """Set what bounds a queue, all of it: what is left out is not bounded any more.
 
         `max_ready` bounds the jobs that have not started: an enqueue of more waits or is refused. `concurrency` bounds
-        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers. `lifo` gives the
-        newest first, of the jobs that become ready from then on; such a queue refuses jobs with an ordered key.
+        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers. `lifo` gives
+        the newest first, of the jobs that become ready from then on; such a queue refuses jobs with an ordered key.
         """
         check_name("queue", queue)
         jobs, period_ms = (None, 1000) if rate is None else _starts(rate)
