@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any, Final
 
 from aiq.bounds import MAX_AMOUNT, MAX_CONCURRENCY, MAX_PAGE, MAX_PERIOD_MS
+from aiq.checkup import checkup
+from aiq.differing import differences
 from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import FlowRun
 from aiq.job import Job, fresh_id, until_known
 from aiq.misuse import check_kind
-from aiq.model import LimitSpec, QueueSettings, UsageFilter
+from aiq.model import Fact, LimitSpec, QueueSettings, UsageFilter
 from aiq.needs import limits_in, parts
 from aiq.policy import (
     Budget,
@@ -82,16 +84,19 @@ class Admin(ScheduleAdmin):
         return found
 
     # Any: as above.
-    async def differences(self, code: Iterable[Limit | Task[Any, object]]) -> list[Difference]:
-        """The limits, or those of tasks, that are stored otherwise than code names them, or not at all."""
-        found: list[Difference] = []
-        for batch in parts(_in_code(code)):
-            stored = {status.spec.name: status.spec for status in await self._storage.get_limits(_names(batch))}
-            for spec in batch:
-                stands = stored.get(spec.name)
-                if stands != spec:
-                    found.append(Difference(code=Limit.of(spec), stored=Limit.of(stands) if stands else None))
-        return found
+    async def differences(self, code: Iterable[Limit | Budget | Price | Task[Any, object]]) -> list[Difference]:
+        """The limits (or those of tasks), budgets and prices that are stored otherwise than code names them."""
+        return await differences(self._storage, code)
+
+    # Any: as above.
+    async def doctor(
+        self, code: Iterable[Limit | Budget | Price | Task[Any, object]] = (), *, audit: bool = True
+    ) -> list[Fact]:
+        """Look at the storage, its workers and queues, and say what is wrong and what to do; `code` as above.
+
+        Reads only, but the audit reads everything.
+        """
+        return await checkup(self._storage, code, audit=audit)
 
     async def put_budget(self, budget: Budget) -> BudgetReport:
         """Store a budget with a name or a tenant, in the place of what stood there. What was spent stays; more room
@@ -223,11 +228,13 @@ class Admin(ScheduleAdmin):
         max_ready: int | None = None,
         concurrency: int | None = None,
         rate: float | Decimal | None = None,
+        lifo: bool = False,
     ) -> QueueReport:
         """Set what bounds a queue, all of it: what is left out is not bounded any more.
 
         `max_ready` bounds the jobs that have not started: an enqueue of more waits or is refused. `concurrency` bounds
-        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers.
+        those that run, `rate` how many start in a second (0.1 is one in ten seconds), over all workers. `lifo` gives
+        the newest first, of the jobs that become ready from then on; such a queue refuses jobs with an ordered key.
         """
         check_name("queue", queue)
         jobs, period_ms = (None, 1000) if rate is None else _starts(rate)
@@ -236,6 +243,7 @@ class Admin(ScheduleAdmin):
             concurrency=None if concurrency is None else whole("concurrency", concurrency, 1, MAX_CONCURRENCY),
             rate=jobs,
             rate_per_ms=period_ms,
+            lifo=lifo,
         )
         return QueueReport.of(await until_known(partial(self._storage.configure, queue, settings)))
 
@@ -275,10 +283,6 @@ def _in_code(code: Iterable[Limit | Task[Any, object]]) -> list[LimitSpec]:
         for limit in limits_in(one) if isinstance(one, Task) else (one,):
             found.setdefault(limit.name, limit.spec())
     return list(found.values())
-
-
-def _names(specs: Sequence[LimitSpec]) -> list[str]:
-    return [spec.name for spec in specs]
 
 
 def _starts(rate: float | Decimal) -> tuple[int, int]:

@@ -139,6 +139,9 @@ class NewJob(Generic[R_co]):
             child_of=child_of,
             tenant=_first(chosen.tenant, parent.tenant if parent else None, place.tenant, ""),
             key=chosen.key,
+            # Who names a key wants its jobs in order; who wants limits by key alone says so.
+            per_key=_first(chosen.per_key, 0 if chosen.key is None else 1),
+            while_parked=_first(chosen.while_parked, "hold"),
             limits=tuple(map(limit_name, self.limits)),
             routes=_routes_of(self, parent),
             estimate=chosen.estimate or self._estimate(payload),

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 from operator import attrgetter
-from typing import Any, Final, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
-from aiq.bounds import MAX_ATTEMPTS
+from aiq.bounds import MAX_ATTEMPTS, MAX_PER_KEY
 from aiq.errors import InvalidInput
 from aiq.model import Band, Estimate
 from aiq.policy import (
@@ -44,7 +44,13 @@ class JobOptions(TypedDict, total=False):
     tenant: str
     """Whose job it is: fairness, limits by tenant and the tenant's budget count by it."""
     key: str
-    """What limits by key count by: a user, a conversation, an API key."""
+    """What the job is about: a conversation, a user. Jobs of one queue and key run one at a time, in the order in which
+    they were enqueued, unless `per_key` says otherwise; and limits by key count by it."""
+    per_key: int
+    """How many jobs of the key may go on at once, 1 if it is not said; the job enqueued last decides. 0 orders nothing:
+    then only limits by key look at the key."""
+    while_parked: Literal["hold", "free"]
+    """Whether the job keeps its key while it sleeps or waits ("hold", the default), or lets the next go ("free")."""
     lease: Duration
     """How long a worker may be silent before the job is given to another; renewed while it runs."""
     timeout: Duration
@@ -82,6 +88,8 @@ class Chosen:
     max_attempts: int | None = None
     max_stalls: int | None = None
     key: str | None = None
+    per_key: int | None = None
+    while_parked: Literal["hold", "free"] | None = None
     limits: tuple[Limit | str, ...] | None = None
     routes: tuple[Route, ...] | None = None
     estimate: Estimate | None = None
@@ -152,6 +160,17 @@ def _whole(kind: str) -> Callable[[int], int]:
     return read
 
 
+def _per_key(number: int) -> int:
+    check_range("per_key", number, 0, MAX_PER_KEY)
+    return number
+
+
+def _while_parked(value: str) -> str:
+    if value not in ("hold", "free"):
+        raise InvalidInput(f'while_parked is {value!r:.200}; use "hold" or "free".')
+    return value
+
+
 def _estimate(value: object) -> Estimate:
     if isinstance(value, Estimate):
         return value
@@ -175,6 +194,8 @@ _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "at": ("at_ms", lambda value: instant_ms("at", value)),
     "tenant": ("tenant", _checked(check_opaque, "tenant")),
     "key": ("key", _checked(check_opaque, "key")),
+    "per_key": ("per_key", _per_key),
+    "while_parked": ("while_parked", _while_parked),
     "lease": ("lease_ms", lease_ms_of),
     "timeout": ("timeout_ms", timeout_ms_of),
     "attempts": ("max_attempts", _whole("number of attempts")),

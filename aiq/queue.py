@@ -287,6 +287,16 @@ class Queue:
         """Undo `pause`."""
         await self.storage.resume(self.name)
 
+    async def pause_key(self, key: str) -> None:
+        """Let no worker start an ordered job of a key of this queue from now on. Those that run go on."""
+        check_opaque("key", key)
+        await self.storage.pause_key(self.name, key)
+
+    async def resume_key(self, key: str) -> None:
+        """Undo `pause_key`."""
+        check_opaque("key", key)
+        await self.storage.resume_key(self.name, key)
+
     async def cancel(self, ids: Iterable[str], *, force: bool = False) -> list[CancelAnswer]:
         """Cancel any number of jobs of any queue, as `Job.cancel` does one. A missing one answers with state None."""
         answers: list[CancelAnswer] = []

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, assert_never
 
 from aiq.model import (
     TOKENS,
@@ -18,7 +18,7 @@ from aiq.model import (
     WorkerState,
     WorkerStatus,
 )
-from aiq.policy import Budget, Limit, categories, dollars, instant_of
+from aiq.policy import Budget, Limit, Price, categories, dollars, instant_of
 
 K = TypeVar("K", str, datetime)
 
@@ -106,16 +106,30 @@ class WorkerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A limit that code names otherwise than it is stored; `stored` is None if it is not."""
+    """A limit, budget or price that code names otherwise than it is stored; `stored` is None if it is not."""
 
-    code: Limit
-    stored: Limit | None
+    code: Limit | Budget | Price
+    stored: Limit | Budget | Price | None
+
+    @property
+    def name(self) -> str:
+        """What differs, as people call it."""
+        match self.code:
+            case Limit(name=name):
+                return f'Limit "{name}"'
+            case Budget(id=name):
+                return f'Budget "{name}"'
+            case Price(model=model, category=category):
+                return f'Price of "{model}" {category}'
+            case _:
+                assert_never(self.code)
 
     def __str__(self) -> str:
-        name = f'Limit "{self.code.name}"'
+        name = self.name
         if self.stored is None:
             return f"{name} is not stored yet."
-        pairs = ((part.name, getattr(self.code, part.name), getattr(self.stored, part.name)) for part in fields(Limit))
+        parts = [part.name for part in fields(self.code)]
+        pairs = ((part, getattr(self.code, part), getattr(self.stored, part)) for part in parts)
         told = [f"{part} is {code!r} in code and {stored!r} here" for part, code, stored in pairs if code != stored]
         return f"{name}: {', '.join(told)}."
 
@@ -178,7 +192,7 @@ class BudgetReport:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueReport:
     """What bounds a queue (None is no bound), and how it stands. `rate` is in jobs started a second. `ready` counts the
-    jobs that have not started, where `max_ready` bounds them; else it is None."""
+    jobs that have not started, where `max_ready` bounds them; else it is None. `lifo` gives the newest first."""
 
     name: str
     max_ready: int | None
@@ -186,6 +200,7 @@ class QueueReport:
     rate: float | None
     paused: bool
     ready: int | None
+    lifo: bool = False
 
     @classmethod
     def of(cls, status: QueueStatus) -> Self:
@@ -198,6 +213,7 @@ class QueueReport:
             rate=None if bounds.rate is None else bounds.rate * 1000 / bounds.rate_per_ms,
             paused=status.paused,
             ready=status.ready,
+            lifo=bounds.lifo,
         )
 
 

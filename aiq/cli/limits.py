@@ -2,7 +2,7 @@
 
 import math
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from aiq.admin import Admin
@@ -94,7 +94,8 @@ def _add_queue(verbs: Verbs) -> None:
         help="show what bounds a queue, or change it",
         example="  aiq queue bulk\n"
         "  aiq queue bulk --max-ready 10000 --concurrency 8 --rate 50\n"
-        f"  aiq queue bulk --rate {NONE}",
+        f"  aiq queue bulk --rate {NONE}\n"
+        "  aiq queue news --lifo yes                       # the newest first",
     )
     _add_queue_options(parser)
 
@@ -105,6 +106,9 @@ def _add_queue_options(parser: ArgumentParser) -> None:
     parser.add_argument("--max-ready", type=number_or_none, metavar="N", help=f"jobs that have not started, {none}")
     parser.add_argument("--concurrency", type=number_or_none, metavar="N", help=f"jobs that run at once, {none}")
     parser.add_argument("--rate", type=_rate_or_none, metavar="N", help=f"jobs that start in a second, {none}")
+    parser.add_argument(
+        "--lifo", choices=("yes", "no"), help="the newest first, of the jobs that become ready from now on"
+    )
 
 
 def number_or_none(text: str) -> int | str:
@@ -210,10 +214,14 @@ async def _diff(storage: Storage, args: Namespace, output: Output) -> Exit:
     return Exit.NO if found else Exit.DONE
 
 
+def _limits(found: Iterable[Difference]) -> Iterator[Limit]:
+    return (one.code for one in found if isinstance(one.code, Limit))
+
+
 async def _reset(storage: Storage, args: Namespace, output: Output) -> Exit:
     tasks = load_worker(args.worker).tasks
     admin = Admin(storage)
-    changed = [difference.code.name for difference in await admin.differences(tasks)]
+    changed = {one.name for one in _limits(await admin.differences(tasks))}
     for limit in await admin.reset_limits(tasks):
         word = "reset" if limit.name in changed else "unchanged"
         output.fact({**_parts(limit), "changed": limit.name in changed}, f"{limit.name}: {word}, {_told(limit)}")
@@ -224,13 +232,14 @@ async def _queue(storage: Storage, args: Namespace, output: Output) -> Exit:
     admin = Admin(storage)
     report = await admin.queue(args.queue)
     said = {name: getattr(args, name) for name in ("max_ready", "concurrency", "rate")}
-    if any(value is not None for value in said.values()):
+    if args.lifo is not None or any(value is not None for value in said.values()):
         # Any: as above.
         bounds: dict[str, Any] = {
             name: getattr(report, name) if value is None else None if value == NONE else value
             for name, value in said.items()
         }
-        report = await admin.configure(args.queue, **bounds)
+        lifo = report.lifo if args.lifo is None else args.lifo == "yes"
+        report = await admin.configure(args.queue, lifo=lifo, **bounds)
     output.fact(_queue_fact(report), *_queue_lines(report))
     return Exit.DONE
 
@@ -268,16 +277,14 @@ def _limit_fact(report: LimitReport) -> Fact:
 
 
 def _difference_fact(difference: Difference) -> Fact:
-    stored = difference.stored
-    return {
-        "name": difference.code.name,
-        "code": _parts(difference.code),
-        "stored": None if stored is None else _parts(stored),
-    }
+    code, stored = difference.code, difference.stored
+    # Tasks name limits, and nothing else that could differ.
+    assert isinstance(code, Limit)
+    return {"name": code.name, "code": _parts(code), "stored": _parts(stored) if isinstance(stored, Limit) else None}
 
 
 def _queue_fact(report: QueueReport) -> Fact:
-    names = ("name", "paused", "max_ready", "concurrency", "rate", "ready")
+    names = ("name", "paused", "max_ready", "concurrency", "rate", "ready", "lifo")
     return {name: getattr(report, name) for name in names}
 
 
@@ -285,4 +292,5 @@ def _queue_lines(report: QueueReport) -> list[str]:
     bounds = (("max ready", report.max_ready), ("concurrency", report.concurrency), ("rate a second", report.rate))
     lines = [f"{report.name}{' (paused)' if report.paused else ''}"]
     lines += [f"  {label:<14} {'no bound' if bound is None else format(bound, ',')}" for label, bound in bounds]
+    lines += [f"  {'order':<14} newest first"] if report.lifo else []
     return [*lines, f"  {'ready':<14} {report.ready:,}"] if report.ready is not None else lines

@@ -4,10 +4,11 @@ import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 from aiq.codecs import Codec, check_codecs
 from aiq.errors import AiqError, InvalidInput
+from aiq.policy import Budget, Limit, Price
 from aiq.task import Task
 from aiq.worker import Worker
 
@@ -38,6 +39,20 @@ def load_codecs(target: str) -> tuple[Codec, ...]:
     if not isinstance(found, list | tuple):
         raise InvalidInput(f"{place}:{name} is no list of codecs: codecs = [aiq.Zlib(), aiq.AESGCM(…)].")
     return check_codecs(found)
+
+
+def load_code(target: str) -> tuple[Limit | Budget | Price | Task[Any, object], ...]:
+    """Import `module:name`, as above, and answer the tasks of a worker, or a list of tasks, limits, budgets and prices.
+
+    Raises:
+        InvalidInput: there is no such module or name, the import fails, or it is nothing of that.
+    """
+    _, place, name, found = _find(target, "tasks")
+    if isinstance(found, Worker):
+        return found.tasks
+    if not isinstance(found, list | tuple):
+        raise InvalidInput(f"{place}:{name} is neither an aiq.Worker nor a list of tasks, limits, budgets and prices.")
+    return tuple(found)
 
 
 def _find(target: str, default: str) -> tuple[ModuleType, str, str, object]:

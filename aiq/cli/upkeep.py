@@ -29,12 +29,19 @@ def add_verbs(verbs: Verbs) -> None:
         verbs,
         "pause",
         asking(_pause),
-        help="give out no more jobs of a queue; what runs goes on, and new jobs are accepted",
-        example="  aiq pause default",
+        help="give out no more jobs of a queue, or of one key of it; what runs goes on, and new jobs are accepted",
+        example="  aiq pause default\n  aiq pause default --key conversation-17",
     )
-    resume = add_verb(verbs, "resume", asking(_resume), help="undo pause, at once", example="  aiq resume default")
+    resume = add_verb(
+        verbs,
+        "resume",
+        asking(_resume),
+        help="undo pause, at once",
+        example="  aiq resume default\n  aiq resume default --key conversation-17",
+    )
     for parser in (pause, resume):
         parser.add_argument("queue", metavar="QUEUE", help="the queue")
+        parser.add_argument("--key", metavar="KEY", help="its ordered jobs of this key alone")
 
 
 async def _migrate(storage: Storage, _: Namespace, output: Output) -> Exit:
@@ -58,12 +65,23 @@ async def _audit(storage: Storage, _: Namespace, output: Output) -> Exit:
 
 
 async def _pause(storage: Storage, args: Namespace, output: Output) -> Exit:
-    await storage.pause(args.queue)
-    output.fact({"queue": args.queue, "paused": True}, f"Queue {args.queue} is paused.")
-    return Exit.DONE
+    if args.key is None:
+        await storage.pause(args.queue)
+    else:
+        await storage.pause_key(args.queue, args.key)
+    return _told(args, output, paused=True)
 
 
 async def _resume(storage: Storage, args: Namespace, output: Output) -> Exit:
-    await storage.resume(args.queue)
-    output.fact({"queue": args.queue, "paused": False}, f"Queue {args.queue} is open.")
+    if args.key is None:
+        await storage.resume(args.queue)
+    else:
+        await storage.resume_key(args.queue, args.key)
+    return _told(args, output, paused=False)
+
+
+def _told(args: Namespace, output: Output, *, paused: bool) -> Exit:
+    what = f"Queue {args.queue}" if args.key is None else f"Key {args.key} of queue {args.queue}"
+    key = {} if args.key is None else {"key": args.key}
+    output.fact({"queue": args.queue, **key, "paused": paused}, f"{what} is {'paused' if paused else 'open'}.")
     return Exit.DONE

@@ -102,7 +102,7 @@ def url_of(args: Namespace) -> str:
     Raises:
         InvalidInput: neither names one.
     """
-    url = args.url or os.environ.get(URL_VARIABLE)
+    url = getattr(args, "storage", None) or args.url or os.environ.get(URL_VARIABLE)
     if not url:
         raise InvalidInput(f"No storage is named. Pass --url sqlite:///jobs.db, or set {URL_VARIABLE}.")
     return str(url)

@@ -26,6 +26,19 @@ from aiq.model.call import (
     Reported,
     Reservation,
 )
+from aiq.model.dead import (
+    AGES_MS,
+    DeadGroup,
+    DeadQuery,
+    GroupPage,
+    GroupStatus,
+    Purged,
+    Redrive,
+    Redriven,
+    Sample,
+    Target,
+)
+from aiq.model.edit import Content, Edit
 from aiq.model.event import NOW, Event, EventPage, MinuteFilter, MinutePage, MinuteRow
 from aiq.model.exchange import ClaimRequest, Exchanged, Settled, Settlement, Want
 from aiq.model.fact import Fact, Level
@@ -41,6 +54,7 @@ from aiq.model.job import (
     JobSpec,
     Lane,
     Lease,
+    OnUnique,
     RouteSpec,
     State,
 )
@@ -130,6 +144,7 @@ from aiq.model.why import Gate, Why
 from aiq.model.worker import Beat, SlotUse, WorkerState, WorkerStatus
 
 __all__ = [
+    "AGES_MS",
     "FIRST",
     "INPUT",
     "NOW",
@@ -158,6 +173,7 @@ __all__ = [
     "Chunk",
     "ChunkKind",
     "ClaimRequest",
+    "Content",
     "Counts",
     "DeadGroup",
     "DeadQuery",
@@ -166,6 +182,7 @@ __all__ = [
     "Draw",
     "DueSchedules",
     "Dumped",
+    "Edit",
     "Enqueued",
     "Estimate",
     "Event",
@@ -229,14 +246,18 @@ __all__ = [
     "Need",
     "NewChunk",
     "OnExceeded",
+    "OnUnique",
     "Outcome",
     "Overlap",
     "Page",
     "Part",
     "Phase",
     "PriceRow",
+    "Purged",
     "QueueSettings",
     "QueueStatus",
+    "Redrive",
+    "Redriven",
     "Refused",
     "Released",
     "Remaining",

@@ -2,18 +2,20 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from aiq.model.job import JobRecord, State
 
 
 @dataclass(frozen=True, slots=True)
 class Enqueued:
-    """One job that is stored. `existed` says that it was there already, with the same content."""
+    """One job that is stored. `existed` says that it was there already, and `by` how it was found: by the id that the
+    new one has, with the same content, or as the one that has its unique key."""
 
     job_id: str
     state: State
     existed: bool = False
+    by: Literal["id", "unique"] | None = None
 
 
 @dataclass(frozen=True, slots=True)

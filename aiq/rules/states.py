@@ -42,6 +42,7 @@ def _row(number: str, name: str, sources: set[State], targets: set[State], *by: 
 
 _P, _H, _S, _A, _B = Authority.PRODUCER, Authority.HOLDER, Authority.SWEEP, Authority.ADMIN, Authority.STORE
 _PARKED: Final = {S.SCHEDULED, S.READY, S.WAITING, S.SUSPENDED, S.HELD}
+_EDITABLE: Final = _PARKED - {S.SUSPENDED}
 
 TRANSITIONS: Final[dict[str, Transition]] = {
     row.number: row
@@ -62,7 +63,9 @@ TRANSITIONS: Final[dict[str, Transition]] = {
         _row("T14", "cancel", _PARKED, {S.CANCELLED}, _A, _S),
         _row("T15", "request cancel", {S.RUNNING}, {S.RUNNING}, _A, _S),
         _row("T16", "finish cancel", {S.RUNNING}, {S.CANCELLED}, _H, _S, _A),
-        _row("T19", "edit", {S.READY}, {S.READY}, _A, _S, _B),
+        _row("T17", "redrive", {S.DEAD, S.CANCELLED}, {S.READY, S.SCHEDULED, S.WAITING}, _A, _S),
+        _row("T18", "go", {S.SUCCEEDED, S.DEAD, S.CANCELLED}, set(), _S, _A),
+        _row("T19", "edit", _EDITABLE, _EDITABLE, _P, _A, _S, _B),
         _row("T20", "defer", {S.RUNNING}, {S.SCHEDULED}, _H),
         _row("T21", "hold", {S.READY, S.RUNNING}, {S.HELD, S.READY}, _H, _A, _B),
         _row("T22", "unhold", {S.HELD}, {S.READY}, _A, _S, _B),

@@ -82,6 +82,7 @@ def check_spec(spec: JobSpec) -> None:
     check_size("payload", spec.payload, bounds.MAX_PAYLOAD_BYTES)
     check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
     _check_admission(spec)
+    _check_unique(spec)
     if spec.id in spec.depends_on:
         raise FlowInvalid(f"Job {spec.id!r} depends on itself, so it could never start.")
 
@@ -252,6 +253,7 @@ def _check_texts(spec: JobSpec) -> None:
         ("unique key", spec.unique),
         ("wait key", spec.child_of),
         ("flow", spec.flow),
+        ("origin", spec.origin),
     ):
         if text is not None:
             check_opaque(kind, text)
@@ -276,9 +278,30 @@ def _check_numbers(spec: JobSpec) -> None:
         check_range("timeout in ms", spec.timeout_ms, 1, bounds.MAX_DELAY_MS)
     if spec.expires_ms is not None:
         check_range("time to the deadline in ms", spec.expires_ms, 1, bounds.MAX_DELAY_MS)
+    if spec.keep_ms is not None:
+        check_range("time that it is kept, in ms,", spec.keep_ms, 0, bounds.MAX_KEEP_MS)
     for kind, instant in (("start", spec.at_ms), ("deadline", spec.deadline_ms)):
         if instant is not None:
             check_range(f"{kind} in ms since 1970", instant, 0, bounds.MAX_INSTANT_MS)
+
+
+def _check_unique(spec: JobSpec) -> None:
+    """What a job says of its unique key. Spec: UNIQ-9, UNIQ-11"""
+    if spec.unique is None and (spec.on_unique != "keep" or spec.unique_for_ms is not None):
+        raise InvalidInput(f"Job {spec.id!r} says what its unique key is to do, and has none. Pass `unique` too.")
+    if spec.on_unique not in ("keep", "replace", "debounce"):
+        raise InvalidInput(f"on_unique is {spec.on_unique!r}; pass keep, replace or debounce.")
+    if spec.unique_for_ms is not None:
+        check_range("time of a unique key in ms", spec.unique_for_ms, 1, bounds.MAX_DELAY_MS)
+        if spec.on_unique != "keep":
+            raise InvalidInput("A key that is taken for a time keeps its job: pass `unique_for`, or replace, not both.")
+    if spec.on_unique == "debounce" and (spec.at_ms is not None or not spec.delay_ms):
+        raise InvalidInput("A debounce waits for so long after the last job: pass a delay over 0, and no instant.")
+    if spec.unique is not None and spec.child_of is not None:
+        raise InvalidInput(
+            f"Job {spec.id!r} is a child, so its parent waits for it alone, and it cannot be answered with another. "
+            "Give it an id of its own instead: a child that is spawned again with the same id is the same child."
+        )
 
 
 def _check_admission(spec: JobSpec) -> None:

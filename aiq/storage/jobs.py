@@ -9,6 +9,7 @@ from aiq.model import (
     CancelAnswer,
     ClaimRequest,
     Counts,
+    Edit,
     Enqueued,
     Exchanged,
     JobFilter,
@@ -30,7 +31,8 @@ class Jobs(Protocol):
 
         A job is waiting while `depends_on` names jobs that have not ended, else scheduled or ready. A job
         may depend on an earlier one of the same batch or on a stored one; one that ended already counts at
-        once. A child is counted under its `child_of` key in the same step.
+        once. A child is counted under its `child_of` key in the same step. A job whose unique key another has is not
+        stored: the answer names that one.
 
         Raises:
             Conflict("content"): an id is stored with another digest.
@@ -42,7 +44,8 @@ class Jobs(Protocol):
                 one can give, or has a declared model without a price and a budget in money.
             NotFound: a budget it draws from is not stored.
             InvalidInput: a bound, a name or a duration is out of range.
-        Spec: ENQ-1, ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, ENQ-7, ENQ-8, FLOW-8, FAN-5, LEASE-6
+            Conflict("unique"): a job with the same unique key is to be replaced, and stands elsewhere.
+        Spec: UNIQ-1 to UNIQ-9, ENQ-1, ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, ENQ-7, ENQ-8, FLOW-8, FAN-5, LEASE-6
         """
         ...
 
@@ -97,6 +100,22 @@ class Jobs(Protocol):
         One that is not held is left alone. A budget without room holds its job again at the next claim.
 
         Spec: HOLD-3
+        """
+        ...
+
+    async def update(self, edits: Sequence[Edit]) -> list[JobRecord | None]:
+        """Change jobs that wait to run (T19): their band, the instant before which they do not, or their arguments.
+
+        A job keeps its place among the others. The instant of one that has run can be changed while it is scheduled,
+        its arguments cannot. An edit that says nothing new changes nothing. The records are as the call left them, None
+        where an id is not stored.
+
+        Raises:
+            Conflict("state"): one of them is in a state in which that cannot be changed; none was changed.
+            Conflict("task"): the arguments are those of another task.
+            NeverFits, PriceUnknown: a job could never run with its new estimate.
+            InvalidInput: a bound is passed, or one job is named twice.
+        Spec: EDIT-1 to EDIT-7
         """
         ...
 

@@ -41,6 +41,18 @@ def test_pause_and_resume_are_facts_to_programs(stored: Stored, capsys: pytest.C
     assert facts(said(capsys, "resume", "bulk", "--json")[1]) == [{"queue": "bulk", "paused": False}]
 
 
+def test_a_paused_key_gives_no_job_until_it_is_resumed(
+    url: str, stored: Stored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(lambda storage: enqueue_one(storage, key="talk", per_key=1))
+
+    assert said(capsys, "pause", "default", "--key", "talk")[1] == "Key talk of queue default is paused.\n"
+    assert within(url, lambda storage: claim_some(storage, 1)) == []
+    fact = {"queue": "default", "key": "talk", "paused": False}
+    assert facts(said(capsys, "resume", "default", "--key", "talk", "--json")[1]) == [fact]
+    assert len(within(url, lambda storage: claim_some(storage, 1))) == 1
+
+
 def test_a_clean_storage_is_a_yes(url: str, stored: Stored) -> None:
     stored(enqueue_one)
 

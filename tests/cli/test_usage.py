@@ -29,7 +29,7 @@ def test_the_command_has_these_verbs() -> None:
     assert set(VERBS) == {
         *("worker", "ls", "show", "count", "tail", "send", "cancel", "hold", "unhold"),
         *("limits", "queue", "budgets", "prices", "usage", "migrate", "audit", "pause", "resume"),
-        *("workers", "schedules"),
+        *("workers", "schedules", "doctor"),
     }
 
 

@@ -196,7 +196,7 @@ async def test_the_same_job_enqueued_twice_is_one_job(storage: Storage) -> None:
     await enqueue_one(storage, digest="d")
     before = await look(storage)
 
-    assert await storage.enqueue([job(digest="d")]) == [Enqueued("job", S.READY, existed=True)]
+    assert await storage.enqueue([job(digest="d")]) == [Enqueued("job", S.READY, existed=True, by="id")]
     assert await look(storage) == before
 
 
@@ -205,7 +205,7 @@ async def test_a_job_that_has_ended_is_not_started_again_by_enqueueing_it(storag
     run = await start(storage, digest="d")
     await end(storage, run, Succeeded(b"r"))
 
-    assert await storage.enqueue([job(digest="d")]) == [Enqueued("job", S.SUCCEEDED, existed=True)]
+    assert await storage.enqueue([job(digest="d")]) == [Enqueued("job", S.SUCCEEDED, existed=True, by="id")]
     assert await claim_some(storage, 1) == []
 
 
@@ -213,7 +213,7 @@ async def test_a_job_that_has_ended_is_not_started_again_by_enqueueing_it(storag
 async def test_one_job_twice_in_a_batch_is_one_job(storage: Storage) -> None:
     answers = await storage.enqueue([job(digest="d"), job(digest="d")])
 
-    assert answers == [Enqueued("job", S.READY), Enqueued("job", S.READY, existed=True)]
+    assert answers == [Enqueued("job", S.READY), Enqueued("job", S.READY, existed=True, by="id")]
     assert [run.id for run in await claim_some(storage, 5)] == ["job"]
 
 

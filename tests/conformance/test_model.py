@@ -18,7 +18,9 @@ from aiq.model import (
     Cause,
     ChunkKind,
     ClaimRequest,
+    Content,
     Died,
+    Edit,
     JobError,
     JobRecord,
     JobSpec,
@@ -56,6 +58,17 @@ ids, keys, queues, picks = (
     st.integers(0, 7),
 )
 digests, delays = st.sampled_from(("", "", "", "x")), st.sampled_from((0, 5, 10))
+
+
+def lawful(spec: JobSpec) -> JobSpec:
+    """A job that says of its unique key only what goes together."""
+    if spec.unique is None:
+        return replace(spec, on_unique="keep", unique_for_ms=None)
+    if spec.on_unique == "keep":
+        return spec
+    return replace(spec, unique_for_ms=None, delay_ms=max(1, spec.delay_ms))
+
+
 outcomes: st.SearchStrategy[Outcome] = st.one_of(
     st.builds(Succeeded, st.sampled_from((b"r", b"s"))),
     st.builds(Retried, st.just(ERROR), st.sampled_from((0, 5, 10, -3))),
@@ -81,7 +94,10 @@ specs = st.builds(
     on_upstream=st.sampled_from(("fail", "continue")),
     tenant=st.sampled_from(("", "acme")),
     expires_ms=st.sampled_from((None, None, 10, 25)),
-)
+    unique=st.sampled_from((None, None, "u", "v")),
+    on_unique=st.sampled_from(("keep", "replace", "debounce")),
+    unique_for_ms=st.sampled_from((None, None, 20)),
+).map(lambda spec: lawful(spec))  # noqa: PLW0108 - it is defined below
 items = st.lists(
     st.tuples(
         st.sampled_from((0, 0, 0, 0, -1, 1)),
@@ -136,6 +152,17 @@ class Histories(Twins):
     def cancel(self, some: list[int], force: bool) -> None:
         self.both(lambda s: s.cancel([self.known(pick) for pick in some], force=force))
 
+    @rule(
+        pick=picks,
+        band=st.sampled_from((None, *Band)),
+        delay_ms=st.sampled_from((None, 0, 5, 10)),
+        payload=st.sampled_from((None, b"1", b"2")),
+    )
+    def update(self, pick: int, band: Band | None, delay_ms: int | None, payload: bytes | None) -> None:
+        content = None if payload is None else Content(task="work", payload=payload)
+        edit = Edit(job_id=self.known(pick), band=band, delay_ms=delay_ms, content=content)
+        self.both(lambda s: s.update([edit]))
+
     @rule(turn_ms=st.sampled_from(TURNS_MS))
     def turn_the_clock(self, turn_ms: int) -> None:
         self.clock.advance_ms(turn_ms)
@@ -179,7 +206,7 @@ class Histories(Twins):
     @rule(pick=picks, batch=st.lists(specs, min_size=1, max_size=3), key=keys)
     def spawn(self, pick: int, batch: list[JobSpec], key: str) -> None:
         parent = self.live(pick)
-        children = [replace(spec, child_of=key, depends_on=()) for spec in batch]
+        children = [replace(lawful(replace(spec, unique=None)), child_of=key, depends_on=()) for spec in batch]
         self.both(lambda s: s.enqueue(children, parent=parent.lease))
 
     @rule(pick=picks, after=st.integers(0, 4), limit=st.sampled_from((1, 2, 256)))

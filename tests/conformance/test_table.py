@@ -353,7 +353,8 @@ def other_writes_of_the_holder(name: str) -> Table:
 def enqueues() -> Table:
     table: Table = {(name, "enqueue another"): Expected((Conflict, "content")) for name in SITUATIONS}
     for name, situation in SITUATIONS.items():
-        answer = Enqueued("job", situation.state or S.READY, existed=situation.state is not None)
+        stands = situation.state is not None
+        answer = Enqueued("job", situation.state or S.READY, existed=stands, by="id" if stands else None)
         table[name, "enqueue again"] = Expected([answer])
     stored = Expected([Enqueued("job", S.READY)], others=frozenset({"job"}))
     return table | {("absent", "enqueue again"): stored, ("absent", "enqueue another"): stored}

@@ -4,6 +4,7 @@ from aiq.backends.memory.data import Kind, Outgoing
 from aiq.backends.memory.fan_in import flip_edges
 from aiq.backends.memory.items import close_stream
 from aiq.backends.memory.transition import Transaction, move
+from aiq.backends.memory.unique import free_key
 from aiq.bounds import MAX_FLIPS
 from aiq.model import JobRecord, State
 from aiq.rules.schedules import job_ended
@@ -16,6 +17,8 @@ def end(tx: Transaction, row: str, before: JobRecord, after: JobRecord) -> JobRe
     """
     ended = move(tx, row, before, close_stream(tx, before, after))
     flip_edges(tx, ended, MAX_FLIPS)
+    if ended.unique is not None:
+        free_key(tx, ended)
     if tx.tables.edges_out[ended.id]:
         tx.tables.outbox.append(Outgoing(Kind.FLIP, ended.id))
     if ended.state is not State.SUCCEEDED and _has_living_children(tx, ended):

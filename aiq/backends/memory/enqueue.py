@@ -8,6 +8,7 @@ from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.data import Kind, Outgoing
 from aiq.backends.memory.fan_in import DEPENDENCIES, add_edge, doomed, started
 from aiq.backends.memory.transition import Transaction, move
+from aiq.backends.memory.unique import answer, look_up, take_key
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import BudgetSpec, Enqueued, JobRecord, JobSpec, Lease, QueueSettings, State, Wait
@@ -17,6 +18,7 @@ from aiq.rules.keys import check_child, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.retention import check_tombstone
 from aiq.rules.trees import to_store
+from aiq.rules.unique import Taken
 from aiq.rules.validation import check_batch
 
 _SPEC_FIELDS = [field.name for field in fields(JobSpec)]
@@ -26,15 +28,17 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
     """Store a batch whole or not at all: everything is checked before anything is written. Spec: ENQ-1 to ENQ-8."""
     check_batch(batch, parent)
     _check_parent(tx, parent)
-    fresh = _check_ids(tx, batch, parent)
+    taken = look_up(tx, batch)
+    fresh = _check_ids(tx, [spec for spec in batch if spec.id not in taken], parent)
     _check_children(tx, batch, parent)
-    created = _check_admission(tx, fresh)
+    changed = [spec for spec in batch if spec.id in taken and taken[spec.id].changes]
+    created = _check_admission(tx, fresh, [_as_changed(tx, spec, taken[spec.id], fresh) for spec in changed])
     _check_order(tx, fresh, parent)
     if parent is None:
         _check_room(tx, fresh)
     tx.tables.accounts.budgets |= created
     known = len(tx.tables.jobs)
-    answers = [_store(tx, spec, parent) for spec in batch]
+    answers = [_store(tx, spec, parent, taken.get(spec.id)) for spec in batch]
     if parent is not None and len(tx.tables.jobs) > known:
         spawner = tx.tables.jobs[parent.job_id]
         move(tx, "T24", spawner, spawner)
@@ -88,7 +92,13 @@ def _check_children(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | N
             raise TooLarge(f"number of children under {key!r}", total, MAX_DEPENDENCIES, "Make it a tree.")
 
 
-def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, BudgetSpec]:
+def _as_changed(tx: Transaction, spec: JobSpec, taken: Taken, fresh: Sequence[JobSpec]) -> JobSpec:
+    """What a job that is stored, or is about to be, draws from admission with the content of a new one. Spec: UNIQ-6"""
+    standing = tx.tables.jobs.get(taken.job_id) or next(one for one in fresh if one.id == taken.job_id)
+    return replace(standing, estimate=spec.estimate)
+
+
+def _check_admission(tx: Transaction, fresh: Sequence[JobSpec], changed: Sequence[JobSpec]) -> dict[str, BudgetSpec]:
     """Refuse jobs that could never run, and say which budgets come with the others.
 
     Spec: CALL-17, CALL-18, HOLD-8, BUDGET-11
@@ -96,7 +106,7 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, Bud
     brought = [budget for spec in fresh for budget in spec.creates]
     created = to_store(tx.tables.accounts.budgets, brought, absent_only=True)
     books = MemoryBooks(tx, created)
-    for spec in fresh:
+    for spec in (*fresh, *changed):
         check_at_enqueue(books, spec)
     return created
 
@@ -128,15 +138,19 @@ def _stands_at_once(tx: Transaction, spec: JobSpec) -> bool:
     return ended and not (bad and spec.on_upstream == "fail")
 
 
-def _store(tx: Transaction, spec: JobSpec, parent: Lease | None) -> Enqueued:
+def _store(tx: Transaction, spec: JobSpec, parent: Lease | None, taken: Taken | None) -> Enqueued:
     standing = tx.tables.jobs.get(spec.id)
     if standing is not None:
-        return Enqueued(spec.id, standing.state, existed=True)
+        return Enqueued(spec.id, standing.state, existed=True, by="id")
     if spec.id in tx.tables.tombstones:
-        return Enqueued(spec.id, tx.tables.tombstones[spec.id].state, existed=True)
+        return Enqueued(spec.id, tx.tables.tombstones[spec.id].state, existed=True, by="id")
+    if taken is not None:
+        return answer(tx, spec, taken)
     for dependency in dict.fromkeys(spec.depends_on):
         add_edge(tx, tx.tables.jobs[dependency], spec.id, DEPENDENCIES)
     record = move(tx, "T1", None, _first_state(tx, _new_record(tx, spec, parent)))
+    if spec.unique is not None:
+        take_key(tx, spec)
     if parent is not None and spec.child_of is not None:
         tx.tables.children[parent.job_id].append(spec.id)
         add_edge(tx, record, parent.job_id, spec.child_of)
@@ -147,6 +161,7 @@ def _new_record(tx: Transaction, spec: JobSpec, parent: Lease | None) -> JobReco
     content = {name: getattr(spec, name) for name in _SPEC_FIELDS}
     until_ms = tx.tables.jobs[parent.job_id].deadline_ms if parent else None
     content |= {"deadline_ms": effective_ms(spec, until_ms, tx.now_ms), "expires_ms": None}
+    content |= {"unique_for_ms": None, "on_unique": "keep"}
     return JobRecord(
         **content,
         state=State.WAITING,

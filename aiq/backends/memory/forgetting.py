@@ -9,6 +9,7 @@ from itertools import islice
 from aiq.backends.memory.idle import PoolSpot
 from aiq.backends.memory.lanes import LineKey
 from aiq.backends.memory.transition import Transaction
+from aiq.backends.memory.unique import forget_keys
 from aiq.bounds import RESERVATION_KEPT_MS
 from aiq.rules.budgets import is_over
 from aiq.rules.fairness import adds_nothing
@@ -22,9 +23,10 @@ def forget(tx: Transaction, limit: int) -> bool:
     _forget_windows(tx, limit)
     _forget_lines(tx, limit)
     _forget_pools(tx, limit)
+    more_keys = forget_keys(tx, limit)
     accounts, idle, since_ms = tx.tables.accounts, tx.tables.lanes.idle, _since_ms(tx)
     kinds = (accounts.closed, accounts.parts, accounts.windows, idle.lines)
-    return any(kind.until(since_ms) for kind in kinds) or any(True for _ in _resting_pools(tx))
+    return more_keys or any(kind.until(since_ms) for kind in kinds) or any(True for _ in _resting_pools(tx))
 
 
 def _forget_reservations(tx: Transaction, limit: int) -> None:

@@ -42,7 +42,7 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     moved = _moved(tx, after)
     if moved.ordered:
         tx.tables.keys.follow(before, moved)
-    _log(tx, row, source, moved)
+    log_event(tx, row, source, moved)
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
         tx.tables.awaited.pop(moved.id, None)
@@ -54,7 +54,7 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     return moved
 
 
-def _log(tx: Transaction, row: str, source: State | None, moved: JobRecord) -> None:
+def log_event(tx: Transaction, row: str, source: State | None, moved: JobRecord) -> None:
     """Append a job's next event, and count it. Spec: STATE-4, METRIC-1, METRIC-2"""
     tables, now_ms = tx.tables, tx.now_ms
     event = Event(
@@ -69,7 +69,7 @@ def _log(tx: Transaction, row: str, source: State | None, moved: JobRecord) -> N
         target=moved.state,
         fence=moved.fence,
         at_ms=now_ms,
-        cause=told_cause(row, moved.state, moved.cause),
+        cause=told_cause(moved.state, moved.cause),
     )
     tables.log.events.append(event)
     tables.events[moved.id].append(event)

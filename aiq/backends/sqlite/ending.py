@@ -6,6 +6,7 @@ from aiq.backends.sqlite.items import close_stream
 from aiq.backends.sqlite.moves import By, move
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.unique import free_key
 from aiq.bounds import MAX_FLIPS
 from aiq.model import State
 from aiq.rules.settling import Change
@@ -18,6 +19,8 @@ def end(tx: Transaction, job: Job, change: Change, by: By | None = None, *, told
     """
     close_stream(tx, job, change.state, told)
     move(tx, job, change, by)
+    if job.record.unique is not None:
+        free_key(tx, job.record, change.state)
     if job.dependents:
         _, left = flip_edges(tx, job, change.state, MAX_FLIPS)
         if left:

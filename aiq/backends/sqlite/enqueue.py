@@ -17,6 +17,7 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.terms import brings, terms_of
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.unique import answer, look_up, take_key
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import Enqueued, JobRecord, JobSpec, Lane, Lease, State, Wait
@@ -58,7 +59,8 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> l
     """Store a batch whole or not at all: everything is checked before anything is written. Spec: ENQ-1 to ENQ-7."""
     parent = _live_parent(tx, lease)
     standing = _standing(tx, batch)
-    fresh = _check_ids(standing, batch, lease)
+    taken = look_up(tx, batch, standing)
+    fresh = _check_ids(standing, [spec for spec in batch if spec.id not in taken], lease)
     counts = _check_children(tx, parent, fresh)
     _check_admission(tx, fresh)
     _check_order(tx, fresh, parent)
@@ -67,7 +69,12 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> l
     awaited = {dependency for spec in fresh for dependency in spec.depends_on}
     _await(tx, [job for job_id, job in standing.items() if job_id in awaited])
     lines = _lines(tx, fresh)
-    answers = [_store(tx, standing, spec, parent, awaited, lines.get(spec.id)) for spec in batch]
+    answers = [
+        answer(tx, spec, taken[spec.id])
+        if spec.id in taken
+        else _store(tx, standing, spec, parent, awaited, lines.get(spec.id))
+        for spec in batch
+    ]
     if parent is not None and fresh:
         _spawned(tx, parent, counts)
     return answers
@@ -195,7 +202,7 @@ def _store(
 ) -> Enqueued:
     known = standing.get(spec.id)
     if known is not None:
-        return Enqueued(spec.id, known.state, existed=True)
+        return Enqueued(spec.id, known.state, existed=True, by="id")
     n = tx.next_number()
     wait = _depend(tx, standing, n, spec)
     change = _first_state(tx, n, spec, wait)
@@ -214,6 +221,8 @@ def _store(
         admission(tx).queues.count(spec.queue, 1)
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
+    if spec.unique is not None:
+        take_key(tx, spec)
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
     tx.logged += 1
     tally(tx.figures(spec.queue, spec.task), "T1", None, change.state, 0)
@@ -325,6 +334,7 @@ def _cold(n: int, spec: JobSpec) -> dict[str, object]:
         "digest": spec.digest,
         "timeout_ms": spec.timeout_ms,
         "child_of": spec.child_of,
+        "origin": spec.origin,
         "depends_on": _names(spec.depends_on),
     }
 

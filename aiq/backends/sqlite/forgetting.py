@@ -19,6 +19,7 @@ from aiq.rules.fairness import adds_nothing
 from aiq.rules.limits import at_rest
 
 SQL: Final = load("forgetting")
+UNIQUE: Final = load("unique")
 
 _PART: Final[Any] = tuple[str, str, LimitSpec, LimitState]
 _WINDOW: Final[Any] = tuple[str, int, BudgetSpec, BudgetState]
@@ -39,6 +40,7 @@ def forget(tx: Transaction, limit: int) -> bool:
     _forget_windows(tx, asked)
     _forget_lines(tx, asked)
     tx.run(SQL["pools"], asked)
+    tx.run(UNIQUE["forget"], asked)
     return anything_to_forget(tx)
 
 

@@ -14,11 +14,15 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_batch_is_half_stored_when_a_job_of_it_is_refused": mutant(
         "ENQ-4",
-        ("enqueue", "    fresh = _check_ids(tx, batch, parent)\n", "    fresh = []\n"),
         (
             "enqueue",
-            "[_store(tx, spec, parent) for spec in batch]",
-            "[(_check_ids(tx, [spec], parent), _store(tx, spec, parent))[1] for spec in batch]",
+            "    fresh = _check_ids(tx, [spec for spec in batch if spec.id not in taken], parent)\n",
+            "    fresh = []\n",
+        ),
+        (
+            "enqueue",
+            "[_store(tx, spec, parent, taken.get(spec.id)) for spec in batch]",
+            "[(_check_ids(tx, [spec], parent), _store(tx, spec, parent, None))[1] for spec in batch]",
         ),
     ),
     "an_unknown_dependency_counts_as_ended": mutant(
@@ -34,8 +38,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "ENQ-5",
         (
             "enqueue",
-            "answers = [_store(tx, spec, parent) for spec in batch]",
-            "answers = [_store(tx, spec, parent) for spec in reversed(batch)][::-1]",
+            "answers = [_store(tx, spec, parent, taken.get(spec.id)) for spec in batch]",
+            "answers = [_store(tx, spec, parent, taken.get(spec.id)) for spec in reversed(batch)][::-1]",
         ),
     ),
     "an_instant_that_is_now_is_waited_for": mutant(

@@ -13,12 +13,14 @@ from aiq.backends.memory.hold import hold
 from aiq.backends.memory.list import list_jobs
 from aiq.backends.memory.renew import renew
 from aiq.backends.memory.unhold import unhold
+from aiq.backends.memory.update import update
 from aiq.bounds import MAX_PAGE
 from aiq.errors import LeaseLost
 from aiq.model import (
     CancelAnswer,
     ClaimRequest,
     Counts,
+    Edit,
     Enqueued,
     Exchanged,
     JobFilter,
@@ -60,6 +62,10 @@ class JobsFace(Door):
     async def unhold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""
         return await self._run(unhold, job_ids)
+
+    async def update(self, edits: Sequence[Edit]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        return await self._run(update, edits)
 
     async def explain(self, job_id: str) -> Why:
         """See `aiq.storage.Jobs`."""

@@ -14,12 +14,14 @@ from aiq.backends.sqlite.hold import hold
 from aiq.backends.sqlite.list import list_jobs
 from aiq.backends.sqlite.renew import renew
 from aiq.backends.sqlite.unhold import unhold
+from aiq.backends.sqlite.update import update
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_PAGE, MIN_LEASE_MS
 from aiq.errors import LeaseLost
 from aiq.model import (
     CancelAnswer,
     ClaimRequest,
     Counts,
+    Edit,
     Enqueued,
     Exchanged,
     JobFilter,
@@ -31,6 +33,7 @@ from aiq.model import (
     Settlement,
     Why,
 )
+from aiq.rules.editing import check_edits
 from aiq.rules.validation import check_batch, check_claim, check_count, check_limit, check_range, check_settlements
 
 
@@ -73,6 +76,11 @@ class JobsFace(Door):
         """See `aiq.storage.Jobs`."""
         check_count("list of jobs", len(job_ids), MAX_BATCH)
         return await self._write(unhold, job_ids)
+
+    async def update(self, edits: Sequence[Edit]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        check_edits(edits)
+        return await self._write(update, edits)
 
     async def explain(self, job_id: str) -> Why:
         """See `aiq.storage.Jobs`."""

@@ -1,10 +1,11 @@
 -- forgetting: what nobody needs any more, from the oldest on, each kind by an index of its own.
--- spec: TIME-8, CALL-13, LIMIT-17, BUDGET-15, FAIR-6
+-- spec: TIME-8, CALL-13, LIMIT-17, BUDGET-15, FAIR-6, UNIQ-10
 
 -- name: anything
 -- Whether there is anything to look at that last changed at :since_ms or before.
 SELECT
-    EXISTS (SELECT 1 FROM aiq_reservations WHERE closed_at_ms IS NOT NULL AND closed_at_ms <= :since_ms)
+    EXISTS (SELECT 1 FROM aiq_unique WHERE until_ms IS NOT NULL AND until_ms <= :now_ms)
+    OR EXISTS (SELECT 1 FROM aiq_reservations WHERE closed_at_ms IS NOT NULL AND closed_at_ms <= :since_ms)
     OR EXISTS (SELECT 1 FROM aiq_limit_states WHERE part <> '' AND touched_at_ms <= :since_ms)
     OR EXISTS (SELECT 1 FROM aiq_budget_states WHERE window_ms > 0 AND touched_at_ms <= :since_ms)
     OR EXISTS (SELECT 1 FROM aiq_lines WHERE jobs = 0 AND pool <> '' AND touched_at_ms <= :since_ms)

@@ -1,0 +1,118 @@
+"""A look at a whole storage, for whoever operates it: what it stands on, who serves it, and what waits for whom."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Final
+
+from aiq.bounds import MAX_PAGE
+from aiq.differing import differences
+from aiq.model import Counts, Fact, JobFilter, Level, State, WorkerState, WorkerStatus
+from aiq.policy import Budget, Limit, Price, counted
+from aiq.storage import Storage
+from aiq.task import Task
+
+_SHOWN: Final = 5
+"""Names that one sentence tells; the rest is counted."""
+_VIOLATIONS: Final = 20
+_WAITING: Final = (State.READY, State.SCHEDULED)
+
+
+# Any: tasks of all signatures.
+async def checkup(
+    storage: Storage, code: Iterable[Limit | Budget | Price | Task[Any, object]] = (), *, audit: bool = True
+) -> list[Fact]:
+    """What the storage says of itself, then workers, queues, the dead, what code names otherwise, and the audit."""
+    workers, counts = await _workers(storage), await storage.count()
+    found = [*await storage.facts(), *_of_workers(workers), *await _of_queues(storage, counts, workers)]
+    found += [await _of_dead(storage, counts), *await _of_code(storage, code)]
+    if audit:
+        found.append(await _of_audit(storage))
+    return found
+
+
+async def _workers(storage: Storage) -> list[WorkerStatus]:
+    found: list[WorkerStatus] = []
+    while page := await storage.workers(after=found[-1].beat.worker if found else ""):
+        found += page
+        if len(page) < MAX_PAGE:
+            break
+    return found
+
+
+def _of_workers(workers: Sequence[WorkerStatus]) -> Iterator[Fact]:
+    for state, level, text, advice in (
+        (
+            WorkerState.GONE,
+            Level.WARN,
+            "has been silent for more than 30 s, and did not stop in order",
+            "Look why (killed, out of memory, the machine is gone); its jobs run elsewhere once their leases are over.",
+        ),
+        (
+            WorkerState.BLOCKED,
+            Level.FAIL,
+            "cannot turn its event loop",
+            'Its log (aiq.keeper) names the line that blocks; make that task a `def`, or kind="process".',
+        ),
+    ):
+        names = [one.beat.worker for one in workers if one.state is state]
+        if names:
+            yield Fact(f"workers {state.value}", level, f"{_listed('worker', names)} {text}.", advice)
+    alive = [one for one in workers if one.state is WorkerState.ALIVE]
+    yield Fact("workers", Level.OK, f"{counted(len(alive), 'worker')} alive.")
+    versions = sorted({one.beat.version for one in alive})
+    if len(versions) > 1:
+        text = f"Workers of several versions of aiq are at work: {', '.join(versions)}."
+        yield Fact("versions", Level.WARN, text, "Fine during a deploy; bring the rest up to date after it.")
+
+
+async def _of_queues(storage: Storage, counts: Counts, workers: Sequence[WorkerStatus]) -> list[Fact]:
+    served = {slot.queue for one in workers if one.state is not WorkerState.GONE for slot in one.beat.slots}
+    busy = sorted(queue for queue, states in counts.items() if any(states.get(state) for state in _WAITING))
+    unserved = [queue for queue in busy if queue not in served]
+    paused = [queue for queue in busy[:MAX_PAGE] if (await storage.get_queue(queue)).paused]
+    found = []
+    if unserved:
+        text = f"{_listed('queue', unserved)} with jobs that wait, and no worker that serves it."
+        found.append(
+            Fact("queues", Level.FAIL, text, "Start a worker with slots for it, or look whether its name is right.")
+        )
+    else:
+        found.append(Fact("queues", Level.OK, "Every queue with jobs that wait is served."))
+    if paused:
+        text = f"{_listed('queue', paused)} with jobs that wait, paused."
+        found.append(Fact("paused", Level.WARN, text, "Resume it when that is no longer meant: aiq resume QUEUE."))
+    return found
+
+
+async def _of_dead(storage: Storage, counts: Counts) -> Fact:
+    dead = sum(states.get(State.DEAD, 0) for states in counts.values())
+    if not dead:
+        return Fact("dead", Level.OK, "No job is dead.")
+    page = await storage.list(JobFilter(states=frozenset({State.DEAD})), limit=1)
+    since = f", the first of them {page.jobs[0].id}" if page.jobs else ""
+    advice = "Look why, and let them run again or remove them: aiq ls --state dead, aiq show ID."
+    return Fact("dead", Level.WARN, f"{counted(dead, 'job')} dead{since}.", advice)
+
+
+# Any: as above.
+async def _of_code(storage: Storage, code: Iterable[Limit | Budget | Price | Task[Any, object]]) -> Iterator[Fact]:
+    named = list(code)
+    found = await differences(storage, named) if named else []
+    if named and not found:
+        return iter([Fact("code", Level.OK, "Limits, budgets and prices stand as code names them.")])
+    advice = "What an operator changed holds; `aiq limits reset` or queue.admin.put_… makes code's figures hold again."
+    return (Fact(f"code: {one.name}", Level.WARN, str(one), advice) for one in found)
+
+
+async def _of_audit(storage: Storage) -> Fact:
+    found = await storage.audit(_VIOLATIONS)
+    if not found:
+        return Fact("audit", Level.OK, "Nothing stored that the specification forbids.")
+    told = "; ".join(f"{one.clause} {one.job_id} {one.text}" for one in found[:_SHOWN])
+    more = " or more" if len(found) == _VIOLATIONS else ""
+    text = f"{len(found)}{more} things are stored that the specification forbids: {told}."
+    return Fact("audit", Level.FAIL, text, "Keep a copy of the storage, and report it with the output of aiq audit.")
+
+
+def _listed(kind: str, names: Sequence[str]) -> str:
+    rest = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{counted(len(names), kind)} ({', '.join(names[:_SHOWN])}{rest})"
