@@ -41,6 +41,7 @@ from aiq.testing.actions import (
     wish,
 )
 from aiq.testing.clock import Clock
+from aiq.testing.faulty import Faulty, LoseReply
 from aiq.testing.marks import clause
 from aiq.testing.moves import everything, move
 from aiq.testing.spending import need, open_call, put_budget, put_limit, tell
@@ -378,3 +379,16 @@ async def test_a_job_that_is_gone_is_remembered_where_its_storage_moves(
 
     (again,) = await storage.enqueue([job("job")])
     assert again.existed
+
+
+@clause("MOVE-2", "STORE-2")
+async def test_a_load_whose_reply_was_lost_is_sent_again(storage: Storage, target: Storage) -> None:
+    await a_flow_in_the_middle(target)
+    faulty = Faulty(storage, LoseReply("load"))
+    records = await everything(target)
+
+    with pytest.raises(Unavailable):
+        await faulty.load("move", records, last=True)
+    await faulty.load("move", records, last=True)
+
+    assert await look(storage) == await look(target)

@@ -1,0 +1,77 @@
+"""Faults of moving a storage."""
+
+from typing import Final
+
+from aiq.testing.mutants.mutant import Mutant, mutant
+
+MUTANTS: Final[dict[str, Mutant]] = {
+    "steps_do_not_move": mutant("MOVE-1", ("dump", "    _edges,\n    _steps,\n", "    _edges,\n")),
+    "signals_do_not_move": mutant("MOVE-1", ("dump", "    _signals,\n    _items,\n", "    _items,\n")),
+    "streams_do_not_move": mutant("MOVE-1", ("dump", "    _items,\n    _ranges,\n", "")),
+    "reservations_do_not_move": mutant("MOVE-1", ("dump", "    _reservations,\n    _usage,\n", "    _usage,\n")),
+    "use_does_not_move": mutant("MOVE-1", ("dump", "    _usage,\n    _schedules,\n", "    _schedules,\n")),
+    "edges_do_not_move": mutant("MOVE-1", ("dump", "    _waits,\n    _edges,\n", "    _waits,\n")),
+    "schedules_do_not_move": mutant("MOVE-1", ("dump", "    _schedules,\n    _outbox,\n", "    _outbox,\n")),
+    "keys_do_not_move": mutant(
+        "MOVE-1", ("load", "    if moved.turn is not None:\n        tables.keys", "    if False:\n        tables.keys")
+    ),
+    "a_settlement_that_was_answered_elsewhere_is_a_lost_lease": mutant(
+        "MOVE-1", ("dump", "    _jobs,\n    _answers,\n", "    _jobs,\n")
+    ),
+    "held_jobs_stand_in_the_order_of_enqueueing": mutant(
+        "MOVE-1",
+        (
+            "load",
+            "sorted(holds.lines[line].values(), key=lambda one: one.number)",
+            "list(holds.lines[line].values())",
+        ),
+    ),
+    "a_tenant_loses_its_weight": mutant("MOVE-1", ("dump", "    _learned,\n    _tenants,\n", "    _learned,\n")),
+    "a_job_that_is_gone_is_forgotten": mutant("MOVE-1", ("dump", "    _tombstones,\n    _log,\n", "    _log,\n")),
+    "a_job_that_is_loaded_again_begins_anew": mutant(
+        "MOVE-2",
+        ("load", "    if record.id in tables.jobs:\n        return\n", ""),
+    ),
+    "a_move_that_is_over_can_be_loaded_again": mutant(
+        "MOVE-2", ("load", "        if tx.tables.loaded == move_id:\n            return\n", "")
+    ),
+    "a_retired_storage_goes_on": mutant(
+        "MOVE-3",
+        ("retire", "    if tx.tables.moved_to is not None:\n        raise Moved(tx.tables.moved_to)\n", ""),
+    ),
+    "a_retired_storage_is_retired_for_ever": mutant(
+        "MOVE-3",
+        (
+            "retire",
+            "    tx.tables.moved_to = moved_to\n",
+            "    tx.tables.moved_to = moved_to or standing\n",
+        ),
+    ),
+    "a_storage_moves_twice": mutant(
+        "MOVE-3", ("retire", "    if moved_to is not None and standing not in (None, moved_to):\n", "    if False:\n")
+    ),
+    "a_storage_is_written_while_it_is_loaded": mutant(
+        "MOVE-4", ("retire", "    if tx.tables.loading is not None:\n", "    if False:\n")
+    ),
+    "a_storage_stays_shut_after_its_move": mutant(
+        "MOVE-4",
+        (
+            "load",
+            "        tx.tables.loading, tx.tables.loaded = None, move_id\n",
+            "        tx.tables.loaded = move_id\n",
+        ),
+    ),
+    "jobs_of_two_storages_mix": mutant("MOVE-5", ("load", "        if tx.tables.jobs:\n", "        if False:\n")),
+    "two_moves_mix": mutant("MOVE-5", ("load", "    if loading.move_id != move_id:\n", "    if False:\n")),
+    "a_run_loses_its_lease_by_a_move": mutant(
+        "MOVE-6",
+        ("dump", "            record=record,\n", "            record=replace(record, lease_id='gone'),\n"),
+        ("dump", "from itertools import islice\n", "from dataclasses import replace\nfrom itertools import islice\n"),
+    ),
+    "a_page_leaves_one_record_out": mutant(
+        "MOVE-7", ("dump", "cursor_at(kind, str(place + len(page)))", "cursor_at(kind, str(place + len(page) + 1))")
+    ),
+    "a_page_of_a_dump_has_no_end": mutant(
+        "MOVE-7", ("dump", "    page = page_of(ahead[:limit])\n", "    page = tuple(ahead[:limit])\n")
+    ),
+}
