@@ -131,7 +131,7 @@ async def move(source: Storage, target: Storage) -> int:
 
 def _read(line: bytes, number: int) -> Head | Moved | End:
     try:
-        read = _decoder.decode(line)
+        read: Head | Moved | End = _decoder.decode(line)
     except msgspec.MsgspecError as error:
         raise InvalidInput(f"Line {number:,} is no record of an export ({error}). Export again.") from error
     if isinstance(read, Head) and read.form != FORM:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from aiq.cli import (
     changing,
+    dead,
     doctor,
     limits,
     moving,
@@ -72,7 +73,7 @@ def build_parser() -> ArgumentParser:
     )
     add_common(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=VerbParser)
-    rooms = (working, reading, streaming, changing, limits, spending, schedules, workers, doctor, upkeep, moving)
+    rooms = (working, reading, streaming, changing, limits, spending, schedules, dead, workers, doctor, upkeep, moving)
     for room in rooms:
         room.add_verbs(verbs)
     return parser

@@ -72,6 +72,7 @@ from aiq.model.limit import (
 )
 from aiq.model.moving import (
     Dumped,
+    Grave,
     Moved,
     MovedAnswer,
     MovedBalance,
@@ -79,6 +80,7 @@ from aiq.model.moving import (
     MovedEdge,
     MovedEvent,
     MovedGrant,
+    MovedGroup,
     MovedItem,
     MovedJob,
     MovedKey,
@@ -99,8 +101,10 @@ from aiq.model.moving import (
     MovedStep,
     MovedTenant,
     MovedTombstone,
+    MovedUnique,
     MovedUsage,
     MovedWait,
+    Rising,
     Turn,
 )
 from aiq.model.outcome import (
@@ -194,6 +198,7 @@ __all__ = [
     "Fire",
     "Fired",
     "Gate",
+    "Grave",
     "GroupPage",
     "GroupStatus",
     "Held",
@@ -220,6 +225,7 @@ __all__ = [
     "MovedEdge",
     "MovedEvent",
     "MovedGrant",
+    "MovedGroup",
     "MovedItem",
     "MovedJob",
     "MovedKey",
@@ -240,6 +246,7 @@ __all__ = [
     "MovedStep",
     "MovedTenant",
     "MovedTombstone",
+    "MovedUnique",
     "MovedUsage",
     "MovedWait",
     "MustWait",
@@ -267,6 +274,7 @@ __all__ = [
     "Reservation",
     "RetentionSpec",
     "Retried",
+    "Rising",
     "RouteSpec",
     "Sample",
     "Saved",

@@ -10,8 +10,9 @@ from msgspec import Struct
 
 from aiq.model.budget import Amounts, BudgetSpec, BudgetState
 from aiq.model.call import Reservation
+from aiq.model.dead import DeadGroup
 from aiq.model.event import Event, MinuteRow
-from aiq.model.job import JobRecord, State
+from aiq.model.job import JobRecord, OnUnique, State
 from aiq.model.limit import LimitSpec, LimitState, QueueSettings, none
 from aiq.model.retention import RetentionSpec
 from aiq.model.schedule import ScheduleStatus
@@ -97,6 +98,44 @@ class MovedLine(Struct, frozen=True, kw_only=True, tag="line"):
     service: int
 
 
+class MovedGroup(Struct, frozen=True, kw_only=True, tag="group"):
+    """A group of dead letters, without its members."""
+
+    group: DeadGroup
+
+
+class MovedUnique(Struct, frozen=True, kw_only=True, tag="unique"):
+    """Who has a unique key. UNIQ-1"""
+
+    task: str
+    key: str
+    job_id: str
+    how: OnUnique
+    last_id: str
+    last_digest: str
+    until_ms: int | None
+    state: State | None
+
+
+class Grave(Struct, frozen=True, kw_only=True):
+    """Of what group a dead job is, and what that counts of it. DEAD-1"""
+
+    fingerprint: str
+    died_at_ms: int
+    tokens: int
+    usd_micros: int
+    sample: str | None
+
+
+class Rising(Struct, frozen=True, kw_only=True):
+    """By which redrive a job has another generation, from what group, and what groups count of it already. DEAD-11"""
+
+    redrive_id: str
+    fingerprint: str | None
+    tokens: int
+    usd_micros: int
+
+
 class MovedKey(Struct, frozen=True, kw_only=True, tag="key"):
     """An ordered key of a queue: how many may hold it, how many do and stand in its line, and whether it is paused."""
 
@@ -137,6 +176,8 @@ class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
     need: Amounts = none()
     since_ms: int = 0
     turn: Turn | None = None
+    grave: Grave | None = None
+    rising: Rising | None = None
 
 
 class MovedAnswer(Struct, frozen=True, kw_only=True, tag="answer"):
@@ -278,6 +319,7 @@ Moved: TypeAlias = (
     | MovedBudget
     | MovedBalance
     | MovedGrant
+    | MovedGroup
     | MovedPrice
     | MovedKey
     | MovedLearned
@@ -288,6 +330,7 @@ Moved: TypeAlias = (
     | MovedMinute
     | MovedRemains
     | MovedTombstone
+    | MovedUnique
     | MovedJob
     | MovedAnswer
     | MovedWait

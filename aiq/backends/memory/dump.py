@@ -8,6 +8,7 @@ from aiq.backends.memory.data import Tables
 from aiq.backends.memory.transition import Transaction
 from aiq.model import (
     Dumped,
+    Grave,
     MinuteRow,
     Moved,
     MovedAnswer,
@@ -16,6 +17,7 @@ from aiq.model import (
     MovedEdge,
     MovedEvent,
     MovedGrant,
+    MovedGroup,
     MovedItem,
     MovedJob,
     MovedKey,
@@ -36,10 +38,11 @@ from aiq.model import (
     MovedStep,
     MovedTenant,
     MovedTombstone,
+    MovedUnique,
     MovedUsage,
     MovedWait,
     QueueSettings,
-    State,
+    Rising,
     Turn,
     none,
 )
@@ -119,6 +122,44 @@ def _keys(tables: Tables) -> Iterator[Moved]:
         )
 
 
+def _uniques(tables: Tables) -> Iterator[Moved]:
+    for (task, key), holder in tables.unique.holders.items():
+        yield MovedUnique(
+            task=task,
+            key=key,
+            job_id=holder.job_id,
+            how=holder.how,
+            last_id=holder.last_id,
+            last_digest=holder.last_digest,
+            until_ms=holder.until_ms,
+            state=holder.state,
+        )
+
+
+def _groups(tables: Tables) -> Iterator[Moved]:
+    return (MovedGroup(group=group) for group in tables.graves.groups.values())
+
+
+def _grave(tables: Tables, job_id: str) -> Grave | None:
+    death = tables.graves.deaths.get(job_id)
+    if death is None:
+        return None
+    return Grave(
+        fingerprint=death.fingerprint,
+        died_at_ms=death.died_at_ms,
+        tokens=death.tokens,
+        usd_micros=death.usd_micros,
+        sample=death.sample,
+    )
+
+
+def _rising(tables: Tables, job_id: str) -> Rising | None:
+    one = tables.graves.following.get(job_id)
+    if one is None:
+        return None
+    return Rising(redrive_id=one.redrive_id, fingerprint=one.fingerprint, tokens=one.tokens, usd_micros=one.usd_micros)
+
+
 def _turn(tables: Tables, job_id: str) -> Turn | None:
     keyed = tables.keys.jobs.get(job_id)
     if keyed is None:
@@ -137,6 +178,8 @@ def _jobs(tables: Tables) -> Iterator[Moved]:
             need=none() if hold is None else hold.need,
             since_ms=tables.since.get(record.id, record.created_at_ms),
             turn=_turn(tables, record.id),
+            grave=_grave(tables, record.id),
+            rising=_rising(tables, record.id),
         )
 
 
@@ -161,13 +204,12 @@ def _waits(tables: Tables) -> Iterator[Moved]:
 def _edges(tables: Tables) -> Iterator[Moved]:
     for edges in tables.edges_in.values():
         for edge in edges.values():
-            succeeded = edge.done_order is not None and tables.jobs[edge.upstream_id].state is State.SUCCEEDED
             yield MovedEdge(
                 upstream=edge.upstream_id,
                 dependent=edge.dependent_id,
                 key=edge.key,
                 ended=edge.done_order or 0,
-                succeeded=succeeded,
+                succeeded=edge.succeeded,
             )
 
 
@@ -271,6 +313,8 @@ SOURCES: Final[Sequence[Source]] = (
     _learned,
     _tenants,
     _keys,
+    _uniques,
+    _groups,
     _jobs,
     _answers,
     _waits,

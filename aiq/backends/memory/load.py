@@ -17,6 +17,7 @@ from aiq.backends.memory.data import (
     Signal,
     Tombstone,
 )
+from aiq.backends.memory.graves import Death, Following
 from aiq.backends.memory.holding import await_windows
 from aiq.backends.memory.keys import Keyed
 from aiq.backends.memory.transition import Transaction, begin_patience
@@ -32,6 +33,7 @@ from aiq.model import (
     MovedEdge,
     MovedEvent,
     MovedGrant,
+    MovedGroup,
     MovedItem,
     MovedJob,
     MovedKey,
@@ -52,6 +54,7 @@ from aiq.model import (
     MovedStep,
     MovedTenant,
     MovedTombstone,
+    MovedUnique,
     MovedUsage,
     MovedWait,
     Settled,
@@ -61,6 +64,7 @@ from aiq.rules.books import Learned
 from aiq.rules.keys import KeyState, Stand
 from aiq.rules.metrics import COLUMNS
 from aiq.rules.streams import Range, stored_size
+from aiq.rules.unique import Holder
 from aiq.rules.validation import check_count, check_opaque
 from aiq.storage import queue_topic
 
@@ -131,6 +135,15 @@ def _key(tx: Transaction, moved: MovedKey) -> None:
     tx.tables.keys.states[moved.queue, moved.key] = state
 
 
+def _unique(tx: Transaction, moved: MovedUnique) -> None:
+    told = (moved.job_id, moved.how, moved.last_id, moved.last_digest, moved.until_ms, moved.state)
+    tx.tables.unique.put((moved.task, moved.key), Holder(*told))
+
+
+def _group(tx: Transaction, moved: MovedGroup) -> None:
+    tx.tables.graves.groups[moved.group.fingerprint] = moved.group
+
+
 def _job(tx: Transaction, moved: MovedJob) -> None:
     tables, record = tx.tables, moved.record
     if record.id in tables.jobs:
@@ -151,6 +164,21 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
         begin_patience(tx, record)
     if record.held is not None:
         _hold(tx, moved)
+    _bury(tx, moved)
+
+
+def _bury(tx: Transaction, moved: MovedJob) -> None:
+    """Let a job stand in the dead-letter view as it did."""
+    graves, job_id, grave, rising = tx.tables.graves, moved.record.id, moved.grave, moved.rising
+    if grave is not None:
+        graves.deaths[job_id] = Death(
+            grave.fingerprint, grave.died_at_ms, grave.tokens, grave.usd_micros, sample=grave.sample
+        )
+        graves.members[grave.fingerprint][job_id] = None
+    if rising is not None:
+        graves.following[job_id] = Following(
+            rising.redrive_id, rising.fingerprint, rising.tokens, rising.usd_micros
+        )
 
 
 def _hold(tx: Transaction, moved: MovedJob) -> None:
@@ -179,7 +207,7 @@ def _edge(tx: Transaction, moved: MovedEdge) -> None:
     if moved.upstream in edges:
         return
     tx.tables.needed_by[moved.upstream].add((moved.dependent, moved.key))
-    edge = Edge(moved.upstream, moved.dependent, moved.key, moved.ended or None)
+    edge = Edge(moved.upstream, moved.dependent, moved.key, moved.ended or None, moved.succeeded)
     edges[moved.upstream] = edge
     if not moved.ended:
         tx.tables.edges_out[moved.upstream].append(edge)
@@ -284,6 +312,8 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedLearned: _learn,
     MovedTenant: _tenant,
     MovedKey: _key,
+    MovedUnique: _unique,
+    MovedGroup: _group,
     MovedJob: _job,
     MovedAnswer: _answer,
     MovedWait: _wait,

@@ -20,7 +20,9 @@ from aiq.model import (
     BudgetState,
     Chunk,
     ChunkKind,
+    DeadGroup,
     Dumped,
+    Grave,
     JobRecord,
     LimitSpec,
     LimitState,
@@ -32,6 +34,7 @@ from aiq.model import (
     MovedEdge,
     MovedEvent,
     MovedGrant,
+    MovedGroup,
     MovedItem,
     MovedJob,
     MovedKey,
@@ -52,11 +55,13 @@ from aiq.model import (
     MovedStep,
     MovedTenant,
     MovedTombstone,
+    MovedUnique,
     MovedUsage,
     MovedWait,
     PriceRow,
     QueueSettings,
     Reservation,
+    Rising,
     State,
     Step,
     StepKind,
@@ -122,23 +127,31 @@ def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
     return [((n,), _job(record, *told)) for record, (n, *told) in zip(records, rows, strict=True)]
 
 
-def _job(  # the columns of `jobs`
-    record: JobRecord,
-    signal: str | None,
-    held_at: int,
-    need: str | None,
-    since_ms: int,
-    turn: int | None,
-    stand: int,
-    since_fence: int,
-) -> Moved:
+def _job(record: JobRecord, row: _Row) -> Moved:
+    signal, held_at, need, since_ms, turn, grave, rising = row
     return MovedJob(
         record=record,
         signal=signal,
         held_at=held_at,
-        need=msgspec.json.decode(need or "{}"),
+        need=need,
         since_ms=since_ms,
-        turn=None if turn is None else Turn(turn=turn, stand=stand, since_fence=since_fence),
+        turn=_of(turn, Turn | None),
+        grave=_of(grave, Grave | None),
+        rising=_of(rising, Rising | None),
+    )
+
+
+def _unique(row: _Row) -> Moved:
+    task, key, job_id, how, last_id, last_digest, until_ms, state = row
+    return MovedUnique(
+        task=task,
+        key=key,
+        job_id=job_id,
+        how=how,
+        last_id=last_id,
+        last_digest=last_digest,
+        until_ms=until_ms,
+        state=None if state is None else State(state),
     )
 
 
@@ -236,7 +249,7 @@ def _usage(row: _Row) -> Moved:
     return MovedUsage(**dict(zip(names, row, strict=True)))
 
 
-def _of(value: object, kind: type[Any]) -> Any:  # Any: what the caller names
+def _of(value: object, kind: Any) -> Any:  # Any: what the caller names
     return msgspec.convert(value, kind)
 
 
@@ -257,6 +270,8 @@ SOURCES: Final[Sequence[Source]] = (
     _table("learned", (_TEXTS, _TEXTS), _learned),
     _table("tenants", (_TEXTS,), lambda row: MovedTenant(tenant=row[0], weight=row[1])),
     _table("keys", (_TEXTS, _TEXTS), _key),
+    _table("uniques", (_TEXTS, _TEXTS), _unique),
+    _table("groups", (_TEXTS,), lambda row: MovedGroup(group=_of(row[1], DeadGroup))),
     Source((_NUMBERS,), _jobs, most=16),
     _table("answers", (_NUMBERS,), _answer),
     _table("waits", (_NUMBERS, _TEXTS), _wait),

@@ -1,9 +1,11 @@
 """Taking in what another storage held."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import msgspec
+from msgspec import structs
 
 from aiq.backends.sqlite import moving
 from aiq.backends.sqlite.admission import admission
@@ -32,6 +34,7 @@ from aiq.model import (
     MovedEdge,
     MovedEvent,
     MovedGrant,
+    MovedGroup,
     MovedItem,
     MovedJob,
     MovedKey,
@@ -52,6 +55,7 @@ from aiq.model import (
     MovedStep,
     MovedTenant,
     MovedTombstone,
+    MovedUnique,
     MovedUsage,
     MovedWait,
     QueueSettings,
@@ -150,6 +154,15 @@ def _key(tx: Transaction, moved: MovedKey) -> None:
     keys.put(spot, KeyState(moved.per_key, moved.places, moved.holders, moved.line, moved.paused))
 
 
+def _unique(tx: Transaction, moved: MovedUnique) -> None:
+    told = (moved.job_id, moved.how, moved.last_id, moved.last_digest, moved.until_ms, moved.state)
+    tx.later(SQL["unique"], (moved.task, moved.key, *told))
+
+
+def _group(tx: Transaction, moved: MovedGroup) -> None:
+    tx.later(SQL["group"], asdict(moved.group))
+
+
 def _job(tx: Transaction, moved: MovedJob) -> None:
     record = moved.record
     if tx.job(record.id) is not None:
@@ -184,6 +197,10 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
     if moved.turn is not None:
         told = (moved.turn.turn, moved.turn.since_fence, record.per_key, record.while_parked)
         tx.later(SQL["keyed"], (n, *spot_of(record), moved.turn.stand, *told))
+    if moved.grave is not None:
+        tx.later(SQL["death"], {"n": n, **structs.asdict(moved.grave)})
+    if moved.rising is not None:
+        tx.later(SQL["redriven"], {"n": n, **structs.asdict(moved.rising)})
     _stand(tx, record, gated and not out)
 
 
@@ -212,26 +229,14 @@ def _cold(n: int, record: JobRecord) -> dict[str, object]:
         "digest": record.digest,
         "timeout_ms": record.timeout_ms,
         "child_of": record.child_of,
+        "origin": record.origin,
         "depends_on": _encoder.encode(record.depends_on).decode(),
     }
 
 
 def _errors(tx: Transaction, n: int, record: JobRecord) -> None:
     for number, error in enumerate(record.errors, start=1):
-        tx.later(
-            COMMON["error"],
-            {
-                "n": n,
-                "number": number,
-                "type": error.type,
-                "message": error.message,
-                "traceback": error.traceback,
-                "cause": error.cause,
-                "at_ms": error.at_ms,
-                "fence": error.fence,
-                "attempt": error.attempt,
-            },
-        )
+        tx.later(COMMON["error"], {"n": n, "number": number, **asdict(error)})
 
 
 def _stand(tx: Transaction, record: JobRecord, gated: bool) -> None:
@@ -350,6 +355,8 @@ _LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
     MovedLearned: _learned,
     MovedTenant: _tenant,
     MovedKey: _key,
+    MovedUnique: _unique,
+    MovedGroup: _group,
     MovedJob: _job,
     MovedAnswer: _answer,
     MovedWait: _wait,

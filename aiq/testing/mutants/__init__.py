@@ -28,6 +28,7 @@ from aiq.testing.clock import Clock
 from aiq.testing.mutants import (
     budgets,
     calls,
+    dead,
     deadlines,
     flows,
     forgetting,
@@ -71,6 +72,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **schedules.MUTANTS,
     **workers.MUTANTS,
     **deadlines.MUTANTS,
+    **dead.MUTANTS,
 }
 
 

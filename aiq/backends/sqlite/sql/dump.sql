@@ -71,14 +71,47 @@ FROM (
     ORDER BY queue, order_key LIMIT :limit
 );
 
+-- name: uniques
+SELECT json_group_array(json_array(task, key, job_id, how, last_id, last_digest, until_ms, state))
+FROM (
+    SELECT * FROM aiq_unique WHERE (task, key) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY task, key LIMIT :limit
+);
+
+-- name: groups
+SELECT json_group_array(json_array(fingerprint, json_object(
+    'fingerprint', fingerprint, 'task', task, 'cause', cause, 'type', type, 'code', code, 'place', place,
+    'pattern', pattern, 'first_seen_ms', first_seen_ms, 'last_seen_ms', last_seen_ms, 'dead', dead, 'died', died,
+    'attempts', attempts, 'tokens', tokens, 'usd_micros', usd_micros, 'redriven', redriven, 'recovered', recovered,
+    'relapsed', relapsed, 'touched_at_ms', touched_at_ms
+)))
+FROM (
+    SELECT * FROM aiq_dead_groups WHERE fingerprint > json_extract(:after, '$[0]') ORDER BY fingerprint LIMIT :limit
+);
+
 -- name: jobs
 -- Their records are read apart.
-SELECT json_group_array(json_array(n, wait_signal, held_at, need, since_ms, turn, stand, since_fence))
+SELECT json_group_array(json_array(
+    n, wait_signal, held_at, json(need), since_ms,
+    CASE WHEN turn IS NOT NULL THEN json_object('turn', turn, 'stand', stand, 'since_fence', since_fence) END,
+    CASE WHEN died_at_ms IS NOT NULL THEN json_object(
+        'fingerprint', fingerprint, 'died_at_ms', died_at_ms, 'tokens', tokens, 'usd_micros', usd_micros,
+        'sample', sample
+    ) END,
+    CASE WHEN redrive_id IS NOT NULL THEN json_object(
+        'redrive_id', redrive_id, 'fingerprint', of_group, 'tokens', counted_tokens, 'usd_micros', counted_usd_micros
+    ) END
+))
 FROM (
-    SELECT j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, h.need, j.since_ms, k.turn, k.stand, k.since_fence
+    SELECT
+        j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, '{}') AS need, j.since_ms,
+        k.turn, k.stand, k.since_fence, d.fingerprint, d.died_at_ms, d.tokens, d.usd_micros, d.sample,
+        r.redrive_id, r.fingerprint AS of_group, r.tokens AS counted_tokens, r.usd_micros AS counted_usd_micros
     FROM aiq_jobs AS j
     LEFT JOIN aiq_holds AS h ON h.n = j.n
     LEFT JOIN aiq_keyed AS k ON k.n = j.n
+    LEFT JOIN aiq_deaths AS d ON d.n = j.n
+    LEFT JOIN aiq_redriven AS r ON r.n = j.n
     WHERE j.n > json_extract(:after, '$[0]')
     ORDER BY j.n LIMIT :limit
 );

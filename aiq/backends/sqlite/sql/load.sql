@@ -49,6 +49,49 @@ SELECT
     json_extract(item, '$.patience_end_ms'), json_extract(item, '$.since_ms'), json_extract(item, '$.aside')
 FROM given;
 
+-- name: unique
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_unique (task, key, job_id, how, last_id, last_digest, until_ms, state)
+SELECT
+    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]')
+FROM given
+WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: group
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_dead_groups (
+    fingerprint, task, cause, type, code, place, pattern, first_seen_ms, last_seen_ms, dead, died, attempts, tokens,
+    usd_micros, redriven, recovered, relapsed, touched_at_ms
+)
+SELECT
+    json_extract(item, '$.fingerprint'), json_extract(item, '$.task'), json_extract(item, '$.cause'),
+    json_extract(item, '$.type'), json_extract(item, '$.code'), json_extract(item, '$.place'),
+    json_extract(item, '$.pattern'), json_extract(item, '$.first_seen_ms'), json_extract(item, '$.last_seen_ms'),
+    json_extract(item, '$.dead'), json_extract(item, '$.died'), json_extract(item, '$.attempts'),
+    json_extract(item, '$.tokens'), json_extract(item, '$.usd_micros'), json_extract(item, '$.redriven'),
+    json_extract(item, '$.recovered'), json_extract(item, '$.relapsed'), json_extract(item, '$.touched_at_ms')
+FROM given
+WHERE true
+ON CONFLICT DO NOTHING;
+
+-- name: death
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_deaths (n, fingerprint, died_at_ms, tokens, usd_micros, sample)
+SELECT
+    json_extract(item, '$.n'), json_extract(item, '$.fingerprint'), json_extract(item, '$.died_at_ms'),
+    json_extract(item, '$.tokens'), json_extract(item, '$.usd_micros'), json_extract(item, '$.sample')
+FROM given;
+
+-- name: redriven
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+INSERT INTO aiq_redriven (n, redrive_id, fingerprint, tokens, usd_micros)
+SELECT
+    json_extract(item, '$.n'), json_extract(item, '$.redrive_id'), json_extract(item, '$.fingerprint'),
+    json_extract(item, '$.tokens'), json_extract(item, '$.usd_micros')
+FROM given;
+
 -- name: keyed
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_keyed (n, queue, order_key, stand, turn, since_fence, per_key, while_parked)
