@@ -20,6 +20,7 @@ from aiq.policy import (
     budget_of,
     duration_ms,
     instant_ms,
+    keep_ms_of,
     lease_ms_of,
     limit_name,
     limits_of,
@@ -67,6 +68,8 @@ class JobOptions(TypedDict, total=False):
     """What its first call needs, in the place of what its task estimates."""
     budget: Budget | str
     """A budget of its own, or the id of a stored one. It and its children draw from it."""
+    keep: Duration
+    """How long it is kept once it has ended, in the place of what the retention of the storage says."""
     max_deferral: Duration
     """How long rate limits alone may give it back before it is dead."""
     expires: Duration | datetime
@@ -95,6 +98,7 @@ class Chosen:
     estimate: Estimate | None = None
     budget: Budget | str | None = None
     max_deferral_ms: int | None = None
+    keep_ms: int | None = None
     expires_ms: int | None = None
     deadline_ms: int | None = None
 
@@ -205,5 +209,6 @@ _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "estimate": ("estimate", _estimate),
     "budget": ("budget", budget_of),
     "max_deferral": ("max_deferral_ms", max_deferral_ms_of),
+    "keep": ("keep_ms", keep_ms_of),
     "expires": ("expires_ms", _expires_ms),
 }

@@ -1,7 +1,7 @@
 """The queue: what producers hold. It opens a storage, hands jobs to it, and gives their handles back."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, overload
@@ -15,10 +15,11 @@ from aiq.codecs import Codec, check_codecs
 from aiq.coded import behind, sealed
 from aiq.errors import InvalidInput, Unavailable
 from aiq.flow import Flow, FlowRun
+from aiq.happening import events
 from aiq.job import Job, fresh_id, until_known
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
 from aiq.misuse import check_job, check_word, ids_of, jobs_of
-from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobRecord, JobSpec, Page, State, Why
+from aiq.model import Band, CancelAnswer, Enqueued, Event, JobFilter, JobRecord, JobSpec, Page, State, Why
 from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of
@@ -278,6 +279,22 @@ class Queue:
     async def count(self) -> Mapping[State, int]:
         """How many of this queue's jobs stand in each state; a state without jobs may be missing."""
         return (await self.storage.count(self.name)).get(self.name, {})
+
+    async def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
+        """Follow what happens to the jobs of all queues of this storage, from the oldest event that is kept or from
+        behind a cursor on; with `after="now"` only what happens from now on. With `follow=False` it ends with what has
+        happened.
+
+            async for event in queue.events(after=last):
+                print(event.job_id, event.transition, event.target)
+                last = event.cursor                             # where to go on after a restart
+
+        Raises:
+            EventsLost: the reader fell behind what is kept; nothing is passed over in silence.
+            InvalidInput: `after` is no cursor of this storage.
+        """
+        async for event in events(self.storage, after, follow=follow):
+            yield event
 
     async def pause(self) -> None:
         """Let no worker start a job of this queue from now on. Those that run go on."""
