@@ -115,7 +115,7 @@ class NewJob(Generic[R_co]):
 
         Raises:
             FlowInvalid: it uses the output of a node, and has no place in a flow.
-            InvalidInput: the estimate of its task fails.
+            InvalidInput: the estimate of its task fails, or what is said of a unique key does not go together.
         """
         chosen, task, own_id = self.chosen, self.task, _first(self.chosen.id, job_id)
         payload = self.arguments.envelope(place.id_of)
@@ -128,7 +128,7 @@ class NewJob(Generic[R_co]):
             payload=payload,
             digest=_digest_of(self, place),
             band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
-            delay_ms=_first(chosen.delay_ms, 0),
+            delay_ms=_first(chosen.debounce_ms, chosen.delay_ms, 0),
             at_ms=chosen.at_ms,
             lease_ms=_first(chosen.lease_ms, task.lease_ms),
             timeout_ms=chosen.timeout_ms or task.timeout_ms,
@@ -152,6 +152,9 @@ class NewJob(Generic[R_co]):
             keep_ms=_said(chosen.keep_ms, parent.keep_ms if parent else None, task.keep_ms),
             expires_ms=chosen.expires_ms,
             deadline_ms=chosen.deadline_ms,
+            unique=chosen.unique,
+            unique_for_ms=chosen.unique_for_ms,
+            on_unique=chosen.on_unique,
         )
 
     def _estimate(self, payload: bytes) -> Estimate | None:

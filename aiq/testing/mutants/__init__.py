@@ -42,6 +42,7 @@ from aiq.testing.mutants import (
     settling,
     storage,
     streams,
+    unique,
     usage,
     workers,
 )
@@ -71,6 +72,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **workers.MUTANTS,
     **deadlines.MUTANTS,
     **dead.MUTANTS,
+    **unique.MUTANTS,
 }
 
 
