@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar, cast
 
 import msgspec
 
@@ -65,13 +65,22 @@ class Job(Generic[R_co]):
         summary = await job.result(timeout=60)                # typed; JobDead, JobCancelled, ResultTimeout
         same = queue.job(job.id, summarize)                   # elsewhere, later
 
-    `existed` says that the enqueue found the job there already, with the same content.
+    `existed` says that the enqueue found the job there already, and `found_by` how: by its "id", with the same content,
+    or as the one that has the "unique" key of the job that was to be enqueued.
     """
 
-    __slots__ = ("_read", "_storage", "existed", "id")
+    __slots__ = ("_read", "_storage", "existed", "found_by", "id")
 
-    def __init__(self, storage: Storage, job_id: str, read: Callable[[bytes], R_co], *, existed: bool = False) -> None:
-        self.id, self.existed = job_id, existed
+    def __init__(
+        self,
+        storage: Storage,
+        job_id: str,
+        read: Callable[[bytes], R_co],
+        *,
+        existed: bool = False,
+        found_by: Literal["id", "unique"] | None = None,
+    ) -> None:
+        self.id, self.existed, self.found_by = job_id, existed, found_by
         self._storage, self._read = storage, read
 
     async def result(self, timeout: Duration | None = None) -> R_co:

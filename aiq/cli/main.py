@@ -10,6 +10,7 @@ from aiq.cli import (
     changing,
     dead,
     doctor,
+    happening,
     limits,
     moving,
     reading,
@@ -73,7 +74,21 @@ def build_parser() -> ArgumentParser:
     )
     add_common(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=VerbParser)
-    rooms = (working, reading, streaming, changing, limits, spending, schedules, dead, workers, doctor, upkeep, moving)
+    rooms = (
+        working,
+        reading,
+        streaming,
+        changing,
+        dead,
+        limits,
+        spending,
+        schedules,
+        happening,
+        workers,
+        doctor,
+        upkeep,
+        moving,
+    )
     for room in rooms:
         room.add_verbs(verbs)
     return parser

@@ -392,3 +392,18 @@ async def test_a_load_whose_reply_was_lost_is_sent_again(storage: Storage, targe
     await faulty.load("move", records, last=True)
 
     assert await look(storage) == await look(target)
+
+
+@clause("MOVE-1")
+async def test_the_dead_move_in_their_groups_and_unique_keys_with_who_has_them(
+    storage: Storage, target: Storage
+) -> None:
+    await enqueue_one(target, "dies", unique="one", max_attempts=1)
+    await end(target, await claim_one(target), failed())
+    await enqueue_one(target, "stands", unique="one")
+
+    await move(target, storage)
+
+    assert await storage.dead_groups(DeadQuery()) == await target.dead_groups(DeadQuery())
+    (again,) = await storage.enqueue([job("new", unique="one")])
+    assert (again.job_id, again.existed) == ("stands", True)

@@ -176,9 +176,7 @@ def _bury(tx: Transaction, moved: MovedJob) -> None:
         )
         graves.members[grave.fingerprint][job_id] = None
     if rising is not None:
-        graves.following[job_id] = Following(
-            rising.redrive_id, rising.fingerprint, rising.tokens, rising.usd_micros
-        )
+        graves.following[job_id] = Following(rising.redrive_id, rising.fingerprint, rising.tokens, rising.usd_micros)
 
 
 def _hold(tx: Transaction, moved: MovedJob) -> None:

@@ -124,7 +124,7 @@ def _table(name: str, first: Key, make: Callable[[_Row], Moved], most: int = MAX
 def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
     rows = _rows(tx, "jobs", after, limit)
     records = whole_records(tx.connection, [n for n, *_ in rows])
-    return [((n,), _job(record, *told)) for record, (n, *told) in zip(records, rows, strict=True)]
+    return [((n,), _job(record, told)) for record, (n, *told) in zip(records, rows, strict=True)]
 
 
 def _job(record: JobRecord, row: _Row) -> Moved:

@@ -43,6 +43,7 @@ from aiq.testing.mutants import (
     settling,
     storage,
     streams,
+    unique,
     usage,
     workers,
 )
@@ -73,6 +74,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **workers.MUTANTS,
     **deadlines.MUTANTS,
     **dead.MUTANTS,
+    **unique.MUTANTS,
 }
 
 
