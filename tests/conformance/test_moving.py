@@ -10,6 +10,7 @@ from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
 from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
 from aiq.model import (
+    DeadQuery,
     MinuteFilter,
     MovedStep,
     MovedTenant,
@@ -57,6 +58,24 @@ def target(runner: asyncio.Runner, clock: Clock) -> Iterator[Storage]:
     runner.run(storage.close())
 
 
+@pytest.fixture(params=["from", "into"])
+def ways(request: pytest.FixtureRequest, storage: Storage, target: Storage) -> tuple[Storage, Storage]:
+    """From the storage under test into the reference, and the other way round."""
+    return (storage, target) if request.param == "from" else (target, storage)
+
+
+@pytest.fixture
+def source(ways: tuple[Storage, Storage]) -> Storage:
+    """The storage that is moved."""
+    return ways[0]
+
+
+@pytest.fixture
+def goal(ways: tuple[Storage, Storage]) -> Storage:
+    """Where it is moved."""
+    return ways[1]
+
+
 async def a_flow_in_the_middle(storage: Storage) -> None:
     """Children running, their parent parked, an approval pending, a stream half written, and money spent."""
     await put_limit(storage, tokens=60_000)
@@ -78,95 +97,82 @@ async def a_flow_in_the_middle(storage: Storage) -> None:
 
 
 @clause("MOVE-1")
-async def test_a_storage_that_was_moved_reads_as_it_did(storage: Storage, target: Storage) -> None:
-    await a_flow_in_the_middle(storage)
+async def test_a_storage_that_was_moved_reads_as_it_did(source: Storage, goal: Storage) -> None:
+    await a_flow_in_the_middle(source)
 
-    await move(storage, target)
+    await move(source, goal)
 
-    assert await look(target) == await look(storage)
-    assert await target.get_limits() == await storage.get_limits()
-    assert await target.get_budgets() == await storage.get_budgets()
-    assert await target.usage(UsageFilter()) == await storage.usage(UsageFilter())
-    assert await target.audit() == []
-
-
-@clause("MOVE-1")
-async def test_what_moves_from_another_storage_reads_as_it_did(storage: Storage, target: Storage) -> None:
-    await a_flow_in_the_middle(target)
-
-    await move(target, storage)
-
-    assert await look(storage) == await look(target)
-    assert await storage.get_limits() == await target.get_limits()
-    assert await storage.get_budgets() == await target.get_budgets()
-    assert await storage.usage(UsageFilter()) == await target.usage(UsageFilter())
-    assert await storage.audit() == []
+    assert await look(goal) == await look(source)
+    assert await goal.get_limits() == await source.get_limits()
+    assert await goal.get_budgets() == await source.get_budgets()
+    assert await goal.usage(UsageFilter()) == await source.usage(UsageFilter())
+    assert await goal.audit() == []
 
 
 @clause("MOVE-1", "MOVE-6")
-async def test_a_flow_goes_on_where_it_has_moved(storage: Storage, target: Storage) -> None:
-    await a_flow_in_the_middle(target)
-    run = await get_one(target, "running")
-    await move(target, storage)
+async def test_a_flow_goes_on_where_it_has_moved(source: Storage, goal: Storage) -> None:
+    await a_flow_in_the_middle(source)
+    run = await get_one(source, "running")
+    await move(source, goal)
 
-    await settle(storage, run.lease, Succeeded(b"late"), settlement_id="1")
-    await storage.send("asks", "approved", "signal 2", b"yes")
+    await settle(goal, run.lease, Succeeded(b"late"), settlement_id="1")
+    await goal.send("asks", "approved", "signal 2", b"yes")
 
-    assert await states(storage, "parent", "after", "asks") == [State.READY] * 3
-    assert [step.value for step in await storage.get_steps("parent")][-1] == b"paid for"
-    assert [step.value for step in await storage.get_steps("asks")] == [b"yes"]
-
-
-@clause("MOVE-1")
-async def test_what_is_set_of_queues_and_tenants_moves_with_them(storage: Storage, target: Storage) -> None:
-    await target.configure("default", QueueSettings(max_ready=2, concurrency=1))
-    await target.pause("slow")
-    await target.weigh("acme", 500)
-    await enqueue_one(target, tenant="acme")
-
-    await move(target, storage)
-
-    assert await storage.get_queue("default") == await target.get_queue("default")
-    assert (await storage.get_queue("slow")).paused
-    assert MovedTenant(tenant="acme", weight=500) in await everything(storage)
+    assert await states(goal, "parent", "after", "asks") == [State.READY] * 3
+    assert [step.value for step in await goal.get_steps("parent")][-1] == b"paid for"
+    assert [step.value for step in await goal.get_steps("asks")] == [b"yes"]
 
 
 @clause("MOVE-1")
-async def test_held_jobs_move_in_the_order_in_which_they_were_held(storage: Storage, target: Storage) -> None:
-    await put_budget(target, "purse", tokens=10)
+async def test_what_is_set_of_queues_and_tenants_moves_with_them(source: Storage, goal: Storage) -> None:
+    await source.configure("default", QueueSettings(max_ready=2, concurrency=1))
+    await source.pause("slow")
+    await source.weigh("acme", 500)
+    await enqueue_one(source, tenant="acme")
+
+    await move(source, goal)
+
+    assert await goal.get_queue("default") == await source.get_queue("default")
+    assert (await goal.get_queue("slow")).paused
+    assert MovedTenant(tenant="acme", weight=500) in await everything(goal)
+
+
+@clause("MOVE-1")
+async def test_held_jobs_move_in_the_order_in_which_they_were_held(source: Storage, goal: Storage) -> None:
+    await put_budget(source, "purse", tokens=10)
     for name in ("second", "first"):
-        await enqueue_one(target, name, queue=name, budgets=("purse",), estimate=need(20))
+        await enqueue_one(source, name, queue=name, budgets=("purse",), estimate=need(20))
     for name in ("first", "second"):
-        assert await claim(target, wish(1, name)) == ()
+        assert await claim(source, wish(1, name)) == ()
 
-    await move(target, storage)
-    await storage.grant("purse", "more", {"tokens": 10})
+    await move(source, goal)
+    await goal.grant("purse", "more", {"tokens": 10})
 
-    assert await states(storage, "first", "second") == [State.READY, State.HELD]
+    assert await states(goal, "first", "second") == [State.READY, State.HELD]
 
 
 @clause("MOVE-1")
 async def test_the_repeat_of_a_settlement_gets_its_answer_where_the_job_has_moved(
-    storage: Storage, target: Storage
+    source: Storage, goal: Storage
 ) -> None:
-    run = await start(target)
-    first = await target.exchange([Settlement(run.lease, "1", failed())])
+    run = await start(source)
+    first = await source.exchange([Settlement(run.lease, "1", failed())])
 
-    await move(target, storage)
+    await move(source, goal)
 
-    assert await storage.exchange([Settlement(run.lease, "1", failed())]) == replace(first, next_due_ms=None)
+    assert await goal.exchange([Settlement(run.lease, "1", failed())]) == replace(first, next_due_ms=None)
 
 
 @clause("MOVE-1")
-async def test_a_stream_goes_on_behind_what_was_written(storage: Storage, target: Storage) -> None:
-    run = await start(target)
-    await target.append(run.lease, chunks("one", "two"))
+async def test_a_stream_goes_on_behind_what_was_written(source: Storage, goal: Storage) -> None:
+    run = await start(source)
+    await source.append(run.lease, chunks("one", "two"))
 
-    await move(target, storage)
-    repeated = await storage.append(run.lease, chunks("two", "three", first=2))
+    await move(source, goal)
+    repeated = await goal.append(run.lease, chunks("two", "three", first=2))
 
     assert repeated.last == 3
-    assert [chunk.text for chunk in (await storage.read(run.id)).chunks] == ["one", "two", "three"]
+    assert [chunk.text for chunk in (await goal.read(run.id)).chunks] == ["one", "two", "three"]
 
 
 @clause("MOVE-2")
@@ -283,15 +289,15 @@ async def test_two_moves_do_not_mix(storage: Storage, target: Storage) -> None:
 
 
 @clause("MOVE-6")
-async def test_a_run_renews_its_lease_where_its_job_has_moved(storage: Storage, target: Storage, clock: Clock) -> None:
-    run = await start(target, lease_ms=1_000)
+async def test_a_run_renews_its_lease_where_its_job_has_moved(source: Storage, goal: Storage, clock: Clock) -> None:
+    run = await start(source, lease_ms=1_000)
     clock.advance_ms(900)
-    await move(target, storage)
+    await move(source, goal)
 
-    await storage.renew([run.lease])
+    await goal.renew([run.lease])
     clock.advance_ms(900)
 
-    assert (await end(storage, run, GOOD)).late is False
+    assert (await end(goal, run, GOOD)).late is False
 
 
 @clause("MOVE-7")
@@ -328,56 +334,56 @@ async def test_what_is_no_cursor_and_what_is_too_much_are_refused(storage: Stora
 
 
 @clause("MOVE-1")
-async def test_jobs_of_one_key_keep_their_turns_where_they_move(storage: Storage, target: Storage) -> None:
+async def test_jobs_of_one_key_keep_their_turns_where_they_move(source: Storage, goal: Storage) -> None:
     names = ["first", "second", "third"]
-    await target.enqueue([job(name, key="talk", per_key=1) for name in names])
-    first = await claim_one(target)
+    await source.enqueue([job(name, key="talk", per_key=1) for name in names])
+    first = await claim_one(source)
 
-    await move(target, storage)
-    await end(storage, first, GOOD)
-    second = await claim_one(storage)
+    await move(source, goal)
+    await end(goal, first, GOOD)
+    second = await claim_one(goal)
 
     assert (first.id, second.id) == ("first", "second")
-    assert await claim(storage, wish(5)) == ()
-    await end(storage, second, GOOD)
-    assert (await claim_one(storage)).id == "third"
+    assert await claim(goal, wish(5)) == ()
+    await end(goal, second, GOOD)
+    assert (await claim_one(goal)).id == "third"
 
 
 @clause("MOVE-1")
-async def test_schedules_move_with_where_they_stand(storage: Storage, target: Storage) -> None:
-    await target.put_schedules([ScheduleSpec(name="hourly", template=job(""), every_ms=3_600_000)])
-    await target.pause_schedules(["hourly"])
+async def test_schedules_move_with_where_they_stand(source: Storage, goal: Storage) -> None:
+    await source.put_schedules([ScheduleSpec(name="hourly", template=job(""), every_ms=3_600_000)])
+    await source.pause_schedules(["hourly"])
 
-    await move(target, storage)
+    await move(source, goal)
 
-    assert await storage.get_schedules() == await target.get_schedules()
+    assert await goal.get_schedules() == await source.get_schedules()
 
 
 @clause("MOVE-1")
-async def test_what_happened_and_what_was_counted_move_too(storage: Storage, target: Storage) -> None:
-    await a_flow_in_the_middle(target)
+async def test_what_happened_and_what_was_counted_move_too(source: Storage, goal: Storage) -> None:
+    await a_flow_in_the_middle(source)
 
-    await move(target, storage)
+    await move(source, goal)
 
-    told = [replace(event, cursor="") for event in (await target.read_events(None)).events]
-    assert [replace(event, cursor="") for event in (await storage.read_events(None)).events] == told
-    assert await storage.metrics(MinuteFilter()) == await target.metrics(MinuteFilter())
+    told = [replace(event, cursor="") for event in (await source.read_events(None)).events]
+    assert [replace(event, cursor="") for event in (await goal.read_events(None)).events] == told
+    assert await goal.metrics(MinuteFilter()) == await source.metrics(MinuteFilter())
 
 
 @clause("MOVE-1")
 async def test_a_job_that_is_gone_is_remembered_where_its_storage_moves(
-    storage: Storage, target: Storage, clock: Clock
+    source: Storage, goal: Storage, clock: Clock
 ) -> None:
-    run = await start(target)
-    await end(target, run, GOOD)
+    run = await start(source)
+    await end(source, run, GOOD)
     clock.advance_ms(30 * 24 * 3_600_000)
-    while (await target.upkeep()).next_due_ms == 0:
+    while (await source.upkeep()).next_due_ms == 0:
         pass
-    assert await states(target, "job") == [None]
+    assert await states(source, "job") == [None]
 
-    await move(target, storage)
+    await move(source, goal)
 
-    (again,) = await storage.enqueue([job("job")])
+    (again,) = await goal.enqueue([job("job")])
     assert again.existed
 
 
@@ -395,15 +401,25 @@ async def test_a_load_whose_reply_was_lost_is_sent_again(storage: Storage, targe
 
 
 @clause("MOVE-1")
-async def test_the_dead_move_in_their_groups_and_unique_keys_with_who_has_them(
-    storage: Storage, target: Storage
-) -> None:
-    await enqueue_one(target, "dies", unique="one", max_attempts=1)
-    await end(target, await claim_one(target), failed())
-    await enqueue_one(target, "stands", unique="one")
+async def test_the_dead_move_in_their_groups_and_unique_keys_with_who_has_them(source: Storage, goal: Storage) -> None:
+    await enqueue_one(source, "dies", unique="one", max_attempts=1)
+    await end(source, await claim_one(source), failed())
+    await enqueue_one(source, "stands", unique="one")
 
-    await move(target, storage)
+    await move(source, goal)
 
-    assert await storage.dead_groups(DeadQuery()) == await target.dead_groups(DeadQuery())
-    (again,) = await storage.enqueue([job("new", unique="one")])
+    assert await goal.dead_groups(DeadQuery()) == await source.dead_groups(DeadQuery())
+    (again,) = await goal.enqueue([job("new", unique="one")])
     assert (again.job_id, again.existed) == ("stands", True)
+
+
+@clause("MOVE-1")
+async def test_what_a_run_has_reserved_is_settled_where_its_job_has_moved(source: Storage, goal: Storage) -> None:
+    await put_budget(source, "purse", tokens=1_000)
+    run = await start(source, budgets=("purse",), estimate=need(100))
+    assert await balance(source, "purse") == (0, 100)
+
+    await move(source, goal)
+    await end(goal, run, GOOD)
+
+    assert await balance(goal, "purse") == (100, 0)
