@@ -33,6 +33,7 @@ from aiq.testing.mutants import (
     forgetting,
     holds,
     jobs,
+    keys,
     limits,
     order,
     pools,
@@ -53,6 +54,7 @@ BLIND: Final = (
 )
 MUTANTS: Final[dict[str, Mutant]] = {
     **jobs.MUTANTS,
+    **keys.MUTANTS,
     **runs.MUTANTS,
     **flows.MUTANTS,
     **streams.MUTANTS,
