@@ -12,8 +12,10 @@ from aiq.errors import (
     Conflict,
     Corrupt,
     DuplicateStep,
+    EventsLost,
     Fatal,
     FlowInvalid,
+    Gone,
     InvalidInput,
     InvalidName,
     ItemFailed,
@@ -49,9 +51,24 @@ from aiq.errors import (
 from aiq.flow import Flow, FlowRun, Node
 from aiq.job import Job
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, EnqueueNext, RunCall, RunMiddleware, RunNext
-from aiq.model import Band, Chunk, ChunkKind, Enqueued, Estimate, Failure, Gate, JobFilter, JobRecord, State, Usage, Why
+from aiq.model import (
+    Band,
+    Chunk,
+    ChunkKind,
+    Enqueued,
+    Estimate,
+    Event,
+    Failure,
+    Gate,
+    JobFilter,
+    JobRecord,
+    MinuteRow,
+    State,
+    Usage,
+    Why,
+)
 from aiq.newjob import NewJob
-from aiq.policy import Budget, Limit, Price, Retry, Route, Signal
+from aiq.policy import Budget, Kept, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
 from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
 from aiq.schedule import Schedule, ScheduleReport
@@ -86,12 +103,15 @@ __all__ = [
     "EnqueueNext",
     "Enqueued",
     "Estimate",
+    "Event",
+    "EventsLost",
     "Failure",
     "Fatal",
     "Flow",
     "FlowInvalid",
     "FlowRun",
     "Gate",
+    "Gone",
     "InvalidInput",
     "InvalidName",
     "ItemFailed",
@@ -101,9 +121,11 @@ __all__ = [
     "JobFailed",
     "JobFilter",
     "JobRecord",
+    "Kept",
     "LeaseLost",
     "Limit",
     "LimitReport",
+    "MinuteRow",
     "Misconfigured",
     "NeverFits",
     "NewJob",

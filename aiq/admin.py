@@ -2,35 +2,45 @@
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
+from aiq import revival
 from aiq.bounds import MAX_AMOUNT, MAX_CONCURRENCY, MAX_PAGE, MAX_PERIOD_MS
 from aiq.checkup import checkup
 from aiq.differing import differences
 from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import FlowRun
 from aiq.job import Job, fresh_id, until_known
-from aiq.misuse import check_kind
-from aiq.model import Fact, LimitSpec, QueueSettings, UsageFilter
+from aiq.misuse import check_kind, check_word
+from aiq.model import Band, DeadQuery, Fact, LimitSpec, MinuteFilter, MinuteRow, QueueSettings, Redrive, UsageFilter
 from aiq.needs import limits_in, parts
 from aiq.policy import (
+    BandName,
     Budget,
+    Duration,
+    Kept,
     Limit,
     Money,
     Price,
     amounts,
+    band_of,
     dollars,
+    duration_ms,
     instant_ms,
+    keep_ms_of,
     per_mille,
     usd_micros,
     whole,
 )
 from aiq.reports import BudgetReport, Difference, LimitReport, QueueReport, UsageReport, UseRow, WorkerReport
-from aiq.rules.validation import check_name, check_opaque
+from aiq.revival import DeadReport, Outcomes, Which
+from aiq.rules.retention import KINDS
+from aiq.rules.validation import check_name, check_opaque, check_range
 from aiq.schedule import ScheduleAdmin
 from aiq.task import Task
 
@@ -214,6 +224,152 @@ class Admin(ScheduleAdmin):
             page = await self._storage.usage(query, cursor=page.cursor)
             rows += map(UseRow.of, page.rows)
         return UsageReport(tuple(rows))
+
+    async def dead(self, *, by: Literal["last_seen", "dead"] = "last_seen", limit: int = MAX_PAGE) -> list[DeadReport]:
+        """What jobs died of, in groups: those of the newest death first, or those with the most dead; at most `limit`.
+
+            for group in await queue.admin.dead():
+                print(group.dead, group.type, group.place, group.pattern, group.usd, group.success_rate)
+            await queue.admin.redrive(JobFilter(fingerprint=group.fingerprint), spread=0.1)
+        """
+        check_word("by", by, "last_seen", "dead")
+        check_range("limit", limit, 1, MAX_AMOUNT)
+        query, cursor = DeadQuery(by=by), None
+        found: list[DeadReport] = []
+        while True:
+            page = await self._storage.dead_groups(query, cursor=cursor, limit=min(MAX_PAGE, limit - len(found)))
+            found += map(DeadReport.of, page)
+            cursor = page.cursor
+            if cursor is None or len(found) == limit:
+                return found
+
+    async def dead_group(self, fingerprint: str) -> DeadReport:
+        """One group, by its fingerprint.
+
+        Raises:
+            NotFound: no job has died so, or none for long.
+        """
+        found = (await self._storage.dead_groups(DeadQuery(fingerprint=fingerprint))).groups
+        if not found:
+            raise NotFound(fingerprint, f"No group of dead jobs has the fingerprint {fingerprint!r}. See admin.dead().")
+        return DeadReport.of(found[0])
+
+    async def redrive(
+        self,
+        which: Which,
+        *,
+        queue: str | None = None,
+        band: BandName | Band | None = None,
+        route: str | None = None,
+        budget: str | None = None,
+        delay: Duration = 0,
+        spread: Duration = 0,
+        forget_steps: bool = False,
+        detach: bool = False,
+        limit: int | None = None,
+    ) -> Outcomes:
+        """Give jobs that are dead or cancelled another generation: by handle or id, or all that a filter finds.
+
+        They have all their attempts again, and keep what they remember, unless `forget_steps`. What is named takes the
+        place of their own: another `queue`, `band`, `route`, or `budget` by its id. The first may start after `delay`,
+        each further one `spread` later. A child whose parent has ended is refused, unless it is to be on its own from
+        now on (`detach`): redrive the parent, and what failed of its children goes with it.
+
+        Raises:
+            NotFound: the budget is not stored; nothing was changed.
+            InvalidInput: a value is out of range.
+        """
+        request = Redrive(
+            id=fresh_id(),
+            targets=(),
+            queue=queue,
+            band=None if band is None else band_of(band),
+            route=route,
+            budget=budget,
+            delay_ms=duration_ms("delay", delay),
+            spread_ms=duration_ms("spread", spread),
+            forget_steps=forget_steps,
+            detach=detach,
+        )
+        return await revival.redrive(self._storage, which, request, limit=limit)
+
+    async def replay(
+        self,
+        which: Which,
+        *,
+        id: str | None = None,
+        queue: str | None = None,
+        spread: Duration = 0,
+        limit: int | None = None,
+    ) -> Outcomes:
+        """Enqueue jobs that have succeeded once more, each as a job of its own that names the first as its `origin`.
+
+        With an `id` of your own, the same replay again makes no job twice. `done` has the ids of the new jobs.
+        """
+        if id is not None:
+            check_opaque("replay id", id)
+        return await revival.replay(
+            self._storage,
+            which,
+            fresh_id() if id is None else id,
+            queue=queue,
+            spread_ms=duration_ms("spread", spread),
+            limit=limit,
+        )
+
+    async def purge(self, which: Which, *, limit: int | None = None) -> Outcomes:
+        """Remove jobs that have ended now, with all that belongs to them: results, steps, streams, samples.
+
+        One that another job needs is refused: a child goes with its parent.
+        """
+        return await revival.purge(self._storage, which, limit=limit)
+
+    async def metrics(
+        self, *, queue: str | None = None, task: str | None = None, since: datetime | None = None
+    ) -> list[MinuteRow]:
+        """What happened by minute, queue and task: how many jobs were enqueued, started and ended, how long they waited
+        and ran, tokens and cost. A minute in which nothing happened has no row. No job is read for it.
+        """
+        since_ms = None if since is None else instant_ms("since", since)
+        query = MinuteFilter(queue=queue, task=task, since_ms=since_ms)
+        page = await self._storage.metrics(query)
+        rows = [*page.rows]
+        while page.cursor is not None:
+            page = await self._storage.metrics(query, cursor=page.cursor)
+            rows += page.rows
+        return rows
+
+    async def retention(self) -> dict[str, Kept]:
+        """How long, and how many of, what is over is kept: by kind, and "ids" for the ids of jobs that are gone."""
+        spec = await self._storage.get_retention()
+        kept = {kind: Kept.of(getattr(spec, kind)) for kind in KINDS}
+        return {**kept, "ids": Kept(spec.ids_ms / 1000)}
+
+    async def put_retention(self, **kinds: Kept) -> dict[str, Kept]:
+        """Say how long, and how many of, what is over is kept. What is not named stays as it is.
+
+            await queue.admin.put_retention(
+                succeeded=aiq.Kept(timedelta(days=1), count=100_000), dead=aiq.Kept(timedelta(days=90))
+            )
+
+        Kinds are `succeeded`, `dead` and `cancelled` jobs, with all that belongs to them; `streams` of jobs that have
+        ended; `events`; `minutes` of metrics; `usage` by minute; and `ids` of jobs that are gone.
+
+        Raises:
+            InvalidInput: there is no such kind, or a number is out of range.
+        """
+        unknown = sorted(kinds.keys() - {*KINDS, "ids"})
+        if unknown:
+            raise InvalidInput(f"Nothing of the kind {unknown[0]!r} is kept. There are: {', '.join((*KINDS, 'ids'))}.")
+        for kept in kinds.values():
+            check_kind("retention", kept, Kept, "aiq.Kept(timedelta(days=7), count=100_000)")
+        spec = await self._storage.get_retention()
+        ids = kinds.pop("ids", Kept(spec.ids_ms / 1000))
+        if ids.period is None or ids.count is not None:
+            raise InvalidInput("The ids of jobs that are gone are kept for a period: ids=aiq.Kept(timedelta(days=1)).")
+        changed = replace(spec, ids_ms=keep_ms_of(ids.period), **{kind: kept.spec() for kind, kept in kinds.items()})
+        await until_known(partial(self._storage.put_retention, changed))
+        return await self.retention()
 
     async def put_tenant(self, tenant: str, *, weight: float) -> None:
         """Give a tenant `weight` times the usual share, from its next job on: 3 for three times, at most 1,000."""

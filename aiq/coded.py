@@ -11,10 +11,11 @@ from typing import Any, Final, Self, TypeVar, cast
 
 from aiq.bounds import MAX_DECODED_BYTES, MAX_PAGE
 from aiq.codecs import Codec, Undecodable, Value
-from aiq.errors import LeaseLost, TooLarge, Unavailable
+from aiq.errors import Conflict, LeaseLost, NotFound, TooLarge, Unavailable
 from aiq.model import (
     Appended,
     ClaimRequest,
+    Died,
     DueSchedules,
     Enqueued,
     Exchanged,
@@ -26,6 +27,9 @@ from aiq.model import (
     Lease,
     NewChunk,
     Page,
+    Redrive,
+    Redriven,
+    Retried,
     Saved,
     ScheduleSpec,
     ScheduleStatus,
@@ -167,6 +171,14 @@ class CodedStorage:
         page = await self._storage.list(query, cursor=cursor, limit=limit)
         return replace(page, jobs=tuple(await self._records(page.jobs)))
 
+    async def redrive(self, request: Redrive) -> Sequence[Redriven | Conflict | NotFound]:
+        """As the contract says."""
+        if request.payload is None:
+            return await self._storage.redrive(request)
+        job_id = request.targets[0].job_id if request.targets else ""
+        payload = await self._in(request.payload, "payload", job_id)
+        return await self._storage.redrive(replace(request, payload=payload))
+
     async def save_step(self, lease: Lease, step: Step) -> Saved:
         """As the contract says."""
         value = await self._in(step.value, "step", lease.job_id)
@@ -236,6 +248,9 @@ class CodedStorage:
         return await self._chain.decode(data, Value(kind, owner))
 
     async def _settlement(self, one: Settlement) -> Settlement:
+        if isinstance(one.outcome, Died | Retried) and self._chain.hides:
+            # A sample is for people to read, and what is encrypted is not.
+            return replace(one, outcome=replace(one.outcome, sample=None))
         if not isinstance(one.outcome, Succeeded):
             return one
         return replace(one, outcome=Succeeded(await self._in(one.outcome.result, "result", one.lease.job_id)))

@@ -183,6 +183,16 @@ class Gone(StorageError):
         self.job_id, self.earliest = job_id, earliest
 
 
+class EventsLost(StorageError):
+    """A reader of events fell behind what is kept of them, so that some were removed before it read them."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Events behind this cursor were removed before they were read. Look at the jobs themselves for what was "
+            "missed, then go on with the oldest event that is kept: events(after=None). Retention says how long that is."
+        )
+
+
 class Conflict(StorageError):
     """What is stored forbids this; nothing was changed. `reason` is a word that programs may compare."""
 

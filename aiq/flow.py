@@ -8,7 +8,7 @@ from aiq.bounds import MAX_BATCH
 from aiq.errors import FlowInvalid
 from aiq.job import Job
 from aiq.misuse import check_job, check_word
-from aiq.model import JobSpec
+from aiq.model import CancelAnswer, JobSpec
 from aiq.newjob import ALONE, NewJob, Place
 from aiq.policy import Budget, budget_of
 from aiq.rules.ids import node_id
@@ -103,6 +103,8 @@ class Flow:
             self._check_own(other)
         if on_upstream == "continue":
             _check_open_to_failure(job)
+        for other in wanted:
+            _check_stored_here(other)
         node = Node(self, len(self._nodes), job, tuple(dict.fromkeys(wanted)), on_upstream)
         self._nodes.append(node)
         return node
@@ -164,6 +166,15 @@ def _place(node: Node[object], ids: Mapping[int, str], common: Place) -> Place:
     )
 
 
+def _check_stored_here(node: Node[object]) -> None:
+    """Refuse to wait for a job that may be answered with one of another flow. Spec: UNIQ-4"""
+    if node.job.chosen.unique is not None:
+        raise FlowInvalid(
+            f"{node!r} has a unique key, so it may be found elsewhere, and no other node can wait for it. "
+            "Leave out the key, or enqueue it by itself."
+        )
+
+
 def _check_open_to_failure(job: NewJob[object]) -> None:
     """Refuse a Failure that would be read as something else, a dataclass whose fields all have defaults above all."""
     name = job.task.closed_to_failure(job.arguments)
@@ -181,7 +192,7 @@ class FlowRun:
     run = await queue.run(flow)
     async for text in run[digest].text(): ...
     text = await run[digest].result()
-    await queue.cancel(run.job_ids)
+    await run.cancel()
     """
 
     id: str
@@ -190,6 +201,13 @@ class FlowRun:
     existed: bool
     """It was there already: `run` had been called with this id before."""
     _storage: Storage
+
+    async def cancel(self, *, force: bool = False) -> list[CancelAnswer]:
+        """Cancel its jobs, in their order, and so their children; those that have ended keep their state.
+
+        One that runs is asked to stop, or with `force` taken from its worker.
+        """
+        return await self._storage.cancel(self.job_ids, force=force)
 
     def __getitem__(self, node: Node[R]) -> Job[R]:
         """The job at a node.

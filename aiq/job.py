@@ -4,11 +4,12 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import Final, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar, cast
 
 import msgspec
 
 from aiq.errors import (
+    InvalidInput,
     JobCancelled,
     JobDead,
     NotFound,
@@ -19,12 +20,29 @@ from aiq.errors import (
     Unavailable,
 )
 from aiq.misuse import check_signal
-from aiq.model import CancelAnswer, Chunk, ChunkKind, JobRecord, Sent, State, Step, StepKind, Why
-from aiq.policy import Duration, Signal, duration_ms
+from aiq.model import (
+    Band,
+    CancelAnswer,
+    Chunk,
+    ChunkKind,
+    JobRecord,
+    Redrive,
+    Redriven,
+    Sent,
+    State,
+    Step,
+    StepKind,
+    Target,
+    Why,
+)
+from aiq.policy import BandName, Duration, Signal, band_of, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.ids import new_id
 from aiq.rules.writing import Unfit
 from aiq.storage import Storage, job_topic, stream_topic
+
+if TYPE_CHECKING:
+    from aiq.newjob import NewJob
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -47,13 +65,22 @@ class Job(Generic[R_co]):
         summary = await job.result(timeout=60)                # typed; JobDead, JobCancelled, ResultTimeout
         same = queue.job(job.id, summarize)                   # elsewhere, later
 
-    `existed` says that the enqueue found the job there already, with the same content.
+    `existed` says that the enqueue found the job there already, and `found_by` how: by its "id", with the same content,
+    or as the one that has the "unique" key of the job that was to be enqueued.
     """
 
-    __slots__ = ("_read", "_storage", "existed", "id")
+    __slots__ = ("_read", "_storage", "existed", "found_by", "id")
 
-    def __init__(self, storage: Storage, job_id: str, read: Callable[[bytes], R_co], *, existed: bool = False) -> None:
-        self.id, self.existed = job_id, existed
+    def __init__(
+        self,
+        storage: Storage,
+        job_id: str,
+        read: Callable[[bytes], R_co],
+        *,
+        existed: bool = False,
+        found_by: Literal["id", "unique"] | None = None,
+    ) -> None:
+        self.id, self.existed, self.found_by = job_id, existed, found_by
         self._storage, self._read = storage, read
 
     async def result(self, timeout: Duration | None = None) -> R_co:
@@ -149,6 +176,48 @@ class Job(Generic[R_co]):
             NotFound: no such job.
         """
         return self._found((await self._storage.unhold([self.id]))[0])
+
+    async def redrive(
+        self,
+        *,
+        instead: "NewJob[R_co] | None" = None,
+        queue: str | None = None,
+        band: BandName | Band | None = None,
+        route: str | None = None,
+        budget: str | None = None,
+        delay: Duration = 0,
+        forget_steps: bool = False,
+        detach: bool = False,
+    ) -> JobRecord:
+        """Give the job, which is dead or cancelled, another generation, with all its attempts; see `Admin.redrive`.
+
+            await job.redrive(route="claude")
+            await job.redrive(instead=summarize.job(shorter), forget_steps=True)
+
+        With `instead` it runs with other arguments; the id and what producers find under it stay.
+
+        Raises:
+            Conflict: "state", "parent_terminal", "upstream", "route"; or "generation", if another was faster.
+            InvalidInput: `instead` is of another task.
+            NotFound: no such job, or budget.
+        """
+        record = await self.record()
+        request = Redrive(
+            id=fresh_id(),
+            targets=(Target(self.id, record.generation),),
+            queue=queue,
+            band=None if band is None else band_of(band),
+            route=route,
+            budget=budget,
+            payload=None if instead is None else _payload_of(instead, record),
+            delay_ms=duration_ms("delay", delay),
+            forget_steps=forget_steps,
+            detach=detach,
+        )
+        (answer,) = await until_known(lambda: self._storage.redrive(request))
+        if not isinstance(answer, Redriven):
+            raise answer
+        return await self.record()
 
     async def explain(self) -> Why:
         """Say why the job does not run: the one gate it waits for, the figures, and when it may open.
@@ -276,6 +345,13 @@ def _raise_unless_succeeded(record: JobRecord) -> None:
     if record.state is State.DEAD:
         last = record.last_error
         raise JobDead(record.id, record.cause or "unknown", f"{last.type}: {last.message}" if last else "")
+
+
+def _payload_of(instead: "NewJob[object]", record: JobRecord) -> bytes:
+    if instead.task.name != record.task:
+        text = f'Job {record.id} is of task "{record.task}", and its new arguments are of "{instead.task.name}".'
+        raise InvalidInput(f"{text} Make them by its own task, or enqueue another job.")
+    return instead.spec(job_id=record.id).payload
 
 
 def _step_value(step: Step, type: type[object]) -> object:

@@ -111,10 +111,11 @@ class NewJob(Generic[R_co]):
         of the same name if it has one. What `using` says of it wins, but a budget of its own comes before the others
         and only narrows them, as its own deadline does, which the storage compares with its parent's; its task's own
         band does not count, so that an urgent parent never waits for work that nobody hurries.
+        It is kept as long as its parent, unless it says otherwise.
 
         Raises:
             FlowInvalid: it uses the output of a node, and has no place in a flow.
-            InvalidInput: the estimate of its task fails.
+            InvalidInput: the estimate of its task fails, or what is said of a unique key does not go together.
         """
         chosen, task, own_id = self.chosen, self.task, _first(self.chosen.id, job_id)
         payload = self.arguments.envelope(place.id_of)
@@ -127,7 +128,7 @@ class NewJob(Generic[R_co]):
             payload=payload,
             digest=_digest_of(self, place),
             band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
-            delay_ms=_first(chosen.delay_ms, 0),
+            delay_ms=_first(chosen.debounce_ms, chosen.delay_ms, 0),
             at_ms=chosen.at_ms,
             lease_ms=_first(chosen.lease_ms, task.lease_ms),
             timeout_ms=chosen.timeout_ms or task.timeout_ms,
@@ -148,13 +149,22 @@ class NewJob(Generic[R_co]):
             budgets=tuple(dict.fromkeys((*own_budgets, *inherited))),
             creates=tuple(spec for spec in own_budgets.values() if spec is not None),
             max_deferral_ms=_first(chosen.max_deferral_ms, task.max_deferral_ms),
+            keep_ms=_said(chosen.keep_ms, parent.keep_ms if parent else None, task.keep_ms),
             expires_ms=chosen.expires_ms,
             deadline_ms=chosen.deadline_ms,
+            unique=chosen.unique,
+            unique_for_ms=chosen.unique_for_ms,
+            on_unique=chosen.on_unique,
         )
 
     def _estimate(self, payload: bytes) -> Estimate | None:
         """What its task says that it needs. With the output of another job among its arguments nobody can tell yet."""
         return None if self.arguments.places else self.task.estimated(payload)
+
+
+def _said(*values: T | None) -> T | None:
+    """The first of some values that anybody said, if any."""
+    return next((value for value in values if value is not None), None)
 
 
 def _first(*values: T | None) -> T:

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from aiq.bounds import MAX_ATTEMPTS, MAX_PER_KEY
 from aiq.errors import InvalidInput
-from aiq.model import Band, Estimate
+from aiq.model import Band, Estimate, OnUnique
 from aiq.policy import (
     BandName,
     Budget,
@@ -20,6 +20,7 @@ from aiq.policy import (
     budget_of,
     duration_ms,
     instant_ms,
+    keep_ms_of,
     lease_ms_of,
     limit_name,
     limits_of,
@@ -67,10 +68,20 @@ class JobOptions(TypedDict, total=False):
     """What its first call needs, in the place of what its task estimates."""
     budget: Budget | str
     """A budget of its own, or the id of a stored one. It and its children draw from it."""
+    keep: Duration
+    """How long it is kept once it has ended, in the place of what the retention of the storage says."""
     max_deferral: Duration
     """How long rate limits alone may give it back before it is dead."""
     expires: Duration | datetime
     """By when it must have ended, counted from its enqueue or as an instant: else it is dead of its deadline."""
+    unique: str
+    """What names its work among the jobs of its task: while one with the same has not ended, enqueueing finds that."""
+    unique_for: Duration
+    """How long its unique key is taken, from the enqueue on, whether it has ended or not."""
+    replace: bool
+    """Change the job that has its unique key, as long as that has not started, instead of leaving it as it is."""
+    debounce: Duration
+    """The same, and start no earlier than this after the last job that was enqueued with the key."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,8 +106,13 @@ class Chosen:
     estimate: Estimate | None = None
     budget: Budget | str | None = None
     max_deferral_ms: int | None = None
+    keep_ms: int | None = None
     expires_ms: int | None = None
     deadline_ms: int | None = None
+    unique: str | None = None
+    unique_for_ms: int | None = None
+    replace: bool | None = None
+    debounce_ms: int | None = None
 
     def using(self, options: JobOptions) -> "Chosen":
         """These and other options; what `options` says wins. `delay` and `at` replace each other.
@@ -117,6 +133,25 @@ class Chosen:
         if "at_ms" in new and new["at_ms"] is not None:
             new["delay_ms"] = None
         return replace(self, **new)
+
+    @property
+    def on_unique(self) -> OnUnique:
+        """What becomes of it while another has its unique key.
+
+        Raises:
+            InvalidInput: what was said of the key does not go together, or there is none.
+        """
+        asked = [name for name, value in (("unique_for", self.unique_for_ms), ("debounce", self.debounce_ms)) if value]
+        asked += ["replace"] if self.replace else []
+        if asked and self.unique is None:
+            raise InvalidInput(f"`{asked[0]}` is said of a unique key. Pass unique=… too.")
+        if "unique_for" in asked and len(asked) > 1:
+            raise InvalidInput(f"A key that is taken for a time keeps its job: pass `unique_for` or `{asked[1]}`.")
+        if self.debounce_ms and (self.delay_ms is not None or self.at_ms is not None):
+            raise InvalidInput("`debounce` says when it starts: so long after the last one. Leave out delay and at.")
+        if self.debounce_ms:
+            return "debounce"
+        return "replace" if self.replace else "keep"
 
     def told(self) -> dict[str, object]:
         """All but the id that was said, for a digest. What was not said is left out, so that an option of a later
@@ -177,6 +212,12 @@ def _estimate(value: object) -> Estimate:
     raise InvalidInput(f"estimate is {value!r:.200}; pass aiq.Estimate(input=1_000, max_output=2_000).")
 
 
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InvalidInput(f"replace is {value!r:.200}; pass True or False.")
+
+
 def _expires_ms(value: Duration | datetime) -> int | None:
     return None if isinstance(value, datetime) else duration_ms("expires", value, low_ms=1)
 
@@ -205,5 +246,10 @@ _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "estimate": ("estimate", _estimate),
     "budget": ("budget", budget_of),
     "max_deferral": ("max_deferral_ms", max_deferral_ms_of),
+    "keep": ("keep_ms", keep_ms_of),
     "expires": ("expires_ms", _expires_ms),
+    "unique": ("unique", _checked(check_opaque, "unique key")),
+    "unique_for": ("unique_for_ms", lambda value: duration_ms("unique_for", value, low_ms=1)),
+    "replace": ("replace", _flag),
+    "debounce": ("debounce_ms", lambda value: duration_ms("debounce", value, low_ms=1)),
 }

@@ -1,7 +1,8 @@
 """The queue: what producers hold. It opens a storage, hands jobs to it, and gives their handles back."""
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, overload
@@ -13,15 +14,29 @@ from aiq.asking import OnTimeout, Question
 from aiq.bounds import MAX_PAGE
 from aiq.codecs import Codec, check_codecs
 from aiq.coded import behind, sealed
-from aiq.errors import InvalidInput, Unavailable
+from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import Flow, FlowRun
+from aiq.happening import events
 from aiq.job import Job, fresh_id, until_known
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
 from aiq.misuse import check_job, check_word, ids_of, jobs_of
-from aiq.model import Band, CancelAnswer, Enqueued, JobFilter, JobRecord, JobSpec, Page, State, Why
+from aiq.model import (
+    Band,
+    CancelAnswer,
+    Content,
+    Edit,
+    Enqueued,
+    Event,
+    JobFilter,
+    JobRecord,
+    JobSpec,
+    Page,
+    State,
+    Why,
+)
 from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
-from aiq.policy import BandName, Budget, Duration, band_of, budget_of
+from aiq.policy import BandName, Budget, Duration, band_of, budget_of, duration_ms, instant_ms
 from aiq.rules.validation import check_name, check_opaque, check_spec
 from aiq.storage import Storage
 from aiq.storing import Patience, store, store_all
@@ -164,7 +179,7 @@ class Queue:
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={job_id!r}).")
             raise
-        return Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
+        return Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed, found_by=answer.by)
 
     async def enqueue_many(
         self, jobs: Iterable[NewJob[R]], *, wait: Duration | None = None, **options: Unpack[JobOptions]
@@ -195,7 +210,7 @@ class Queue:
 
         answers = await through(self.middleware, EnqueueCall(tuple(chosen)), put)
         return [
-            Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed)
+            Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed, found_by=answer.by)
             for job, answer in zip(chosen, answers, strict=True)
         ]
 
@@ -279,6 +294,22 @@ class Queue:
         """How many of this queue's jobs stand in each state; a state without jobs may be missing."""
         return (await self.storage.count(self.name)).get(self.name, {})
 
+    async def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
+        """Follow what happens to the jobs of all queues of this storage, from the oldest event that is kept or from
+        behind a cursor on; with `after="now"` only what happens from now on. With `follow=False` it ends with what has
+        happened.
+
+            async for event in queue.events(after=last):
+                print(event.job_id, event.transition, event.target)
+                last = event.cursor                             # where to go on after a restart
+
+        Raises:
+            EventsLost: the reader fell behind what is kept; nothing is passed over in silence.
+            InvalidInput: `after` is no cursor of this storage.
+        """
+        async for event in events(self.storage, after, follow=follow):
+            yield event
+
     async def pause(self) -> None:
         """Let no worker start a job of this queue from now on. Those that run go on."""
         await self.storage.pause(self.name)
@@ -303,6 +334,44 @@ class Queue:
         for batch in parts(ids_of(ids, "cancel([{}])")):
             answers += await self.storage.cancel(batch, force=force)
         return answers
+
+    async def update(
+        self,
+        id: str,
+        job: NewJob[object] | None = None,
+        *,
+        band: BandName | Band | None = None,
+        delay: Duration | None = None,
+        at: datetime | None = None,
+    ) -> JobRecord:
+        """Change a job that waits to run: its band, when it may start, or by a `job` of the same task its arguments.
+
+            await queue.update(job.id, band="interactive")
+            await queue.update(job.id, summarize.job(corrected), delay=60)
+
+        It keeps its id and its place; of `job` only arguments and estimate count. What is not named stays.
+
+        Raises:
+            Conflict("state"): it runs, has ended, or waits for a signal; its arguments stay once it has started, and
+                only a job that is scheduled or has not started has a time to start at.
+            Conflict("task"): `job` is of another task.
+            NotFound: no such job.
+            InvalidInput: both `delay` and `at`, or a value out of its range.
+        """
+        check_opaque("job id", id)
+        if delay is not None and at is not None:
+            raise InvalidInput("Pass `delay`, counted from now, or `at`, an instant; not both.")
+        edit = Edit(
+            job_id=id,
+            band=None if band is None else band_of(band),
+            delay_ms=None if delay is None else duration_ms("delay", delay),
+            at_ms=None if at is None else instant_ms("at", at),
+            content=None if job is None else _content(job),
+        )
+        record = (await until_known(partial(self.storage.update, [edit])))[0]
+        if record is None:
+            raise NotFound(id)
+        return record
 
     async def hold(self, ids: Iterable[str]) -> list[JobRecord | None]:
         """Keep ready jobs from running until `unhold`. The records are as this left them, None for a missing job.
@@ -356,3 +425,10 @@ class Queue:
     async def list(self, query: JobFilter | None = None, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
         """A page of this queue's jobs, or of whatever `query` asks for, in the order they were enqueued."""
         return await self.storage.list(query or JobFilter(queue=self.name), cursor=cursor, limit=limit)
+
+
+def _content(job: NewJob[object]) -> Content:
+    """The arguments of a job as an edit hands them on."""
+    check_job(job, "update(id, {})")
+    spec = job.spec(job_id=fresh_id())
+    return Content(task=spec.task, payload=spec.payload, estimate=spec.estimate)

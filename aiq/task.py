@@ -39,6 +39,7 @@ from aiq.policy import (
     Retry,
     Route,
     band_of,
+    keep_ms_of,
     lease_ms_of,
     limits_of,
     max_deferral_ms_of,
@@ -79,6 +80,8 @@ class TaskOptions(TypedDict, total=False):
     """What its jobs take, whatever their route: all of it in the step that starts them, or none."""
     routes: Iterable[Route]
     """The ways in which its jobs can be done, first choice first."""
+    keep: Duration
+    """How long its jobs are kept once they have ended, in the place of what the retention of the storage says."""
     max_deferral: Duration
     """How long rate limits alone may give a job back before it is dead: an hour, if not given."""
 
@@ -104,6 +107,7 @@ class Task(Generic[P, R_co]):
     limits: Final[tuple[Limit | str, ...]]
     routes: Final[tuple[Route, ...]]
     max_deferral_ms: Final[int]
+    keep_ms: Final[int | None]
     takes_context: Final[bool]
     function: Final[Callable[..., object]]
     """The function itself: context first if it takes one."""
@@ -123,6 +127,8 @@ class Task(Generic[P, R_co]):
         self.lease_ms = DEFAULT_LEASE_MS if lease is None else lease_ms_of(lease)
         self.limits, self.routes = limits_of(options.get("limits", ())), routes_of(options.get("routes", ()))
         deferral = options.get("max_deferral")
+        keep = options.get("keep")
+        self.keep_ms = None if keep is None else keep_ms_of(keep)
         self.max_deferral_ms = DEFAULT_MAX_DEFERRAL_MS if deferral is None else max_deferral_ms_of(deferral)
         self._estimate: Callable[..., object] | None = None
         self._check()

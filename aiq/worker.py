@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
@@ -69,6 +69,9 @@ class Worker:
     cancelled is reported as stuck, and its job is left to other workers. A job whose task is not known here is
     given back for others; after `unknown_grace` (300 s) it is dead. Durations are seconds, or timedeltas.
 
+    Of a job that dies its arguments are kept as a text, a few of each kind of failure, for whoever looks at the dead.
+    What looks like a secret is taken out first; `redact` gets what is left, and answers with what may be shown.
+
     Raises:
         InvalidInput: no tasks, two of one name, two limits of one name, or a number out of range.
     """
@@ -88,6 +91,7 @@ class Worker:
         processes: int | None = None,
         middleware: Iterable[RunMiddleware] = (),
         name: str | None = None,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
         self._queue = queue if isinstance(queue, Queue) else Queue(queue)
         known = _by_name(tasks)
@@ -104,6 +108,7 @@ class Worker:
             run_middleware=middleware_of(middleware, "Worker(queue, tasks=[…], middleware=[measure])"),
             threads=_count("threads", threads, min(sum(sizes.values()), MAX_THREADS)),
             processes=_count("processes", processes, os.cpu_count() or 1),
+            redact=redact,
         )
         self._schedules = schedules_of(schedules)
         self._tally = Tally()
@@ -191,9 +196,7 @@ class Worker:
                 engine.hurry()
             try:
                 await queue.prepare(self._settings.tasks.values())
-                await store_schedules(
-                    queue.storage, self._schedules, queue_default=queue.name, absent_only=True
-                )
+                await store_schedules(queue.storage, self._schedules, queue_default=queue.name, absent_only=True)
                 await engine.start()
                 self._tell_what_it_serves()
                 started.set()

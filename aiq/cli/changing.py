@@ -1,7 +1,9 @@
-"""Verbs by which a person steps in: send, cancel, hold, unhold."""
+"""Verbs by which a person steps in: send, cancel, hold, unhold, update."""
 
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 
 import msgspec
@@ -10,17 +12,19 @@ from aiq.bounds import MAX_BATCH
 from aiq.cli.exits import Exit
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
-from aiq.errors import Unavailable
+from aiq.errors import InvalidInput, Unavailable
 from aiq.job import fresh_id, until_known
-from aiq.model import CancelAnswer, JobRecord, Sent, State
+from aiq.model import Band, CancelAnswer, Edit, JobRecord, Sent, State
+from aiq.policy import band_of, duration_ms, instant_ms
 from aiq.storage import Storage
 
 
 def add_verbs(verbs: Verbs) -> None:
-    """Declare send, cancel, hold and unhold."""
+    """Declare send, cancel, hold, unhold and update."""
     _add_send(verbs)
     _add_cancel(verbs)
     _add_holding(verbs)
+    _add_update(verbs)
 
 
 def _add_send(verbs: Verbs) -> None:
@@ -74,6 +78,32 @@ def _add_holding(verbs: Verbs) -> None:
         parser.add_argument("ids", metavar="ID", nargs="+", help="the jobs")
 
 
+def _add_update(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "update",
+        asking(_update),
+        help="change jobs that wait to run: their band, or when they may start",
+        example="  aiq update 019a2b… --band interactive\n"
+        "  aiq update 019a2b… 019a2c… --delay 3600\n"
+        "  aiq update 019a2b… --at 2027-01-01T09:00:00+01:00",
+    )
+    parser.add_argument("ids", metavar="ID", nargs="+", help="the jobs")
+    parser.add_argument("--band", choices=[band.name.lower() for band in Band], help="the priority")
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument(
+        "--delay", metavar="SECONDS", type=float, help="start no earlier than so long from now; 0 is at once"
+    )
+    when.add_argument("--at", metavar="INSTANT", type=_instant, help="start no earlier than this, with its time zone")
+
+
+def _instant(text: str) -> int:
+    try:
+        return instant_ms("the instant", datetime.fromisoformat(text))
+    except ValueError as error:
+        raise ArgumentTypeError(f"{text!r} is no instant ({error}); write 2027-01-01T09:00:00+01:00") from error
+
+
 def _json(text: str) -> bytes:
     """JSON from the command line, in the one form that is stored: so that a repeat is the same message."""
     try:
@@ -118,6 +148,18 @@ async def _hold(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 async def _unhold(storage: Storage, args: Namespace, output: Output) -> Exit:
     return await _each(storage.unhold, args.ids, output)
+
+
+async def _update(storage: Storage, args: Namespace, output: Output) -> Exit:
+    if (args.band, args.delay, args.at) == (None, None, None):
+        raise InvalidInput("Nothing is to be changed. Pass --band, --delay or --at.")
+    edit = Edit(
+        job_id="",
+        band=None if args.band is None else band_of(args.band),
+        delay_ms=None if args.delay is None else duration_ms("delay", args.delay),
+        at_ms=args.at,
+    )
+    return await _each(lambda ids: storage.update([replace(edit, job_id=job_id) for job_id in ids]), args.ids, output)
 
 
 async def _each(

@@ -31,6 +31,7 @@ def job_fact(record: JobRecord) -> dict[str, object]:
         "fence": record.fence,
         "generation": record.generation,
         "flow": record.flow,
+        "origin": record.origin,
         "parent_id": record.parent_id,
         "tenant": record.tenant,
         "owner": record.owner,
@@ -97,6 +98,9 @@ def error_fact(error: JobError) -> dict[str, object]:
         "fence": error.fence,
         "cause": error.cause.value,
         "type": error.type,
+        "fingerprint": error.fingerprint,
+        "code": error.code,
+        "place": error.place,
         "message": error.message,
         "traceback": error.traceback,
     }
@@ -214,7 +218,9 @@ def job_lines(record: JobRecord, now_ms: int) -> Lines:
         "budgets": ", ".join(record.budgets),
         "flow": record.flow or "",
         "parent": record.parent_id or "",
-        "attempt": f"{record.attempt} of {record.max_attempts}",
+        "replay of": record.origin or "",
+        "attempt": f"{record.attempt} of {record.max_attempts}"
+        + (f", generation {record.generation}" if record.generation > 1 else ""),
         "runs": f"{record.fence}, of which {record.stalls} stalled" if record.stalls else str(record.fence),
         "worker": record.owner or "",
         "signals": f"{record.kept_signals} kept for later waits" if record.kept_signals else "",

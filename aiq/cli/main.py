@@ -6,7 +6,20 @@ import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
 from collections.abc import Sequence
 
-from aiq.cli import changing, doctor, limits, reading, schedules, spending, streaming, upkeep, workers, working
+from aiq.cli import (
+    changing,
+    dead,
+    doctor,
+    happening,
+    limits,
+    reading,
+    schedules,
+    spending,
+    streaming,
+    upkeep,
+    workers,
+    working,
+)
 from aiq.cli.exits import EXITS, Exit, exit_of
 from aiq.cli.output import Output, open_output
 from aiq.cli.verbs import VerbParser, add_common
@@ -60,7 +73,20 @@ def build_parser() -> ArgumentParser:
     )
     add_common(parser)
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True, parser_class=VerbParser)
-    for room in (working, reading, streaming, changing, limits, spending, schedules, workers, doctor, upkeep):
+    for room in (
+        working,
+        reading,
+        streaming,
+        happening,
+        changing,
+        dead,
+        limits,
+        spending,
+        schedules,
+        workers,
+        doctor,
+        upkeep,
+    ):
         room.add_verbs(verbs)
     return parser
 

@@ -55,6 +55,12 @@ class Output:
         """A remark that is not part of the answer."""
         self.err.write(f"{escaped(text)}\n")
 
+    def progress(self, text: str) -> None:
+        """How far a long act has come: one line that changes, for people at a terminal alone."""
+        if not self.json and self.err.isatty():
+            self.err.write(f"\r{escaped(text)}\x1b[K")
+            self.err.flush()
+
     def error(self, fact: Fact, text: str) -> None:
         """Why there is no answer, in one line."""
         self.err.write(f"{_json(fact) if self.json else escaped(f'aiq: {text}')}\n")

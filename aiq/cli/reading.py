@@ -17,6 +17,7 @@ from aiq.cli.facts import (
     why_fact,
     why_line,
 )
+from aiq.cli.happening import show_events
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.errors import NotFound
@@ -69,6 +70,7 @@ def _add_show(verbs: Verbs) -> None:
         "  aiq show 019a2b… --payload --json | jq .result",
     )
     parser.add_argument("id", metavar="ID", help="the job")
+    parser.add_argument("--events", action="store_true", help="only what happened to it, as far as that is kept")
     parser.add_argument("--why", action="store_true", help="only why it does not run: the one gate, with figures")
     parser.add_argument(
         "--payload",
@@ -135,6 +137,9 @@ async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
     if args.why:
         why = await storage.explain(args.id)
         output.fact(why_fact(why), why_line(why))
+        return Exit.DONE
+    if args.events:
+        await show_events(storage, args.id, output)
         return Exit.DONE
     (record,) = await storage.get([args.id])
     if record is None:

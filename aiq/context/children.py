@@ -38,7 +38,7 @@ class Children:
         parent, queue = self._run.record, self._run.default_queue
         specs = [
             job.spec(
-                job_id=child_id(parent.id, parent.generation, key, index),
+                job_id=child_id(parent.id, key, index),
                 queue_default=queue,
                 parent=parent,
                 child_of=key,

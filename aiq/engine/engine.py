@@ -84,6 +84,7 @@ class Engine:
             finish=self._intake.finish,
             vacate=self._intake.vacate,
             rng=rng,
+            redact=settings.redact,
         )
         self._shutdown = Shutdown(self._intake, self._slots, grace_ms=settings.grace_ms)
 

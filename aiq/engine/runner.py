@@ -18,6 +18,7 @@ from aiq.engine.deferrals import Deferral, deferral_of, deferred
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
+from aiq.engine.samples import sampled
 from aiq.engine.unroutable import Unroutable
 from aiq.errors import LeaseLost, PayloadInvalid, ProcessFailed, ResultGone, TooLarge
 from aiq.middleware import RunCall, RunMiddleware, chained
@@ -46,8 +47,9 @@ class Runner:
         finish: Callable[[Run, Outcome | None], None],
         vacate: Callable[[Run], None],
         rng: Random,
+        redact: Callable[[str], str] | None = None,
     ) -> None:
-        self._tasks, self._unroutable = tasks, unroutable
+        self._tasks, self._unroutable, self._redact = tasks, unroutable, redact
         self._threads, self._processes = threads, processes
         self._finish, self._vacate, self._rng = finish, vacate, rng
         self._batches, self._middleware = batches, middleware
@@ -58,7 +60,7 @@ class Runner:
         run.task, run.started = asyncio.current_task(), True
         try:
             outcome = await self._outcome(run)
-            outcome = await self._flushed(run, outcome)
+            outcome = sampled(await self._flushed(run, outcome), run.record, self._redact)
             run.close(None if run.parked or run.lost_because else outcome)
             # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
             if run.parked and outcome is not None:

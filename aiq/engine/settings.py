@@ -52,6 +52,7 @@ class Settings:
     unknown_grace_ms: int
     threads: int
     processes: int
+    redact: Callable[[str], str] | None = None
     clock: BootClock = boot_ms
     enqueue_middleware: Sequence[EnqueueMiddleware] = ()
     run_middleware: Sequence[RunMiddleware] = ()

@@ -26,6 +26,18 @@ from aiq.model.call import (
     Reported,
     Reservation,
 )
+from aiq.model.dead import (
+    AGES_MS,
+    DeadGroup,
+    DeadQuery,
+    GroupPage,
+    GroupStatus,
+    Purged,
+    Redrive,
+    Redriven,
+    Sample,
+    Target,
+)
 from aiq.model.edit import Content, Edit
 from aiq.model.event import NOW, Event, EventPage, MinuteFilter, MinutePage, MinuteRow
 from aiq.model.exchange import ClaimRequest, Exchanged, Settled, Settlement, Want
@@ -99,6 +111,7 @@ from aiq.model.why import Gate, Why
 from aiq.model.worker import Beat, SlotUse, WorkerState, WorkerStatus
 
 __all__ = [
+    "AGES_MS",
     "FIRST",
     "INPUT",
     "NOW",
@@ -177,8 +190,11 @@ __all__ = [
     "Part",
     "Phase",
     "PriceRow",
+    "Purged",
     "QueueSettings",
     "QueueStatus",
+    "Redrive",
+    "Redriven",
     "Refused",
     "Released",
     "Remaining",

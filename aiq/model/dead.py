@@ -123,3 +123,13 @@ class Redriven:
     state: State
     generation: int
     existed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """What a purge found: the state of a job, None where no such job is known, and whether it is gone now. One that has
+    ended and is not gone is needed by another."""
+
+    job_id: str
+    state: State | None
+    gone: bool

@@ -14,7 +14,7 @@ class Event:
     """One transition of a job. `number` is 1, 2, 3 … within the job, `cursor` its place in the log of the storage.
 
     `transition` is the name of a row of the table of states, `row` the row's own number; `source` is None for a new
-    job. `cause` is why a run failed or a job died, of an event that says so.
+    job. `cause` is why a job died, of the event by which it did.
     """
 
     cursor: str

@@ -90,7 +90,12 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobError:
-    """One failure of a job. The store fills in `at_ms`, `fence` and `attempt` when it records it."""
+    """One failure of a job. The store fills in `at_ms`, `fence` and `attempt` when it records it.
+
+    `fingerprint` is what it has in common with failures of its kind, 32 hex digits; the store fills in that of the
+    cause where it is empty. `code` is the provider's, `place` the user's function, `pattern` the message without what
+    differs from job to job.
+    """
 
     type: str
     message: str
@@ -99,6 +104,10 @@ class JobError:
     at_ms: int = 0
     fence: int = 0
     attempt: int = 0
+    fingerprint: str = ""
+    code: str = ""
+    place: str = ""
+    pattern: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +148,12 @@ class JobSpec:
     With `routes` the job's limits and model are those of the route it stands on. `budgets` are the ids of those it
     draws from besides its tenant's, nearest first; `creates` are budgets that are stored, where absent, in the same
     step. `max_deferral_ms` bounds how long rate limits alone may give the job back.
-    `keep_ms` is how long it is kept once it has ended, in the place of what the retention of the storage says.
+
+    `keep_ms` is how long it is kept once it has ended, in the place of what the retention of the storage says. `origin`
+    is the job of which it is a replay.
+
+    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they start
+    in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: chapter 18.
 
     With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
     start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
@@ -180,10 +194,11 @@ class JobSpec:
     creates: tuple[BudgetSpec, ...] = ()
     max_deferral_ms: int = bounds.DEFAULT_MAX_DEFERRAL_MS
     deadline_ms: int | None = None
-    keep_ms: int | None = None
     expires_ms: int | None = None
     unique_for_ms: int | None = None
     on_unique: OnUnique = "keep"
+    keep_ms: int | None = None
+    origin: str | None = None
 
     @property
     def ordered(self) -> bool:

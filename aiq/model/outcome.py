@@ -19,18 +19,24 @@ class Succeeded:
 class Retried:
     """It failed and may try again after `delay_ms`; the store makes it dead when no attempt is left. T6.
 
-    A job with routes takes the next one that is open, and after the last one begins anew with the first.
+    A job with routes takes the next one that is open, and after the last one begins anew with the first. `sample` as
+    in `Died`, for a job that has no attempt left.
     """
 
     error: JobError
     delay_ms: int
+    sample: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Died:
-    """It failed, and no attempt can help. T7."""
+    """It failed, and no attempt can help. T7.
+
+    `sample` is what it worked on, as text and without secrets: a few are kept with the dead of its kind.
+    """
 
     error: JobError
+    sample: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

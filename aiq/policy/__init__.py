@@ -16,6 +16,7 @@ from aiq.policy.durations import (
     timeout_ms_of,
 )
 from aiq.policy.figures import Money, dollars, per_mille, usd_micros, whole
+from aiq.policy.keep import Kept, keep_ms_of
 from aiq.policy.limit import ChargeName, Limit, Limits, limit_name, limits_of
 from aiq.policy.price import Price
 from aiq.policy.retry import Retry
@@ -28,6 +29,7 @@ __all__ = [
     "Budget",
     "ChargeName",
     "Duration",
+    "Kept",
     "Limit",
     "Limits",
     "Money",
@@ -45,6 +47,7 @@ __all__ = [
     "duration_ms",
     "instant_ms",
     "instant_of",
+    "keep_ms_of",
     "lease_ms_of",
     "limit_name",
     "limits_of",

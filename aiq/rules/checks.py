@@ -84,12 +84,12 @@ def check_weights(kind: str, weights: Mapping[str, int]) -> None:
         check_range(f'weight per mille of "{category}" in the {kind}', weight, 0, bounds.MAX_WEIGHT)
 
 
-def cut(text: str) -> str:
-    """At most MAX_ERROR_BYTES of a text, whole characters, and such that every store can keep it.
+def cut(text: str, most: int = bounds.MAX_ERROR_BYTES) -> str:
+    """At most so many bytes of a text, whole characters, and such that every store can keep it.
 
     What cannot be written as UTF-8 is escaped: a failure must always be recordable.
     """
-    kept = text.replace("\0", "\\0").encode(errors="backslashreplace")[: bounds.MAX_ERROR_BYTES]
+    kept = text.replace("\0", "\\0").encode(errors="backslashreplace")[:most]
     return kept.decode(errors="ignore")
 
 

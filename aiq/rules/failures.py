@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
-from aiq.bounds import MAX_ERRORS
+from aiq.bounds import MAX_ERRORS, MAX_OPAQUE_BYTES, MAX_PATTERN_BYTES
 from aiq.model import Cause, JobError, JobRecord
+from aiq.rules.fingerprints import of_error
 from aiq.rules.validation import cut
 
 
@@ -20,6 +21,10 @@ def appended(record: JobRecord, error: JobError, now_ms: int) -> tuple[JobError,
         at_ms=now_ms,
         fence=record.fence,
         attempt=record.attempt,
+        fingerprint=of_error(error),
+        code=cut(error.code, MAX_OPAQUE_BYTES),
+        place=cut(error.place, MAX_OPAQUE_BYTES),
+        pattern=cut(error.pattern, MAX_PATTERN_BYTES),
     )
     return (*record.errors, told)[-MAX_ERRORS:]
 

@@ -11,14 +11,20 @@ def new_id(now_ms: int, entropy: bytes) -> str:
     return f"{now_ms:012x}{entropy[:10].hex()}"
 
 
-def child_id(parent_id: str, generation: int, key: str, index: int) -> str:
-    """The id of the child number `index` that a run spawns under a wait key. A later run spawns the same. FAN-5."""
-    return _derived(parent_id, str(generation), key, str(index))
+def child_id(parent_id: str, key: str, index: int) -> str:
+    """The id of the child number `index` that a run spawns under a wait key. A later run spawns the same, also in
+    another generation: what its children have done is not done again. FAN-5, DEAD-16."""
+    return _derived(parent_id, key, str(index))
 
 
 def node_id(flow_id: str, index: int) -> str:
     """The id of the job at place `index` of a flow, so that starting the same flow again starts nothing twice."""
     return _derived(flow_id, str(index))
+
+
+def replay_id(origin: str, replay: str) -> str:
+    """The id of the job that a replay makes of another, so that the same replay makes it once. REPLAY-1"""
+    return _derived("replay", origin, replay)
 
 
 def _derived(*parts: str) -> str:

@@ -56,9 +56,9 @@ def count_use(figures: list[int], tokens: int, usd_micros: int) -> None:
     figures[_USD_MICROS] += usd_micros
 
 
-def told_cause(row: str, target: State, cause: Cause | None) -> Cause | None:
-    """The cause that the event of a transition tells: of a run that failed, or a job that died. Spec: EVENT-2"""
-    return cause if row in _FAILED or target is State.DEAD else None
+def told_cause(target: State, cause: Cause | None) -> Cause | None:
+    """The cause that the event of a transition tells: why a job died. Spec: EVENT-2"""
+    return cause if target is State.DEAD else None
 
 
 def minute_cursor(minute_ms: int, queue: str, task: str) -> str:

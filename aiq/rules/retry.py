@@ -15,6 +15,7 @@ from aiq.errors import (
 )
 from aiq.model import Cause, Died, JobError, Retried
 from aiq.policy import Retry
+from aiq.rules.fingerprints import code_of, fingerprint, folded, place_of
 
 
 def after_failure(
@@ -46,11 +47,19 @@ def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
     A group is told by what it holds: failures are sorted by type, and "unhandled errors in a TaskGroup" is none.
     """
     told = list(leaves(exc))
+    first = told[0]
+    kind = _type_name(type(first if len(told) == 1 else exc))
+    message = _text_of(first) if len(told) == 1 else "; ".join(f"{type(e).__name__}: {_text_of(e)}" for e in told)
+    code, place, pattern = code_of(first), place_of(first), folded(message)
     return JobError(
-        type=_type_name(type(told[0] if len(told) == 1 else exc)),
-        message=_text_of(told[0]) if len(told) == 1 else "; ".join(f"{type(e).__name__}: {_text_of(e)}" for e in told),
+        type=kind,
+        message=message,
         traceback="".join(traceback.format_exception(exc)),
         cause=cause or _cause_of(told),
+        fingerprint=fingerprint(kind, code, place, pattern),
+        code=code,
+        place=place,
+        pattern=pattern,
     )
 
 

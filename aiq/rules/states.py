@@ -63,6 +63,8 @@ TRANSITIONS: Final[dict[str, Transition]] = {
         _row("T14", "cancel", _PARKED, {S.CANCELLED}, _A, _S),
         _row("T15", "request cancel", {S.RUNNING}, {S.RUNNING}, _A, _S),
         _row("T16", "finish cancel", {S.RUNNING}, {S.CANCELLED}, _H, _S, _A),
+        _row("T17", "redrive", {S.DEAD, S.CANCELLED}, {S.READY, S.SCHEDULED, S.WAITING}, _A, _S),
+        _row("T18", "go", {S.SUCCEEDED, S.DEAD, S.CANCELLED}, set(), _S, _A),
         _row("T19", "edit", _EDITABLE, _EDITABLE, _P, _A, _S, _B),
         _row("T20", "defer", {S.RUNNING}, {S.SCHEDULED}, _H),
         _row("T21", "hold", {S.READY, S.RUNNING}, {S.HELD, S.READY}, _H, _A, _B),

@@ -253,6 +253,7 @@ def _check_texts(spec: JobSpec) -> None:
         ("unique key", spec.unique),
         ("wait key", spec.child_of),
         ("flow", spec.flow),
+        ("origin", spec.origin),
     ):
         if text is not None:
             check_opaque(kind, text)
@@ -277,6 +278,8 @@ def _check_numbers(spec: JobSpec) -> None:
         check_range("timeout in ms", spec.timeout_ms, 1, bounds.MAX_DELAY_MS)
     if spec.expires_ms is not None:
         check_range("time to the deadline in ms", spec.expires_ms, 1, bounds.MAX_DELAY_MS)
+    if spec.keep_ms is not None:
+        check_range("time that it is kept, in ms,", spec.keep_ms, 0, bounds.MAX_KEEP_MS)
     for kind, instant in (("start", spec.at_ms), ("deadline", spec.deadline_ms)):
         if instant is not None:
             check_range(f"{kind} in ms since 1970", instant, 0, bounds.MAX_INSTANT_MS)

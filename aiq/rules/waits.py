@@ -1,6 +1,7 @@
 """When a wait on other jobs is over, and how. Spec: chapter 5."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from aiq.model import Step, StepKind, Wait
 
@@ -17,6 +18,13 @@ def verdict(wait: Wait) -> StepKind | None:
         if wait.failed > wait.total - wait.need:
             return StepKind.CHILD_FAILED
     return StepKind.CHILDREN if wait.pending == 0 else None
+
+
+def counted(wait: Wait, upstream_id: str, *, succeeded: bool) -> Wait:
+    """A wait of which one more job has ended."""
+    if succeeded:
+        return replace(wait, succeeded=wait.succeeded + 1)
+    return replace(wait, failed=wait.failed + 1, first_failed=wait.first_failed or upstream_id)
 
 
 def remembered(wait: Wait, kind: StepKind, winners: Sequence[str], fence: int) -> Step:

@@ -5,6 +5,8 @@ from typing import Protocol, Self
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
 from aiq.storage.budgets import Budgets
+from aiq.storage.events import Events
+from aiq.storage.dead import DeadLetters
 from aiq.storage.jobs import Jobs
 from aiq.storage.keys import Keys
 from aiq.storage.limits import Limits
@@ -19,13 +21,15 @@ from aiq.storage.workers import Workers
 
 class Storage(
     Jobs,
+    DeadLetters,
+    Events,
     Upkeep,
+    Keys,
     Steps,
     Signals,
     Streams,
     Limits,
     Budgets,
-    Keys,
     Schedules,
     Wakeups,
     Workers,

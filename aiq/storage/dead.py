@@ -1,15 +1,15 @@
-"""Dead letters: what jobs died of, and another generation for them."""
+"""Dead letters: what jobs died of, another generation for them, and their end."""
 
 from collections.abc import Sequence
 from typing import Protocol
 
 from aiq.bounds import MAX_PAGE
 from aiq.errors import Conflict, NotFound
-from aiq.model import DeadQuery, GroupPage, Redrive, Redriven
+from aiq.model import DeadQuery, GroupPage, Purged, Redrive, Redriven
 
 
 class DeadLetters(Protocol):
-    """Dead letters: what jobs died of, and another generation for them."""
+    """Dead letters: what jobs died of, another generation for them, and their end."""
 
     async def dead_groups(self, query: DeadQuery, *, cursor: str | None = None, limit: int = MAX_PAGE) -> GroupPage:
         """Read groups of dead jobs with their ages and samples, a page at a time. Reads only.
@@ -33,5 +33,16 @@ class DeadLetters(Protocol):
             TooLarge: over MAX_BATCH jobs.
             InvalidInput: a value is out of range, a job is named twice, or a payload is meant for several jobs.
         Spec: DEAD-11 to DEAD-19
+        """
+        ...
+
+    async def purge(self, job_ids: Sequence[str]) -> Sequence[Purged]:
+        """Let jobs that have ended go now (T18), each by itself; those that another one needs stay.
+
+        Answers come in the order of the ids. Purging twice is purging once, while the ids are remembered.
+
+        Raises:
+            TooLarge: over MAX_BATCH jobs.
+        Spec: PURGE-1, PURGE-2, PURGE-3
         """
         ...

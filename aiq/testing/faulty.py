@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeAlias, TypeVar, assert_never, cast
 
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
-from aiq.errors import LeaseLost, Unavailable
+from aiq.errors import Conflict, LeaseLost, NotFound, Unavailable
 from aiq.model import (
     Acquired,
     Amounts,
@@ -23,27 +23,37 @@ from aiq.model import (
     Capability,
     ClaimRequest,
     Counts,
+    DeadQuery,
     DueSchedules,
     Edit,
     Enqueued,
+    Event,
+    EventPage,
     Exchanged,
     Fact,
     Fire,
     Fired,
+    GroupPage,
     JobFilter,
     JobRecord,
     JobSpec,
     Lease,
     LimitSpec,
     LimitStatus,
+    MinuteFilter,
+    MinutePage,
     NewChunk,
     Page,
     PriceRow,
+    Purged,
     QueueSettings,
     QueueStatus,
+    Redrive,
+    Redriven,
     Renewed,
     Report,
     Reported,
+    RetentionSpec,
     Saved,
     ScheduleSpec,
     ScheduleStatus,
@@ -192,6 +202,18 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("count", lambda: self._storage.count(queue))
 
+    async def dead_groups(self, query: DeadQuery, *, cursor: str | None = None, limit: int = MAX_PAGE) -> GroupPage:
+        """As the contract says, or as planned."""
+        return await self._call("dead_groups", lambda: self._storage.dead_groups(query, cursor=cursor, limit=limit))
+
+    async def redrive(self, request: Redrive) -> Sequence[Redriven | Conflict | NotFound]:
+        """As the contract says, or as planned."""
+        return await self._call("redrive", lambda: self._storage.redrive(request))
+
+    async def purge(self, job_ids: Sequence[str]) -> Sequence[Purged]:
+        """As the contract says, or as planned."""
+        return await self._call("purge", lambda: self._storage.purge(job_ids))
+
     async def upkeep(self, limit: int = MAX_SWEEP) -> Upkept:
         """As the contract says, or as planned."""
         return await self._call("upkeep", lambda: self._storage.upkeep(limit))
@@ -307,6 +329,26 @@ class Faulty:
     async def get_prices(self, model: str) -> _List[PriceRow]:
         """As the contract says, or as planned."""
         return await self._call("get_prices", lambda: self._storage.get_prices(model))
+
+    async def read_events(self, after: str | None = None, limit: int = MAX_PAGE) -> EventPage:
+        """As the contract says, or as planned."""
+        return await self._call("read_events", lambda: self._storage.read_events(after, limit))
+
+    async def events_of(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> Sequence[Event]:
+        """As the contract says, or as planned."""
+        return await self._call("events_of", lambda: self._storage.events_of(job_id, after=after, limit=limit))
+
+    async def metrics(self, query: MinuteFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> MinutePage:
+        """As the contract says, or as planned."""
+        return await self._call("metrics", lambda: self._storage.metrics(query, cursor=cursor, limit=limit))
+
+    async def put_retention(self, spec: RetentionSpec) -> RetentionSpec:
+        """As the contract says, or as planned."""
+        return await self._call("put_retention", lambda: self._storage.put_retention(spec))
+
+    async def get_retention(self) -> RetentionSpec:
+        """As the contract says, or as planned."""
+        return await self._call("get_retention", self._storage.get_retention)
 
     async def usage(self, query: UsageFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> UsagePage:
         """As the contract says, or as planned."""

@@ -77,6 +77,37 @@ def test_delay_and_instant_replace_each_other() -> None:
     assert (sooner.delay_ms, sooner.at_ms) == (3_000, None)
 
 
+def test_what_is_said_of_a_unique_key_is_handed_on() -> None:
+    options: list[tuple[dict[str, Any], tuple[object, ...]]] = [
+        ({}, ("k", None, "keep", 0)),
+        ({"unique_for": 60}, ("k", 60_000, "keep", 0)),
+        ({"replace": True}, ("k", None, "replace", 0)),
+        ({"replace": False}, ("k", None, "keep", 0)),
+        ({"debounce": 5}, ("k", None, "debounce", 5_000)),
+        ({"debounce": 5, "replace": True}, ("k", None, "debounce", 5_000)),
+    ]
+
+    specs = [spec_of(note.job("x").using(**said).using(unique="k")) for said, _ in options]
+
+    told = [(spec.unique, spec.unique_for_ms, spec.on_unique, spec.delay_ms) for spec in specs]
+    assert told == [wanted for _, wanted in options]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"unique_for": 5}, r"`unique_for` is said of a unique key"),
+        ({"replace": True}, r"`replace` is said of a unique key"),
+        ({"debounce": 5}, r"`debounce` is said of a unique key"),
+        ({"unique": "k", "unique_for": 5, "replace": True}, r"`unique_for` or `replace`"),
+        ({"unique": "k", "debounce": 5, "delay": 5}, r"Leave out delay and at"),
+    ],
+)
+def test_what_does_not_go_together_of_a_unique_key_is_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(aiq.InvalidInput, match=message):
+        spec_of(note.job("x").using(**options))
+
+
 def test_a_deadline_is_counted_from_the_enqueue_or_an_instant() -> None:
     noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -90,7 +121,11 @@ def test_a_deadline_is_counted_from_the_enqueue_or_an_instant() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"unique": "acme"}, r"There is no option 'unique' of a job\. There are: id, queue, band"),
+        ({"uniq": "acme"}, r"There is no option 'uniq' of a job\. There are: id, queue, band"),
+        ({"unique": ""}, r"unique key is empty"),
+        ({"unique_for": 0}, r"unique_for is 0 s"),
+        ({"debounce": -1}, r"debounce is -1 s"),
+        ({"replace": "yes"}, r"replace is 'yes'; pass True or False"),
         ({"key": ""}, r"key is empty"),
         ({"key": 17}, r"key is 17; pass a text"),
         ({"budget": None}, r"budget is None; pass aiq\.Budget"),

@@ -97,8 +97,8 @@ async def test_options_of_the_call_win_over_those_of_the_job(queue: aiq.Queue) -
 
 
 async def test_an_option_that_does_not_exist_is_refused_and_nothing_is_stored(queue: aiq.Queue) -> None:
-    with pytest.raises(aiq.InvalidInput, match="There is no option 'unique'"):
-        await queue.enqueue(shout.job("x"), unique="x")  # type: ignore[call-arg]
+    with pytest.raises(aiq.InvalidInput, match="There is no option 'uniq'"):
+        await queue.enqueue(shout.job("x"), uniq="x")  # type: ignore[call-arg]
     assert await queue.count() == {}
 
 

@@ -12,7 +12,7 @@ from itertools import count
 
 import pytest
 
-from aiq.errors import Unavailable
+from aiq.errors import Conflict, Unavailable
 from aiq.model import (
     Band,
     Beat,
@@ -21,6 +21,7 @@ from aiq.model import (
     CallState,
     ClaimRequest,
     Content,
+    DeadQuery,
     Deferred,
     Edit,
     Enqueued,
@@ -33,14 +34,19 @@ from aiq.model import (
     JobFilter,
     Lease,
     LimitSpec,
+    MinuteFilter,
     PriceRow,
     QueueSettings,
+    Redrive,
+    Redriven,
     Report,
+    RetentionSpec,
     Saved,
     ScheduleStatus,
     Sent,
     Settlement,
     Suspended,
+    Target,
     Throttle,
     Usage,
     UsageFilter,
@@ -100,6 +106,10 @@ async def play(storage: Storage) -> None:
     await storage.enqueue([job("expired", queue="expired", lease_ms=10)])
     await claim(storage, claiming("expired", "expired"))
     await storage.enqueue([job("unique", unique="key")])
+    await storage.enqueue([job("dead", queue="dead", lease_ms=60_000), job("gone", queue="gone", lease_ms=60_000)])
+    for name in ("dead", "gone"):
+        await claim(storage, claiming(name, name))
+        await storage.exchange([Settlement(lease(name), "1", BAD)])
     await storage.pause("paused")
     await storage.pause_key("default", "still")
     await storage.enqueue([job(f"in turn {n}", queue="turns", key="talk", per_key=1) for n in (1, 2)])
@@ -132,6 +142,7 @@ WRITES: dict[str, tuple[str, Call]] = {
     "cancel": ("cancel", lambda s: s.cancel(["runs", "next", "leaf"])),
     "cancel by force": ("cancel", lambda s: s.cancel(["runs", "next"], force=True)),
     "upkeep": ("upkeep", lambda s: s.upkeep()),
+    "put_retention": ("put_retention", lambda s: s.put_retention(RetentionSpec(ids_ms=5))),
     "pause": ("pause", lambda s: s.pause("default")),
     "resume": ("resume", lambda s: s.resume("paused")),
     "pause a key": ("pause_key", lambda s: s.pause_key("default", "talk")),
@@ -162,6 +173,8 @@ WRITES: dict[str, tuple[str, Call]] = {
     "take a call back": ("report", lambda s: s.report([told(CallState.UNSENT)])),
     "tell of a 429": ("report", lambda s: s.report([told(CallState.THROTTLED)])),
     "tell of another 429": ("throttled", lambda s: s.throttled([Throttle(limit="gpt", retry_after_ms=400)])),
+    "redrive": ("redrive", lambda s: s.redrive(Redrive(id="again", targets=(Target("dead", 1), Target("runs", 1))))),
+    "purge": ("purge", lambda s: s.purge(["gone", "runs"])),
     "weigh": ("weigh", lambda s: s.weigh("acme", 2_000)),
     "put limits": ("put_limits", lambda s: s.put_limits([replace(GPT, tokens=30_000), replace(GPT, name="new")])),
     "put budgets": ("put_budgets", lambda s: s.put_budgets([BudgetSpec(id="dry", caps={"tokens": 500})])),
@@ -210,6 +223,14 @@ class Whole:
     queue: object
     schedules: object
     workers: object
+    events: object
+    minutes: object
+    retention: object
+
+
+async def events_by_job(storage: Storage) -> set[tuple[str, int, str]]:
+    """What happened, whatever the cursors."""
+    return {(event.job_id, event.number, event.row) for event in (await storage.read_events()).events}
 
 
 async def look_at_all(storage: Storage) -> Whole:
@@ -222,6 +243,9 @@ async def look_at_all(storage: Storage) -> Whole:
         await storage.get_queue("next"),
         await storage.get_schedules(),
         await storage.workers(),
+        await events_by_job(storage),
+        await storage.metrics(MinuteFilter()),
+        await storage.get_retention(),
     )
 
 
@@ -255,8 +279,10 @@ def without_existed(answer: object) -> object:
     """A repeat tells that it is one, and is equal otherwise. What upkeep found to do is no part of that."""
     if isinstance(answer, Enqueued):
         return replace(answer, existed=False, by=None)
-    if isinstance(answer, Fired | Saved | Sent):
+    if isinstance(answer, Fired | Redriven | Saved | Sent):
         return replace(answer, existed=False)
+    if isinstance(answer, Conflict):
+        return answer.reason
     if isinstance(answer, Exchanged):
         return answer.settled, answer.claimed
     return [without_existed(one) for one in answer] if isinstance(answer, list) else answer
@@ -310,6 +336,7 @@ async def test_a_write_that_is_cancelled_wherever_it_waits_has_happened_wholly_o
 
 READS: dict[str, Call] = {
     "get": lambda s: s.get(["runs"]),
+    "dead_groups": lambda s: s.dead_groups(DeadQuery()),
     "list": lambda s: s.list(JobFilter()),
     "count": lambda s: s.count(),
     "audit": lambda s: s.audit(),
@@ -320,6 +347,10 @@ READS: dict[str, Call] = {
     "get_budgets": lambda s: s.get_budgets(),
     "get_prices": lambda s: s.get_prices("gpt"),
     "usage": lambda s: s.usage(UsageFilter()),
+    "read_events": lambda s: s.read_events(),
+    "events_of": lambda s: s.events_of("runs"),
+    "metrics": lambda s: s.metrics(MinuteFilter()),
+    "get_retention": lambda s: s.get_retention(),
     "get_queue": lambda s: s.get_queue("next"),
     "get_schedules": lambda s: s.get_schedules(),
     "due_schedules": lambda s: s.due_schedules(),

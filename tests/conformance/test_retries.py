@@ -18,6 +18,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
+from aiq.rules.fingerprints import OF_CAUSE
 from aiq.storage import Storage
 from aiq.testing.actions import (
     GOOD,
@@ -242,6 +243,7 @@ async def test_every_failure_is_written_down_with_its_time_fence_and_attempt(sto
         message="no",
         traceback="line 1",
         cause=Cause.RESULT,
+        fingerprint=OF_CAUSE["result"],
         at_ms=clock() - run.lease_ms,
         fence=2,
         attempt=1,

@@ -51,6 +51,7 @@ from aiq.model import (
     Usage,
     Waiting,
 )
+from aiq.rules.fingerprints import OF_CAUSE
 from aiq.storage import Storage, claim, settle
 from aiq.testing.actions import (
     BAD,
@@ -263,7 +264,7 @@ FREE = {"lease_id": None, "owner": None, "expires_at_ms": None}
 
 
 def written(now_ms: int, error: JobError = ERROR, **options: object) -> dict[str, object]:
-    told = {"at_ms": now_ms, "fence": 1, "attempt": 1, **options}
+    told = {"at_ms": now_ms, "fence": 1, "attempt": 1, "fingerprint": OF_CAUSE[error.cause], **options}
     return {"errors": (JobError(type=error.type, message=error.message, cause=error.cause, **told),)}
 
 

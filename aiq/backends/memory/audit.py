@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, islice
 
 from aiq.backends.memory.audit_accounts import of_budgets, of_hold, of_lanes, of_limits, of_reservations
+from aiq.backends.memory.audit_graves import of_grave, of_groups
 from aiq.backends.memory.audit_keys import of_key, of_keys
 from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables
 from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
@@ -28,7 +29,7 @@ def audit(tx: Transaction, limit: int) -> list[Violation]:
 
 
 def _of_job(tables: Tables, record: JobRecord) -> Iterator[Violation]:
-    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals, of_hold, of_key)
+    checks = (_of_state, _of_indexes, _of_events, _of_stream, _of_signals, of_grave, of_hold, of_key)
     for check in checks:
         for clause, text in check(tables, record):
             yield Violation(clause, record.id, text)
@@ -92,11 +93,15 @@ def _of_waits(tables: Tables) -> Iterator[Violation]:
         if missing or job_id not in tables.jobs:
             yield Violation("FLOW-7", job_id, f"an edge leads from or to a job that is not stored: {missing or job_id}")
             continue
-        done = Counter(tables.jobs[e.upstream_id].state is State.SUCCEEDED for e in edges if e.done_order is not None)
+        done = Counter(e.succeeded for e in edges if e.done_order is not None)
+        if tables.jobs[job_id].state is State.SUCCEEDED:
+            # What it waited for may be gone before it.
+            continue
         if (wait.total, wait.succeeded, wait.failed) != (len(edges), done[True], done[False]):
             yield Violation("FAN-1", job_id, f"the counts of its wait {key!r} are not those of its edges")
         late = [e.upstream_id for e in edges if e.done_order is None and tables.jobs[e.upstream_id].state.terminal]
-        if any(Outgoing(Kind.FLIP, upstream_id) not in tables.outbox for upstream_id in late):
+        redriven = Outgoing(Kind.REDRIVE, job_id, key) in tables.outbox
+        if not redriven and any(Outgoing(Kind.FLIP, upstream_id) not in tables.outbox for upstream_id in late):
             yield Violation("FAN-6", job_id, f"its wait {key!r} was not told of an end")
         yield from _of_waiting(tables, tables.jobs[job_id], wait)
 
@@ -178,6 +183,16 @@ def _of_unique(tables: Tables) -> Iterator[Violation]:
 
 
 _OF_TABLES = (
-    *(_of_gone, _of_waits, _of_unique, _of_outbox, _of_schedules, _of_positions),
-    *(of_reservations, of_limits, of_budgets, of_lanes, of_keys),
+    _of_gone,
+    _of_waits,
+    _of_unique,
+    _of_outbox,
+    _of_schedules,
+    _of_positions,
+    of_reservations,
+    of_limits,
+    of_budgets,
+    of_lanes,
+    of_keys,
+    of_groups,
 )

@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from aiq.backends.memory.accounts import Accounts
 from aiq.backends.memory.calendar import Calendar
+from aiq.backends.memory.graves import Graves
 from aiq.backends.memory.idle import Idle
 from aiq.backends.memory.index import Index, TimeKey
 from aiq.backends.memory.keys import Keys
@@ -32,13 +33,15 @@ EndKey: TypeAlias = tuple[int, int]
 class Edge:
     """From a job to one that waits for it, under the key of the wait.
 
-    `done_order` counts the flips within the wait: 1, 2, 3 … None while the edge is not flipped.
+    `done_order` counts the flips within the wait: 1, 2, 3 … None while the edge is not flipped. `succeeded` is how the
+    job had ended then: it may have had another generation since.
     """
 
     upstream_id: str
     dependent_id: str
     key: str
     done_order: int | None = None
+    succeeded: bool = False
 
 
 class Kind(StrEnum):
@@ -52,6 +55,8 @@ class Kind(StrEnum):
     """Cancel the children of a wait that is over without them."""
     CANCEL_CHILDREN = "cancel_children"
     """Cancel the children of a job that ended badly."""
+    REDRIVE = "redrive"
+    """Redrive the children for which a job waits again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +153,7 @@ class Remains:
 
 @dataclass(slots=True)
 class Stream:
-    """The items of one job. Item n stands at place n - 1; `runs` holds what each fence appended, by its own count."""
+    """The items of one job. Item n stands at place n - 1, less the trimmed; `runs` holds what each fence appended, by its own count."""
 
     chunks: list[Chunk] = field(default_factory=list)
     runs: defaultdict[int, list[Chunk]] = field(default_factory=lambda: defaultdict(list))
@@ -264,6 +269,7 @@ class Tables:
     lanes: ByQueue = field(default_factory=ByQueue)
     keys: Keys = field(default_factory=Keys)
     accounts: Accounts = field(default_factory=Accounts)
+    graves: Graves = field(default_factory=Graves)
     calendar: Calendar = field(default_factory=Calendar)
     unique: UniqueKeys = field(default_factory=UniqueKeys)
     position: int = 0
@@ -376,8 +382,8 @@ class Tables:
     def winners(self, job_id: str, key: str) -> list[str]:
         """The jobs of a wait that succeeded, in the order in which they ended. Spec: FLOW-12."""
         done = [edge for edge in self.edges_in[job_id, key].values() if edge.done_order is not None]
-        done.sort(key=lambda edge: edge.done_order or 0)
-        return [edge.upstream_id for edge in done if self.jobs[edge.upstream_id].state is State.SUCCEEDED]
+        done.sort(key=lambda edge: (edge.done_order or 0, edge.upstream_id))
+        return [edge.upstream_id for edge in done if edge.succeeded]
 
     def listed(self, after: int) -> Iterator[JobRecord]:
         """The records behind a place in the order of enqueueing."""

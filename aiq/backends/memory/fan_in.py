@@ -34,7 +34,7 @@ def count(tx: Transaction, edge: Edge, ended: JobRecord) -> Wait:
         wait = replace(wait, succeeded=wait.succeeded + 1)
     else:
         wait = replace(wait, failed=wait.failed + 1, first_failed=wait.first_failed or ended.id)
-    edge.done_order = wait.succeeded + wait.failed
+    edge.done_order, edge.succeeded = wait.succeeded + wait.failed, ended.state is State.SUCCEEDED
     tx.tables.waits[place] = wait
     return wait
 

@@ -1,6 +1,7 @@
 """What is over goes: a job that has ended, and everything that belongs to it (T18)."""
 
 from aiq.backends.memory.data import Remains, Tombstone
+from aiq.backends.memory.deaths import forget_death
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import PUT_OFF_MS
 from aiq.model import JobRecord, State
@@ -29,6 +30,7 @@ def gone(tx: Transaction, record: JobRecord) -> None:
     tables.signals.pop(record.id, None)
     tables.streams.pop(record.id, None)
     tables.settlements.pop(record.id, None)
+    forget_death(tx, record.id)
     tables.since.pop(record.id, None)
     _forget_calls(tx, record.id)
     tables.tombstones[record.id] = Tombstone(record.digest, record.state, tx.now_ms + tombstone_ms(tables.retention))

@@ -5,7 +5,7 @@ from dataclasses import replace
 from aiq.backends.memory.data import Stream
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Chunk, ChunkKind, JobRecord, State
-from aiq.rules.streams import marker, newly_void, reset_bodies
+from aiq.rules.streams import Range, marker, newly_void, reset_bodies
 
 
 def add_item(tx: Transaction, record: JobRecord, kind: ChunkKind, data: bytes, step: str | None = None) -> JobRecord:
@@ -39,6 +39,12 @@ def close_stream(tx: Transaction, before: JobRecord, after: JobRecord) -> JobRec
     if before.state is State.RUNNING and not has_data(tx.tables.streams[before.id], before.fence):
         after = add_resets(tx, after)
     return add_item(tx, after, marker(after.state), _told(after))
+
+
+def void_marker(tx: Transaction, record: JobRecord) -> None:
+    """Let the first run of the next generation name the end of this one in its reset. Spec: DEAD-20"""
+    if record.chunks:
+        tx.tables.streams[record.id].ranges.append(Range(record.chunks, record.chunks, record.fence, None))
 
 
 def _told(record: JobRecord) -> bytes:

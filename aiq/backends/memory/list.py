@@ -15,11 +15,17 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
     Spec: STORE-8, STORE-13
     """
     check_limit(limit)
-    found = (record for record in tx.tables.listed(_place(cursor)) if _matches(query, record))
+    listed = (record for record in tx.tables.listed(_place(cursor)) if _matches(query, record))
+    found = (record for record in listed if _is_in_group(tx, query, record))
     ahead = list(islice(found, limit + 1))
     jobs = tuple(ahead[: page_length(_size(record) for record in ahead[:limit])])
     more = len(jobs) < len(ahead)
     return Page(jobs, str(tx.tables.numbers[jobs[-1].id] + 1) if more else None)
+
+
+def _is_in_group(tx: Transaction, query: JobFilter, record: JobRecord) -> bool:
+    """Spec: DEAD-9"""
+    return query.fingerprint is None or record.id in tx.tables.graves.members.get(query.fingerprint, ())
 
 
 def _size(record: JobRecord) -> int:

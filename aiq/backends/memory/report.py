@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from aiq.backends.memory.books import MemoryBooks
+from aiq.backends.memory.deaths import count_waste
 from aiq.backends.memory.transition import Transaction
 from aiq.errors import LeaseLost
-from aiq.model import CallState, Report, Reported
+from aiq.model import CallState, Report, Reported, State
 from aiq.rules import closing
 from aiq.rules.leases import lost
 from aiq.rules.validation import check_reports
@@ -26,4 +27,6 @@ def _report(tx: Transaction, told: Report) -> Reported | LeaseLost:
     if record is not None and current and used and record.deferred_at_ms is not None:
         # A call that a provider has answered ends the row of deferrals. Spec: DEFER-2
         tx.tables.put(replace(record, deferred_at_ms=None))
+    if record is not None and record.state is State.DEAD:
+        count_waste(tx, record.id)
     return answer

@@ -74,7 +74,8 @@ def _take_effect(tx: Transaction, record: JobRecord, outcome: Outcome) -> Settle
     record = _closed(tx, record, outcome)
     changed = _changed(tx, record, outcome, change)
     if change.state.terminal:
-        return Settled(end(tx, change.number, record, changed).state, record.late)
+        sample = outcome.sample if isinstance(outcome, Retried | Died) else None
+        return Settled(end(tx, change.number, record, changed, sample=sample).state, record.late)
     if change.state is State.HELD:
         return Settled(_hold(tx, record, changed, outcome).state, record.late)
     if isinstance(outcome, Waiting):

@@ -6,6 +6,8 @@ from typing import Final, Self
 from aiq.backends.clock import Clock, host_clock
 from aiq.backends.memory.door import Home
 from aiq.backends.memory.face.budgets import BudgetsFace
+from aiq.backends.memory.face.dead import DeadLettersFace
+from aiq.backends.memory.face.events import EventsFace
 from aiq.backends.memory.face.jobs import JobsFace
 from aiq.backends.memory.face.keys import KeysFace
 from aiq.backends.memory.face.limits import LimitsFace
@@ -24,13 +26,15 @@ from aiq.storage import Storage
 
 class MemoryStorage(
     JobsFace,
+    DeadLettersFace,
+    EventsFace,
     UpkeepFace,
+    KeysFace,
     StepsFace,
     SignalsFace,
     StreamsFace,
     LimitsFace,
     BudgetsFace,
-    KeysFace,
     SchedulesFace,
     WakeupsFace,
     WorkersFace,

@@ -69,7 +69,7 @@ def log_event(tx: Transaction, row: str, source: State | None, moved: JobRecord)
         target=moved.state,
         fence=moved.fence,
         at_ms=now_ms,
-        cause=told_cause(row, moved.state, moved.cause),
+        cause=told_cause(moved.state, moved.cause),
     )
     tables.log.events.append(event)
     tables.events[moved.id].append(event)

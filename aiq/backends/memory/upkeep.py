@@ -1,5 +1,6 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from aiq.backends.memory.deaths import forget_groups
 from aiq.backends.memory.forgetting import forget
 from aiq.backends.memory.holding import go_on_letting_go
 from aiq.backends.memory.index import due
@@ -38,6 +39,7 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
+    more = forget_groups(tx, limit) or more
     schedules = len(due(tx.tables.calendar.due, tx.now_ms, limit))
     purged = purge(tx, limit)
     more = trim(tx, limit) or more

@@ -2,6 +2,7 @@
 
 from aiq.backends.sqlite.calendar import AWAITED, tell_end
 from aiq.backends.sqlite.fan_in import SQL, Kind, flip_edges, send_out
+from aiq.backends.sqlite.graves import graves
 from aiq.backends.sqlite.items import close_stream
 from aiq.backends.sqlite.moves import By, move
 from aiq.backends.sqlite.rows import Job
@@ -12,12 +13,17 @@ from aiq.model import State
 from aiq.rules.settling import Change
 
 
-def end(tx: Transaction, job: Job, change: Change, by: By | None = None, *, told: str = "") -> None:
-    """Move a job to a terminal state, with all that belongs to the same step. `told` is its last error.
+def end(
+    tx: Transaction, job: Job, change: Change, by: By | None = None, *, told: str = "", sample: str | None = None
+) -> None:
+    """Move a job to a terminal state, with all that belongs to the same step. `told` is its last error, `sample` what
+    its run told of its input.
 
     What does not fit into it goes to the outbox: edges over MAX_FLIPS, and the cancelling of children.
     """
     close_stream(tx, job, change.state, told)
+    if change.state is State.DEAD or job.record.generation > 1:
+        graves(tx).ended(job, change.state, change.cause, change.failures, sample)
     move(tx, job, change, by)
     if job.record.unique is not None:
         free_key(tx, job.record, change.state)

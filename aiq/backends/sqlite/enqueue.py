@@ -334,6 +334,7 @@ def _cold(n: int, spec: JobSpec) -> dict[str, object]:
         "digest": spec.digest,
         "timeout_ms": spec.timeout_ms,
         "child_of": spec.child_of,
+        "origin": spec.origin,
         "depends_on": _names(spec.depends_on),
     }
 

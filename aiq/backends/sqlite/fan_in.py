@@ -1,7 +1,6 @@
 """What the end of one job does to those that wait for it. Spec: chapter 5."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_FLIPS
 from aiq.model import JobSpec, Lane, State, StepKind, Wait
 from aiq.rules.settling import Change
-from aiq.rules.waits import remembered, verdict
+from aiq.rules.waits import counted, remembered, verdict
 
 DEPENDENCIES: Final = ""
 """The key of the wait on dependencies, before a first run."""
@@ -34,6 +33,8 @@ class Kind(StrEnum):
     """Cancel the children of a wait that is over without them."""
     CANCEL_CHILDREN = "cancel_children"
     """Cancel the children of a job that ended badly."""
+    REDRIVE = "redrive"
+    """Redrive the children for which a job waits again."""
 
 
 def send_out(tx: Transaction, kind: Kind, n: int, key: str = "") -> None:
@@ -69,7 +70,7 @@ def flip_edges(tx: Transaction, upstream: Job, state: State, limit: int) -> tupl
         edges = tx.table(SQL["open_edges"], {"n": upstream.n, "limit": limit + 1})
     edges.sort()
     for dependent_id, key, dependent in edges[:limit]:
-        wait = _count(tx, upstream, state, dependent, key)
+        wait = count(tx, upstream, state, dependent, key)
         job = tx.job(dependent_id)
         if job is not None and job.record.state is State.WAITING and job.record.wait_key == key:
             _advance(tx, job, wait, failed=state is not State.SUCCEEDED)
@@ -123,13 +124,10 @@ def _winners(tx: Transaction, job: Job, wait: Wait) -> list[str]:
     return [job_id for _, job_id in sorted(rows)]
 
 
-def _count(tx: Transaction, upstream: Job, state: State, dependent: int, key: str) -> Wait:
+def count(tx: Transaction, upstream: Job, state: State, dependent: int, key: str) -> Wait:
     """Flip one edge, and move the counts of its wait by it."""
-    wait, succeeded = read_wait(tx, dependent, key), state is State.SUCCEEDED
-    if succeeded:
-        wait = replace(wait, succeeded=wait.succeeded + 1)
-    else:
-        wait = replace(wait, failed=wait.failed + 1, first_failed=wait.first_failed or upstream.record.id)
+    succeeded = state is State.SUCCEEDED
+    wait = counted(read_wait(tx, dependent, key), upstream.record.id, succeeded=succeeded)
     put_wait(tx, dependent, wait)
     flipped = {"dependent": dependent, "key": key, "upstream": upstream.n}
     tx.later(SQL["flip"], {**flipped, "ended": wait.succeeded + wait.failed, "succeeded": succeeded})

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from aiq.backends.sqlite.graves import forget_deaths
 from aiq.backends.sqlite.retention import get_retention
 from aiq.backends.sqlite.rows import ids, numbers
 from aiq.backends.sqlite.sql import load
@@ -58,6 +59,7 @@ def gone(tx: Transaction, ns: Sequence[int]) -> None:
     tx.topics.update(topic(name) for name in names for topic in (job_topic, stream_topic))
     tx.run(SQL["entomb"], asked)
     tx.run(SQL["leave"], asked)
+    forget_deaths(tx, ns)
     for statement in _FEW:
         tx.run(SQL[statement], asked)
     for name in names:

@@ -21,6 +21,7 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
         "task": query.task,
         "flow": query.flow,
         "parent_id": query.parent_id,
+        "fingerprint": query.fingerprint,
         "states": json.dumps([state.value for state in query.states]) if query.states else None,
         "limit": limit + 1,
     }
@@ -33,6 +34,8 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
 
 def _statement(query: JobFilter) -> str:
     """The statement with the index that leaves the least to look at."""
+    if query.fingerprint is not None:
+        return "page_of_group"
     if query.parent_id is not None:
         return "page_of_parent"
     return "page" if query.flow is None else "page_of_flow"

@@ -83,7 +83,7 @@ def settled(tx: Transaction, job: Job, state: State, by: By, step: str | None = 
 def add_event(tx: Transaction, job: Job, transition: str, target: State, cause: Cause | None = None) -> None:
     """Write a job's next event, count it, and tell those who watch the job. Spec: STATE-4, METRIC-1, METRIC-2"""
     before = job.record
-    told = told_cause(transition, target, cause)
+    told = told_cause(target, cause)
     event = (tx.next_change(), job.n, before.events + 1, transition, before.state, target, before.fence, told)
     tx.later(SQL["event"], event)
     tx.logged += 1
@@ -108,6 +108,7 @@ def add_error(tx: Transaction, job: Job, error: JobError) -> JobError:
     """Write down a failure of a job that is about to move, and forget the oldest over the bound. Spec: RETRY-10"""
     told = appended(job.record, error, tx.now_ms)[-1]
     job.errors += 1
+    job.last_error = told
     tx.later(
         SQL["error"],
         {
@@ -120,6 +121,10 @@ def add_error(tx: Transaction, job: Job, error: JobError) -> JobError:
             "at_ms": told.at_ms,
             "fence": told.fence,
             "attempt": told.attempt,
+            "fingerprint": told.fingerprint,
+            "code": told.code,
+            "place": told.place,
+            "pattern": told.pattern,
         },
     )
     if job.errors > MAX_ERRORS:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.graves import graves
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import LeaseLost
-from aiq.model import CallState, Report, Reported
+from aiq.model import CallState, Report, Reported, State
 from aiq.rules import closing
 from aiq.rules.leases import lost
 
@@ -33,4 +34,6 @@ def _report(tx: Transaction, told: Report) -> Reported | LeaseLost:
         # A call that a provider has answered ends the row of deferrals. Spec: DEFER-2
         tx.later(SQL["answered"], (job.n,))
         tx.forget(job)
+    if job is not None and job.record.state is State.DEAD:
+        graves(tx).used(job.n)
     return answer

@@ -22,7 +22,8 @@ HOT: Final = (
     *("id", "task", "queue", "delay_ms", "at_ms", "lease_ms", "max_attempts", "max_stalls", "on_upstream", "state"),
     *("fence", "failures", "stalls", "lane", "position", "lease_id", "owner", "expires_at_ms"),
     *("cancel_requested_at_ms", "cause", "wait_key", "kept_signals", "chunks", "late", "events", "created_at_ms"),
-    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "deadline_ms", "unique", ADMISSION),
+    *("band", "tenant", "key", "flow", "parent_id", "max_deferral_ms", "generation", "deadline_ms", "unique"),
+    ADMISSION,
 )
 """The fields of a record that decisions look at, in the order of the columns of `hot`."""
 
@@ -44,7 +45,7 @@ WHOLE: Final = (
     ),
     *("owner", "expires_at_ms", "cancel_requested_at_ms", "cause", "wait_key", "pending", "parent_id"),
     *("remembers", "kept_signals", "chunks", "late", "events", "created_at_ms", "started_at_ms"),
-    *("finished_at_ms", "depends_on", "payload", "result", "progress", "errors"),
+    *("finished_at_ms", "origin", "depends_on", "payload", "result", "progress", "errors"),
 )
 """All fields, in the order of the columns of `whole`, and the errors, which are read apart."""
 
@@ -93,6 +94,8 @@ class Job:
     settled_step: str | None
     since_ms: int
     keyed: KeyedRow | None = None
+    last_error: JobError | None = None
+    """That was written down in this step."""
 
 
 def job_from_row(row: list[Any]) -> Job:
@@ -140,7 +143,7 @@ def _errors(connection: sqlite3.Connection, ns: Sequence[int]) -> dict[int, tupl
     for n, _, kind, message, traceback, cause, *told in sorted(
         read_table(connection, SQL["errors"], {"ns": numbers(ns)}), key=itemgetter(0, 1)
     ):
-        at_ms, fence, attempt = told
+        at_ms, fence, attempt, fingerprint, code, place, pattern = told
         error = JobError(
             type=kind,
             message=message,
@@ -149,6 +152,10 @@ def _errors(connection: sqlite3.Connection, ns: Sequence[int]) -> dict[int, tupl
             at_ms=at_ms,
             fence=fence,
             attempt=attempt,
+            fingerprint=fingerprint,
+            code=code,
+            place=place,
+            pattern=pattern,
         )
         found[n].append(error)
     return {n: tuple(errors) for n, errors in found.items()}

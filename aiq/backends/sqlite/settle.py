@@ -96,7 +96,8 @@ def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled
     if isinstance(outcome, Succeeded):
         tx.later(SQL["result"], {"n": job.n}, result=outcome.result)
     if change.state.terminal:
-        end(tx, job, change, by, told=told)
+        sample = outcome.sample if isinstance(outcome, Retried | Died) else None
+        end(tx, job, change, by, told=told, sample=sample)
         return Settled(change.state, by.late)
     if change.state is State.HELD:
         return _hold(tx, job, by, outcome, change)

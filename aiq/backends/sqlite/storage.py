@@ -6,6 +6,8 @@ from aiq.backends.clock import Clock, host_clock
 from aiq.backends.sqlite.address import parse
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.face.budgets import BudgetsFace
+from aiq.backends.sqlite.face.dead import DeadLettersFace
+from aiq.backends.sqlite.face.events import EventsFace
 from aiq.backends.sqlite.face.jobs import JobsFace
 from aiq.backends.sqlite.face.keys import KeysFace
 from aiq.backends.sqlite.face.limits import LimitsFace
@@ -23,11 +25,13 @@ from aiq.storage import Storage
 
 class SQLiteStorage(
     JobsFace,
+    EventsFace,
+    DeadLettersFace,
     UpkeepFace,
+    KeysFace,
     StepsFace,
     SignalsFace,
     StreamsFace,
-    KeysFace,
     LimitsFace,
     BudgetsFace,
     SchedulesFace,

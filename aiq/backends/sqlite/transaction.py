@@ -23,6 +23,7 @@ from aiq.storage import events_topic
 
 if TYPE_CHECKING:
     from aiq.backends.sqlite.admission import Admission
+    from aiq.backends.sqlite.graves import Graves
     from aiq.backends.sqlite.keys import Keys
 
 Parameters: TypeAlias = Mapping[str, object]
@@ -74,6 +75,8 @@ class Transaction:
         """What this step knows of admission; see `admission`."""
         self.keys: Keys | None = None
         """What it knows of ordered keys; see `keys`."""
+        self.graves: Graves | None = None
+        """What it does to the dead-letter view; see `graves`."""
         self._jobs: dict[str, Job] = {}
         self._told: set[str] = set()
         self._gathered: dict[str, _Gathered] = {}
@@ -236,6 +239,8 @@ class Transaction:
         """Write what is still to be written; the commit follows."""
         if self.admission is not None:
             self.admission.write()
+        if self.graves is not None:
+            self.graves.write()
         if self.keys is not None:
             self.keys.write()
         if self.logged:

@@ -1,6 +1,7 @@
 """Removing what is kept for a while only, of jobs that stay: streams, events, minutes, use. Spec: KEEP-4 to KEEP-9."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from aiq.backends.sqlite.retention import SQL, get_retention
 from aiq.backends.sqlite.rows import numbers
@@ -8,6 +9,10 @@ from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_PURGED_ROWS
 from aiq.model import Keep
 from aiq.rules.retention import excess, since_ms
+
+
+_COUNT: Final = {"streams": "count_streams", "minutes": "count_minutes", "usage": "count_usage"}
+"""What counts the rows of a kind. Only where there is a bound are they counted."""
 
 
 def trim(tx: Transaction, limit: int) -> bool:
@@ -32,7 +37,7 @@ def anything_to_trim(tx: Transaction) -> bool:
 def _old(tx: Transaction, kind: str, keep: Keep, limit: int) -> list[list[int | str]]:
     """Rows of a kind that are to go, the oldest first. The first column is the instant."""
     over_ms = since_ms(keep, tx.now_ms)
-    many = 0 if keep.count is None else excess(keep, tx.rows(SQL[f"count_{kind}"])[0][0])
+    many = 0 if keep.count is None else excess(keep, tx.rows(SQL[_COUNT[kind]])[0][0])
     if not many and over_ms < 0:
         return []
     rows = sorted(tx.table(SQL[kind], {"limit": limit}))

@@ -2,6 +2,7 @@
 
 from aiq.backends.sqlite.calendar import count_due
 from aiq.backends.sqlite.forgetting import anything_to_forget, forget
+from aiq.backends.sqlite.graves import any_group_to_forget, forget_groups
 from aiq.backends.sqlite.holding import go_on_letting_go
 from aiq.backends.sqlite.outbox import apply_outbox
 from aiq.backends.sqlite.purge import any_free_id, anything_over, forget_ids, purge
@@ -36,6 +37,7 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     unheld = go_on_letting_go(tx, limit)
     more = forget(tx, limit)
     more = forget_workers(tx, limit) or more
+    more = forget_groups(tx, limit) or more
     schedules = count_due(tx, limit)
     purged = purge(tx, limit)
     more = trim(tx, limit) or more
@@ -47,7 +49,7 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
     """Look whether anything is due, and answer if not: then no lock is taken. Spec: STORE-5"""
     next_ms = next_due_ms(tx)
-    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx) or any_long_silent(tx)
+    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx) or any_long_silent(tx) or any_group_to_forget(tx)
     due = due or anything_had_its_time(tx)
     return None if due else Upkept(next_due_ms=next_ms)
 

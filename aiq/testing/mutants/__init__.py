@@ -28,6 +28,7 @@ from aiq.testing.clock import Clock
 from aiq.testing.mutants import (
     budgets,
     calls,
+    dead,
     deadlines,
     flows,
     forgetting,
@@ -42,6 +43,7 @@ from aiq.testing.mutants import (
     settling,
     storage,
     streams,
+    unique,
     usage,
     workers,
 )
@@ -71,6 +73,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     **schedules.MUTANTS,
     **workers.MUTANTS,
     **deadlines.MUTANTS,
+    **dead.MUTANTS,
+    **unique.MUTANTS,
 }
 
 

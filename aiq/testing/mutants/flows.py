@@ -113,11 +113,15 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "winners_are_named_by_id": mutant(
         "FLOW-12",
-        ("data", "done.sort(key=lambda edge: edge.done_order or 0)", "done.sort(key=lambda edge: edge.upstream_id)"),
+        (
+            "data",
+            "done.sort(key=lambda edge: (edge.done_order or 0, edge.upstream_id))",
+            "done.sort(key=lambda edge: edge.upstream_id)",
+        ),
     ),
     "losers_are_named_among_the_winners": mutant(
         "FLOW-12",
-        ("data", " for edge in done if self.jobs[edge.upstream_id].state is State.SUCCEEDED]", " for edge in done]"),
+        ("data", " for edge in done if edge.succeeded]", " for edge in done]"),
     ),
     "the_last_failure_is_named_as_the_first": mutant(
         "FLOW-12", ("fan_in", "first_failed=wait.first_failed or ended.id", "first_failed=ended.id")
@@ -197,7 +201,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "FAN-6", ("cancel", 'return end(tx, "T14", record,', 'return move(tx, "T14", record,')
     ),
     "a_death_upstream_strikes_a_job_that_has_ended": mutant(
-        "FLOW-3", ("outbox", "    if record.state is not State.WAITING:\n        return 0\n", "")
+        "FLOW-3",
+        (
+            "outbox",
+            "    if record.state is not State.WAITING or not doomed(record, wait):\n",
+            "    if not doomed(record, wait):\n",
+        ),
     ),
     "a_row_of_the_outbox_is_never_done": mutant(
         "FAN-8", ("outbox", "            outbox.popleft()\n", "            pass\n")

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from aiq.backends.sqlite.dead_groups import dead_groups
 from aiq.backends.sqlite.door import Door
+from aiq.backends.sqlite.purge_jobs import purge_jobs
 from aiq.backends.sqlite.redrive import redrive
-from aiq.bounds import MAX_PAGE
+from aiq.bounds import MAX_BATCH, MAX_PAGE
 from aiq.errors import Conflict, NotFound
-from aiq.model import DeadQuery, GroupPage, Redrive, Redriven
+from aiq.model import DeadQuery, GroupPage, Purged, Redrive, Redriven
 from aiq.rules.redriving import check_redrive
-from aiq.rules.validation import check_limit
+from aiq.rules.validation import check_count, check_limit
 
 
 class DeadLettersFace(Door):
@@ -24,3 +25,8 @@ class DeadLettersFace(Door):
         """See `aiq.storage.DeadLetters`."""
         check_redrive(request)
         return await self._write(redrive, request)
+
+    async def purge(self, job_ids: Sequence[str]) -> Sequence[Purged]:
+        """See `aiq.storage.DeadLetters`."""
+        check_count("list of jobs", len(job_ids), MAX_BATCH)
+        return await self._write(purge_jobs, job_ids)

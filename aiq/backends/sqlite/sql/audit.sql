@@ -111,8 +111,13 @@ LEFT JOIN (
     FROM aiq_edges
     GROUP BY dependent, wait_key
 ) AS e ON e.dependent = w.n AND e.wait_key = w.wait_key
-WHERE j.n IS NULL OR w.total <> coalesce(e.total, 0) OR w.succeeded <> coalesce(e.succeeded, 0)
-    OR w.succeeded + w.failed <> coalesce(e.ended, 0)
+WHERE (j.n IS NULL AND NOT EXISTS (SELECT 1 FROM aiq_remains AS r WHERE r.n = w.n)) OR (
+    -- What one that has succeeded waited for may be gone before it.
+    j.state <> 'succeeded' AND (
+        w.total <> coalesce(e.total, 0) OR w.succeeded <> coalesce(e.succeeded, 0)
+        OR w.succeeded + w.failed <> coalesce(e.ended, 0)
+    )
+)
 LIMIT :limit;
 
 -- name: untold
@@ -121,6 +126,9 @@ FROM aiq_edges AS e
 JOIN aiq_jobs AS u ON u.n = e.upstream
 WHERE e.ended = 0 AND u.state IN ('succeeded', 'dead', 'cancelled')
     AND NOT EXISTS (SELECT 1 FROM aiq_outbox AS o WHERE o.kind = 'flip' AND o.n = e.upstream)
+    AND NOT EXISTS (
+        SELECT 1 FROM aiq_outbox AS o WHERE o.kind = 'redrive' AND o.n = e.dependent AND o.wait_key = e.wait_key
+    )
 LIMIT :limit;
 
 -- name: outbox
@@ -178,6 +186,30 @@ SELECT id FROM aiq_jobs
 WHERE state = 'ready' AND position IN (
     SELECT position FROM aiq_jobs WHERE state = 'ready' GROUP BY position HAVING count(*) > 1
 )
+LIMIT :limit;
+
+-- name: dead
+SELECT j.id FROM aiq_jobs AS j LEFT JOIN aiq_deaths AS d ON d.n = j.n WHERE (j.state = 'dead') <> (d.n IS NOT NULL)
+UNION
+SELECT d.n FROM aiq_deaths AS d LEFT JOIN aiq_jobs AS j ON j.n = d.n WHERE j.n IS NULL
+LIMIT :limit;
+
+-- name: redriven
+SELECT j.id FROM aiq_jobs AS j LEFT JOIN aiq_redriven AS r ON r.n = j.n WHERE (j.generation > 1) <> (r.n IS NOT NULL)
+UNION
+SELECT r.n FROM aiq_redriven AS r LEFT JOIN aiq_jobs AS j ON j.n = r.n WHERE j.n IS NULL
+LIMIT :limit;
+
+-- name: dead_groups
+-- What a group counts, beside the jobs that stand in it.
+SELECT fingerprint
+FROM (
+    SELECT fingerprint, dead FROM aiq_dead_groups
+    UNION ALL
+    SELECT fingerprint, -1 FROM aiq_deaths
+)
+GROUP BY fingerprint
+HAVING sum(dead) <> 0
 LIMIT :limit;
 
 -- name: slots

@@ -37,11 +37,12 @@ FROM given;
 
 -- name: spec
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_specs (n, digest, payload, timeout_ms, child_of, depends_on, limits, routes)
+INSERT INTO aiq_specs (n, digest, payload, timeout_ms, child_of, depends_on, limits, routes, origin)
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.digest'),
     substr(:blobs, json_extract(item, '$.payload[0]'), json_extract(item, '$.payload[1]')),
-    json_extract(item, '$.timeout_ms'), json_extract(item, '$.child_of'), json_extract(item, '$.depends_on'), '[]', '[]'
+    json_extract(item, '$.timeout_ms'), json_extract(item, '$.child_of'), json_extract(item, '$.depends_on'), '[]', '[]',
+    json_extract(item, '$.origin')
 FROM given;
 
 -- name: terms

@@ -9,7 +9,7 @@ SELECT json_group_array(json_array(
     j.id, j.task, j.queue, j.delay_ms, j.at_ms, j.lease_ms, j.max_attempts, j.max_stalls, j.on_upstream, j.state,
     j.fence, j.failures, j.stalls, j.lane, j.position, j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms,
     j.cause, j.wait_key, j.kept_signals, j.chunks, j.late, j.events, j.created_at_ms,
-    j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms, j.deadline_ms, j.unique_key,
+    j.band, j.tenant, j.order_key, j.flow, j.parent_id, j.max_deferral_ms, j.generation, j.deadline_ms, j.unique_key,
     CASE
         WHEN j.plain THEN NULL
         WHEN j.deferred_at_ms IS NULL AND NOT (j.resumes OR j.opened_calls OR j.route OR j.closed_routes)
@@ -59,7 +59,7 @@ SELECT
         j.deadline_ms, j.keep_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position, j.due_ms, j.lease_id,
         j.owner, j.expires_at_ms, j.cancel_requested_at_ms, j.cause, j.wait_key,
         coalesce(w.total - w.succeeded - w.failed, 0), j.parent_id, j.steps > 0, j.kept_signals, j.chunks, j.late,
-        j.events, j.created_at_ms, j.started_at_ms, j.finished_at_ms, json(s.depends_on),
+        j.events, j.created_at_ms, j.started_at_ms, j.finished_at_ms, s.origin, json(s.depends_on),
         length(s.payload), length(r.result), length(c.data)
     )),
     CAST(group_concat(CAST(s.payload AS TEXT), '') AS BLOB),
@@ -74,7 +74,10 @@ LEFT JOIN aiq_waits AS w ON j.state = 'waiting' AND w.n = j.n AND w.wait_key = j
 
 -- name: errors
 -- Of each job, in the order in which they happened when they are sorted by the first two.
-SELECT json_group_array(json_array(e.n, e.number, e.type, e.message, e.traceback, e.cause, e.at_ms, e.fence, e.attempt))
+SELECT json_group_array(json_array(
+    e.n, e.number, e.type, e.message, e.traceback, e.cause, e.at_ms, e.fence, e.attempt,
+    e.fingerprint, e.code, e.place, e.pattern
+))
 FROM json_each(:ns) AS asked
 CROSS JOIN aiq_errors AS e ON e.n = asked.value;
 

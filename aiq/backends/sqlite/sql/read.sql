@@ -1,5 +1,5 @@
 -- read: look without changing: jobs, their streams, and how many there are.
--- spec: STREAM-9, STORE-8, STORE-10, STORE-11, STORE-13, STATE-3
+-- spec: STREAM-9, STORE-8, STORE-10, STORE-11, STORE-13, STATE-3, DEAD-9
 
 -- name: place
 SELECT j.n, j.state, j.chunks FROM json_each(:ids) AS asked CROSS JOIN aiq_jobs AS j ON j.id = asked.value;
@@ -62,6 +62,23 @@ FROM (
         AND parent_id = :parent_id
         AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
     ORDER BY n
+    LIMIT :limit
+);
+
+-- name: page_of_group
+-- The same, of those that stand in a group of dead jobs.
+SELECT json_group_array(n)
+FROM (
+    SELECT d.n
+    FROM aiq_deaths AS d
+    CROSS JOIN aiq_jobs AS j ON j.n = d.n
+    WHERE d.fingerprint = :fingerprint AND d.n > :after
+        AND (:queue IS NULL OR j.queue = :queue)
+        AND (:task IS NULL OR j.task = :task)
+        AND (:flow IS NULL OR j.flow = :flow)
+        AND (:parent_id IS NULL OR j.parent_id = :parent_id)
+        AND (:states IS NULL OR j.state IN (SELECT value FROM json_each(:states)))
+    ORDER BY d.n
     LIMIT :limit
 );
 

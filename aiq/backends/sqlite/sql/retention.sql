@@ -2,7 +2,7 @@
 -- spec: KEEP-1, KEEP-2, KEEP-3, KEEP-4, KEEP-6, KEEP-7, KEEP-8, GONE-3, GONE-8
 
 -- name: get
-SELECT spec FROM aiq_retention;
+SELECT spec FROM aiq_retention WHERE one = 1;
 
 -- name: put
 INSERT INTO aiq_retention (one, spec) VALUES (1, :spec)
@@ -19,7 +19,7 @@ FROM (
 );
 
 -- name: ended
--- The jobs that ended first in a state; :over_ms is when one must have ended to have had its time, for those over :many.
+-- The jobs that ended first in a state.
 SELECT json_group_array(json_array(finished_at_ms, n))
 FROM (
     SELECT finished_at_ms, n FROM aiq_jobs
@@ -69,7 +69,12 @@ WHERE n IN (SELECT value FROM json_each(:ns))
 
 -- name: oldest_events
 SELECT json_group_array(json_array(change, at_ms))
-FROM (SELECT change, at_ms FROM aiq_events ORDER BY change LIMIT :limit);
+FROM (
+    SELECT change, at_ms FROM aiq_events
+    WHERE change > (SELECT trimmed FROM aiq_counters)
+    ORDER BY change
+    LIMIT :limit
+);
 
 -- name: count_events
 SELECT events FROM aiq_counters;
@@ -82,10 +87,12 @@ UPDATE aiq_counters SET events = events - :count, trimmed = :last;
 
 -- name: minutes
 SELECT json_group_array(json_array(minute_ms, queue, task))
-FROM (SELECT minute_ms, queue, task FROM aiq_minutes ORDER BY minute_ms, queue, task LIMIT :limit);
+FROM (
+    SELECT minute_ms, queue, task FROM aiq_minutes WHERE minute_ms >= 0 ORDER BY minute_ms, queue, task LIMIT :limit
+);
 
 -- name: count_minutes
-SELECT count(*) FROM aiq_minutes;
+SELECT count(*) FROM aiq_minutes WHERE minute_ms >= 0;
 
 -- name: forget_minutes
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
@@ -98,20 +105,20 @@ WHERE (minute_ms, queue, task) IN (
 SELECT json_group_array(json_array(minute_ms, scope, owner, model, category))
 FROM (
     SELECT minute_ms, scope, owner, model, category FROM aiq_usage INDEXED BY aiq_usage_minutes
-    WHERE scope IN ('all', 'tenant')
+    WHERE scope IN ('all', 'tenant') AND minute_ms >= 0
     ORDER BY minute_ms, scope, owner, model, category
     LIMIT :limit
 );
 
 -- name: count_usage
-SELECT count(*) FROM aiq_usage INDEXED BY aiq_usage_minutes WHERE scope IN ('all', 'tenant');
+SELECT count(*) FROM aiq_usage INDEXED BY aiq_usage_minutes WHERE scope IN ('all', 'tenant') AND minute_ms >= 0;
 
 -- name: forget_usage
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 DELETE FROM aiq_usage
-WHERE (minute_ms, scope, owner, model, category) IN (
+WHERE (scope, owner, minute_ms, model, category) IN (
     SELECT
-        json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
+        json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[0]'), json_extract(item, '$[3]'),
         json_extract(item, '$[4]')
     FROM given
 );

@@ -80,11 +80,15 @@ FROM given;
 
 -- name: error
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_errors (n, number, type, message, traceback, cause, at_ms, fence, attempt)
+INSERT INTO aiq_errors (
+    n, number, type, message, traceback, cause, at_ms, fence, attempt, fingerprint, code, place, pattern
+)
 SELECT
     json_extract(item, '$.n'), json_extract(item, '$.number'), json_extract(item, '$.type'),
     json_extract(item, '$.message'), json_extract(item, '$.traceback'), json_extract(item, '$.cause'),
-    json_extract(item, '$.at_ms'), json_extract(item, '$.fence'), json_extract(item, '$.attempt')
+    json_extract(item, '$.at_ms'), json_extract(item, '$.fence'), json_extract(item, '$.attempt'),
+    json_extract(item, '$.fingerprint'), json_extract(item, '$.code'), json_extract(item, '$.place'),
+    json_extract(item, '$.pattern')
 FROM given;
 
 -- name: forget_error

@@ -1,0 +1,255 @@
+"""Verbs about what has ended: dead, redrive, replay, purge."""
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Final, TypeAlias
+
+from aiq.bounds import MAX_PAGE
+from aiq.cli.exits import Exit
+from aiq.cli.facts import ago
+from aiq.cli.output import Output
+from aiq.cli.reading import now_ms, positive
+from aiq.cli.verbs import Verbs, add_verb, asking
+from aiq.errors import InvalidInput, NotFound
+from aiq.job import fresh_id
+from aiq.model import TERMINAL, DeadQuery, GroupStatus, JobFilter, Redrive, State
+from aiq.policy import band_of, dollars, duration_ms, money
+from aiq.revival import REVIVED, Outcomes, Told, Which, how_many, purge, redrive, replay
+from aiq.storage import Storage
+
+Deed: TypeAlias = Callable[[Which, Told], Awaitable[Outcomes]]
+"""What is done to the jobs that are meant; it tells how far it has come."""
+
+DEFAULT_LIMIT: Final = 20
+COLUMNS: Final = ("GROUP", "DEAD", "DIED", "LAST", "TASK", "USD", "RATE", "ERROR")
+AGES: Final = ("1h", "6h", "1d", "7d", "30d", "older")
+
+
+def add_verbs(verbs: Verbs) -> None:
+    """Declare dead, redrive, replay and purge."""
+    _add_dead(verbs)
+    _add_redrive(verbs)
+    _add_replay(verbs)
+    _add_purge(verbs)
+
+
+def _add_dead(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "dead",
+        asking(_dead),
+        help="show what jobs died of, in groups, the newest death first",
+        example="  aiq dead\n"
+        "  aiq dead --by dead                    # the largest group first\n"
+        "  aiq dead --show 3f7a…                 # one group, with ages and samples of what it worked on",
+    )
+    parser.add_argument("--by", choices=("last_seen", "dead"), default="last_seen", help="what comes first")
+    parser.add_argument("--show", metavar="FINGERPRINT", help="only this group, in full")
+    parser.add_argument("--limit", type=positive, default=DEFAULT_LIMIT, help="at most so many (default: %(default)s)")
+
+
+def _add_redrive(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "redrive",
+        asking(_redrive),
+        help="give jobs that are dead or cancelled all their attempts again",
+        example="  aiq redrive 019a2b…\n"
+        "  aiq redrive --group 3f7a… --spread 0.5        # two a second\n"
+        "  aiq redrive --task summarize --route claude --dry-run",
+    )
+    _add_which(parser, State.DEAD, State.CANCELLED)
+    parser.add_argument("--to-queue", metavar="QUEUE", help="let them run in this queue")
+    parser.add_argument("--band", help="in this band: interactive, high, normal or batch")
+    parser.add_argument("--route", help="begin with this route")
+    parser.add_argument("--budget", help="let them draw from this stored budget instead of their own")
+    parser.add_argument("--delay", type=float, default=0, help="seconds before the first may start")
+    parser.add_argument("--spread", type=float, default=0, help="seconds between one and the next")
+    parser.add_argument("--forget-steps", action="store_true", help="do everything again, also what is remembered")
+    parser.add_argument("--detach", action="store_true", help="also children whose parent has ended, on their own")
+
+
+def _add_replay(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "replay",
+        asking(_replay),
+        help="enqueue jobs that have succeeded once more, as new jobs",
+        example="  aiq replay 019a2b…\n  aiq replay --task embed --limit 1000 --id new-model --spread 0.1",
+    )
+    _add_which(parser)
+    parser.add_argument("--id", dest="replay_id", help="the same replay again makes no job twice")
+    parser.add_argument("--to-queue", metavar="QUEUE", help="let the new jobs run in this queue")
+    parser.add_argument("--spread", type=float, default=0, help="seconds between one and the next")
+
+
+def _add_purge(verbs: Verbs) -> None:
+    parser = add_verb(
+        verbs,
+        "purge",
+        asking(_purge),
+        help="remove jobs that have ended, with everything that belongs to them; it cannot be undone",
+        example="  aiq purge 019a2b…\n  aiq purge --state dead --task old --dry-run",
+    )
+    _add_which(parser, State.SUCCEEDED, State.DEAD, State.CANCELLED)
+
+
+def _add_which(parser: ArgumentParser, *states: State) -> None:
+    """Which jobs are meant: ids, or what a filter finds."""
+    parser.add_argument("ids", metavar="ID", nargs="*", help="the jobs; or say by options which")
+    parser.add_argument("--group", metavar="FINGERPRINT", help="the dead of this group")
+    parser.add_argument("--queue", help="only jobs of this queue")
+    parser.add_argument("--task", help="only jobs of this task")
+    parser.add_argument("--flow", help="only jobs of this flow")
+    if states:
+        parser.add_argument(
+            "--state", action="append", type=State, choices=states, metavar="STATE", help="only jobs in this state"
+        )
+    parser.add_argument("--all", action="store_true", help="all of them")
+    parser.add_argument("--limit", type=positive, help="at most so many")
+    parser.add_argument("--dry-run", action="store_true", help="only say how many there are")
+
+
+def _which(args: Namespace) -> Which:
+    states = frozenset(getattr(args, "state", None) or ())
+    query = JobFilter(args.queue, states, args.task, args.flow, fingerprint=args.group)
+    narrowed = query != JobFilter()
+    if args.ids and (narrowed or args.all):
+        raise InvalidInput("Name jobs by their ids, or by options; not both.")
+    if not args.ids and not narrowed and not args.all:
+        raise InvalidInput("Say which jobs: their ids, --group, --queue, --task, --flow, or --all.")
+    return args.ids or query
+
+
+async def _dead(storage: Storage, args: Namespace, output: Output) -> Exit:
+    if args.show is not None:
+        found = (await storage.dead_groups(DeadQuery(fingerprint=args.show))).groups
+        if not found:
+            raise NotFound(args.show, f"No group of dead jobs has the fingerprint {args.show!r}. See `aiq dead`.")
+        output.fact(_fact(found[0]) | {"samples": [_sample_fact(found[0], n) for n in range(len(found[0].samples))]},
+                    *_lines(found[0]))  # fmt: skip
+        return Exit.DONE
+    page = await storage.dead_groups(DeadQuery(by=args.by), limit=min(args.limit, MAX_PAGE))
+    for status in page if output.json else ():
+        output.fact(_fact(status))
+    if not output.json:
+        output.table(COLUMNS, [_row(status) for status in page])
+    if page.cursor is not None:
+        output.flush()
+        output.note("There are more groups; raise --limit.")
+    return Exit.DONE
+
+
+async def _redrive(storage: Storage, args: Namespace, output: Output) -> Exit:
+    request = Redrive(
+        id=fresh_id(),
+        targets=(),
+        queue=args.to_queue,
+        band=None if args.band is None else band_of(args.band),
+        route=args.route,
+        budget=args.budget,
+        delay_ms=duration_ms("--delay", args.delay),
+        spread_ms=duration_ms("--spread", args.spread),
+        forget_steps=args.forget_steps,
+        detach=args.detach,
+    )
+    deed = partial(redrive, storage, request=request, limit=args.limit)
+    return await _do(storage, args, output, "redriven", REVIVED, lambda which, told: deed(which, told=told))
+
+
+async def _replay(storage: Storage, args: Namespace, output: Output) -> Exit:
+    name = args.replay_id or fresh_id()
+    spread_ms = duration_ms("--spread", args.spread)
+    deed = partial(replay, storage, replay=name, queue=args.to_queue, spread_ms=spread_ms, limit=args.limit)
+    states = frozenset({State.SUCCEEDED})
+    return await _do(storage, args, output, "replayed", states, lambda which, told: deed(which, told=told))
+
+
+async def _purge(storage: Storage, args: Namespace, output: Output) -> Exit:
+    deed = partial(purge, storage, limit=args.limit)
+    return await _do(storage, args, output, "purged", TERMINAL, lambda which, told: deed(which, told=told))
+
+
+async def _do(
+    storage: Storage, args: Namespace, output: Output, word: str, states: frozenset[State], deed: Deed
+) -> Exit:
+    """Do it, with a line that tells how far it has come; or only count."""
+    which = _which(args)
+    if args.dry_run:
+        count = await how_many(storage, which, states, args.limit)
+        output.fact({"jobs": count}, f"{count:,} jobs would be {word}.")
+        return Exit.DONE
+    outcomes = await deed(which, lambda count: output.progress(f"{count:,} jobs"))
+    for job_id in outcomes.done:
+        output.fact({"job_id": job_id, "done": word}, *([f"{job_id}  {word}"] if args.ids else []))
+    for refused in outcomes.refused:
+        fact = {"job_id": refused.job_id, "refused": refused.reason, "text": refused.text}
+        output.fact(fact, f"{refused.job_id}  refused: {refused.text}")
+    if not args.ids and not output.json:
+        output.fact({}, f"{len(outcomes.done):,} jobs {word}, {len(outcomes.refused):,} refused.")
+    return Exit.NO if outcomes.refused else Exit.DONE
+
+
+def _fact(status: GroupStatus) -> dict[str, object]:
+    group = status.group
+    return {
+        "fingerprint": group.fingerprint,
+        "task": group.task,
+        "cause": group.cause.value,
+        "type": group.type,
+        "code": group.code,
+        "place": group.place,
+        "pattern": group.pattern,
+        "first_seen_ms": group.first_seen_ms,
+        "last_seen_ms": group.last_seen_ms,
+        "oldest_ms": status.oldest_ms,
+        "dead": group.dead,
+        "died": group.died,
+        "attempts": group.attempts,
+        "tokens": group.tokens,
+        "usd_micros": group.usd_micros,
+        "redriven": group.redriven,
+        "recovered": group.recovered,
+        "relapsed": group.relapsed,
+        "ages": dict(zip(AGES, status.ages, strict=True)),
+    }
+
+
+def _sample_fact(status: GroupStatus, place: int) -> dict[str, object]:
+    sample = status.samples[place]
+    return {"job_id": sample.job_id, "died_at_ms": sample.died_at_ms, "text": sample.text}
+
+
+def _row(status: GroupStatus) -> list[str]:
+    group = status.group
+    error = f"{group.cause}: {group.type}" + (f" {group.code}" if group.code else "")
+    return [group.fingerprint, f"{group.dead:,}", f"{group.died:,}", ago(group.last_seen_ms, now_ms()), group.task,
+            money(dollars(group.usd_micros)), _rate(status), f"{error}: {group.pattern}"]  # fmt: skip
+
+
+def _rate(status: GroupStatus) -> str:
+    rate = status.group.success_rate
+    return "" if rate is None else f"{rate:.0%}"
+
+
+def _lines(status: GroupStatus) -> list[str]:
+    group, now = status.group, now_ms()
+    ages = ", ".join(f"{name} {count:,}" for name, count in zip(AGES, status.ages, strict=True) if count)
+    told = {
+        "error": f"{group.cause}: {group.type}" + (f" (code {group.code})" if group.code else ""),
+        "message": group.pattern,
+        "place": group.place,
+        "task": group.task,
+        "dead": f"{group.dead:,} now, {group.died:,} deaths in all, {group.attempts:,} attempts",
+        "wasted": f"{group.tokens:,} tokens, {money(dollars(group.usd_micros))}",
+        "seen": f"first {ago(group.first_seen_ms, now)} ago, last {ago(group.last_seen_ms, now)} ago",
+        "ages": ages,
+        "redriven": f"{group.redriven:,}, of which {group.recovered:,} recovered and {group.relapsed:,} died again"
+        if group.redriven
+        else "",
+    }
+    lines = [group.fingerprint, *(f"  {label:<9} {text}" for label, text in told.items() if text)]
+    if status.samples:
+        lines += ["samples", *(f"  {one.job_id}  {ago(one.died_at_ms, now)} ago  {one.text}" for one in status.samples)]
+    return lines

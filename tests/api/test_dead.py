@@ -1,0 +1,268 @@
+"""Dead letters as operators see them: groups, redrive, replay, purge."""
+
+import asyncio
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+
+import aiq
+from aiq.admin import Admin
+from aiq.errors import LostReason
+from aiq.model import JobFilter, Redrive, State, Target
+from aiq.testing import Clock, Faulty, LoseReply
+from aiq.testing.actions import GOOD, claim_one, end, end_one, enqueue_one, start, states
+from aiq.testing.burials import PRINT, deadly, die
+
+
+@pytest.fixture
+def admin(queue: aiq.Queue) -> Admin:
+    return queue.admin
+
+
+@aiq.task(retry=aiq.Retry(attempts=1))
+async def load(number: int, *, token: str = "") -> int:
+    if number < 0:
+        raise LookupError(f"no row {number}")
+    return number
+
+
+async def run_all(queue: aiq.Queue, **options: object) -> None:
+    await aiq.Worker(queue, tasks=[load], **options).run_until_idle()  # type: ignore[arg-type]
+
+
+async def test_what_a_handler_raised_is_found_in_a_group_with_what_it_worked_on(queue: aiq.Queue, admin: Admin) -> None:
+    await queue.enqueue_many(load.job(number, token="sk-abcdefghijklmnop") for number in (-1, -22, 3))
+
+    await run_all(queue)
+
+    (group,) = await admin.dead()
+    assert (group.dead, group.task, group.cause, group.type) == (2, "load", "handler", "LookupError")
+    assert group.place.endswith("test_dead:load")
+    assert group.pattern == "no row -<n>"
+    assert (group.attempts, group.usd, group.success_rate) == (2, Decimal(0), None)
+    texts = [sample.text for sample in group.samples]
+    assert ["-1" in texts[0], "-22" in texts[1]] == [True, True]
+    assert not any("sk-" in text for text in texts)
+
+
+async def test_a_worker_may_redact_more(queue: aiq.Queue, admin: Admin) -> None:
+    await queue.enqueue(load.job(-17))
+
+    await run_all(queue, redact=lambda text: text.replace("17", "?"))
+
+    (group,) = await admin.dead()
+    assert "17" not in group.samples[0].text
+
+
+async def test_a_redaction_that_fails_leaves_no_sample(queue: aiq.Queue, admin: Admin) -> None:
+    def fail(text: str) -> str:
+        raise RuntimeError(text)
+
+    await queue.enqueue(load.job(-17))
+    await run_all(queue, redact=fail)
+
+    (group,) = await admin.dead()
+    assert (group.dead, group.samples) == (1, ())
+
+
+async def test_one_group_is_found_by_its_fingerprint(queue: aiq.Queue, admin: Admin, storage: Faulty) -> None:
+    await die(storage)
+
+    assert (await admin.dead_group(PRINT)).dead == 1
+    with pytest.raises(aiq.NotFound, match="No group"):
+        await admin.dead_group("0" * 32)
+
+
+async def test_groups_are_listed_up_to_a_limit(admin: Admin, storage: Faulty) -> None:
+    for n in range(5):
+        await die(storage, str(n), f"{n:032x}")
+
+    assert len(await admin.dead(limit=3)) == 3
+    assert len(await admin.dead(by="dead")) == 5
+    with pytest.raises(aiq.InvalidInput):
+        await admin.dead(by="size")  # type: ignore[arg-type]
+
+
+async def test_a_group_is_redriven_whole(admin: Admin, storage: Faulty) -> None:
+    for n in range(300):
+        await die(storage, f"{n:03}")
+    await die(storage, "other", "e" * 32)
+
+    outcomes = await admin.redrive(JobFilter(fingerprint=PRINT))
+
+    assert (len(outcomes.done), outcomes.refused) == (300, ())
+    assert (await admin.dead_group(PRINT)).dead == 0
+    assert await states(storage, "000", "299", "other") == [State.READY, State.READY, State.DEAD]
+
+
+async def test_a_pace_goes_on_over_batches(admin: Admin, storage: Faulty, clock: Clock) -> None:
+    for n in range(258):
+        await die(storage, f"{n:03}")
+
+    await admin.redrive(JobFilter(task="work"), delay=1, spread=timedelta(milliseconds=10))
+
+    records = await storage.get(["000", "255", "256", "257"])
+    assert [record.due_ms - clock() for record in records if record and record.due_ms] == [1_000, 3_550, 3_560, 3_570]
+
+
+async def test_refusals_are_told_one_by_one(admin: Admin, storage: Faulty) -> None:
+    await die(storage, "dead")
+    await enqueue_one(storage, "ready")
+
+    outcomes = await admin.redrive(["dead", "ready", "none"])
+
+    assert outcomes.done == ("dead",)
+    assert [(refused.job_id, refused.reason) for refused in outcomes.refused] == [
+        ("ready", "state"),
+        ("none", "not_found"),
+    ]
+
+
+async def test_no_more_are_redriven_than_the_limit(admin: Admin, storage: Faulty) -> None:
+    for name in ("one", "two", "three"):
+        await die(storage, name)
+
+    assert (await admin.redrive(JobFilter(), limit=2)).done == ("one", "two")
+
+
+async def test_a_filter_for_jobs_that_go_on_is_refused(admin: Admin) -> None:
+    with pytest.raises(aiq.InvalidInput, match="cancelled or dead"):
+        await admin.redrive(JobFilter(states=frozenset({State.READY})))
+
+
+async def test_a_redrive_whose_reply_is_lost_happens_once(admin: Admin, storage: Faulty) -> None:
+    await die(storage)
+    storage.plan(LoseReply("redrive"))
+
+    assert (await admin.redrive("job")).done == ("job",)
+    assert (await admin.dead_group(PRINT)).redriven == 1
+
+
+async def test_a_job_is_redriven_by_its_handle(queue: aiq.Queue) -> None:
+    job = await queue.enqueue(load.job(-5))
+    await run_all(queue)
+
+    record = await job.redrive(instead=load.job(5), band="high")
+    await run_all(queue)
+
+    assert (record.generation, record.band) == (2, aiq.Band.HIGH)
+    assert await job.result() == 5
+
+
+async def test_a_handle_tells_why_its_job_is_not_redriven(queue: aiq.Queue) -> None:
+    job = await queue.enqueue(load.job(5))
+
+    with pytest.raises(aiq.Conflict) as conflict:
+        await job.redrive()
+    assert conflict.value.reason == "state"
+    with pytest.raises(aiq.NotFound):
+        await queue.job("none").redrive()
+
+
+async def test_arguments_of_another_task_are_refused(queue: aiq.Queue) -> None:
+    @aiq.task
+    async def other() -> None: ...
+
+    job = await queue.enqueue(load.job(-5))
+    await run_all(queue)
+
+    with pytest.raises(aiq.InvalidInput, match='task "load"'):
+        await job.redrive(instead=other.job())  # type: ignore[arg-type]
+
+
+async def test_a_zombie_of_the_generation_before_is_told(queue: aiq.Queue, storage: Faulty) -> None:
+    run = await start(storage)
+    await queue.cancel(["job"], force=True)
+    await queue.admin.redrive("job")
+
+    with pytest.raises(aiq.LeaseLost) as lost:
+        await end(storage, run, GOOD)
+    assert lost.value.reason is LostReason.TAKEN
+
+
+async def test_what_has_succeeded_is_replayed_as_new_jobs(queue: aiq.Queue, admin: Admin, storage: Faulty) -> None:
+    job = await queue.enqueue(load.job(5), tenant="acme", delay=0)
+    await run_all(queue)
+
+    outcomes = await admin.replay(job)
+    again = queue.job(outcomes.done[0], load)
+    await run_all(queue)
+
+    record = await again.record()
+    assert (await again.result(), record.origin, record.tenant, record.payload) == (
+        5,
+        job.id,
+        "acme",
+        (await job.record()).payload,
+    )
+
+
+async def test_the_same_replay_makes_no_job_twice(admin: Admin, storage: Faulty) -> None:
+    for name in ("one", "two"):
+        await end(storage, await start(storage, name), GOOD)
+
+    first = await admin.replay(JobFilter(), id="new model", queue="slow")
+    second = await admin.replay(JobFilter(), id="new model", queue="slow", limit=2)
+
+    assert first.done == second.done
+    assert len(set(first.done)) == 2
+    assert (await claim_one(storage, "slow")).origin == "one"
+    assert len((await admin.replay(["one"], id="other")).done) == 1
+
+
+async def test_what_has_not_succeeded_is_not_replayed(admin: Admin, storage: Faulty) -> None:
+    await die(storage)
+
+    outcomes = await admin.replay("job")
+
+    assert [refused.reason for refused in outcomes.refused] == ["state"]
+
+
+async def test_jobs_are_purged_by_a_filter(admin: Admin, storage: Faulty) -> None:
+    await die(storage, "dead")
+    await end(storage, await start(storage, "succeeded"), GOOD)
+    await enqueue_one(storage, "ready")
+
+    outcomes = await admin.purge(JobFilter(states=frozenset({State.DEAD})))
+
+    assert outcomes.done == ("dead",)
+    assert await states(storage, "dead", "succeeded", "ready") == [None, State.SUCCEEDED, State.READY]
+    assert (await admin.dead_group(PRINT)).samples == ()
+
+
+async def test_what_cannot_be_purged_is_told(admin: Admin, storage: Faulty) -> None:
+    await enqueue_one(storage, "first")
+    await enqueue_one(storage, "second", depends_on=("first",))
+    await end_one(storage, deadly())
+
+    outcomes = await admin.purge(["first", "second", "none"])
+
+    assert [refused.reason for refused in outcomes.refused] == ["needed", "state", "not_found"]
+
+
+async def test_two_operators_redrive_a_group_at_the_same_time_and_each_job_goes_once(
+    admin: Admin, storage: Faulty
+) -> None:
+    for n in range(40):
+        await die(storage, str(n))
+
+    both = await asyncio.gather(*(admin.redrive(JobFilter(fingerprint=PRINT)) for _ in range(2)))
+
+    done = [job_id for outcomes in both for job_id in outcomes.done]
+    assert sorted(done) == sorted(map(str, range(40)))
+    again = Redrive(id="x", targets=(Target("0", 1),))
+    assert getattr((await storage.redrive(again))[0], "reason", None) == "generation"
+
+
+async def test_what_is_encrypted_leaves_no_sample_and_takes_other_arguments(storage: Faulty) -> None:
+    queue = aiq.Queue(storage, codecs=[aiq.AESGCM(keys={"k": b"k" * 32}, current="k")])
+    async with queue:
+        job = await queue.enqueue(load.job(-5))
+        await run_all(queue)
+        assert (await queue.admin.dead())[0].samples == ()
+
+        await job.redrive(instead=load.job(5))
+        await run_all(queue)
+
+        assert await job.result() == 5

@@ -1,0 +1,133 @@
+"""dead, redrive, replay, purge."""
+
+import pytest
+
+from aiq.model import State
+from aiq.storage import Storage
+from aiq.testing.actions import GOOD, end, enqueue_one, start, states
+from aiq.testing.burials import PRINT, die
+from tests.cli.command import facts, said, within
+from tests.cli.conftest import Stored
+
+
+async def bury(storage: Storage) -> None:
+    await die(storage, "one", sample='{"a":["input of one"]}')
+    await die(storage, "two")
+    await end(storage, await start(storage, "good"), GOOD)
+
+
+def test_groups_are_told_in_a_table(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    status, out, _ = said(capsys, "dead")
+
+    head, row = out.splitlines()
+    assert (status, head.split()[:2]) == (0, ["GROUP", "DEAD"])
+    assert row.split()[:3] == [PRINT, "2", "2"]
+    assert "handler: KeyError" in row
+
+
+def test_groups_are_facts_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    (fact,) = facts(said(capsys, "dead", "--json", "--by", "dead")[1])
+
+    assert (fact["fingerprint"], fact["dead"], fact["died"]) == (PRINT, 2, 2)
+    assert fact["ages"] == {"1h": 2, "6h": 0, "1d": 0, "7d": 0, "30d": 0, "older": 0}
+
+
+def test_one_group_is_told_in_full(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    out = said(capsys, "dead", "--show", PRINT)[1]
+
+    assert "2 now, 2 deaths in all, 2 attempts" in out
+    assert "1h 2" in out
+    assert "input of one" in out
+    (fact,) = facts(said(capsys, "dead", "--show", PRINT, "--json")[1])
+    assert [sample["job_id"] for sample in fact["samples"]] == ["one"]
+
+
+def test_a_group_that_is_not_there_is_told(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    status, _, err = said(capsys, "dead", "--show", "0")
+
+    assert status == 1
+    assert "aiq dead" in err
+
+
+def test_more_groups_than_the_limit_are_noted(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def bury_two(storage: Storage) -> None:
+        await bury(storage)
+        await die(storage, "other", "e" * 32)
+
+    stored(bury_two)
+
+    assert "There are more groups" in said(capsys, "dead", "--limit", "1")[2]
+
+
+def test_a_group_is_redriven(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    status, out, _ = said(capsys, "redrive", "--group", PRINT, "--to-queue", "slow", "--spread", "0.5")
+
+    assert (status, out) == (0, "2 jobs redriven, 0 refused.\n")
+    assert within(url, lambda storage: states(storage, "one", "two")) == [State.READY, State.SCHEDULED]
+
+
+def test_a_dry_run_only_counts(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    assert said(capsys, "redrive", "--all", "--dry-run")[1] == "2 jobs would be redriven.\n"
+    assert said(capsys, "replay", "--task", "work", "--dry-run")[1] == "1 jobs would be replayed.\n"
+    assert facts(said(capsys, "purge", "--all", "--dry-run", "--json")[1]) == [{"jobs": 3}]
+    assert within(url, lambda storage: states(storage, "one", "good")) == [State.DEAD, State.SUCCEEDED]
+
+
+def test_each_job_is_told_and_a_refusal_is_a_no(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    status, out, _ = said(capsys, "redrive", "one", "good", "none", "--json")
+
+    assert status == 1
+    told = facts(out)
+    assert told[0] == {"job_id": "one", "done": "redriven"}
+    assert [(fact["job_id"], fact["refused"]) for fact in told[1:]] == [("good", "state"), ("none", "not_found")]
+
+
+def test_jobs_are_replayed_once_under_one_id(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    for _ in range(2):
+        assert said(capsys, "replay", "--all", "--id", "again")[1] == "1 jobs replayed, 0 refused.\n"
+
+    assert len(within(url, lambda storage: storage.count())["default"]) == 3
+    assert within(url, lambda storage: storage.count())["default"][State.READY] == 1
+
+
+def test_the_origin_of_a_replay_is_shown(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+    (fact,) = facts(said(capsys, "replay", "good", "--json")[1])
+
+    assert "good" in said(capsys, "show", fact["job_id"])[1]
+    (shown,) = facts(said(capsys, "show", fact["job_id"], "--json")[1])
+    assert shown["origin"] == "good"
+
+
+def test_jobs_are_purged(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    assert said(capsys, "purge", "one")[1] == "one  purged\n"
+    assert said(capsys, "purge", "--state", "dead")[1] == "1 jobs purged, 0 refused.\n"
+    assert within(url, lambda storage: states(storage, "one", "two", "good")) == [None, None, State.SUCCEEDED]
+
+
+@pytest.mark.parametrize("words", [("redrive",), ("purge", "one", "--all"), ("replay", "one", "--task", "work")])
+def test_jobs_must_be_named_one_way(words: tuple[str, ...], stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(enqueue_one)
+
+    status, _, err = said(capsys, *words)
+
+    assert status == 2
+    assert "--all" in err or "not both" in err
