@@ -32,21 +32,25 @@ class Left(BaseException):
 class Seat:
     """The place of one run in a batch. It satisfies `context.batch.Seat`."""
 
-    __slots__ = ("answer", "batch", "item", "run")
+    __slots__ = ("answer", "batch", "item", "left", "run")
 
     def __init__(self, batch: "_Batch", run: Run, item: object) -> None:
         self.batch, self.run, self.item = batch, run, item
         self.answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self.left = False
 
     @property
     def gone(self) -> bool:
         """Whether what the handler answers for it does not count any more."""
-        return self.run.why is not None or self.run.over or self.answer.done()
+        return self.left or self.run.why is not None or self.answer.done()
 
     def leave(self, why: BaseException | Held | Deferred | Released) -> None:
         """Let it go its own way: fail, or be settled as `why` says."""
         self.fail(why if isinstance(why, BaseException) else Left(why))
         self.batch.end_if_empty()
+        if not self.batch.ended:
+            # Its slot is free when it is settled: what goes on goes on for the others.
+            self.run.work = None
 
     def take(self, answer: object) -> None:
         """What the handler has answered for it."""
@@ -128,7 +132,7 @@ class Batches:
 
     def _goes_on_without(self, seat: Seat) -> bool:
         """A run was told to stop. Whether it may leave at once."""
-        batch = seat.batch
+        batch, seat.left = seat.batch, True
         if not batch.begun:
             batch.seats.remove(seat)
             if not batch.seats:
@@ -137,7 +141,7 @@ class Batches:
         batch.end_if_empty()
         if batch.ended:
             return False
-        # Its slot is free: what goes on goes on for the others.
+        # As in `leave`.
         seat.run.work = None
         return True
 

@@ -24,10 +24,11 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage
+from aiq.storage import Storage, queue_topic
 from aiq.testing.actions import (
     BAD,
     GOOD,
+    changed,
     claim_one,
     claim_some,
     end,
@@ -132,6 +133,16 @@ async def test_the_next_comes_into_its_lane_where_it_would_have_stood(storage: S
     await end(storage, run, GOOD)
 
     assert await given(storage) == ["second", "plain"]
+
+
+@clause("KEY-3")
+async def test_who_waits_for_work_is_told_when_a_key_is_free(storage: Storage) -> None:
+    run = await begin(storage)
+    await line_up(storage, "second")
+    mark = await storage.wait([], after=None, timeout_ms=0)
+    await end(storage, run, GOOD)
+
+    assert await changed(storage, mark, queue_topic("default"))
 
 
 @clause("KEY-3", "KEY-4")
@@ -240,6 +251,19 @@ async def test_who_has_given_its_key_up_goes_before_those_that_have_not_started(
 
     assert await given(storage) == ["first"]
     assert await given(storage) == []
+
+
+@clause("KEY-7")
+async def test_who_has_run_goes_before_one_that_was_enqueued_earlier_and_has_not(storage: Storage) -> None:
+    await line_up(storage, "first", "second", "third", while_parked="free")
+    await storage.hold(["first"])
+    await end(storage, await claim_one(storage), Suspended("wait", "go", None))
+    third = await claim_one(storage)
+    await storage.unhold(["first"])
+    await storage.send("second", "go", "1", b"1")
+    await end(storage, third, GOOD)
+
+    assert await given(storage) == ["second"]
 
 
 @clause("KEY-7")
@@ -399,16 +423,15 @@ async def test_an_enqueue_that_is_repeated_says_nothing(storage: Storage) -> Non
 
 @clause("KEY-12")
 async def test_a_key_that_is_forgotten_is_told_anew(storage: Storage) -> None:
-    run = await begin(storage, while_parked="free", per_key=1)
-    await end(storage, run, Suspended("wait", "go", None))
-    await line_up(storage, "wide", per_key=3)
+    await line_up(storage, "first", "second", per_key=2, while_parked="free")
+    for run in await claim_some(storage, 2):
+        await end(storage, run, Suspended("wait", "go", None))
+    await line_up(storage, "third", per_key=1)
     await end(storage, await claim_one(storage), GOOD)
-    await storage.send("first", "go", "1", b"1")
-    await storage.enqueue([ordered("other", key="other")])
+    for name in ("first", "second"):
+        await storage.send(name, "go", "1", b"1")
 
-    assert await given(storage) == ["first", "other"]
-    await line_up(storage, "second")
-    assert await given(storage) == []
+    assert await given(storage) == ["first", "second"]
 
 
 @clause("KEY-13")

@@ -207,11 +207,12 @@ async def test_a_job_whose_delay_is_over_is_the_newest_then(storage: Storage, cl
 @clause("LIFO-1")
 async def test_what_comes_back_goes_first_and_bands_count_as_ever(storage: Storage, clock: Clock) -> None:
     await storage.configure("default", NEWEST)
-    await start(storage, "back", lease_ms=DELAY_MS)
+    for name in ("back", "back too"):
+        await start(storage, name, lease_ms=DELAY_MS)
     await storage.enqueue([job("urgent", band=Band.HIGH), job("new"), job("newer")])
     clock.advance_ms(DELAY_MS)
 
-    assert await given(storage) == ["urgent", "back", "newer", "new"]
+    assert await given(storage) == ["urgent", "back", "back too", "newer", "new"]
 
 
 @clause("LIFO-1")

@@ -111,6 +111,9 @@ async def play(storage: Storage) -> None:
         await claim(storage, claiming(name, name))
         await storage.exchange([Settlement(lease(name), "1", BAD)])
     await storage.pause("paused")
+    await storage.pause_key("default", "still")
+    await storage.enqueue([job(f"in turn {n}", queue="turns", key="talk", per_key=1) for n in (1, 2)])
+    await claim(storage, claiming("in turn 1", "turns"))
     await storage.put_schedules([schedule("tick"), schedule("new"), schedule("halted", paused=True)])
     tick = (await storage.get_schedules(["tick"]))[0]
     await storage.fire([fires(tick, slot_ms=None, passed_ms=-1, next_ms=TICK_MS)])
@@ -134,6 +137,7 @@ WRITES: dict[str, tuple[str, Call]] = {
         "exchange",
         lambda s: s.exchange([Settlement(lease("runs"), "2", GOOD)], claiming("leaf", "default")),
     ),
+    "end a job of a key": ("exchange", lambda s: s.exchange([Settlement(lease("in turn 1"), "2", GOOD)])),
     "renew": ("renew", lambda s: s.renew([lease("runs"), lease("child 1")], lease_ms=90_000)),
     "cancel": ("cancel", lambda s: s.cancel(["runs", "next", "leaf"])),
     "cancel by force": ("cancel", lambda s: s.cancel(["runs", "next"], force=True)),
@@ -141,6 +145,8 @@ WRITES: dict[str, tuple[str, Call]] = {
     "put_retention": ("put_retention", lambda s: s.put_retention(RetentionSpec(ids_ms=5))),
     "pause": ("pause", lambda s: s.pause("default")),
     "resume": ("resume", lambda s: s.resume("paused")),
+    "pause a key": ("pause_key", lambda s: s.pause_key("default", "talk")),
+    "resume a key": ("resume_key", lambda s: s.resume_key("default", "still")),
     "save a step": ("save_step", lambda s: s.save_step(lease("runs"), value("plan"))),
     "send": ("send", lambda s: s.send("asks", "go", "1", b"yes")),
     "send early": ("send", lambda s: s.send("runs", "go", "1", b"yes")),
@@ -191,7 +197,7 @@ WRITES: dict[str, tuple[str, Call]] = {
 }
 
 
-UNSEEN = ("pause", "resume", "weigh")
+UNSEEN = ("pause", "resume", "pause a key", "resume a key", "weigh")
 """What nothing that is compared here tells of."""
 
 

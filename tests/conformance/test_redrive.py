@@ -725,3 +725,81 @@ async def test_a_child_that_died_of_its_dependency_stands_in_that_group_until_it
     assert (await the_group(storage, OF_CAUSE["upstream"])).dead == 0
     assert (await the_group(storage, PRINT)).dead == 0
     assert await storage.audit() == []
+
+
+@clause("DEAD-23")
+async def test_a_redriven_job_has_its_unique_key_again(storage: Storage) -> None:
+    await die(storage, unique="k")
+
+    await revive(storage)
+
+    assert (await storage.enqueue([job("other", unique="k")]))[0].job_id == "job"
+    assert await storage.audit() == []
+    await end_one(storage, GOOD)
+    assert (await storage.enqueue([job("other", unique="k")]))[0].job_id == "other"
+
+
+@clause("DEAD-23")
+async def test_a_job_whose_unique_key_another_has_is_refused(storage: Storage) -> None:
+    await die(storage, unique="k")
+    await die(storage, "twin", unique="k")
+    await enqueue_one(storage, "other", unique="k")
+    before = await look(storage)
+
+    assert reasons(await redrive(storage, "job")) == ["unique"]
+    assert await look(storage) == before
+
+    await storage.cancel(["other"])
+    assert reasons(await redrive(storage, "job", "twin", id="then")) == ["redriven", "unique"]
+    assert await storage.audit() == []
+
+
+@clause("DEAD-23")
+async def test_a_job_has_its_unique_key_again_that_it_had_for_a_time(storage: Storage, clock: Clock) -> None:
+    await die(storage, unique="k", unique_for_ms=1_000)
+
+    await revive(storage)
+
+    assert await storage.audit() == []
+    clock.advance_ms(1_000)
+    assert (await storage.enqueue([job("other", unique="k")]))[0].job_id == "other"
+    assert await storage.audit() == []
+
+
+@clause("DEAD-24")
+async def test_an_ordered_job_stays_in_its_queue(storage: Storage) -> None:
+    await die(storage, key="k", per_key=1)
+
+    assert reasons(await redrive(storage, "job", queue="slow")) == ["key"]
+    assert reasons(await redrive(storage, "job", queue="default")) == ["redriven"]
+    assert await storage.audit() == []
+
+
+@clause("DEAD-24")
+async def test_a_redriven_job_joins_the_line_of_its_key(storage: Storage) -> None:
+    for name in ("one", "two", "three"):
+        await enqueue_one(storage, name, key="k", per_key=1)
+    await end_one(storage, deadly())
+
+    await revive(storage, "one")
+
+    order = []
+    for _ in range(3):
+        (run,) = await claim_some(storage, 3)
+        order.append(run.id)
+        await end(storage, run, GOOD)
+    assert sorted(order) == ["one", "three", "two"]
+
+
+@clause("DEAD-25")
+async def test_a_job_that_died_of_its_deadline_has_none_after_a_redrive(storage: Storage, clock: Clock) -> None:
+    await enqueue_one(storage, expires_ms=1_000)
+    clock.advance_ms(1_000)
+    await keep_up(storage)
+    assert (await the_group(storage, OF_CAUSE["deadline"])).dead == 1
+
+    again = await revive(storage)
+    clock.advance_ms(10_000)
+    await keep_up(storage)
+
+    assert (again.deadline_ms, (await get_one(storage)).state) == (None, State.READY)

@@ -184,16 +184,25 @@ async def test_another_error_settles_every_call_by_its_estimate(world: World) ->
 async def test_an_item_whose_budget_has_no_room_leaves_the_batch_and_the_others_go_on(world: World) -> None:
     booked, seen = Booked(world), list[Any]()
 
-    def use(call: aiq.BatchCall, ctx: aiq.BatchContext) -> None:
-        seen.extend([call.items, [item.gone for item in ctx.items]])
-        call.settle(Usage(input=8))
+    @aiq.batch_task(retry=ONCE)
+    async def embed(ctx: aiq.BatchContext, texts: list[str]) -> list[str]:
+        async with ctx.call() as call:
+            seen.extend([call.items, [item.gone for item in ctx.items]])
+            call.settle(Usage(input=8))
+        await asyncio.sleep(1)
+        seen.append(worker.statistics.running)
+        return texts
 
     held = Exceeded(budget="team", on_exceeded=OnExceeded.HOLD, text="no room", need={"tokens": 30})
     failed = Exceeded(budget="team", on_exceeded=OnExceeded.FAIL, text="no room", need={})
     booked.answer(Admitted(max_output=1), held, failed, Admitted(max_output=1))
-    first, second, third, last = await run(world, calling(use), declared(1, 1, 1, 1))
+    jobs = await world.enqueue(*(embed.job("x").using(estimate=one) for one in declared(1, 1, 1, 1)))
+    first, second, third, last = jobs
+    worker = await world.start(embed)
+    await world.until(last, State.SUCCEEDED)
+    await worker.stop()
 
-    assert seen == [(0, 3), [False, True, True, False]]
+    assert seen == [(0, 3), [False, True, True, False], 2]
     assert [await world.state(job) for job in (first, last)] == [State.SUCCEEDED] * 2
     waiting, dead = await world.get(second), await world.get(third)
     assert (waiting.state, waiting.held) == (State.HELD, HeldFor.BUDGET)

@@ -34,6 +34,7 @@ from aiq.testing.mutants import (
     forgetting,
     holds,
     jobs,
+    keys,
     limits,
     moving,
     order,
@@ -56,6 +57,7 @@ BLIND: Final = (
 )
 MUTANTS: Final[dict[str, Mutant]] = {
     **jobs.MUTANTS,
+    **keys.MUTANTS,
     **runs.MUTANTS,
     **flows.MUTANTS,
     **streams.MUTANTS,
