@@ -45,7 +45,7 @@ from aiq.testing.clock import Clock
 from aiq.testing.faulty import Faulty, LoseReply
 from aiq.testing.marks import clause
 from aiq.testing.moves import everything, move
-from aiq.testing.spending import need, open_call, put_budget, put_limit, tell
+from aiq.testing.spending import balance, need, open_call, put_budget, put_limit, tell
 
 ELSEWHERE = "redis://elsewhere"
 
