@@ -182,7 +182,6 @@ WRITES: dict[str, tuple[str, Call]] = {
     "put prices": ("put_prices", lambda s: s.put_prices([PriceRow(model="m", category="c", usd_micros_per_million=5)])),
     "beat": ("beat", lambda s: s.beat(Beat(worker="new", up_ms=5))),
     "leave": ("leave", lambda s: s.leave("known")),
-    "retire": ("retire", lambda s: s.retire("redis://elsewhere")),
     "put schedules": ("put_schedules", lambda s: s.put_schedules([schedule("tick", every_ms=5_000), schedule("a")])),
     "plan a schedule": (
         "fire",

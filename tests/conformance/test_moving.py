@@ -423,3 +423,15 @@ async def test_what_a_run_has_reserved_is_settled_where_its_job_has_moved(source
     await end(goal, run, GOOD)
 
     assert await balance(goal, "purse") == (100, 0)
+
+
+@clause("MOVE-3", "STORE-2")
+async def test_a_retirement_whose_reply_was_lost_is_sent_again(storage: Storage) -> None:
+    faulty = Faulty(storage, LoseReply("retire"))
+
+    with pytest.raises(Unavailable):
+        await faulty.retire(ELSEWHERE)
+    await faulty.retire(ELSEWHERE)
+
+    with pytest.raises(Moved):
+        await enqueue_one(storage)
