@@ -17,6 +17,7 @@ from aiq.model import (
     ClaimRequest,
     Died,
     DueSchedules,
+    Edit,
     Enqueued,
     Exchanged,
     Fire,
@@ -162,6 +163,10 @@ class CodedStorage:
         """As the contract says."""
         return await self._records(await self._storage.unhold(job_ids))
 
+    async def update(self, edits: Sequence[Edit]) -> "list_of[JobRecord | None]":
+        """As the contract says."""
+        return await self._records(await self._storage.update([await self._edit(one) for one in edits]))
+
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """As the contract says."""
         return await self._records(await self._storage.get(job_ids))
@@ -251,9 +256,13 @@ class CodedStorage:
         if isinstance(one.outcome, Died | Retried) and self._chain.hides:
             # A sample is for people to read, and what is encrypted is not.
             return replace(one, outcome=replace(one.outcome, sample=None))
-        if not isinstance(one.outcome, Succeeded):
-            return one
-        return replace(one, outcome=Succeeded(await self._in(one.outcome.result, "result", one.lease.job_id)))
+        outcome = one.outcome
+        if isinstance(outcome, Succeeded):
+            return replace(one, outcome=Succeeded(await self._in(outcome.result, "result", one.lease.job_id)))
+        if isinstance(outcome, Died | Retried) and outcome.sample is not None and self._chain.hides:
+            # A sample is the input as text, and nobody may read that in the storage.
+            return replace(one, outcome=replace(outcome, sample=None))
+        return one
 
     async def _template_in(self, spec: ScheduleSpec) -> JobSpec:
         return replace(spec.template, payload=await self._in(spec.template.payload, "template", spec.name))
@@ -267,6 +276,12 @@ class CodedStorage:
         template = status.spec.template
         plain = replace(template, payload=await self._out(template.payload, "template", status.name))
         return replace(status, spec=replace(status.spec, template=plain))
+
+    async def _edit(self, edit: Edit) -> Edit:
+        if edit.content is None:
+            return edit
+        payload = await self._in(edit.content.payload, "payload", edit.job_id)
+        return replace(edit, content=replace(edit.content, payload=payload))
 
     async def _settled(self, one: Settlement, answer: Settled | LeaseLost | TooLarge) -> Settled | LeaseLost | TooLarge:
         if not isinstance(answer, Settled) or answer.step is None:

@@ -4,9 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from typing import TYPE_CHECKING, Final, Generic, Literal, TypeVar, cast
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, cast
 
 from aiq.errors import (
     InvalidInput,
@@ -37,6 +35,7 @@ from aiq.model import (
 )
 from aiq.policy import BandName, Duration, Signal, band_of, duration_ms
 from aiq.rules.codec import Codec
+from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import new_id
 from aiq.rules.writing import Unfit
 from aiq.storage import Storage, job_topic, stream_topic
@@ -141,11 +140,16 @@ class Job(Generic[R_co]):
     async def text(self, after: int = 0) -> AsyncIterator[str]:
         """Follow the text that the job emits. Resets are passed over: after a lost run, text may come twice.
 
-        Raises: as `stream`.
+        Raises:
+            ResultInvalid: an item is encoded, and the queue has not the codecs.
+            JobDead, JobCancelled, NotFound: as `stream`.
         """
         async for chunk in self.stream(after):
-            if chunk.kind is ChunkKind.DATA:
-                yield chunk.text
+            if chunk.kind is not ChunkKind.DATA:
+                continue
+            if (why := why_unreadable(chunk.data)) is not None:
+                raise ResultInvalid(f"Item {chunk.number} of the stream cannot be read. {why}.")
+            yield chunk.text
 
     async def cancel(self, *, force: bool = False) -> CancelAnswer:
         """Ask the job to stop; one that does not run stops at once. `force` takes it from its worker, now.
@@ -262,7 +266,7 @@ class Job(Generic[R_co]):
             NotFound: no such job.
         """
         newest = (await self.record()).progress
-        return None if newest is None else msgspec.json.decode(newest)
+        return None if newest is None else plain_json(newest)
 
     async def step(self, key: str, type: type[T]) -> T | None:
         """What the job remembers under the name of a step, read as `type`; None while there is nothing.
@@ -328,6 +332,19 @@ async def until_known(call: Callable[[], Awaitable[T]]) -> T:
             await asyncio.sleep(pause_s)
     assert unknown is not None
     raise unknown
+
+
+def plain_json(data: bytes) -> object:
+    """A stored value as plain JSON.
+
+    Raises:
+        ResultInvalid: it is none, or is encoded and the queue has not the codecs.
+    """
+    try:
+        # Any: whatever JSON holds.
+        return Codec(Any).decode(data)
+    except Unfit as error:
+        raise ResultInvalid(f"The stored value cannot be read. {error}.") from error
 
 
 def fresh_id() -> str:

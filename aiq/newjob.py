@@ -155,6 +155,7 @@ class NewJob(Generic[R_co]):
             unique=chosen.unique,
             unique_for_ms=chosen.unique_for_ms,
             on_unique=chosen.on_unique,
+            on_parent=_first(chosen.on_parent, "cancel"),
         )
 
     def _estimate(self, payload: bytes) -> Estimate | None:

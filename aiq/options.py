@@ -78,6 +78,8 @@ class JobOptions(TypedDict, total=False):
     """What names its work among the jobs of its task: while one with the same has not ended, enqueueing finds that."""
     unique_for: Duration
     """How long its unique key is taken, from the enqueue on, whether it has ended or not."""
+    on_parent: Literal["cancel", "leave"]
+    """Of a child: whether it is cancelled when its parent is cancelled or dies, as it is unless this says "leave"."""
     replace: bool
     """Change the job that has its unique key, as long as that has not started, instead of leaving it as it is."""
     debounce: Duration
@@ -113,6 +115,7 @@ class Chosen:
     unique_for_ms: int | None = None
     replace: bool | None = None
     debounce_ms: int | None = None
+    on_parent: Literal["cancel", "leave"] | None = None
 
     def using(self, options: JobOptions) -> "Chosen":
         """These and other options; what `options` says wins. `delay` and `at` replace each other.
@@ -212,6 +215,12 @@ def _estimate(value: object) -> Estimate:
     raise InvalidInput(f"estimate is {value!r:.200}; pass aiq.Estimate(input=1_000, max_output=2_000).")
 
 
+def _on_parent(value: str) -> str:
+    if value in ("cancel", "leave"):
+        return value
+    raise InvalidInput(f'on_parent is {value!r:.200}; pass "cancel" or "leave".')
+
+
 def _flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
@@ -251,5 +260,6 @@ _READ: Final[Mapping[str, tuple[str, Callable[[Any], Any]]]] = {
     "unique": ("unique", _checked(check_opaque, "unique key")),
     "unique_for": ("unique_for_ms", lambda value: duration_ms("unique_for", value, low_ms=1)),
     "replace": ("replace", _flag),
+    "on_parent": ("on_parent", _on_parent),
     "debounce": ("debounce_ms", lambda value: duration_ms("debounce", value, low_ms=1)),
 }

@@ -7,8 +7,6 @@ from functools import partial
 from types import TracebackType
 from typing import Self, TypeVar, Unpack, overload
 
-import msgspec
-
 from aiq.admin import Admin
 from aiq.asking import OnTimeout, Question
 from aiq.bounds import MAX_PAGE
@@ -17,7 +15,7 @@ from aiq.coded import behind, sealed
 from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.happening import events
-from aiq.job import Job, fresh_id, until_known
+from aiq.job import Job, fresh_id, plain_json, until_known
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
 from aiq.misuse import check_job, check_word, ids_of, jobs_of
 from aiq.model import (
@@ -288,7 +286,7 @@ class Queue:
         Nothing is looked up: a handle of a job that is not there raises when it is used.
         """
         check_opaque("job id", id)
-        return Job(self.storage, id, msgspec.json.decode if task is None else task.decode_result)
+        return Job(self.storage, id, plain_json if task is None else task.decode_result)
 
     async def count(self) -> Mapping[State, int]:
         """How many of this queue's jobs stand in each state; a state without jobs may be missing."""

@@ -164,6 +164,8 @@ class JobSpec:
     `unique` names its work among those of its task: while another has the key, until that has ended or for
     `unique_for_ms`, this job is not stored, and `on_unique` says what becomes of it; `delay_ms` is how long it must be
     quiet for a debounce. Of a stored job nothing is known of these two but the key.
+
+    `on_parent` says whether a child is cancelled when its parent is cancelled or dies.
     """
 
     id: str
@@ -197,6 +199,7 @@ class JobSpec:
     expires_ms: int | None = None
     unique_for_ms: int | None = None
     on_unique: OnUnique = "keep"
+    on_parent: Literal["cancel", "leave"] = "cancel"
     keep_ms: int | None = None
     origin: str | None = None
 

@@ -48,9 +48,18 @@ def refusal(
     if doomed_by is not None:
         text = f"{name} depends on {doomed_by!r}, which has ended badly. Redrive that one first."
         return Conflict(text, reason="upstream")
+    if record.ordered and request.queue not in (None, record.queue):
+        text = f"{name} stands in the line of its key {record.key!r}, so it stays in queue {record.queue}."
+        return Conflict(text, reason="key")
     if request.route is not None and request.route not in {route.name for route in record.routes}:
         return Conflict(f"{name} has no route {request.route!r}.", reason="route")
     return None
+
+
+def key_taken(record: JobRecord) -> Conflict:
+    """Why a job is not redriven whose unique key another has. Spec: DEAD-23"""
+    text = f"Another job has the unique key {record.unique!r} of job {record.id!r}. Redrive this when that has ended."
+    return Conflict(text, reason="unique")
 
 
 def anew(record: JobRecord, request: Redrive) -> JobRecord:

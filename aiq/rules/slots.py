@@ -7,12 +7,15 @@ stored, and from the storage's own now, what is to be done; the storage does it 
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, tzinfo
+from typing import Final
 from zoneinfo import ZoneInfo
 
 from aiq.bounds import MAX_BATCH_BYTES, MAX_SLOT_MS, MAX_SLOTS, MISSED_AFTER_MS
 from aiq.errors import InvalidInput
 from aiq.model import Fire, Missed, ScheduleSpec, ScheduleStatus
 from aiq.rules.schedules import job_of
+
+_OVERHEAD_BYTES: Final = 1_024
 
 
 def slot_id(name: str, slot_ms: int) -> str:
@@ -112,8 +115,8 @@ def _most(spec: ScheduleSpec, last_ms: int, now_ms: int, *, more: bool) -> int:
 
 
 def _at_once(spec: ScheduleSpec) -> int:
-    """How many jobs of a schedule go into one step."""
-    return max(1, MAX_BATCH_BYTES // max(1, len(spec.template.payload)))
+    """How many jobs of a schedule go into one step, also when codecs make their payloads a little longer."""
+    return max(1, MAX_BATCH_BYTES // (len(spec.template.payload) + _OVERHEAD_BYTES))
 
 
 def _slots(spec: ScheduleSpec, after_ms: int) -> Iterator[int]:

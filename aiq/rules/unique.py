@@ -109,6 +109,15 @@ def replaced(record: JobRecord, spec: JobSpec, now_ms: int) -> JobRecord:
     return after
 
 
+def retaken(there: Held | None, record: JobRecord, now_ms: int) -> Holder | None:
+    """The row of a key that a redriven job takes again; None if another has it. Spec: DEAD-23"""
+    if there is not None and there.holder.job_id == record.id and there.holder.until_ms is not None:
+        return replace(there.holder, state=None)
+    if there is not None and there.holder.job_id != record.id and not _is_free(there, record, now_ms):
+        return None
+    return Holder(record.id, "keep", record.id, record.digest)
+
+
 def _is_free(there: Held, spec: JobSpec, now_ms: int) -> bool:
     """Whether a key that has a row can be taken. Spec: UNIQ-5, UNIQ-9"""
     holder = there.holder

@@ -83,6 +83,8 @@ def check_spec(spec: JobSpec) -> None:
     check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
     _check_admission(spec)
     _check_unique(spec)
+    if spec.on_parent not in ("cancel", "leave"):
+        raise InvalidInput(f"on_parent is {spec.on_parent!r}; pass cancel or leave.")
     if spec.id in spec.depends_on:
         raise FlowInvalid(f"Job {spec.id!r} depends on itself, so it could never start.")
 
@@ -101,6 +103,10 @@ def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
     before: set[str] = set()
     for spec in batch:
         check_spec(spec)
+        if parent is None and spec.on_parent != "cancel":
+            raise InvalidInput(
+                f"Job {spec.id!r} says what becomes of it with its parent, and has none."
+            )
         if (spec.child_of is None) is not (parent is None):
             raise InvalidInput(f"Job {spec.id!r}: `child_of` and the parent's lease go together; pass both or none.")
         if parent is not None and not before.issuperset(spec.depends_on):

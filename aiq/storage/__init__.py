@@ -19,8 +19,8 @@ A new backend implements these, satisfies `Storage` structurally, and runs `aiq.
 
 from aiq.storage.budgets import Budgets
 from aiq.storage.contract import Storage, claim, settle
-from aiq.storage.events import Events
 from aiq.storage.dead import DeadLetters
+from aiq.storage.events import Events
 from aiq.storage.jobs import Jobs
 from aiq.storage.limits import Limits
 from aiq.storage.schedules import Schedules

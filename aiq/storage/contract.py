@@ -5,8 +5,8 @@ from typing import Protocol, Self
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
 from aiq.storage.budgets import Budgets
-from aiq.storage.events import Events
 from aiq.storage.dead import DeadLetters
+from aiq.storage.events import Events
 from aiq.storage.jobs import Jobs
 from aiq.storage.keys import Keys
 from aiq.storage.limits import Limits

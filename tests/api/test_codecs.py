@@ -4,7 +4,7 @@ import asyncio
 import base64
 import zlib
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -15,7 +15,19 @@ from aiq.bounds import MAX_DECODED_BYTES, MAX_PAYLOAD_BYTES
 from aiq.codecs import Codec, Value
 from aiq.coded import Chain, CodedStorage
 from aiq.errors import Conflict, InvalidInput, JobDead, ResultInvalid, TooLarge, Unavailable
-from aiq.model import Cause, ChunkKind, NewChunk, State
+from aiq.model import (
+    Cause,
+    ChunkKind,
+    Content,
+    DeadQuery,
+    Edit,
+    JobSpec,
+    NewChunk,
+    Redrive,
+    ScheduleSpec,
+    State,
+    Target,
+)
 from aiq.rules.coding import MAGIC, Unreadable, coded, parted
 from aiq.storage import Storage
 from aiq.testing.actions import job as spec
@@ -121,6 +133,12 @@ async def test_an_encrypting_queue_stores_nothing_that_can_be_read() -> None:
     async with aiq.Queue(storage) as plain:
         with pytest.raises(ResultInvalid, match=r"encoded with .*aesgcm=k1; name the codecs"):
             await plain.job(one.id, shout).result(0)
+        with pytest.raises(ResultInvalid, match="encoded with"):
+            await plain.job(one.id).result(0)
+        with pytest.raises(ResultInvalid, match="encoded with"):
+            await plain.job(one.id).progress()
+        with pytest.raises(ResultInvalid, match="Item 1 of the stream cannot be read"):
+            [text async for text in plain.job(one.id).text()]
 
 
 async def test_values_with_and_without_codecs_mix() -> None:
@@ -348,6 +366,18 @@ async def test_an_outage_elsewhere_stores_no_job() -> None:
         assert await queue.count() == {}
 
 
+async def test_arguments_that_are_edited_are_encoded_too() -> None:
+    storage = await open_memory("memory://")
+    coder = CodedStorage(storage, Chain(BOTH))
+    await coder.enqueue([spec("job", payload=b"[1]")])
+    [edited] = await coder.update([Edit(job_id="job", content=Content(task="work", payload=b"[2]"))])
+    [stored] = await storage.get(["job"])
+
+    assert edited is not None
+    assert stored is not None
+    assert (edited.payload, parted(stored.payload) is None) == (b"[2]", False)
+
+
 async def test_a_sibling_is_behind_the_same_codecs() -> None:
     coder = CodedStorage(await open_memory("memory://"), Chain(BOTH))
     await coder.enqueue([spec("job", payload=b"[1]")])
@@ -401,3 +431,56 @@ def test_every_operation_that_carries_values_is_behind_the_codecs() -> None:
 
     assert {"enqueue", "get", "send", "read"} <= carrying
     assert not carrying - set(vars(CodedStorage)), "Let CodedStorage encode and decode what these carry."
+
+
+@aiq.task(retry=aiq.Retry(attempts=1))
+async def fails(text: str) -> None:
+    raise ValueError("no")
+
+
+async def test_no_sample_of_an_encrypted_input_is_kept() -> None:
+    for codecs, kept in (((aiq.Zlib(min_bytes=0),), 1), (BOTH, 0)):
+        async with aiq.Queue("memory://", codecs=codecs) as queue:
+            await queue.enqueue(fails.job(SECRET))
+            await aiq.Worker(queue, tasks=[fails]).run_until_idle()
+            [group] = (await queue.storage.dead_groups(DeadQuery())).groups
+
+            assert len(group.samples) == kept
+
+
+async def test_redriven_and_replayed_jobs_are_read_as_ever() -> None:
+    storage = await open_memory("memory://")
+    async with aiq.Queue(storage, codecs=BOTH) as queue:
+        one = await queue.enqueue(fails.job(SECRET))
+        done = await queue.enqueue(shout.job(SECRET))
+        await aiq.Worker(queue, tasks=[fails, shout]).run_until_idle()
+        again = Redrive(id="r", targets=(Target(one.id, 1),), payload=(await queue.list()).jobs[0].payload)
+        await queue.storage.redrive(again)
+        [stored] = await storage.get([one.id])
+        assert stored is not None
+        assert parted(stored.payload) is not None
+        record = await done.record()
+        await queue.storage.enqueue([JobSpec(id="replay", task="shout", payload=record.payload)])
+        await aiq.Worker(queue, tasks=[fails, shout]).run_until_idle()
+
+        assert await queue.job("replay", shout).result(0) == SECRET.upper()
+        with pytest.raises(JobDead, match="ValueError: no"):
+            await one.result(0)
+
+
+async def test_templates_of_schedules_are_encoded_and_their_jobs_too() -> None:
+    storage = await open_memory("memory://")
+    coder = CodedStorage(storage, Chain(BOTH))
+    plan = ScheduleSpec(name="nightly", template=JobSpec(id="", task="work", payload=b"[1]"), every_ms=60_000)
+    [put] = await coder.put_schedules([plan])
+    [kept] = await storage.get_schedules()
+    [read] = await coder.get_schedules()
+    await coder.run_schedule("nightly", replace(read.spec.template, id="now"))
+    [stored] = await storage.get(["now"])
+    [record] = await coder.get(["now"])
+
+    assert put.spec.template.payload == read.spec.template.payload == b"[1]"
+    assert parted(kept.spec.template.payload) is not None
+    assert stored is not None
+    assert record is not None
+    assert (parted(stored.payload) is None, record.payload) == (False, b"[1]")

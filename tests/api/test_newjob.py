@@ -125,6 +125,7 @@ def test_a_deadline_is_counted_from_the_enqueue_or_an_instant() -> None:
         ({"unique": ""}, r"unique key is empty"),
         ({"unique_for": 0}, r"unique_for is 0 s"),
         ({"debounce": -1}, r"debounce is -1 s"),
+        ({"on_parent": "drop"}, r"on_parent is 'drop'; pass \"cancel\" or \"leave\""),
         ({"replace": "yes"}, r"replace is 'yes'; pass True or False"),
         ({"key": ""}, r"key is empty"),
         ({"key": 17}, r"key is 17; pass a text"),

@@ -3,7 +3,7 @@
 import pytest
 
 from aiq import bounds
-from aiq.errors import LeaseLost, LostReason
+from aiq.errors import InvalidInput, LeaseLost, LostReason
 from aiq.model import (
     CancelAnswer,
     Cancelled,
@@ -231,6 +231,32 @@ async def test_the_children_of_a_parent_that_succeeds_are_left_alone(storage: St
     await keep_up(storage)
 
     assert await states(storage, "child") == [S.READY]
+
+
+@clause("CANCEL-9")
+@pytest.mark.parametrize("end_of_parent", ["cancelled", "dead"])
+async def test_a_child_that_is_to_be_left_outlives_its_parent(storage: Storage, end_of_parent: str) -> None:
+    parent = await start(storage, "parent")
+    await spawn(storage, parent, "goes")
+    await spawn(storage, parent, "stays", on_parent="leave")
+    if end_of_parent == "cancelled":
+        await storage.cancel(["parent"], force=True)
+    else:
+        await end(storage, parent, BAD)
+
+    await keep_up(storage)
+
+    assert await states(storage, "goes", "stays") == [S.CANCELLED, S.READY]
+    assert (await get_one(storage, "stays")).on_parent == "leave"
+
+
+@clause("CANCEL-9", "ENQ-8")
+@pytest.mark.parametrize("word", ["leave", "drop"])
+async def test_a_job_without_a_parent_says_nothing_of_one(storage: Storage, word: str) -> None:
+    with pytest.raises(InvalidInput):
+        await storage.enqueue([job("good"), job("bad", on_parent=word)])
+
+    assert await states(storage, "good") == [None]
 
 
 @clause("CANCEL-1", "STORE-9")

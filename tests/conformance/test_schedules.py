@@ -90,6 +90,22 @@ async def test_putting_a_schedule_as_it_stands_changes_nothing(storage: Storage)
 
 
 @clause("SCHED-2")
+async def test_the_content_of_a_template_is_known_by_its_digest(storage: Storage) -> None:
+    before = await put_one(storage, template=replace(TEMPLATE, digest="d", payload=b"one way"))
+
+    assert await put_one(storage, template=replace(TEMPLATE, digest="d", payload=b"another way")) == before
+    for changed in (
+        replace(TEMPLATE, digest="e", payload=b"one way"),
+        replace(TEMPLATE, digest="e", payload=b"one way", band=Band.BATCH),
+        replace(TEMPLATE, payload=b"one way"),
+        replace(TEMPLATE, payload=b"another way"),
+    ):
+        after = await put_one(storage, template=changed)
+        assert (after.spec.template, after.revision) == (changed, before.revision + 1)
+        before = after
+
+
+@clause("SCHED-2")
 async def test_what_is_stored_stays_when_only_what_is_absent_is_put(storage: Storage) -> None:
     before = await put_one(storage)
 

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import islice
 from typing import Any
 
 import pytest
@@ -76,7 +75,7 @@ TRUTH = [
 
 
 @clause("SCHED-23")
-@pytest.mark.parametrize(("cron", "start_ms", "expected"), TRUTH, ids=lambda value: str(value))
+@pytest.mark.parametrize(("cron", "start_ms", "expected"), TRUTH, ids=str)
 def test_slots_around_a_change_of_the_clocks_are_exact(cron: str, start_ms: int, expected: list[str]) -> None:
     spec = schedule(cron=cron, tz="Europe/Berlin")
 
@@ -192,7 +191,7 @@ def test_no_more_slots_are_looked_at_in_one_go_than_the_bound() -> None:
 def test_what_is_caught_up_goes_in_parts_that_one_step_takes() -> None:
     template = replace(TEMPLATE, payload=b"x" * MAX_PAYLOAD_BYTES)
     spec = schedule(template=template, every_ms=SECOND, missed=Missed.CATCH_UP, catch_up=50)
-    fit = MAX_BATCH_BYTES // MAX_PAYLOAD_BYTES
+    fit = MAX_BATCH_BYTES // MAX_PAYLOAD_BYTES - 1  # with room for what codecs add
 
     step = plan(planned(spec, SECOND), 50 * SECOND)
 
@@ -265,4 +264,4 @@ def test_an_expression_that_means_nothing_is_refused_where_it_is_written(options
 def test_an_expression_that_comes_true_every_four_years_is_fine() -> None:
     spec = schedule(cron="0 0 29 2 *")
     check_times(spec)
-    assert [slot for slot in islice(slots_from(spec, ms("2026-01-01"), 2), 2)] == [ms("2028-02-29"), ms("2032-02-29")]
+    assert slots_from(spec, ms("2026-01-01"), 2) == [ms("2028-02-29"), ms("2032-02-29")]

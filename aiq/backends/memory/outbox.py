@@ -49,7 +49,8 @@ def _apply(tx: Transaction, row: Outgoing, room: int) -> tuple[int, bool]:
         case Kind.CANCEL_CHILDREN if not record.state.terminal:
             return 0, True  # it has another generation, and waits for them
         case Kind.CANCEL_CHILDREN:
-            return _cancel_some(tx, tx.tables.children[row.job_id], room)
+            children = tx.tables.children[row.job_id]
+            return _cancel_some(tx, [child for child in children if _goes_along(tx.tables.jobs[child])], room)
         case _:
             assert_never(row.kind)
 
@@ -94,6 +95,11 @@ def _redrive_some(tx: Transaction, parent: JobRecord, key: str, room: int) -> tu
 
 def _is_to_be_redriven(edge: Edge, child: JobRecord) -> bool:
     return edge.done_order is None and child.state.terminal
+
+
+def _goes_along(child: JobRecord) -> bool:
+    """Whether a child goes with its parent. Spec: CANCEL-9"""
+    return child.on_parent == "cancel"
 
 
 def _to_be_asked(record: JobRecord) -> bool:

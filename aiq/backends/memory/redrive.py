@@ -8,9 +8,10 @@ from aiq.backends.memory.deaths import leave_group
 from aiq.backends.memory.fan_in import DEPENDENCIES, count, doomed
 from aiq.backends.memory.items import void_marker
 from aiq.backends.memory.transition import Transaction, move
+from aiq.backends.memory.unique import retake_key
 from aiq.errors import Conflict, NotFound
 from aiq.model import Cause, JobRecord, Redrive, Redriven, State, Target, Wait
-from aiq.rules.redriving import anew, check_redrive, first_change, refusal, reopened
+from aiq.rules.redriving import anew, check_redrive, first_change, key_taken, refusal, reopened
 
 
 def redrive(tx: Transaction, request: Redrive) -> list[Redriven | Conflict | NotFound]:
@@ -39,6 +40,8 @@ def _redrive(tx: Transaction, request: Redrive, place: int, target: Target) -> R
     )
     if refused is not None:
         return refused
+    if record.unique is not None and not retake_key(tx, record):
+        return key_taken(record)
     begun = _begin(tx, record, request, place)
     return Redriven(begun.id, begun.state, begun.generation)
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from aiq.backends.memory.editing import edit_job
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Enqueued, JobRecord, JobSpec
-from aiq.rules.unique import Held, Taken, answered, first_holder, heeded, key_of, replaced
+from aiq.rules.unique import Held, Taken, answered, first_holder, heeded, key_of, replaced, retaken
 
 
 def look_up(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, Taken]:
@@ -47,6 +47,17 @@ def free_key(tx: Transaction, ended: JobRecord) -> None:
         tx.tables.unique.drop(key)
     else:
         tx.tables.unique.put(key, replace(holder, state=ended.state))
+
+
+def retake_key(tx: Transaction, record: JobRecord) -> bool:
+    """Let a job that is redriven have its key again; say whether it could. Spec: DEAD-23"""
+    tables, key = tx.tables, key_of(record)
+    row = tables.unique.holders.get(key)
+    there = None if row is None else Held(row, tables.jobs.get(row.job_id))
+    holder = retaken(there, record, tx.now_ms)
+    if holder is not None:
+        tables.unique.put(key, holder)
+    return holder is not None
 
 
 def forget_keys(tx: Transaction, limit: int) -> bool:

@@ -223,6 +223,8 @@ def _store(
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
     if spec.unique is not None:
         take_key(tx, spec)
+    if spec.on_parent == "leave":
+        tx.later(SQL["leave"], (n,))
     tx.later(COMMON["event"], (tx.next_change(), n, 1, "T1", None, change.state, 0))
     tx.logged += 1
     tally(tx.figures(spec.queue, spec.task), "T1", None, change.state, 0)

@@ -12,9 +12,10 @@ from aiq.backends.sqlite.rows import Job, numbers
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.terms import terms_of
 from aiq.backends.sqlite.transaction import Transaction
+from aiq.backends.sqlite.unique import retake_key
 from aiq.errors import Conflict, NotFound
 from aiq.model import Cause, JobRecord, Redrive, Redriven, State, Target, Wait
-from aiq.rules.redriving import anew, first_change, refusal, reopened
+from aiq.rules.redriving import anew, first_change, key_taken, refusal, reopened
 from aiq.rules.waits import counted
 
 SQL: Final = load("redrive")
@@ -52,6 +53,8 @@ def _redrive(
     refused = refusal(record, target.generation, request, orphaned=orphaned, doomed_by=_doomed_by(tx, job))
     if refused is not None:
         return refused
+    if record.unique is not None and not retake_key(tx, record):
+        return key_taken(record)
     state = _begin(tx, job, request, place)
     return Redriven(record.id, state, record.generation + 1)
 

@@ -29,7 +29,8 @@ HOT: Final = (
 
 WHOLE: Final = (
     *("id", "task", "queue", "digest", "band", "delay_ms", "at_ms", "lease_ms", "timeout_ms", "max_attempts"),
-    *("max_stalls", "flow", "on_upstream", "child_of", "tenant", "key", "unique", "max_deferral_ms", ADMISSION),
+    *("max_stalls", "flow", "on_upstream", "child_of", "on_parent", "tenant", "key", "unique"),
+    *("max_deferral_ms", ADMISSION),
     *(
         "deadline_ms",
         "keep_ms",

@@ -10,7 +10,6 @@ from aiq.bounds import MAX_PURGED_ROWS
 from aiq.model import Keep
 from aiq.rules.retention import excess, since_ms
 
-
 _COUNT: Final = {"streams": "count_streams", "minutes": "count_minutes", "usage": "count_usage"}
 """What counts the rows of a kind. Only where there is a bound are they counted."""
 

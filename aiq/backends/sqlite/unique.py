@@ -10,7 +10,7 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.update import check_changed, complete
 from aiq.model import Enqueued, JobRecord, JobSpec, State
-from aiq.rules.unique import Held, Holder, Key, Taken, answered, first_holder, heeded, key_of, replaced
+from aiq.rules.unique import Held, Holder, Key, Taken, answered, first_holder, heeded, key_of, replaced, retaken
 
 SQL: Final = load("unique")
 
@@ -55,6 +55,18 @@ def free_key(tx: Transaction, ended: JobRecord, state: State) -> None:
     task, key = key_of(ended)
     tx.later(SQL["keep"], (task, key, ended.id, state))
     tx.later(SQL["free"], (task, key, ended.id))
+
+
+def retake_key(tx: Transaction, record: JobRecord) -> bool:
+    """Let a job that is redriven have its key again; say whether it could. Spec: DEAD-23"""
+    key = key_of(record)
+    row = _read(tx, [key]).get(key)
+    job = None if row is None else tx.job(row.job_id)
+    there = None if row is None else Held(row, None if job is None else job.record)
+    holder = retaken(there, record, tx.now_ms)
+    if holder is not None:
+        _write(tx, key, holder)
+    return holder is not None
 
 
 def _read(tx: Transaction, keys: Collection[Key]) -> dict[Key, Holder]:

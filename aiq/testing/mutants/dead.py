@@ -220,6 +220,17 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "DEAD-22",
         ("deaths", "    elif group is not None and ended.state is State.DEAD:\n", "    elif group is not None:\n"),
     ),
+    "a_redriven_job_leaves_its_unique_key_to_others": mutant(
+        "DEAD-23", ("redrive", "record.unique is not None and not retake_key(tx, record)", "False")
+    ),
+    "a_redriven_job_takes_its_unique_key_from_others": mutant(
+        "DEAD-23",
+        ("rules.unique", "holder.job_id != record.id and not _is_free(there, record, now_ms)", "holder.job_id == ''"),
+    ),
+    "an_ordered_job_leaves_its_queue": mutant(
+        "DEAD-24", ("rules.redriving", "record.ordered and request.queue not in", "False and request.queue not in")
+    ),
+    "a_redriven_job_keeps_its_deadline": mutant("DEAD-25", ("rules.redriving", "        deadline_ms=None,\n", "")),
     "purge_takes_what_goes_on": mutant(
         "PURGE-2",
         (

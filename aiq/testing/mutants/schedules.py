@@ -16,10 +16,18 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "SCHED-1", (_RULES, "ScheduleStatus(spec=spec, paused=spec.paused)", "ScheduleStatus(spec=spec)")
     ),
     "putting_a_schedule_again_is_a_change": mutant(
-        "SCHED-2", (_RULES, "    if absent_only or standing.spec == spec:\n", "    if absent_only:\n")
+        "SCHED-2", (_RULES, "    if absent_only or _is_same(standing.spec, spec):\n", "    if absent_only:\n")
     ),
     "a_deploy_undoes_what_an_operator_changed": mutant(
-        "SCHED-2", (_RULES, "    if absent_only or standing.spec == spec:\n", "    if standing.spec == spec:\n")
+        "SCHED-2",
+        (_RULES, "    if absent_only or _is_same(standing.spec, spec):\n", "    if _is_same(standing.spec, spec):\n"),
+    ),
+    "the_content_of_a_template_is_what_codecs_make_of_it": mutant(
+        "SCHED-2",
+        (_RULES, "    if spec.template.digest and spec.template.digest ==", "    if False and spec.template.digest =="),
+    ),
+    "two_templates_without_a_digest_are_the_same": mutant(
+        "SCHED-2", (_RULES, "    if spec.template.digest and spec.template.digest ==", "    if spec.template.digest ==")
     ),
     "a_change_keeps_the_revision": mutant(
         "SCHED-3", (_RULES, "revision=standing.revision + 1, error", "revision=standing.revision, error")
@@ -115,7 +123,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "SCHED-12",
         (_RULES, "status.skipped + fire.skipped + (len(fire.jobs) - len(made))", "status.skipped + fire.skipped"),
     ),
-    "the_last_job_is_never_seen_to_have_ended": mutant("SCHED-12", ("fire", "record.state.terminal", "record.finished_at_ms is None")),
+    "the_last_job_is_never_seen_to_have_ended": mutant(
+        "SCHED-12", ("fire", "record.state.terminal", "record.finished_at_ms is None")
+    ),
     "the_last_job_is_left_alone": mutant("SCHED-13", ("fire", "    if made:\n        _cancel_last(tx, status)\n", "")),
     "the_oldest_of_the_slots_that_cancel_each_other_is_fired": mutant(
         "SCHED-13", (_RULES, "        return jobs[-1:][:left]\n", "        return jobs[:1][:left]\n")

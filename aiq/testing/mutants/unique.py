@@ -1,4 +1,4 @@
-"""Faults of chapter 14, and of editing in chapter 1."""
+"""Faults of chapter 14, and of editing and the children of a cancelled job in chapter 1."""
 
 from typing import Final
 
@@ -138,6 +138,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "    for until_ms, *key in windows.first(limit):\n",
             "    for until_ms, *key in windows.first(10**6):\n",
         ),
+    ),
+    "a_child_that_is_to_be_left_goes_along": mutant(
+        "CANCEL-9", ("outbox", '    return child.on_parent == "cancel"\n', "    return True\n")
+    ),
+    "a_job_without_a_parent_may_be_left": mutant(
+        "CANCEL-9", ("rules.validation", 'if parent is None and spec.on_parent != "cancel":', "if False:")
     ),
     "a_child_may_have_a_key": mutant(
         "UNIQ-11", ("rules.validation", "if spec.unique is not None and spec.child_of is not None:", "if False:")

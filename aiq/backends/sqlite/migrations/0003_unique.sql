@@ -19,3 +19,6 @@ CREATE INDEX aiq_unique_over ON aiq_unique (until_ms, task, key) WHERE until_ms 
 -- By when jobs must have ended that have neither ended nor were asked to.
 CREATE INDEX aiq_jobs_deadlines ON aiq_jobs (deadline_ms, id)
     WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL;
+
+-- What becomes of a child when its parent is cancelled or dies.
+ALTER TABLE aiq_specs ADD COLUMN on_parent TEXT NOT NULL DEFAULT 'cancel';

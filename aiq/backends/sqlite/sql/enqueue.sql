@@ -45,6 +45,11 @@ SELECT
     json_extract(item, '$.origin')
 FROM given;
 
+-- name: leave
+-- Children that do not go with their parent; few are like that, so the others do not say that they do.
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+UPDATE aiq_specs SET on_parent = 'leave' WHERE n IN (SELECT json_extract(item, '$[0]') FROM given);
+
 -- name: terms
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_terms (n, terms)

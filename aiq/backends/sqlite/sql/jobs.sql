@@ -44,7 +44,7 @@ SELECT
             SELECT json_array(k.per_key, k.while_parked) FROM aiq_keyed AS k WHERE k.n = j.n
         ) END,
         j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
-        j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, j.tenant, j.order_key, j.unique_key,
+        j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, s.on_parent, j.tenant, j.order_key, j.unique_key,
         j.max_deferral_ms,
         CASE
             WHEN j.plain THEN NULL

@@ -1,5 +1,5 @@
 -- outbox: what follows from a step and did not fit into it, the oldest first.
--- spec: FAN-2, FAN-8, FLOW-3, FLOW-13, CANCEL-8
+-- spec: FAN-2, FAN-8, FLOW-3, FLOW-13, CANCEL-8, CANCEL-9
 
 -- name: oldest
 SELECT o.number, o.kind, o.wait_key, j.id
@@ -26,12 +26,13 @@ FROM (
 );
 
 -- name: children
--- The same, of a job.
+-- The same, of a job, as far as they go with it.
 SELECT json_group_array(id)
 FROM (
     SELECT j.id
     FROM aiq_jobs AS j
-    WHERE j.parent_id = :id
+    CROSS JOIN aiq_specs AS s ON s.n = j.n
+    WHERE j.parent_id = :id AND s.on_parent = 'cancel'
         AND j.state NOT IN ('succeeded', 'dead', 'cancelled')
         AND NOT (j.state = 'running' AND j.cancel_requested_at_ms IS NOT NULL)
     ORDER BY j.id
