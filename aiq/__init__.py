@@ -72,6 +72,7 @@ from aiq.newjob import NewJob
 from aiq.policy import Budget, Kept, Limit, Price, Retry, Route, Signal
 from aiq.queue import Queue
 from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
+from aiq.revival import DeadReport, Outcomes, Refused
 from aiq.schedule import Schedule, ScheduleReport
 from aiq.storage import Storage
 from aiq.task import Task, task
@@ -98,6 +99,7 @@ __all__ = [
     "Conflict",
     "Context",
     "Corrupt",
+    "DeadReport",
     "DuplicateStep",
     "EnqueueCall",
     "EnqueueMiddleware",
@@ -134,6 +136,7 @@ __all__ = [
     "Node",
     "NotFound",
     "Offload",
+    "Outcomes",
     "PartlyEnqueued",
     "PayloadInvalid",
     "Price",
@@ -145,6 +148,7 @@ __all__ = [
     "QuotaExhausted",
     "RateLimited",
     "ReadOnly",
+    "Refused",
     "ResultGone",
     "ResultInvalid",
     "ResultTimeout",

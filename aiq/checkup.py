@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from aiq.bounds import MAX_PAGE
 from aiq.differing import differences
-from aiq.model import Counts, Fact, JobFilter, Level, State, WorkerState, WorkerStatus
-from aiq.policy import Budget, Limit, Price, counted
+from aiq.model import Counts, DeadQuery, Fact, Level, State, WorkerState, WorkerStatus
+from aiq.policy import Budget, Limit, Price, counted, instant_of
 from aiq.storage import Storage
 from aiq.task import Task
 
@@ -87,10 +87,15 @@ async def _of_dead(storage: Storage, counts: Counts) -> Fact:
     dead = sum(states.get(State.DEAD, 0) for states in counts.values())
     if not dead:
         return Fact("dead", Level.OK, "No job is dead.")
-    page = await storage.list(JobFilter(states=frozenset({State.DEAD})), limit=1)
-    since = f", the first of them {page.jobs[0].id}" if page.jobs else ""
-    advice = "Look why, and let them run again or remove them: aiq ls --state dead, aiq show ID."
-    return Fact("dead", Level.WARN, f"{counted(dead, 'job')} dead{since}.", advice)
+    groups = [one for one in await storage.dead_groups(DeadQuery(by="dead")) if one.oldest_ms is not None]
+    text = f"{counted(dead, 'job')} dead"
+    if groups:
+        oldest_ms = min(one.oldest_ms for one in groups if one.oldest_ms is not None)
+        most = groups[0].group
+        text += f", the oldest since {instant_of(oldest_ms):%Y-%m-%d %H:%M} UTC; most of them of {most.task}"
+        text += f" by {most.type or most.cause}"
+    advice = "Look why, and let them run again or remove them: aiq dead, aiq redrive, aiq purge."
+    return Fact("dead", Level.WARN, f"{text}.", advice)
 
 
 # Any: as above.

@@ -5,7 +5,7 @@ from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from aiq.bounds import MAX_KEEP_MS, MAX_PAGE
 from aiq.cli.exits import Exit
@@ -13,7 +13,7 @@ from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_actions, add_verb, asking
 from aiq.happening import events
 from aiq.model import Event, Keep, MinuteFilter, MinuteRow, RetentionSpec
-from aiq.policy import money
+from aiq.policy import dollars, money
 from aiq.rules.retention import KINDS
 from aiq.storage import Storage
 
@@ -63,7 +63,7 @@ def _add_retention(verbs: Verbs) -> None:
         "retention",
         asking(_show_retention),
         help="show how long what is over is kept, and how many of it; `set` changes it",
-        example="  aiq retention\n  aiq retention set succeeded --for 1d --count 100000\n  aiq retention set dead --for ever",
+        example="  aiq retention\n  aiq retention set succeeded --for 1d --count 100000",
     )
     actions = add_actions(parser, "show")
     add_verb(actions, "show", asking(_show_retention), help="show what is kept", example="  aiq retention")
@@ -149,7 +149,13 @@ def _minute(row: MinuteRow) -> Sequence[str]:
     at = datetime.fromtimestamp(row.minute_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M")
     counts = (row.enqueued, row.started, row.succeeded, row.failed, row.dead, row.cancelled)
     means = (row.waited_ms // max(1, row.started), row.ran_ms // max(1, row.ended))
-    return [at, row.queue, row.task, *(str(one) for one in (*counts, *means, row.tokens)), money(row.usd_micros)]
+    return [
+        at,
+        row.queue,
+        row.task,
+        *(str(one) for one in (*counts, *means, row.tokens)),
+        money(dollars(row.usd_micros)),
+    ]
 
 
 async def _show_retention(storage: Storage, _: Namespace, output: Output) -> Exit:
@@ -165,7 +171,8 @@ async def _set_retention(storage: Storage, args: Namespace, output: Output) -> E
         keep: Keep = getattr(spec, args.kind)
         for_ms = keep.for_ms if args.period == -1 else args.period
         count = keep.count if args.count == -1 else args.count
-        changed = replace(spec, **{args.kind: Keep(for_ms=for_ms, count=count)})
+        kept: dict[str, Any] = {args.kind: Keep(for_ms=for_ms, count=count)}  # Any: any of its fields
+        changed = replace(spec, **kept)
     _tell_retention(await storage.put_retention(changed), output)
     return Exit.DONE
 

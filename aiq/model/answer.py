@@ -70,7 +70,8 @@ Counts: TypeAlias = Mapping[str, Mapping[State, int]]
 class Upkept:
     """What one call of upkeep did. `next_due_ms` as in `Exchanged`: 0 asks to be called again at once.
 
-    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again; `purged` ones are gone.
+    `rerouted` jobs had no patience left with their route; `unheld` ones have room in their budget again;
+    `purged` ones are gone.
     `schedules` are due, and the caller is to fire them: see `aiq.storage.Schedules`.
     The deadline of `overdue` ones has passed.
     """

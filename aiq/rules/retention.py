@@ -7,6 +7,8 @@ from aiq.errors import Conflict, InvalidInput
 from aiq.model import JobSpec, Keep, Lease, RetentionSpec, State
 from aiq.rules.checks import check_range
 
+PACE_MS: Final = 10
+"""When upkeep goes on with what is over: claims come in between, since nobody waits for this."""
 KINDS: Final = ("succeeded", "dead", "cancelled", "streams", "events", "minutes", "usage")
 ENDED: Final = (State.SUCCEEDED, State.DEAD, State.CANCELLED)
 """In the order in which upkeep looks at them."""
@@ -54,6 +56,11 @@ def check_tombstone(spec: JobSpec, digest: str, parent: Lease | None) -> None:
         raise Conflict(text, reason="content")
     if parent is not None:
         raise Conflict(f"Job {spec.id!r} was stored and is gone, so it cannot be spawned.", reason="parent")
+
+
+def soon(due_ms: int | None) -> int:
+    """When upkeep has something to do next, if it has left something over."""
+    return PACE_MS if due_ms is None else min(due_ms, PACE_MS)
 
 
 def since_ms(keep: Keep, now_ms: int) -> int:

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import zlib
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints
 
 import pytest
@@ -15,7 +15,19 @@ from aiq.bounds import MAX_DECODED_BYTES, MAX_PAYLOAD_BYTES
 from aiq.codecs import Codec, Value
 from aiq.coded import Chain, CodedStorage
 from aiq.errors import Conflict, InvalidInput, JobDead, ResultInvalid, TooLarge, Unavailable
-from aiq.model import Cause, ChunkKind, Content, DeadQuery, Edit, JobSpec, NewChunk, Redrive, State, Target
+from aiq.model import (
+    Cause,
+    ChunkKind,
+    Content,
+    DeadQuery,
+    Edit,
+    JobSpec,
+    NewChunk,
+    Redrive,
+    ScheduleSpec,
+    State,
+    Target,
+)
 from aiq.rules.coding import MAGIC, Unreadable, coded, parted
 from aiq.storage import Storage
 from aiq.testing.actions import job as spec
@@ -454,3 +466,21 @@ async def test_redriven_and_replayed_jobs_are_read_as_ever() -> None:
         assert await queue.job("replay", shout).result(0) == SECRET.upper()
         with pytest.raises(JobDead, match="ValueError: no"):
             await one.result(0)
+
+
+async def test_templates_of_schedules_are_encoded_and_their_jobs_too() -> None:
+    storage = await open_memory("memory://")
+    coder = CodedStorage(storage, Chain(BOTH))
+    plan = ScheduleSpec(name="nightly", template=JobSpec(id="", task="work", payload=b"[1]"), every_ms=60_000)
+    [put] = await coder.put_schedules([plan])
+    [kept] = await storage.get_schedules()
+    [read] = await coder.get_schedules()
+    await coder.run_schedule("nightly", replace(read.spec.template, id="now"))
+    [stored] = await storage.get(["now"])
+    [record] = await coder.get(["now"])
+
+    assert put.spec.template.payload == read.spec.template.payload == b"[1]"
+    assert parted(kept.spec.template.payload) is not None
+    assert stored is not None
+    assert record is not None
+    assert (parted(stored.payload) is None, record.payload) == (False, b"[1]")

@@ -31,9 +31,10 @@ def test_a_job_without_a_key_is_in_no_order() -> None:
 
 
 def test_what_is_said_of_a_key_wins() -> None:
-    spec = note.job("x").using(key="talk", per_key=0, while_parked="free").spec(job_id="job")
+    spec = note.job("x").using(key="talk", per_key=2, while_parked="free").spec(job_id="job")
 
-    assert (spec.per_key, spec.while_parked, spec.ordered) == (0, "free", False)
+    assert (spec.per_key, spec.while_parked, spec.ordered) == (2, "free", True)
+    assert not note.job("x").using(key="talk", per_key=0).spec(job_id="job").ordered
 
 
 @pytest.mark.parametrize("options", [{"per_key": MAX_PER_KEY + 1}, {"per_key": -1}, {"while_parked": "perhaps"}])

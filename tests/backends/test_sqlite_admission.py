@@ -22,6 +22,7 @@ from aiq.model import (
 from aiq.storage import claim, limit_topic, queue_topic
 from aiq.testing.actions import claim_one, claim_some, job, wish
 from aiq.testing.clock import Clock
+from aiq.testing.marks import clause
 from aiq.testing.spending import balance, need, open_call, put_budget, put_limit, tell, units, wait_of
 from tests.backends.sqlite_files import in_writer, opened
 
@@ -203,3 +204,20 @@ async def test_a_worker_is_told_of_a_grant_that_another_process_makes(tmp_path: 
         async with asyncio.timeout(10):
             await here.wait([queue_topic("default")], after=mark, timeout_ms=60_000)
         assert (await claim_one(here)).id == "job"
+
+
+@clause("KEY-14")
+@pytest.mark.parametrize("keys", [1, 1_500])
+async def test_what_stands_in_lines_of_keys_or_has_one_of_its_own_costs_a_claim_no_more(
+    storage: SQLiteStorage, keys: int
+) -> None:
+    await enqueue_many(storage, 20, "plain")
+    plain_work = await work_of(storage, lambda: claim_some(storage, 10))
+    plain = await statements_of(storage, lambda: claim_some(storage, 10))
+    for first in range(0, 1_500, 250):
+        await storage.enqueue([job(f"job {n}", key=f"key {n % keys}", per_key=1) for n in range(first, first + 250)])
+    found = len(await claim_some(storage, 10))
+
+    assert found == min(keys, 10)
+    assert len(await statements_of(storage, lambda: claim_some(storage, 10))) <= len(plain)
+    assert await work_of(storage, lambda: claim_some(storage, 10)) < 1.5 * plain_work

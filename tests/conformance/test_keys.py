@@ -465,7 +465,14 @@ async def test_a_child_that_waits_for_no_key_of_its_parent_is_stored(
 
 @clause("ENQ-8", "STORE-9")
 @pytest.mark.parametrize(
-    "options", [{"per_key": -1}, {"per_key": MAX_PER_KEY + 1}, {"key": None}, {"while_parked": "perhaps"}]
+    "options",
+    [
+        {"per_key": -1},
+        {"per_key": MAX_PER_KEY + 1},
+        {"key": None},
+        {"while_parked": "perhaps"},
+        {"per_key": 0, "while_parked": "free"},
+    ],
 )
 async def test_a_key_outside_its_bounds_is_refused(storage: Storage, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):

@@ -1,5 +1,7 @@
 """Chapter 17, second half: what is over goes, when its time is over, and leaves nothing."""
 
+from typing import Any
+
 import pytest
 
 from aiq.bounds import MAX_KEEP_MS, PUT_OFF_MS
@@ -18,6 +20,7 @@ from aiq.model import (
     UsageFilter,
     Waiting,
 )
+from aiq.rules.retention import PACE_MS
 from aiq.storage import Storage
 from aiq.testing.actions import (
     BAD,
@@ -264,7 +267,7 @@ async def test_one_upkeep_lets_no_more_go_than_its_limit_the_oldest_first(storag
         clock.advance_ms(1)
     clock.advance_ms(WEEK_MS)
     first = await storage.upkeep(2)
-    assert (first.purged, first.next_due_ms) == (2, 0)
+    assert (first.purged, first.next_due_ms) == (2, PACE_MS)
     assert await stored(storage, *names) == ["a", "b", "c"]
     assert (await storage.upkeep(2)).purged == 2
     last = await storage.upkeep(2)
@@ -278,7 +281,13 @@ async def test_one_upkeep_lets_no_more_go_than_its_limit_the_oldest_first(storag
 @clause("GONE-1")
 async def test_nothing_of_a_job_is_left(storage: Storage, clock: Clock) -> None:
     await put_limit(storage, tokens=10**6)
-    terms = {"limits": ("gpt",), "estimate": need(10), "tenant": "acme", "budgets": ("job:job",), "keep_ms": 10}
+    terms: dict[str, Any] = {
+        "limits": ("gpt",),
+        "estimate": need(10),
+        "tenant": "acme",
+        "budgets": ("job:job",),
+        "keep_ms": 10,
+    }
     own = BudgetSpec(id="job:job", caps={"tokens": 10_000})
     run = await start(storage, **terms, creates=(own,))
     await tell(storage, run, 0, used=Usage("gpt", 5))
@@ -306,7 +315,8 @@ async def test_nothing_of_a_job_is_left(storage: Storage, clock: Clock) -> None:
 async def test_the_id_of_a_job_that_is_gone_is_remembered_with_its_content(storage: Storage, clock: Clock) -> None:
     await ended(storage, "job", digest="d", keep_ms=0)
     await keep_up(storage)
-    assert await storage.enqueue([job(digest="d")]) == [Enqueued("job", S.SUCCEEDED, existed=True)]
+    (again,) = await storage.enqueue([job(digest="d")])
+    assert (again.job_id, again.state, again.existed) == ("job", S.SUCCEEDED, True)
     with pytest.raises(Conflict) as refused:
         await storage.enqueue([job("new"), job(digest="other")])
     assert refused.value.reason == "content"
@@ -369,7 +379,7 @@ async def test_a_job_stays_until_its_children_have_ended(storage: Storage, clock
 @clause("GONE-6")
 async def test_the_children_of_a_job_go_after_it_and_then_its_budget(storage: Storage, clock: Clock) -> None:
     own = BudgetSpec(id="job:parent", caps={"tokens": 10_000})
-    chain = {"budgets": ("job:parent",), "estimate": need(10)}
+    chain: dict[str, Any] = {"budgets": ("job:parent",), "estimate": need(10)}
     parent = await start(storage, "parent", keep_ms=0, creates=(own,), **chain)
     await spawn(storage, parent, "child", queue="children", **chain)
     child = await claim_one(storage, "children")

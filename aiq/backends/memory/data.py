@@ -160,7 +160,8 @@ class Remains:
 
 @dataclass(slots=True)
 class Stream:
-    """The items of one job. Item n stands at place n - 1, less the trimmed; `runs` holds what each fence appended, by its own count."""
+    """The items of one job. Item n stands at place n - 1, less the trimmed; `runs` holds what each fence appended, by
+    its own count."""
 
     chunks: list[Chunk] = field(default_factory=list)
     runs: defaultdict[int, list[Chunk]] = field(default_factory=lambda: defaultdict(list))

@@ -73,7 +73,7 @@ def finish(tx: Transaction, job_id: str, remains: Remains) -> None:
     del tables.remains[job_id]
     _forget_account(tx, "job", job_id)
     flow = remains.flow
-    if flow is not None and not any(one.flow == flow for one in (*tables.jobs.values(), *tables.remains.values())):
+    if flow is not None and not _has_jobs(tx, flow):
         _forget_account(tx, "flow", flow)
     parent = None if remains.parent_id is None else tables.remains.get(remains.parent_id)
     if parent is not None:
@@ -89,6 +89,12 @@ def _is_needed(tx: Transaction, job_id: str) -> bool:
 def _children(tx: Transaction, job_id: str) -> list[str]:
     """The children of a job that are stored, in the order of enqueueing."""
     return sorted(tx.tables.children.get(job_id, ()), key=tx.tables.numbers.__getitem__)
+
+
+def _has_jobs(tx: Transaction, flow: str) -> bool:
+    """Whether jobs of a flow are stored, or have left something."""
+    stored = any(record.flow == flow for record in tx.tables.jobs.values())
+    return stored or any(remains.flow == flow for remains in tx.tables.remains.values())
 
 
 def _has_family(tx: Transaction, job_id: str) -> bool:

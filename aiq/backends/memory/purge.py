@@ -2,16 +2,19 @@
 
 from aiq.backends.memory.gone import anything_remains, clear_remains, gone, may_go
 from aiq.backends.memory.transition import Transaction
-from aiq.bounds import PUT_OFF_MS
+from aiq.bounds import MAX_PURGED, PUT_OFF_MS
 from aiq.model import JobRecord
 from aiq.rules.retention import ENDED, excess, is_over, of_state, since_ms
 
 
 def purge(tx: Transaction, limit: int) -> int:
-    """Look at no more than `limit` jobs whose time is over, and let those go that nobody needs; say how many went.
+    """Look at no more than `limit` jobs (and MAX_PURGED) whose time is over, and let those go that nobody needs.
+
+    Says how many went.
 
     Spec: GONE-4, GONE-5, GONE-8
     """
+    limit = min(limit, MAX_PURGED)
     done = clear_remains(tx, limit)
     over = _over(tx, limit - done)
     going = [record for record in over if not _must_stay(tx, record)]

@@ -20,6 +20,7 @@ from aiq.backends.memory.trim import trim
 from aiq.backends.memory.workers import forget_workers
 from aiq.bounds import MAX_SWEEP
 from aiq.model import Upkept
+from aiq.rules.retention import soon
 from aiq.rules.validation import check_limit
 
 
@@ -42,22 +43,9 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     more = forget_groups(tx, limit) or more
     schedules = len(due(tx.tables.calendar.due, tx.now_ms, limit))
     purged = purge(tx, limit)
-    more = trim(tx, limit) or more
-    more = forget_ids(tx, limit) or anything_over(tx) or more
+    over = trim(tx, limit)
+    over = forget_ids(tx, limit) or anything_over(tx) or over
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(
-        promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue
-    )
-    return Upkept(
-        promoted,
-        revoked,
-        timed_out,
-        cancelled,
-        applied,
-        due_ms,
-        rerouted,
-        unheld,
-        purged=purged,
-        schedules=schedules,
-        overdue=overdue,
-    )
+    due_ms = soon(due_ms) if over else due_ms
+    swept = (promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
+    return Upkept(*swept, purged=purged, schedules=schedules, overdue=overdue)

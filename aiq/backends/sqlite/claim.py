@@ -18,6 +18,7 @@ from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
 from aiq.rules.batches import Room, Wakes
 from aiq.rules.dispatch import dispatch
+from aiq.rules.metrics import tally
 from aiq.rules.states import check
 from aiq.storage import job_topic
 
@@ -138,7 +139,15 @@ class _Given:
         """In a queue whose ready jobs have nothing to do with admission, and are of one band. Spec: CLAIM-6"""
         rows = sorted(self._tx.table(SQL["next"], place))
         check("T3", State.READY, State.RUNNING)
-        self._lease([(n, job_id) for _, _, n, job_id, size in rows if self._room.takes(size)])
+        taken = [row for row in rows if self._room.takes(row[4])]
+        for *_, task, since_ms in taken:
+            tally(
+                self._tx.figures(str(place["queue"]), task), "T3", State.READY, State.RUNNING, self._waited_ms(since_ms)
+            )
+        self._lease([(n, job_id) for _, _, n, job_id, *_ in taken])
+
+    def _waited_ms(self, since_ms: int) -> int:
+        return max(0, self._tx.now_ms - since_ms)
 
     def _dispatch(self, queue: str, count: int) -> None:
         """In the order of chapter 12."""
@@ -147,6 +156,8 @@ class _Given:
         ledger = admission(self._tx).ledger
         found = dispatch(yard, ledger, count, lambda record: self._room.takes(len(record.payload)))
         self.more = self.more or found
+        if yard.given:
+            count_claimed(self._tx, numbers(n for n, _ in yard.given))
         self._lease([(n, record.id) for n, record in yard.given])
         for n, record in yard.given:
             self._let_run(record)
@@ -157,7 +168,6 @@ class _Given:
         if jobs:
             ns = [n for n, _ in jobs]
             lease = {"lease_id": self._request.lease_id, "worker": self._request.worker, "now_ms": self._tx.now_ms}
-            count_claimed(self._tx, numbers(ns))
             self._tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
             self._tx.topics.update([job_topic(job_id) for _, job_id in jobs])
             self._ns += ns

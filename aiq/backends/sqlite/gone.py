@@ -45,8 +45,8 @@ def may_go(tx: Transaction, ns: Iterable[int]) -> list[int]:
 def gone(tx: Transaction, ns: Sequence[int]) -> None:
     """Remove jobs that may go, with all that is their own, and remember their ids.
 
-    Their children are left to upkeep, and rows over MAX_PURGED_ROWS: what is left of a job that is not stored is seen by
-    nobody. The step must be done with what it knows of these jobs, of limits and of budgets.
+    Their children are left to upkeep, and rows over MAX_PURGED_ROWS: nobody sees what is left of a job that is not
+    stored. The step must be done with what it knows of these jobs, of limits and of budgets.
 
     Spec: GONE-1, GONE-2, GONE-6
     """
@@ -128,7 +128,7 @@ def _finish(tx: Transaction, remains: Sequence[_Remains], room: int) -> None:
     flows = {one.flow for one in remains if one.flow is not None}
     if flows:
         over = tx.names(SQL["flows_over"], {"flows": ids(sorted(flows))})
-        # The jobs of a flow are as many as a batch and their children, and so are the minutes in which they used anything.
+        # Without a bound: the use of a flow is a few rows for each minute in which any of its jobs ran.
         _removed(tx, "forget_usage", {"scope": "flow", "ids": ids(over), "room": -1})
         _forget_budgets(tx, "flow", over)
 

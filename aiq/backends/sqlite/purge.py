@@ -4,16 +4,19 @@ from aiq.backends.sqlite.gone import anything_remains, clear_remains, gone, may_
 from aiq.backends.sqlite.retention import SQL, get_retention
 from aiq.backends.sqlite.rows import numbers
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.bounds import PUT_OFF_MS
+from aiq.bounds import MAX_PURGED, PUT_OFF_MS
 from aiq.model import Keep, RetentionSpec, State
 from aiq.rules.retention import ENDED, excess, is_over, of_state, since_ms
 
 
 def purge(tx: Transaction, limit: int) -> int:
-    """Look at no more than `limit` jobs whose time is over, and let those go that nobody needs; say how many went.
+    """Look at no more than `limit` jobs (and MAX_PURGED) whose time is over, and let those go that nobody needs.
+
+    Says how many went.
 
     Spec: GONE-4, GONE-5, GONE-8
     """
+    limit = min(limit, MAX_PURGED)
     done = clear_remains(tx, limit)
     over = _over(tx, get_retention(tx), limit - done)
     going = may_go(tx, [n for n, had_its_time in over.items() if had_its_time])

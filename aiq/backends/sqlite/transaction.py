@@ -18,7 +18,7 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
 from aiq.backends.sqlite.terms import plain
 from aiq.model import Wait
-from aiq.rules.metrics import MINUTE_MS, nothing
+from aiq.rules.metrics import COLUMNS, MINUTE_MS, nothing
 from aiq.storage import events_topic
 
 if TYPE_CHECKING:
@@ -253,7 +253,13 @@ class Transaction:
             self.topics.add(events_topic())
         minute_ms = self.now_ms - self.now_ms % MINUTE_MS
         for place, figures in self._minutes.items():
-            self.later(METRICS["add"], (minute_ms, *place, *figures))
+            row = {
+                "minute_ms": minute_ms,
+                "queue": place[0],
+                "task": place[1],
+                **dict(zip(COLUMNS, figures, strict=True)),
+            }
+            self.connection.execute(METRICS["add"], row)
         if self._told:
             self.run(SQL["forget_news"], {"last": self._counters[2] - NEWS_KEPT})
         self.flush()

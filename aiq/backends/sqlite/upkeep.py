@@ -20,6 +20,7 @@ from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.trim import anything_to_trim, trim
 from aiq.backends.sqlite.workers import any_long_silent, forget_workers
 from aiq.model import Upkept
+from aiq.rules.retention import soon
 
 
 def upkeep(tx: Transaction, limit: int) -> Upkept:
@@ -40,38 +41,19 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     more = forget_groups(tx, limit) or more
     schedules = count_due(tx, limit)
     purged = purge(tx, limit)
-    more = trim(tx, limit) or more
-    more = forget_ids(tx, limit) or anything_over(tx) or more
+    over = trim(tx, limit)
+    over = forget_ids(tx, limit) or anything_over(tx) or over
     due_ms = 0 if more else next_due_ms(tx)
-    return Upkept(
-        promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld, schedules=schedules, overdue=overdue
-    )
-    return Upkept(
-        promoted,
-        revoked,
-        timed_out,
-        cancelled,
-        applied,
-        due_ms,
-        rerouted,
-        unheld,
-        purged=purged,
-        schedules=schedules,
-        overdue=overdue,
-    )
+    due_ms = soon(due_ms) if over else due_ms
+    swept = (promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
+    return Upkept(*swept, purged=purged, schedules=schedules, overdue=overdue)
 
 
 def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
     """Look whether anything is due, and answer if not: then no lock is taken. Spec: STORE-5"""
     next_ms = next_due_ms(tx)
-    due = (
-        next_ms == 0
-        or anybody_impatient(tx)
-        or anything_to_forget(tx)
-        or any_long_silent(tx)
-        or any_group_to_forget(tx)
-    )
-    due = due or anything_had_its_time(tx)
+    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx) or any_long_silent(tx)
+    due = due or any_group_to_forget(tx) or anything_had_its_time(tx)
     return None if due else Upkept(next_due_ms=next_ms)
 
 

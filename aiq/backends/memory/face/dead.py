@@ -16,7 +16,7 @@ class DeadLettersFace(Door):
 
     async def dead_groups(self, query: DeadQuery, *, cursor: str | None = None, limit: int = MAX_PAGE) -> GroupPage:
         """See `aiq.storage.DeadLetters`."""
-        return await self._run(dead_groups, query, cursor, limit)
+        return await self._look(dead_groups, query, cursor, limit)
 
     async def redrive(self, request: Redrive) -> Sequence[Redriven | Conflict | NotFound]:
         """See `aiq.storage.DeadLetters`."""

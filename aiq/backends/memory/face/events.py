@@ -15,15 +15,15 @@ class EventsFace(Door):
 
     async def read_events(self, after: str | None = None, limit: int = MAX_PAGE) -> EventPage:
         """See `aiq.storage.Events`."""
-        return await self._run(read_events, after, limit)
+        return await self._look(read_events, after, limit)
 
     async def events_of(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> Sequence[Event]:
         """See `aiq.storage.Events`."""
-        return await self._run(events_of, job_id, after, limit)
+        return await self._look(events_of, job_id, after, limit)
 
     async def metrics(self, query: MinuteFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> MinutePage:
         """See `aiq.storage.Events`."""
-        return await self._run(metrics, query, cursor, limit)
+        return await self._look(metrics, query, cursor, limit)
 
     async def put_retention(self, spec: RetentionSpec) -> RetentionSpec:
         """See `aiq.storage.Events`."""
@@ -31,4 +31,4 @@ class EventsFace(Door):
 
     async def get_retention(self) -> RetentionSpec:
         """See `aiq.storage.Events`."""
-        return await self._run(get_retention)
+        return await self._look(get_retention)

@@ -23,11 +23,11 @@ class SchedulesFace(Door):
         self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
     ) -> list[ScheduleStatus]:
         """See `aiq.storage.Schedules`."""
-        return await self._run(get_schedules, names, after, limit)
+        return await self._look(get_schedules, names, after, limit)
 
     async def due_schedules(self, limit: int = MAX_PAGE) -> DueSchedules:
         """See `aiq.storage.Schedules`."""
-        return await self._run(due_schedules, limit)
+        return await self._look(due_schedules, limit)
 
     async def fire(self, fires: Sequence[Fire]) -> list[Fired]:
         """See `aiq.storage.Schedules`."""

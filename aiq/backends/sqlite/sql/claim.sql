@@ -93,10 +93,12 @@ CROSS JOIN (
 ) AS last;
 
 -- name: next
--- The jobs of a band that come first, with what each payload weighs.
-SELECT json_group_array(json_array(ready.lane, ready.position, ready.n, ready.id, length(s.payload)))
+-- The jobs of a band that come first, with what each payload weighs, its task, and since when it stands ready.
+SELECT json_group_array(json_array(
+    ready.lane, ready.position, ready.n, ready.id, length(s.payload), ready.task, ready.since_ms
+))
 FROM (
-    SELECT n, lane, position, id FROM aiq_jobs
+    SELECT n, lane, position, id, task, since_ms FROM aiq_jobs
     WHERE queue = :queue AND pool = '' AND aside = 0 AND band = :band AND line = '' AND state = 'ready'
     ORDER BY lane, position
     LIMIT :count

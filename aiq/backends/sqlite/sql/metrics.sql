@@ -2,19 +2,14 @@
 -- spec: METRIC-1, METRIC-2, METRIC-3, METRIC-4
 
 -- name: add
-WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_minutes (
     minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
     waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
 )
-SELECT
-    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
-    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]'),
-    json_extract(item, '$[8]'), json_extract(item, '$[9]'), json_extract(item, '$[10]'), json_extract(item, '$[11]'),
-    json_extract(item, '$[12]'), json_extract(item, '$[13]'), json_extract(item, '$[14]'), json_extract(item, '$[15]'),
-    json_extract(item, '$[16]')
-FROM given
-WHERE true
+VALUES (
+    :minute_ms, :queue, :task, :enqueued, :started, :ended, :succeeded, :failed, :retried, :dead, :cancelled,
+    :waited_ms, :waited_most_ms, :ran_ms, :ran_most_ms, :tokens, :usd_micros
+)
 ON CONFLICT (minute_ms, queue, task) DO UPDATE SET
     enqueued = enqueued + excluded.enqueued,
     started = started + excluded.started,
