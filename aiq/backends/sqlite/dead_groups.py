@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Final
 
 from aiq.backends.sqlite.graves import SQL, read_groups
 from aiq.backends.sqlite.transaction import Transaction
@@ -11,12 +12,15 @@ from aiq.bounds import MAX_INSTANT_MS
 from aiq.model import AGES_MS, DeadGroup, DeadQuery, GroupPage, GroupStatus, Sample
 from aiq.rules.deaths import after_group, group_cursor, order_of
 
+_PAGES: Final = {"last_seen": SQL["page_by_last_seen"], "dead": SQL["page_by_dead"]}
+"""The statement for each order, with an index of its own."""
+
 
 def dead_groups(tx: Transaction, query: DeadQuery, cursor: str | None, limit: int) -> GroupPage:
     """Read one page. The cursor is the place of the last group given. Spec: DEAD-7, DEAD-8"""
     figure, fingerprint = after_group(cursor)
     asked = {"fingerprint": query.fingerprint, "figure": -figure, "after": fingerprint, "limit": limit + 1}
-    names = tx.names(SQL[f"page_by_{query.by}"], asked)
+    names = tx.names(_PAGES[query.by], asked)
     found = sorted((group for group, _ in read_groups(tx, names)), key=lambda group: order_of(query, group))
     page = tuple(_statuses(tx, found[:limit]))
     return GroupPage(page, group_cursor(query, found[limit - 1]) if len(found) > limit else None)
