@@ -189,7 +189,7 @@ class EventsLost(StorageError):
     def __init__(self) -> None:
         super().__init__(
             "Events behind this cursor were removed before they were read. Look at the jobs themselves for what was "
-            "missed, then go on with the oldest event that is kept: events(after=None). Retention says how long that is."
+            "missed, then go on with the oldest event that is kept: events(after=None)."
         )
 
 

@@ -281,7 +281,7 @@ def _check_numbers(spec: JobSpec) -> None:
     if spec.while_parked not in ("hold", "free"):
         raise InvalidInput(f'while_parked is {spec.while_parked!r:.200}; use "hold" or "free".')
     if spec.while_parked == "free" and not spec.ordered:
-        raise InvalidInput(f"Job {spec.id!r} has no key to give up while it is parked. Give it a key and a per_key over 0.")
+        raise InvalidInput(f"Job {spec.id!r} has no key to give up while it is parked. Give it a key, and a per_key.")
     if spec.timeout_ms is not None:
         check_range("timeout in ms", spec.timeout_ms, 1, bounds.MAX_DELAY_MS)
     if spec.expires_ms is not None:

@@ -20,8 +20,10 @@ class Upkeep(Protocol):
 
         Forgets, after RESERVATION_KEPT_MS: calls that are closed, parts of limits that are at rest, windows of budgets
         that are over with the ids of their grants, lines and pools in which nothing stands. Budgets ("job:ID" and
-        "flow:ID" go with their jobs) and what was learned of tasks stay. Removes what retention no longer keeps: jobs that
-        have ended with all that belongs to them (T18), streams, events, minutes, use by minute.
+        "flow:ID" go with their jobs) and what was learned of tasks stay.
+
+        Removes what retention no longer keeps: jobs that have ended with all that belongs to them (T18), streams,
+        events, minutes, use by minute.
 
         Says how many schedules are due, which callers fire: a storage knows no calendar.
 

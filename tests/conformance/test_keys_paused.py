@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from aiq.errors import Conflict, InvalidInput, InvalidName
-from aiq.model import Band, Gate, QueueSettings, RouteSpec, State
+from aiq.model import Band, Gate, QueueSettings, Redrive, RouteSpec, State, Target
 from aiq.storage import Storage, queue_topic
 from aiq.testing.actions import (
+    BAD,
     GOOD,
     changed,
+    claim_one,
     end,
     enqueue_one,
     failed,
@@ -263,3 +265,15 @@ async def test_an_ordered_job_that_was_stored_before_stands_in_the_order_of_arri
     await end(storage, run, failed())
 
     assert await given(storage) == ["plain", "first"]
+
+
+@clause("KEY-16")
+async def test_a_job_that_is_redriven_stands_at_the_end_of_its_line(storage: Storage) -> None:
+    await end(storage, await begin(storage), BAD)
+    await line_up(storage, "second", "third")
+    await storage.redrive(Redrive(id="again", targets=(Target("first", 1),)))
+
+    for name in ("second", "third", "first"):
+        run = await claim_one(storage)
+        assert run.id == name
+        await end(storage, run, GOOD)

@@ -192,7 +192,7 @@ async def test_children_inherit_tenant_and_band(world: World) -> None:
     [job] = await world.enqueue(parent.job().using(tenant="acme", band="interactive"))
     await finished(world, job, parent, double)
 
-    child = await world.get(child_id(job, 1, "kids", 0))
+    child = await world.get(child_id(job, "kids", 0))
     assert (child.tenant, child.band, child.parent_id) == ("acme", aiq.Band.INTERACTIVE, job)
 
 
@@ -206,7 +206,7 @@ async def test_children_without_a_queue_go_where_the_worker_looks_for_such_jobs(
     record = await finished(world, job, parent, double, slots={"research": 1, "docs": 1}, default_queue="docs")
 
     assert record.state is State.SUCCEEDED
-    assert (await world.get(child_id(job, 1, "kids", 0))).queue == "docs"
+    assert (await world.get(child_id(job, "kids", 0))).queue == "docs"
 
 
 @virtually

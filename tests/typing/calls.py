@@ -55,11 +55,11 @@ async def called(ctx: aiq.Context) -> None:
     research(ctx, "x")  # type: ignore[unused-coroutine]
 
 
-# Options are named and typed, and those of later chapters do not exist yet.
+# Options are named and typed.
 assert_type(research.job("x").using(queue="slow", delay=30, band="high"), aiq.NewJob[Report])
 research.job("x").using(band="urgent")  # type: ignore[arg-type]
 research.job("x").using(delay="soon")  # type: ignore[arg-type]
-research.job("x").using(unique="x")  # type: ignore[call-arg]
+research.job("x").using(uniqe="x")  # type: ignore[call-arg]
 aiq.task(lease="long")  # type: ignore[call-overload]
 aiq.task(retry=3)  # type: ignore[call-overload]
 aiq.Retry(on=TimeoutError, never=[ValueError, KeyError])

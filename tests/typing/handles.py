@@ -49,7 +49,8 @@ async def handles(queue: aiq.Queue) -> None:
         assert_type(chunk, aiq.Chunk)
     async for text in job.text():
         assert_type(text, str)
-    await queue.enqueue(summarize.job("x"), unique="x")  # type: ignore[call-arg]
+    await queue.enqueue(summarize.job("x"), unique="x")
+    await queue.enqueue(summarize.job("x"), unique=1)  # type: ignore[arg-type]
     await queue.enqueue(summarize)  # type: ignore[arg-type]
 
 

@@ -86,6 +86,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "no_child_may_have_the_key_of_its_parent": mutant(
         "KEY-13", ("rules.keys", '    if same and parent.while_parked == "hold":\n', "    if same:\n")
     ),
+    "a_redriven_job_begins_the_line": mutant(
+        "KEY-16",
+        (
+            "keys",
+            "Keyed(self._turn, Stand.AWAY, after.fence)",
+            "Keyed(self._turn if not after.fence else -1, Stand.AWAY, after.fence)",
+        ),
+    ),
     "nobody_knows_who_holds_a_key": mutant("KEY-15", ("explain", "holder=keys.first_holder(spot)", "holder=None")),
     "what_goes_before_is_not_counted": mutant(
         "KEY-15", ("explain", "if keyed.stand.in_line else 0", "if False else 0")
