@@ -152,8 +152,8 @@ class JobSpec:
     `keep_ms` is how long it is kept once it has ended, in the place of what the retention of the storage says. `origin`
     is the job of which it is a replay.
 
-    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they start
-    in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: chapter 18.
+    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
+    start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
 
     With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
     start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
