@@ -234,21 +234,21 @@ STREAMS: Final[dict[str, Mutant]] = {
     ),
     "every_stream_ends_well": mutant("STREAM-8", ("items", "marker(after.state)", "ChunkKind.END")),
     "reading_repeats_the_last_item": mutant(
-        "STREAM-9", ("read", "stream.chunks[after : after + limit]", "stream.chunks[max(0, after - 1) : after + limit]")
+        "STREAM-9", ("read", "stream.chunks[after - trimmed :]", "stream.chunks[max(0, after - trimmed - 1) :]")
     ),
-    "reading_ignores_the_limit": mutant(
-        "STREAM-9", ("read", "stream.chunks[after : after + limit]", "stream.chunks[after:]")
-    ),
+    "reading_ignores_the_limit": mutant("STREAM-9", ("read", "for chunk in behind[:limit])", "for chunk in behind)")),
     "reading_skips_resets": mutant(
-        "STREAM-9",
+        "STREAM-4 STREAM-9",
         (
             "read",
-            "StreamPage(tuple(chunks), record.state)",
-            'StreamPage(tuple(c for c in chunks if c.kind != "reset"), record.state)',
+            "StreamPage(tuple(behind[:length]),",
+            'StreamPage(tuple(c for c in behind[:length] if c.kind != "reset"),',
         ),
     ),
     "a_stream_has_no_bound": mutant("STREAM-10", ("append", "    if size > MAX_STREAM_BYTES:\n", "    if False:\n")),
-    "an_item_without_data_is_free": mutant("STREAM-10", ("rules.streams", " + ITEM_OVERHEAD_BYTES for", " for")),
+    "an_item_without_data_is_free": mutant(
+        "STREAM-10", ("rules.streams", "len(data) + ITEM_OVERHEAD_BYTES", "len(data)")
+    ),
     "a_chunk_has_no_bound": mutant(
         "STREAM-10", ("rules.validation", '        check_size("chunk", chunk.data, bounds.MAX_CHUNK_BYTES)\n', "")
     ),

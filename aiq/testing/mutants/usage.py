@@ -31,7 +31,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "use_is_counted_for_the_flow_only": mutant(
-        "USAGE-1", ("books", "entry.job_id, entry.flow, entry.tenant)", "'', entry.flow, entry.tenant)")
+        "USAGE-1", ("books", 'for scope in (("job", entry.job_id), ', "for scope in (")
     ),
     "use_of_a_tenant_is_not_told_apart": mutant(
         "USAGE-1", ("rules.usage", 'tenant=record.tenant if record else "",', 'tenant="",')
@@ -162,23 +162,23 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_price_below_zero_is_accepted": mutant("USAGE-7", ("put_prices", "        check_price(row)\n", "        pass\n")),
     "rows_of_use_come_as_they_were_written": mutant(
-        "USAGE-8", ("usage", "    places = sorted(sums)\n", "    places = list(sums)\n")
+        "USAGE-8", ("usage", "    places = sorted(place for place", "    places = list(place for place")
     ),
     "a_page_of_use_begins_with_the_last_row_of_the_one_before": mutant(
-        "USAGE-8", ("usage", "(after is None or key[:3] > after):", "(after is None or key[:3] >= after):")
+        "USAGE-8", ("usage", "(after is None or place > after))", "(after is None or place >= after))")
     ),
     "a_report_of_use_takes_in_the_minute_in_which_it_ends": mutant(
-        "USAGE-8", ("usage", "minute_ms >= query.until_ms:", "minute_ms > query.until_ms:")
+        "USAGE-8", ("usage", "place[0] < query.until_ms", "place[0] <= query.until_ms")
     ),
     "a_report_of_use_leaves_out_the_minute_in_which_it_begins": mutant(
-        "USAGE-8", ("usage", "minute_ms < query.since_ms:", "minute_ms <= query.since_ms:")
+        "USAGE-8", ("usage", "place[0] < query.since_ms", "place[0] <= query.since_ms")
     ),
     "a_report_of_use_is_of_all": mutant(
         "USAGE-8",
         (
             "usage",
-            "    return all(wanted is None or wanted == found for wanted, found in asked)\n",
-            "    return True\n",
+            "        if owner is not None:\n            return scope, owner\n",
+            "        if False:\n            return scope, owner or ''\n",
         ),
     ),
     "a_report_of_use_asks_for_anything": mutant("USAGE-8", ("usage", "    check_usage_filter(query)\n", "")),
