@@ -206,7 +206,7 @@ class Moved(StorageError):
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"This storage has moved to {url}. Use that address, or open this one with `aiq export --undo` if it failed."
+            f"This storage has moved to {url}. Use that address; if the move failed, open this with `aiq export --undo`."
         )
         self.url = url
 

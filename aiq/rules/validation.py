@@ -104,9 +104,7 @@ def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
     for spec in batch:
         check_spec(spec)
         if parent is None and spec.on_parent != "cancel":
-            raise InvalidInput(
-                f"Job {spec.id!r} says what becomes of it with its parent, and has none."
-            )
+            raise InvalidInput(f"Job {spec.id!r} says what becomes of it with its parent, and has none.")
         if (spec.child_of is None) is not (parent is None):
             raise InvalidInput(f"Job {spec.id!r}: `child_of` and the parent's lease go together; pass both or none.")
         if parent is not None and not before.issuperset(spec.depends_on):
