@@ -206,7 +206,7 @@ class Moved(StorageError):
 
     def __init__(self, url: str) -> None:
         super().__init__(
-            f"This storage has moved to {url}. Use that address; if the move failed, open this with `aiq export --undo`."
+            f"This storage has moved to {url}. Use that one; if the move failed, `aiq export --undo` opens this again."
         )
         self.url = url
 
