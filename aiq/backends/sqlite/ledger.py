@@ -113,6 +113,8 @@ class Ledger:
 
     def drop_waiting(self, job_id: str, fence: int, call: int | None = None) -> Sequence[WaitingCall]:
         """Take a call, or all calls of a run, out of line."""
+        if not self.calls.any():
+            return ()
         place = None if call is None else self.calls.find(job_id, fence, call)
         found = self.calls.of_run(job_id, fence) if call is None else [place] if place is not None else []
         for one in found:

@@ -50,8 +50,9 @@ class Queues:
         return self._rows.get(name) or QueueRow()
 
     def settings(self, name: str) -> QueueSettings:
-        """What bounds a queue."""
-        return self.row(name).settings or UNBOUNDED
+        """What bounds a queue. It is asked of each job, and whom its bound counts does not matter to it."""
+        row = self._rows.get(name)
+        return UNBOUNDED if row is None or row.settings is None else row.settings
 
     def credits(self, name: str) -> Credits:
         """A queue's credits, by band. Spec: BAND-3"""
