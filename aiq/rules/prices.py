@@ -41,19 +41,23 @@ def cost(tokens: Mapping[str, int], prices: Mapping[str, int]) -> tuple[int, int
     """
     if not prices:
         return 0, sum(tokens.values())
-    total = unpriced = 0
+    unpriced = sum([count for category, count in tokens.items() if category not in prices])
+    sums = so_far(tokens, prices)
+    return sums[-1] if sums else 0, unpriced
+
+
+def so_far(tokens: Mapping[str, int], prices: Mapping[str, int]) -> list[int]:
+    """What each category costs together with those before it, in their order; there is a price. See `cost`.
+
+    All sums of money are made here, so that what a call costs and what its categories cost are rounded alike.
+    """
+    total, sums = 0, []
     for category, count in tokens.items():
-        total += count * price_of(category, prices)
-        unpriced += 0 if category in prices else count
-    return whole(total), unpriced
+        total += count * _price_of(category, prices)
+        sums.append(min(bounds.MAX_MONEY, ceiling(total, _MILLION)))
+    return sums
 
 
-def price_of(category: str, prices: Mapping[str, int]) -> int:
-    """What a million tokens of a category cost; those without a price of their own cost what the dearest do."""
+def _price_of(category: str, prices: Mapping[str, int]) -> int:
     price = prices.get(category)
     return max(prices.values()) if price is None else price
-
-
-def whole(millionths: int) -> int:
-    """Millionths of a micro-dollar in whole ones, rounded up; at most MAX_MONEY."""
-    return min(bounds.MAX_MONEY, ceiling(millionths, _MILLION))

@@ -78,10 +78,8 @@ def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Line
         each = usage.tokens.items()
         return {(usage.model, name): Counted(count, 0, count, count if estimated else 0) for name, count in each}
     found: dict[tuple[str, str], Counted] = {}
-    so_far = paid = 0
-    for category, tokens in usage.tokens.items():
-        so_far += tokens * prices.price_of(category, charged)
-        usd_micros = prices.whole(so_far)
+    paid, sums = 0, prices.so_far(usage.tokens, charged)
+    for (category, tokens), usd_micros in zip(usage.tokens.items(), sums, strict=True):
         unpriced = 0 if category in charged else tokens
         line = Counted(tokens, usd_micros - paid, unpriced, tokens if estimated else 0)
         found[usage.model, category], paid = line, usd_micros

@@ -100,24 +100,24 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "USAGE-5",
         (
             "rules.prices",
-            "return min(bounds.MAX_MONEY, ceiling(millionths, _MILLION))",
-            "return min(bounds.MAX_MONEY, millionths // _MILLION)",
+            "sums.append(min(bounds.MAX_MONEY, ceiling(total, _MILLION)))",
+            "sums.append(min(bounds.MAX_MONEY, total // _MILLION))",
         ),
     ),
     "each_category_is_rounded_for_itself": mutant(
         "USAGE-5",
         (
             "rules.prices",
-            "        total += count * price_of(category, prices)\n",
-            "        total += ceiling(count * price_of(category, prices), _MILLION) * _MILLION\n",
+            "        total += count * _price_of(category, prices)\n",
+            "        total += ceiling(count * _price_of(category, prices), _MILLION) * _MILLION\n",
         ),
     ),
     "each_report_is_rounded_for_itself": mutant(
         "USAGE-5",
         (
             "rules.usage",
-            "        usd_micros = prices.whole(so_far)\n",
-            "        usd_micros = paid + prices.cost({category: tokens}, charged)[0]\n",
+            "line = Counted(tokens, usd_micros - paid,",
+            "line = Counted(tokens, prices.cost({category: tokens}, charged)[0],",
         ),
     ),
     "a_call_costs_what_it_would_now": mutant(
