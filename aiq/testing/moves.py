@@ -1,8 +1,15 @@
 """Moving a storage into another, as tests do it."""
 
+from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE
 from aiq.model import Moved
 from aiq.storage import Storage
+from aiq.testing.clock import Clock
+
+
+async def reference(clock: Clock) -> Storage:
+    """A storage of its own that every other one is held against."""
+    return await open_storage("memory://", clock=clock)
 
 
 async def everything(storage: Storage, limit: int = MAX_PAGE) -> list[Moved]:

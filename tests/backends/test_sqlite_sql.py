@@ -22,11 +22,12 @@ FOLDER = Path(sqlite.__file__).parent
 SPEC = [field.name for field in fields(JobSpec)]
 JOBS = 50_000
 WHOLE_TABLE_IS_MEANT = {("read", "count"), ("outbox", "oldest"), ("configure", "fresh")}
-"""The counts of everything, the first of a table that is read from its beginning, and what is counted once for a new
-bound."""
+WHOLE_TABLE_IS_MEANT |= {("load", "any_job"), ("load", "count_events")}
+"""The counts of everything, the first of a table that is read from its beginning, and what is counted once: for a new
+bound, and when a storage is moved."""
 RUNNERS = {"execute", "executemany", "rows", "row", "run", "many", "later"}
 SMALL = ("aiq_counters", "aiq_claims", "aiq_outbox", "aiq_queues", "aiq_letting_go")
-SMALL += ("aiq_holds", "aiq_waiting", "aiq_gates")
+SMALL += ("aiq_holds", "aiq_waiting", "aiq_gates", "aiq_moving")
 """Tables of one row, a row a worker or queue, or of which only the first row is taken."""
 
 

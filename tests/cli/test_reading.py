@@ -109,6 +109,7 @@ def test_the_json_of_a_listed_job_has_these_names_and_nothing_personal(
         "generation": 1,
         "flow": "f",
         "parent_id": None,
+        "origin": None,
         "held": None,
         "held_by": None,
         "route": None,

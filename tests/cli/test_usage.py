@@ -29,7 +29,8 @@ def test_the_command_has_these_verbs() -> None:
     assert set(VERBS) == {
         *("worker", "ls", "show", "count", "tail", "send", "cancel", "hold", "unhold"),
         *("limits", "queue", "budgets", "prices", "usage", "migrate", "audit", "pause", "resume"),
-        *("workers", "schedules", "doctor"),
+        *("workers", "schedules", "doctor", "update", "dead", "redrive", "replay", "purge"),
+        *("events", "metrics", "retention", "export", "import"),
     }
 
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
 from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
 from aiq.model import (
@@ -44,16 +43,16 @@ from aiq.testing.actions import (
 from aiq.testing.clock import Clock
 from aiq.testing.faulty import Faulty, LoseReply
 from aiq.testing.marks import clause
-from aiq.testing.moves import everything, move
+from aiq.testing.moves import everything, move, reference
 from aiq.testing.spending import balance, need, open_call, put_budget, put_limit, tell
 
-ELSEWHERE = "redis://elsewhere"
+ELSEWHERE = "elsewhere://elsewhere"
 
 
 @pytest.fixture
 def target(runner: asyncio.Runner, clock: Clock) -> Iterator[Storage]:
     """The reference, from which every other storage takes in what it holds, and the other way round."""
-    storage = runner.run(open_storage("memory://", clock=clock))
+    storage = runner.run(reference(clock))
     yield storage
     runner.run(storage.close())
 
@@ -248,7 +247,7 @@ async def test_a_storage_moves_to_one_address(storage: Storage) -> None:
     await storage.retire(ELSEWHERE)
 
     with pytest.raises(Conflict) as told:
-        await storage.retire("sqlite:///other.db")
+        await storage.retire("elsewhere://other")
     assert told.value.reason == "moved"
 
 

@@ -36,7 +36,7 @@ CHECKS: Final = {
     "left_calls": ("GONE-1", "calls of it are stored, and the job is not"),
     "left_usage": ("GONE-6", "what it has used is stored, and the job is not"),
     "left_events": ("EVENT-7", "events of it are kept, and its id is forgotten"),
-    "counted_events": ("KEEP-6", "it counts other events than are kept"),
+    "counted_events": ("KEEP-6", "it counts more events than are kept"),
     "unique": ("UNIQ-2", "a unique key has no job that still has it"),
     "positions": ("CLAIM-6", "it shares its position with another ready job"),
     "dead": ("DEAD-1", "its state and the groups of the dead do not agree"),

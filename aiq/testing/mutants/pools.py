@@ -225,7 +225,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "            raise QueueFull(queue, accounts.unstarted[queue], bound)\n",
             (
                 "            for spec in fresh[: max(0, bound - accounts.unstarted[queue])]:\n"
-                "                _store(tx, spec, None)\n            raise QueueFull(queue, "
+                "                _store(tx, spec, None, None)\n            raise QueueFull(queue, "
                 "accounts.unstarted[queue], bound)\n"
             ),
         ),

@@ -104,7 +104,7 @@ SELECT json_group_array(json_array(
 ))
 FROM (
     SELECT
-        j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, '{}') AS need, j.since_ms,
+        j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, json_object()) AS need, j.since_ms,
         k.turn, k.stand, k.since_fence, d.fingerprint, d.died_at_ms, d.tokens, d.usd_micros, d.sample,
         r.redrive_id, r.fingerprint AS of_group, r.tokens AS counted_tokens, r.usd_micros AS counted_usd_micros
     FROM aiq_jobs AS j
