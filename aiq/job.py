@@ -190,15 +190,16 @@ class Job(Generic[R_co]):
         route: str | None = None,
         budget: str | None = None,
         delay: Duration = 0,
-        forget_steps: bool = False,
+        forget_steps: bool | None = None,
         detach: bool = False,
     ) -> JobRecord:
         """Give the job, which is dead or cancelled, another generation, with all its attempts; see `Admin.redrive`.
 
             await job.redrive(route="claude")
-            await job.redrive(instead=summarize.job(shorter), forget_steps=True)
+            await job.redrive(instead=summarize.job(shorter))
 
-        With `instead` it runs with other arguments; the id and what producers find under it stay.
+        With `instead` it runs with other arguments; the id and what producers find under it stay, and what it remembers
+        of the old ones is forgotten, unless `forget_steps` says otherwise.
 
         Raises:
             Conflict: "state", "parent_terminal", "upstream", "route"; or "generation", if another was faster.
@@ -215,7 +216,7 @@ class Job(Generic[R_co]):
             budget=budget,
             payload=None if instead is None else _payload_of(instead, record),
             delay_ms=duration_ms("delay", delay),
-            forget_steps=forget_steps,
+            forget_steps=instead is not None if forget_steps is None else forget_steps,
             detach=detach,
         )
         (answer,) = await until_known(lambda: self._storage.redrive(request))

@@ -34,16 +34,20 @@ def jobs_of(jobs: Iterable[NewJob[R]], usage: str) -> list[NewJob[R]]:
     return found
 
 
-def ids_of(ids: Iterable[str], usage: str) -> Iterable[str]:
-    """The ids of a list. `usage` is as for `check_job`.
+def ids_of(ids: Iterable[object], usage: str) -> list[str]:
+    """The ids of a list of ids and handles. `usage` is as for `check_job`.
 
     Raises:
-        InvalidInput: it is a single text, which would be taken letter by letter.
+        InvalidInput: it is a single text, which would be taken letter by letter, or holds what is no job.
     """
     if isinstance(ids, str):
         right = usage.format(repr(ids))
         raise InvalidInput(f"Pass a list of ids: {right}. A text alone would be taken letter by letter.")
-    return ids
+    named = [getattr(one, "id", one) for one in ids]
+    for one in named:
+        if not isinstance(one, str):
+            raise InvalidInput(f"{one!r:.100} is no job. Pass its id, or its handle.")
+    return [str(one) for one in named]
 
 
 # Any: a worker runs tasks of all signatures.

@@ -50,9 +50,9 @@ async def dumped(storage: Storage) -> AsyncIterator[Moved]:
             return
 
 
-async def lines(storage: Storage) -> AsyncIterator[bytes]:
-    """The same as lines of JSON, with a first and a last one around them."""
-    yield _encoder.encode(Head(FORM, fresh_id(), storage.url))
+async def lines(storage: Storage, move_id: str | None = None) -> AsyncIterator[bytes]:
+    """The same as lines of JSON, with a first and a last one around them. `move_id` is what `retire` has answered."""
+    yield _encoder.encode(Head(FORM, move_id or fresh_id(), storage.url))
     count = 0
     async for record in dumped(storage):
         yield _encoder.encode(record)
@@ -116,13 +116,12 @@ async def load_lines(storage: Storage, text: Iterable[bytes]) -> int:
 
 async def move(source: Storage, target: Storage) -> int:
     """Retire a storage in favour of another one that is empty, move everything there, and say how many records that
-    were. After a failure, move again, or open the source with `source.retire(None)`.
+    were. After a failure, move again, which goes on, or open the source with `source.retire(None)`.
 
     Raises:
         Conflict("occupied"): the target holds jobs of its own. The source was retired: open it again.
     """
-    await source.retire(target.url)
-    loader = Loader(target, fresh_id())
+    loader = Loader(target, await source.retire(target.url, fresh_id()))
     async for record in dumped(source):
         await loader.take(record)
     await loader.end()

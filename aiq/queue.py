@@ -326,7 +326,7 @@ class Queue:
         check_opaque("key", key)
         await self.storage.resume_key(self.name, key)
 
-    async def cancel(self, ids: Iterable[str], *, force: bool = False) -> list[CancelAnswer]:
+    async def cancel(self, ids: Iterable[str | Job[object]], *, force: bool = False) -> list[CancelAnswer]:
         """Cancel any number of jobs of any queue, as `Job.cancel` does one. A missing one answers with state None."""
         answers: list[CancelAnswer] = []
         for batch in parts(ids_of(ids, "cancel([{}])")):
@@ -371,7 +371,7 @@ class Queue:
             raise NotFound(id)
         return record
 
-    async def hold(self, ids: Iterable[str]) -> list[JobRecord | None]:
+    async def hold(self, ids: Iterable[str | Job[object]]) -> list[JobRecord | None]:
         """Keep ready jobs from running until `unhold`. The records are as this left them, None for a missing job.
 
         Raises:
@@ -382,7 +382,7 @@ class Queue:
             records += await self.storage.hold(batch)
         return records
 
-    async def unhold(self, ids: Iterable[str]) -> list[JobRecord | None]:
+    async def unhold(self, ids: Iterable[str | Job[object]]) -> list[JobRecord | None]:
         """Let held jobs go, whatever holds them. A budget that still has no room holds its jobs again.
 
         The records are as this left them, None for a missing job; one that is not held is left alone.

@@ -10,7 +10,7 @@ from decimal import Decimal
 from functools import partial
 from typing import Final, Self, TypeAlias
 
-from aiq.bounds import MAX_BATCH, MAX_DELAY_MS
+from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_INSTANT_MS
 from aiq.errors import Conflict, InvalidInput, NotFound
 from aiq.job import Job, until_known
 from aiq.model import (
@@ -29,6 +29,7 @@ from aiq.model import (
 from aiq.needs import parts
 from aiq.policy import dollars, instant_of
 from aiq.rules.batches import batches
+from aiq.rules.checks import check_range
 from aiq.rules.ids import replay_id
 from aiq.storage import Storage
 
@@ -156,10 +157,13 @@ async def replay(
 ) -> Outcomes:
     """Enqueue jobs that have succeeded once more, as jobs of their own. The same replay again stores none twice.
 
-    `done` has the ids of the new jobs.
+    A filter finds neither what this replay has made, which would never end, nor children, which their parents make
+    again. `done` has the ids of the new jobs.
     """
     outcomes, place = Outcomes(), 0
-    async for ids, records in _found(storage, which, frozenset({State.SUCCEEDED}), limit):
+    async for ids, found in _found(storage, which, frozenset({State.SUCCEEDED}), limit):
+        named = not isinstance(which, JobFilter)
+        records = [record for record in found if named or _stands_alone(record, replay)]
         good = [record for record in records if record.state is State.SUCCEEDED]
         specs = [
             _anew(record, replay, queue, min((place + n) * spread_ms, MAX_DELAY_MS)) for n, record in enumerate(good)
@@ -171,7 +175,7 @@ async def replay(
         place += len(good)
         bad = [record for record in records if record.state is not State.SUCCEEDED]
         outcomes += Outcomes((), tuple(_in_state(record, "has succeeded") for record in bad))
-        outcomes += _missing(ids, records)
+        outcomes += _missing(ids, found)
     return outcomes
 
 
@@ -196,10 +200,17 @@ async def how_many(storage: Storage, which: Which, states: frozenset[State], lim
     return count
 
 
+def _stands_alone(record: JobRecord, replay: str) -> bool:
+    made = record.origin is not None and record.id == replay_id(record.origin, replay)
+    return not made and record.parent_id is None
+
+
 async def _found(
     storage: Storage, which: Which, states: frozenset[State], limit: int | None
 ) -> AsyncIterator[tuple[Sequence[str], list[JobRecord]]]:
     """Jobs, some at a time: the ids that were asked for, and the records that are stored."""
+    if limit is not None:
+        check_range("limit", limit, 1, MAX_INSTANT_MS)
     if not isinstance(which, JobFilter):
         for batch in parts(_ids(which)[:limit]):
             yield batch, [record for record in await storage.get(batch) if record is not None]

@@ -11,6 +11,7 @@ from aiq.cli.exits import Exit
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.errors import InvalidInput
+from aiq.job import fresh_id
 from aiq.moving import lines, load_lines
 from aiq.storage import Storage
 
@@ -52,8 +53,8 @@ async def _export(storage: Storage, args: Namespace, output: Output) -> Exit:
         )
     count = 0
     with _written(args.to) as file:
-        await storage.retire(args.moved_to)
-        async for line in lines(storage):
+        move_id = await storage.retire(args.moved_to, fresh_id())
+        async for line in lines(storage, move_id):
             file.write(line + b"\n")
             count += 1
     output.note(f"{count - 2:,} records. {storage.url} now names {args.moved_to} to all who write to it.")

@@ -10,9 +10,12 @@ from aiq.model import Dumped, Moved
 class Moving(Protocol):
     """Moving everything from one storage to another. Spec: chapter 20."""
 
-    async def retire(self, moved_to: str | None) -> None:
+    async def retire(self, moved_to: str | None, move_id: str = "") -> str:
         """Answer every write with `Moved` from now on, in every process, naming the address where to go on; None opens
         the storage again. Workers that run lose nothing by it: a run can be settled where its job has moved.
+
+        `move_id` names the move. The answer is the name under which the storage was retired first, so that a move
+        that broke off goes on under it.
 
         Raises:
             Conflict("moved"): it has moved to another address already.

@@ -398,9 +398,9 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("wait", lambda: self._storage.wait(topics, after=after, timeout_ms=timeout_ms))
 
-    async def retire(self, moved_to: str | None) -> None:
+    async def retire(self, moved_to: str | None, move_id: str = "") -> str:
         """As the contract says, or as planned."""
-        return await self._call("retire", lambda: self._storage.retire(moved_to))
+        return await self._call("retire", lambda: self._storage.retire(moved_to, move_id))
 
     async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
         """As the contract says, or as planned."""

@@ -9,9 +9,10 @@ import pytest
 
 import aiq
 from aiq.backends import open_storage
-from aiq.errors import Conflict, InvalidInput, Moved
+from aiq.errors import Conflict, InvalidInput, Moved, Unavailable
 from aiq.moving import lines, load_lines, move
 from aiq.storage import job_topic
+from aiq.testing import Faulty, Refuse
 
 APPROVAL = aiq.Signal("approval", bool)
 
@@ -148,3 +149,19 @@ async def test_a_worker_ends_when_its_storage_has_moved() -> None:
             with pytest.raises(Moved):
                 await running
     await storage.close()
+
+
+async def test_a_move_that_broke_off_goes_on_when_it_is_repeated(tmp_path: Path) -> None:
+    source, target = await open_storage("memory://"), await open_storage(f"sqlite:///{tmp_path}/new.db")
+    async with aiq.Queue(source) as queue:
+        task = Work().tasks()[0]
+        await queue.enqueue_many(task.job(number) for number in range(3))
+    with pytest.raises(Unavailable):
+        await move(source, Faulty(target, Refuse("load")))
+
+    await move(source, target)
+
+    async with aiq.Queue(target) as there:
+        assert await there.count() == {aiq.State.READY: 3}
+    await source.close()
+    await target.close()

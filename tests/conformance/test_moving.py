@@ -434,3 +434,13 @@ async def test_a_retirement_whose_reply_was_lost_is_sent_again(storage: Storage)
 
     with pytest.raises(Moved):
         await enqueue_one(storage)
+
+
+@clause("MOVE-3")
+async def test_a_storage_remembers_by_which_move_it_went(storage: Storage) -> None:
+    first = await storage.retire(ELSEWHERE, "one")
+    again = await storage.retire(ELSEWHERE, "two")
+    await storage.retire(None)
+
+    assert (first, again) == ("one", "one")
+    assert await storage.retire(ELSEWHERE, "three") == "three"

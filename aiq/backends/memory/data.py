@@ -308,6 +308,8 @@ class Tables:
     """The move that was taken in here. Spec: MOVE-2"""
     moved_to: str | None = None
     """Where the storage has gone. Spec: MOVE-3"""
+    move_id: str = ""
+    """The name of the move by which it went."""
     workers: dict[str, KnownWorker] = field(default_factory=dict)
     """By name."""
 

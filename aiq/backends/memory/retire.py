@@ -4,12 +4,15 @@ from aiq.backends.memory.transition import Transaction
 from aiq.errors import Conflict, Moved, Unavailable
 
 
-def retire(tx: Transaction, moved_to: str | None) -> None:
+def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
     """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3"""
     standing = tx.tables.moved_to
     if moved_to is not None and standing not in (None, moved_to):
         raise Conflict(f"This storage has moved to {standing} already.", reason="moved")
+    if standing is None:
+        tx.tables.move_id = move_id
     tx.tables.moved_to = moved_to
+    return tx.tables.move_id
 
 
 def require_open(tx: Transaction) -> None:

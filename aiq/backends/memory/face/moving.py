@@ -13,9 +13,9 @@ from aiq.model import Dumped, Moved
 class MovingFace(Door):
     """See `aiq.storage.Moving`."""
 
-    async def retire(self, moved_to: str | None) -> None:
+    async def retire(self, moved_to: str | None, move_id: str = "") -> str:
         """See `aiq.storage.Moving`."""
-        await self._look(retire, moved_to)
+        return await self._look(retire, moved_to, move_id)
 
     async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
         """See `aiq.storage.Moving`."""

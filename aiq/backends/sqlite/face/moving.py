@@ -14,9 +14,9 @@ from aiq.rules.validation import check_count, check_limit, check_opaque
 class MovingFace(Door):
     """See `aiq.storage.Moving`."""
 
-    async def retire(self, moved_to: str | None) -> None:
+    async def retire(self, moved_to: str | None, move_id: str = "") -> str:
         """See `aiq.storage.Moving`."""
-        await self._move(retire, moved_to)
+        return await self._move(retire, moved_to, move_id)
 
     async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
         """See `aiq.storage.Moving`."""

@@ -1,8 +1,8 @@
 -- Moving: whether the storage may be written, and which move it came from.
 --
--- `state` is 'loading' while the move `told` is taken in, 'moved' when the storage goes on at `told`, and 'loaded' when
--- the move `told` was taken in. In all but the last nothing else may be written.
+-- `state` is 'loading' while the move `told` is taken in, 'moved' when the storage goes on at `told`: nothing else may be
+-- written then. 'move' names the move by which it went last, 'loaded' the one that was taken in.
 CREATE TABLE aiq_moving (
-    state TEXT PRIMARY KEY CHECK (state IN ('loading', 'moved', 'loaded')),
+    state TEXT PRIMARY KEY CHECK (state IN ('loading', 'moved', 'move', 'loaded')),
     told TEXT NOT NULL
 ) WITHOUT ROWID;
