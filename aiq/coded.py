@@ -259,9 +259,6 @@ class CodedStorage:
         outcome = one.outcome
         if isinstance(outcome, Succeeded):
             return replace(one, outcome=Succeeded(await self._in(outcome.result, "result", one.lease.job_id)))
-        if isinstance(outcome, Died | Retried) and outcome.sample is not None and self._chain.hides:
-            # A sample is the input as text, and nobody may read that in the storage.
-            return replace(one, outcome=replace(outcome, sample=None))
         return one
 
     async def _template_in(self, spec: ScheduleSpec) -> JobSpec:

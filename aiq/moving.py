@@ -34,7 +34,7 @@ _encoder: Final = msgspec.json.Encoder(enc_hook=dict)
 _decoder: Final = msgspec.json.Decoder(Head | Moved | End)
 
 
-async def dumped(storage: Storage) -> AsyncIterator[Moved]:
+async def dumped(storage: Storage, limit: int = MAX_PAGE) -> AsyncIterator[Moved]:
     """Everything that a storage holds, in the order in which it is to be loaded.
 
     Raises:
@@ -42,7 +42,7 @@ async def dumped(storage: Storage) -> AsyncIterator[Moved]:
     """
     cursor: str | None = None
     while True:
-        page = await storage.dump(cursor=cursor)
+        page = await storage.dump(cursor=cursor, limit=limit)
         for record in page.records:
             yield record
         cursor = page.cursor

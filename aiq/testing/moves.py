@@ -3,6 +3,7 @@
 from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE
 from aiq.model import Moved
+from aiq.moving import dumped
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
 
@@ -14,14 +15,7 @@ async def reference(clock: Clock) -> Storage:
 
 async def everything(storage: Storage, limit: int = MAX_PAGE) -> list[Moved]:
     """All that a storage dumps."""
-    found: list[Moved] = []
-    cursor: str | None = None
-    while True:
-        page = await storage.dump(cursor=cursor, limit=limit)
-        found += page.records
-        cursor = page.cursor
-        if cursor is None:
-            return found
+    return [record async for record in dumped(storage, limit)]
 
 
 async def move(source: Storage, target: Storage, limit: int = MAX_PAGE) -> None:

@@ -134,13 +134,6 @@ class KnownWorker:
 
 
 @dataclass(frozen=True, slots=True)
-class Loading:
-    """The move whose records are being taken in. Spec: MOVE-4"""
-
-    move_id: str
-
-
-@dataclass(frozen=True, slots=True)
 class Tombstone:
     """What is remembered of a job that is gone. Spec: GONE-2"""
 
@@ -303,7 +296,8 @@ class Tables:
     settlements: dict[str, LastSettlement] = field(default_factory=dict)
     claims: dict[str, LastClaim] = field(default_factory=dict)
     """By worker, oldest first."""
-    loading: Loading | None = None
+    loading: str | None = None
+    """The move whose records are being taken in. Spec: MOVE-4"""
     loaded: str | None = None
     """The move that was taken in here. Spec: MOVE-2"""
     moved_to: str | None = None

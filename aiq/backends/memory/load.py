@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
+from msgspec import structs
+
 from aiq.backends.memory.accounts import Hold, Used, line_of
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.configure import configure
@@ -11,7 +13,6 @@ from aiq.backends.memory.data import (
     Edge,
     Kind,
     LastSettlement,
-    Loading,
     Outgoing,
     Remains,
     Signal,
@@ -24,7 +25,6 @@ from aiq.backends.memory.transition import Transaction, begin_patience
 from aiq.bounds import MAX_PAGE
 from aiq.errors import Conflict
 from aiq.model import (
-    Band,
     ChunkKind,
     Moved,
     MovedAnswer,
@@ -79,9 +79,9 @@ def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool)
             return
         if tx.tables.jobs:
             raise Conflict("This storage holds jobs already. Load into an empty one.", reason="occupied")
-        loading = tx.tables.loading = Loading(move_id)
-    if loading.move_id != move_id:
-        raise Conflict(f"Another move is being loaded here, {loading.move_id}.", reason="occupied")
+        loading = tx.tables.loading = move_id
+    if loading != move_id:
+        raise Conflict(f"Another move is being loaded here, {loading}.", reason="occupied")
     for record in records:
         _LOADERS[type(record)](tx, record)
     if last:
@@ -275,9 +275,7 @@ def _remains(tx: Transaction, moved: MovedRemains) -> None:
 def _line(tx: Transaction, moved: MovedLine) -> None:
     lanes = tx.tables.lanes[moved.queue]
     line = lanes.line((moved.pool, moved.band, moved.tenant))
-    lanes.put_line(
-        type(line)(pool=line.pool, band=Band(moved.band), tenant=line.tenant, digest=line.digest, service=moved.service)
-    )
+    lanes.put_line(structs.replace(line, service=moved.service, wake_at_ms=0, parked_by=""))
 
 
 def _reservation(tx: Transaction, moved: MovedReservation) -> None:

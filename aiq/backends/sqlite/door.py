@@ -29,12 +29,7 @@ class Door:
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
         """Make one step that may write. Spec: MOVE-3, MOVE-4"""
-
-        def step(tx: Transaction) -> _A:
-            require_open(tx)
-            return operation(tx, *args, **kwargs)
-
-        return await self._move(step)
+        return await self._move(_where_open(operation), *args, **kwargs)
 
     async def _move(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
@@ -59,16 +54,18 @@ class Door:
         self._check_usable()
         home = self._home
 
-        def looked(tx: Transaction) -> _A | None:
-            require_open(tx)
-            return look(tx)
+        step = _where_open(operation)
 
-        def step(tx: Transaction) -> _A:
-            require_open(tx)
-            return operation(tx, *args, **kwargs)
+        def looked(tx: Transaction) -> _A | None:
+            answer = look(tx)
+            if answer is not None:
+                require_open(tx)
+            return answer
 
         return await self._writer.perform(
-            lambda connection, unwanted: atomic.write(home, connection, unwanted, step, looked)
+            lambda connection, unwanted: atomic.write(
+                home, connection, unwanted, lambda tx: step(tx, *args, **kwargs), looked
+            )
         )
 
     async def _read(
@@ -86,3 +83,11 @@ class Door:
         self._home.check_process()
         if not self._open:
             raise Unavailable(f"This storage ({self._home.address.url}) is closed; open it again.")
+
+
+def _where_open(operation: Callable[Concatenate[Transaction, _P], _A]) -> Callable[Concatenate[Transaction, _P], _A]:
+    def step(tx: Transaction, /, *args: _P.args, **kwargs: _P.kwargs) -> _A:
+        require_open(tx)
+        return operation(tx, *args, **kwargs)
+
+    return step

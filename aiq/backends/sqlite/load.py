@@ -88,10 +88,10 @@ def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool)
     _begin(tx, standing, move_id)
     for record in records:
         _LOADERS[type(record)](tx, record)
-    tx.run(SQL["count_events"])
     # Nobody comes into a lane before all that stand before him are there.
     keys_of(tx).open.clear()
     if last:
+        tx.run(SQL["count_events"])
         for line, by in tx.table(SQL["hold_lines"]):
             admission(tx).holds.await_window((HeldFor(line), by))
         moving.drop(tx, "loading")

@@ -62,7 +62,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "jobs_of_two_storages_mix": mutant("MOVE-5", ("load", "        if tx.tables.jobs:\n", "        if False:\n")),
-    "two_moves_mix": mutant("MOVE-5", ("load", "    if loading.move_id != move_id:\n", "    if False:\n")),
+    "two_moves_mix": mutant("MOVE-5", ("load", "    if loading != move_id:\n", "    if False:\n")),
     "a_run_loses_its_lease_by_a_move": mutant(
         "MOVE-6",
         ("dump", "            record=record,\n", "            record=replace(record, lease_id='gone'),\n"),
