@@ -15,7 +15,8 @@ from typing import Any, Final, Protocol, TypeAlias, TypeVar
 from aiq.bounds import MAX_DECODED_BYTES
 from aiq.errors import InvalidInput, Misconfigured
 from aiq.policy import Duration, duration_ms
-from aiq.rules.checks import check_name, check_range
+from aiq.policy.figures import check_name
+from aiq.rules.checks import check_range
 
 __all__ = ["AESGCM", "Codec", "Offload", "Undecodable", "Value", "Zlib"]
 

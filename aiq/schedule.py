@@ -17,9 +17,8 @@ from aiq.model import Fire, Missed, Overlap, Phase, ScheduleSpec, ScheduleStatus
 from aiq.needs import Needs, limits_in, models_in
 from aiq.newjob import NewJob
 from aiq.policy import Duration, duration_ms, instant_ms, instant_of, whole
-from aiq.policy.figures import word
+from aiq.policy.figures import check_name, word
 from aiq.rules.batches import batches
-from aiq.rules.checks import check_name
 from aiq.rules.schedules import check_schedule, job_of
 from aiq.rules.slots import check_times, plan, zone_of
 from aiq.storage import Storage

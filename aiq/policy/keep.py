@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 from aiq.bounds import MAX_KEEP_MS, MAX_KEPT
-from aiq.errors import InvalidInput
 from aiq.model import Keep
 from aiq.policy.durations import Duration, duration_ms
+from aiq.policy.figures import whole
 
 
 def keep_ms_of(value: Duration) -> int:
@@ -28,11 +28,10 @@ class Kept:
         """The same in the storage's units.
 
         Raises:
-            InvalidInput: a number is out of range.
+            InvalidInput: the period is none of at most ten years, or the count no whole number from 0 to MAX_KEPT.
         """
-        if self.count is not None and not 0 <= self.count <= MAX_KEPT:
-            raise InvalidInput(f"A count of {self.count:,} cannot be kept; pass one from 0 to {MAX_KEPT:,}.")
-        return Keep(for_ms=None if self.period is None else keep_ms_of(self.period), count=self.count)
+        count = None if self.count is None else whole("The count kept", self.count, 0, MAX_KEPT)
+        return Keep(for_ms=None if self.period is None else keep_ms_of(self.period), count=count)
 
     @classmethod
     def of(cls, keep: Keep) -> "Kept":

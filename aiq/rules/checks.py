@@ -17,12 +17,6 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _ORDINAL: Final = re.compile(r"#[0-9]+\Z")
 
 
-def check_name(kind: str, name: object) -> None:
-    """Refuse a name outside the alphabet of queues, tasks, signals and limits. `kind` is for the message."""
-    if not isinstance(name, str) or not bounds.NAME.fullmatch(name):
-        raise InvalidName(kind, name)
-
-
 def check_step_name(name: object) -> None:
     """Refuse what is no text of 1 to MAX_STEP_NAME_BYTES bytes, or holds control characters, which no log or terminal
     shows; and what ends like the key of a name that is used again, since two steps would share that key."""

@@ -18,10 +18,11 @@ from msgspec.structs import replace
 from aiq import bounds
 from aiq.errors import InvalidInput
 from aiq.model import LimitSpec, LimitState, LimitStatus, Part, QueueSettings, Remaining
+from aiq.policy.figures import check_name
 from aiq.rules import buckets
 from aiq.rules.buckets import FULL_PACE, NOTHING, Scale, bounded, ceiling, scale
 from aiq.rules.charging import most_at_once
-from aiq.rules.checks import check_name, check_range, check_weights
+from aiq.rules.checks import check_range, check_weights
 
 OPENING_MS: Final = 5_000
 """What a new limit begins with, as time of its rate."""

@@ -5,7 +5,8 @@ from dataclasses import replace
 from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_PAYLOAD_BYTES
 from aiq.errors import Conflict, InvalidInput
 from aiq.model import JobRecord, Lane, Redrive, State, Wait
-from aiq.rules.checks import check_count, check_name, check_opaque, check_range, check_size
+from aiq.policy.figures import check_name
+from aiq.rules.checks import check_count, check_opaque, check_range, check_size
 from aiq.rules.settling import Change, clamp
 from aiq.rules.waits import verdict
 

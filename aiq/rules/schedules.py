@@ -13,7 +13,8 @@ from msgspec import structs
 from aiq import bounds
 from aiq.errors import Conflict, InvalidInput, NotFound, TooLarge
 from aiq.model import Fire, JobSpec, Missed, Overlap, Phase, ScheduleSpec, ScheduleStatus
-from aiq.rules.checks import IN_PARTS, check_count, check_name, check_opaque, check_range
+from aiq.policy.figures import check_name
+from aiq.rules.checks import IN_PARTS, check_count, check_opaque, check_range
 from aiq.rules.validation import check_batch, check_spec
 
 _TIMES: Final = ("cron", "tz", "every_ms", "anchor_ms", "after_ms", "start_ms", "end_ms", "max_fires")

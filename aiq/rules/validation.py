@@ -36,12 +36,12 @@ from aiq.model import (
     Waiting,
 )
 from aiq.model.usage import check_amount, check_model
+from aiq.policy.figures import check_name
 from aiq.rules.budgets import check_amounts, check_budget
 from aiq.rules.checks import (
     IN_PARTS,
     check_count,
     check_limit,
-    check_name,
     check_opaque,
     check_range,
     check_size,

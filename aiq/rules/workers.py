@@ -4,7 +4,8 @@ from collections.abc import Iterable
 
 from aiq.bounds import MAX_BATCH, MAX_INSTANT_MS, MAX_LEVEL, WORKER_GONE_MS
 from aiq.model import Beat, WorkerState, WorkerStatus
-from aiq.rules.checks import check_count, check_name, check_opaque, check_range
+from aiq.policy.figures import check_name
+from aiq.rules.checks import check_count, check_opaque, check_range
 
 
 def status_of(beat: Beat, started_at_ms: int, beat_at_ms: int, now_ms: int) -> WorkerStatus:

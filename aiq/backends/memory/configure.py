@@ -5,7 +5,7 @@ from dataclasses import replace
 from aiq.backends.memory.put_limits import put_parts, reshape
 from aiq.backends.memory.transition import Transaction
 from aiq.model import LimitSpec, QueueSettings, QueueStatus
-from aiq.rules.checks import check_name
+from aiq.policy.figures import check_name
 from aiq.rules.limits import of_queue
 from aiq.rules.validation import check_settings
 from aiq.storage import queue_topic, room_topic
