@@ -10,6 +10,7 @@ from typing import TypeAlias
 import pytest
 
 from aiq.testing.mutants import MUTANTS
+from aiq.testing.mutants.mutant import Edit
 
 ROOT = Path(__file__).parent.parent
 SUITE = ROOT / "tests" / "conformance"
@@ -67,6 +68,12 @@ KNOWN_FROM_OTHER_QUEUES = [
 Failures: TypeAlias = dict[str, dict[str, str]]
 
 
+def places_of(edit: Edit) -> int:
+    path = ROOT / edit.module.replace(".", "/")
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return source.read_text(encoding="utf-8").count(edit.old)
+
+
 def try_some(names: list[str], report: Path, options: list[str]) -> Failures:
     """Run the suite on mutants, each until its first failure: the tests that it failed, with the reasons."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=line", *options]
@@ -93,6 +100,13 @@ def missed_by(who: str, failures: Failures, capsys: pytest.CaptureFixture[str]) 
     with capsys.disabled():
         sys.stdout.write(f"\n{len(failures) - len(missed)} of {len(failures)} mutants are refused by {who}\n")
     return missed
+
+
+def test_every_fault_has_its_one_place_in_the_reference() -> None:
+    """Whoever changes a line that a mutant edits is told at once, and which one."""
+    places = {(name, edit): places_of(edit) for name, known in MUTANTS.items() for edit in known.edits}
+
+    assert {name: (edit.module, edit.old) for (name, edit), count in places.items() if count != 1} == {}
 
 
 @pytest.mark.parametrize("part", range(PARTS))

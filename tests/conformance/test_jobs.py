@@ -291,6 +291,7 @@ REFUSED = [
     ({"lease_ms": bounds.MIN_LEASE_MS - 1}, InvalidInput),
     ({"lease_ms": bounds.MAX_LEASE_MS + 1}, InvalidInput),
     ({"queue": "two words"}, InvalidName),
+    ({"task": "two words"}, InvalidName),
     ({"queue": ""}, InvalidName),
     ({"queue": "q" * (bounds.MAX_NAME_CHARS + 1)}, InvalidName),
     ({"payload": b"x" * (bounds.MAX_PAYLOAD_BYTES + 1)}, TooLarge),

@@ -66,7 +66,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("rules.validation", "spec.payload, bounds.MAX_PAYLOAD_BYTES", "spec.payload[1:], bounds.MAX_PAYLOAD_BYTES"),
     ),
     "a_name_may_have_two_words": mutant(
-        "ENQ-8", ("rules.checks", "or not bounds.NAME.fullmatch(name):", "or not bounds.NAME.match(name):")
+        "ENQ-8",
+        ("rules.validation", 'check_name("queue", spec.queue)', 'check_name("queue", spec.queue.replace(" ", ""))'),
     ),
     "claim_ignores_bands": mutant(
         "CLAIM-6",

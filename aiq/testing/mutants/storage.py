@@ -171,7 +171,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_foreign_error_leaves_the_storage": mutant(
         "STORE-12",
-        ("rules.checks", "        raise InvalidName(kind, name)\n", "        raise RuntimeError(name)\n"),
+        (
+            "rules.validation",
+            '    for want in request.wants:\n        check_name("queue", want.queue)\n',
+            '    for want in request.wants:\n        assert " " not in want.queue\n',
+        ),
     ),
     "a_job_forgets_its_tenant": mutant(
         "ENQ-1", ("enqueue", "        **content,\n", '        **{**content, "tenant": ""},\n')
