@@ -8,7 +8,7 @@ import msgspec
 from aiq.bounds import MAX_PAGE, MAX_PAGE_BYTES
 from aiq.errors import InvalidInput
 from aiq.job import fresh_id
-from aiq.model import Moved
+from aiq.model import moving
 from aiq.rules.moving import size_of
 from aiq.storage import Storage
 
@@ -31,10 +31,10 @@ class End(msgspec.Struct, frozen=True, tag="end"):
 
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=dict)
-_decoder: Final = msgspec.json.Decoder(Head | Moved | End)
+_decoder: Final = msgspec.json.Decoder(Head | moving.Record | End)
 
 
-async def dumped(storage: Storage, limit: int = MAX_PAGE) -> AsyncIterator[Moved]:
+async def dumped(storage: Storage, limit: int = MAX_PAGE) -> AsyncIterator[moving.Record]:
     """Everything that a storage holds, in the order in which it is to be loaded.
 
     Raises:
@@ -65,11 +65,11 @@ class Loader:
 
     def __init__(self, storage: Storage, move_id: str) -> None:
         self._storage, self._move_id = storage, move_id
-        self._batch: list[Moved] = []
+        self._batch: list[moving.Record] = []
         self._bytes = 0
         self.count = 0
 
-    async def take(self, record: Moved) -> None:
+    async def take(self, record: moving.Record) -> None:
         """Take in one more.
 
         Raises:
@@ -128,9 +128,9 @@ async def move(source: Storage, target: Storage) -> int:
     return loader.count
 
 
-def _read(line: bytes, number: int) -> Head | Moved | End:
+def _read(line: bytes, number: int) -> Head | moving.Record | End:
     try:
-        read: Head | Moved | End = _decoder.decode(line)
+        read: Head | moving.Record | End = _decoder.decode(line)
     except msgspec.MsgspecError as error:
         raise InvalidInput(f"Line {number:,} is no record of an export ({error}). Export again.") from error
     if isinstance(read, Head) and read.form != FORM:

@@ -8,26 +8,27 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from aiq.model import call as calls
+from aiq.model import event as events
+from aiq.model import step as steps
 from aiq.model.budget import Amounts, BudgetSpec, BudgetState
-from aiq.model.call import Reservation
 from aiq.model.dead import DeadGroup
-from aiq.model.event import Event, MinuteRow
+from aiq.model.event import MinuteRow
 from aiq.model.job import JobRecord, OnUnique, State
 from aiq.model.limit import LimitSpec, LimitState, QueueSettings, none
 from aiq.model.retention import RetentionSpec
 from aiq.model.schedule import ScheduleStatus
-from aiq.model.step import Step, Wait
 from aiq.model.stream import Chunk
 from aiq.model.usage import PriceRow
 
 
-class MovedLimit(Struct, frozen=True, kw_only=True, tag="limit"):
+class Limit(Struct, frozen=True, kw_only=True, tag="limit"):
     """A limit. Those of queues' own settings, "queue:NAME", come with their queue."""
 
     spec: LimitSpec
 
 
-class MovedLevel(Struct, frozen=True, kw_only=True, tag="level"):
+class Level(Struct, frozen=True, kw_only=True, tag="level"):
     """What is left of a limit, or of one tenant's or key's part."""
 
     name: str
@@ -35,20 +36,20 @@ class MovedLevel(Struct, frozen=True, kw_only=True, tag="level"):
     state: LimitState
 
 
-class MovedBudget(Struct, frozen=True, kw_only=True, tag="budget"):
+class Budget(Struct, frozen=True, kw_only=True, tag="budget"):
     """A budget."""
 
     spec: BudgetSpec
 
 
-class MovedBalance(Struct, frozen=True, kw_only=True, tag="balance"):
+class Balance(Struct, frozen=True, kw_only=True, tag="balance"):
     """What was spent and is held of a budget in a window."""
 
     budget: str
     state: BudgetState
 
 
-class MovedGrant(Struct, frozen=True, kw_only=True, tag="grant"):
+class Grant(Struct, frozen=True, kw_only=True, tag="grant"):
     """The id of a grant, so that its repeat changes nothing."""
 
     budget: str
@@ -56,13 +57,13 @@ class MovedGrant(Struct, frozen=True, kw_only=True, tag="grant"):
     window_ms: int
 
 
-class MovedPrice(Struct, frozen=True, kw_only=True, tag="price"):
+class Price(Struct, frozen=True, kw_only=True, tag="price"):
     """A price."""
 
     row: PriceRow
 
 
-class MovedLearned(Struct, frozen=True, kw_only=True, tag="learned"):
+class Learned(Struct, frozen=True, kw_only=True, tag="learned"):
     """What is known of a task and model. EST-2"""
 
     task: str
@@ -73,14 +74,14 @@ class MovedLearned(Struct, frozen=True, kw_only=True, tag="learned"):
     inputs: int
 
 
-class MovedTenant(Struct, frozen=True, kw_only=True, tag="tenant"):
+class Tenant(Struct, frozen=True, kw_only=True, tag="tenant"):
     """The weight of a tenant."""
 
     tenant: str
     weight: int
 
 
-class MovedQueue(Struct, frozen=True, kw_only=True, tag="queue"):
+class Queue(Struct, frozen=True, kw_only=True, tag="queue"):
     """What is set of a queue."""
 
     name: str
@@ -88,7 +89,7 @@ class MovedQueue(Struct, frozen=True, kw_only=True, tag="queue"):
     settings: QueueSettings
 
 
-class MovedLine(Struct, frozen=True, kw_only=True, tag="line"):
+class Line(Struct, frozen=True, kw_only=True, tag="line"):
     """What a tenant was served in a band of a pool. FAIR-1"""
 
     queue: str
@@ -98,13 +99,13 @@ class MovedLine(Struct, frozen=True, kw_only=True, tag="line"):
     service: int
 
 
-class MovedGroup(Struct, frozen=True, kw_only=True, tag="group"):
+class Group(Struct, frozen=True, kw_only=True, tag="group"):
     """A group of dead letters, without its members."""
 
     group: DeadGroup
 
 
-class MovedUnique(Struct, frozen=True, kw_only=True, tag="unique"):
+class Unique(Struct, frozen=True, kw_only=True, tag="unique"):
     """Who has a unique key. UNIQ-1"""
 
     task: str
@@ -136,7 +137,7 @@ class Rising(Struct, frozen=True, kw_only=True):
     usd_micros: int
 
 
-class MovedKey(Struct, frozen=True, kw_only=True, tag="key"):
+class Key(Struct, frozen=True, kw_only=True, tag="key"):
     """An ordered key of a queue: how many may hold it, how many do and stand in its line, and whether it is paused."""
 
     queue: str
@@ -157,13 +158,13 @@ class Turn(Struct, frozen=True, kw_only=True):
     since_fence: int
 
 
-class MovedSchedule(Struct, frozen=True, kw_only=True, tag="schedule"):
+class Schedule(Struct, frozen=True, kw_only=True, tag="schedule"):
     """A schedule as it stands."""
 
     status: ScheduleStatus
 
 
-class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
+class Job(Struct, frozen=True, kw_only=True, tag="job"):
     """A job, with its payload, result and errors; in the order of enqueueing.
 
     `signal` is the name of that for which a suspended one waits; `held_at` the place of a held one among those that
@@ -180,7 +181,7 @@ class MovedJob(Struct, frozen=True, kw_only=True, tag="job"):
     rising: Rising | None = None
 
 
-class MovedAnswer(Struct, frozen=True, kw_only=True, tag="answer"):
+class Answer(Struct, frozen=True, kw_only=True, tag="answer"):
     """What the last settlement of a job was answered, for its repeat. STATE-6"""
 
     job_id: str
@@ -192,14 +193,14 @@ class MovedAnswer(Struct, frozen=True, kw_only=True, tag="answer"):
     step: str | None
 
 
-class MovedWait(Struct, frozen=True, kw_only=True, tag="wait"):
+class Wait(Struct, frozen=True, kw_only=True, tag="wait"):
     """A wait of a job on others; `wait.key` is "" for its dependencies."""
 
     job_id: str
-    wait: Wait
+    wait: steps.Wait
 
 
-class MovedEdge(Struct, frozen=True, kw_only=True, tag="edge"):
+class Edge(Struct, frozen=True, kw_only=True, tag="edge"):
     """From a job to one that waits for it. `ended` is its place in the order in which they ended, 0 before."""
 
     upstream: str
@@ -209,14 +210,14 @@ class MovedEdge(Struct, frozen=True, kw_only=True, tag="edge"):
     succeeded: bool
 
 
-class MovedStep(Struct, frozen=True, kw_only=True, tag="step"):
+class Step(Struct, frozen=True, kw_only=True, tag="step"):
     """A remembered sub-result, or the end of a wait."""
 
     job_id: str
-    step: Step
+    step: steps.Step
 
 
-class MovedSignal(Struct, frozen=True, kw_only=True, tag="signal"):
+class Signal(Struct, frozen=True, kw_only=True, tag="signal"):
     """A signal that was accepted; those of a job come in the order in which they were sent."""
 
     job_id: str
@@ -227,7 +228,7 @@ class MovedSignal(Struct, frozen=True, kw_only=True, tag="signal"):
     kept: bool
 
 
-class MovedItem(Struct, frozen=True, kw_only=True, tag="item"):
+class Item(Struct, frozen=True, kw_only=True, tag="item"):
     """An item of a stream. `seq` is its number within the run that wrote it, None for what the storage wrote."""
 
     job_id: str
@@ -235,7 +236,7 @@ class MovedItem(Struct, frozen=True, kw_only=True, tag="item"):
     seq: int | None
 
 
-class MovedRange(Struct, frozen=True, kw_only=True, tag="range"):
+class Range(Struct, frozen=True, kw_only=True, tag="range"):
     """Numbers that one run emitted within one step. STREAM-4"""
 
     job_id: str
@@ -246,26 +247,26 @@ class MovedRange(Struct, frozen=True, kw_only=True, tag="range"):
     void: bool
 
 
-class MovedLog(Struct, frozen=True, kw_only=True, tag="log"):
+class Log(Struct, frozen=True, kw_only=True, tag="log"):
     """Whether the oldest events of the storage were removed, and what is kept for how long."""
 
     trimmed: bool
     retention: RetentionSpec
 
 
-class MovedEvent(Struct, frozen=True, kw_only=True, tag="event"):
+class Event(Struct, frozen=True, kw_only=True, tag="event"):
     """A transition of a job, or of one that is gone; in the order of the log. Cursors do not move. STATE-4"""
 
-    event: Event
+    event: events.Event
 
 
-class MovedMinute(Struct, frozen=True, kw_only=True, tag="minute"):
+class Minute(Struct, frozen=True, kw_only=True, tag="minute"):
     """What happened in a minute."""
 
     row: MinuteRow
 
 
-class MovedTombstone(Struct, frozen=True, kw_only=True, tag="tombstone"):
+class Tombstone(Struct, frozen=True, kw_only=True, tag="tombstone"):
     """What is remembered of a job that is gone. GONE-2"""
 
     id: str
@@ -276,7 +277,7 @@ class MovedTombstone(Struct, frozen=True, kw_only=True, tag="tombstone"):
     until_ms: int
 
 
-class MovedRemains(Struct, frozen=True, kw_only=True, tag="remains"):
+class Remains(Struct, frozen=True, kw_only=True, tag="remains"):
     """A job that is gone, of which something is still to be done. GONE-6"""
 
     job_id: str
@@ -285,13 +286,13 @@ class MovedRemains(Struct, frozen=True, kw_only=True, tag="remains"):
     due_ms: int
 
 
-class MovedReservation(Struct, frozen=True, kw_only=True, tag="reservation"):
+class Reservation(Struct, frozen=True, kw_only=True, tag="reservation"):
     """A call, open, or closed and kept for a late report."""
 
-    reservation: Reservation
+    reservation: calls.Reservation
 
 
-class MovedUsage(Struct, frozen=True, kw_only=True, tag="usage"):
+class Usage(Struct, frozen=True, kw_only=True, tag="usage"):
     """What was used in a minute, by model and category, for one `scope`: a job, flow, tenant, or all."""
 
     scope: str
@@ -305,7 +306,7 @@ class MovedUsage(Struct, frozen=True, kw_only=True, tag="usage"):
     estimated: int
 
 
-class MovedOutgoing(Struct, frozen=True, kw_only=True, tag="outgoing"):
+class Outgoing(Struct, frozen=True, kw_only=True, tag="outgoing"):
     """What follows from a step and did not fit into it."""
 
     kind: str
@@ -313,37 +314,37 @@ class MovedOutgoing(Struct, frozen=True, kw_only=True, tag="outgoing"):
     key: str
 
 
-Moved: TypeAlias = (
-    MovedLimit
-    | MovedLevel
-    | MovedBudget
-    | MovedBalance
-    | MovedGrant
-    | MovedGroup
-    | MovedPrice
-    | MovedKey
-    | MovedLearned
-    | MovedTenant
-    | MovedQueue
-    | MovedLine
-    | MovedLog
-    | MovedMinute
-    | MovedRemains
-    | MovedTombstone
-    | MovedUnique
-    | MovedJob
-    | MovedAnswer
-    | MovedWait
-    | MovedEdge
-    | MovedStep
-    | MovedSignal
-    | MovedItem
-    | MovedRange
-    | MovedEvent
-    | MovedReservation
-    | MovedSchedule
-    | MovedUsage
-    | MovedOutgoing
+Record: TypeAlias = (
+    Limit
+    | Level
+    | Budget
+    | Balance
+    | Grant
+    | Group
+    | Price
+    | Key
+    | Learned
+    | Tenant
+    | Queue
+    | Line
+    | Log
+    | Minute
+    | Remains
+    | Tombstone
+    | Unique
+    | Job
+    | Answer
+    | Wait
+    | Edge
+    | Step
+    | Signal
+    | Item
+    | Range
+    | Event
+    | Reservation
+    | Schedule
+    | Usage
+    | Outgoing
 )
 
 
@@ -351,5 +352,5 @@ Moved: TypeAlias = (
 class Dumped:
     """A page of a dump. `cursor` asks for the next one; None ends it."""
 
-    records: tuple[Moved, ...]
+    records: tuple[Record, ...]
     cursor: str | None

@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 
 from aiq.errors import InvalidInput
-from aiq.model import Moved, MovedItem, MovedJob, MovedSignal, MovedStep
+from aiq.model import moving
 from aiq.rules.batches import page_length
 
 
-def page_of(records: Sequence[Moved]) -> tuple[Moved, ...]:
+def page_of(records: Sequence[moving.Record]) -> tuple[moving.Record, ...]:
     """The first records, as many as go into a page."""
     return tuple(records[: page_length(map(size_of, records))])
 
 
-def size_of(record: Moved) -> int:
+def size_of(record: moving.Record) -> int:
     """What a record takes of a page: the bytes that users have put into it."""
     match record:
-        case MovedJob():
+        case moving.Job():
             return len(record.record.payload) + len(record.record.result or b"")
-        case MovedStep():
+        case moving.Step():
             return len(record.step.value)
-        case MovedItem():
+        case moving.Item():
             return len(record.chunk.data)
-        case MovedSignal():
+        case moving.Signal():
             return len(record.payload)
         case _:
             return 0

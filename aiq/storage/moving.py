@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from aiq.bounds import MAX_PAGE
-from aiq.model import Dumped, Moved
+from aiq.model import moving
 
 
 class Moving(Protocol):
@@ -23,7 +23,7 @@ class Moving(Protocol):
         """
         ...
 
-    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> moving.Dumped:
         """Read everything, a page at a time, in the order in which it is to be loaded. Pages fit together when the
         storage was retired before the first.
 
@@ -33,7 +33,7 @@ class Moving(Protocol):
         """
         ...
 
-    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+    async def load(self, move_id: str, records: Sequence[moving.Record], *, last: bool = False) -> None:
         """Take in records of a dump; with `last` these were all, and the storage opens. `move_id` names the move: any
         text that the caller has made once for it. A repeat changes nothing.
 

@@ -25,7 +25,6 @@ from aiq.model import (
     Counts,
     DeadQuery,
     DueSchedules,
-    Dumped,
     Edit,
     Enqueued,
     Event,
@@ -43,7 +42,6 @@ from aiq.model import (
     LimitStatus,
     MinuteFilter,
     MinutePage,
-    Moved,
     NewChunk,
     Page,
     PriceRow,
@@ -70,6 +68,7 @@ from aiq.model import (
     Violation,
     Why,
     WorkerStatus,
+    moving,
 )
 from aiq.storage import Storage
 
@@ -402,11 +401,11 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("retire", lambda: self._storage.retire(moved_to, move_id))
 
-    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> moving.Dumped:
         """As the contract says, or as planned."""
         return await self._call("dump", lambda: self._storage.dump(cursor=cursor, limit=limit))
 
-    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+    async def load(self, move_id: str, records: Sequence[moving.Record], *, last: bool = False) -> None:
         """As the contract says, or as planned."""
         return await self._call("load", lambda: self._storage.load(move_id, records, last=last))
 

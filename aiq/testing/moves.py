@@ -2,7 +2,7 @@
 
 from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE
-from aiq.model import Moved
+from aiq.model import moving
 from aiq.moving import dumped
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
@@ -13,7 +13,7 @@ async def reference(clock: Clock) -> Storage:
     return await open_storage("memory://", clock=clock)
 
 
-async def everything(storage: Storage, limit: int = MAX_PAGE) -> list[Moved]:
+async def everything(storage: Storage, limit: int = MAX_PAGE) -> list[moving.Record]:
     """All that a storage dumps."""
     return [record async for record in dumped(storage, limit)]
 

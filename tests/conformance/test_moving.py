@@ -11,8 +11,6 @@ from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
 from aiq.model import (
     DeadQuery,
     MinuteFilter,
-    MovedStep,
-    MovedTenant,
     QueueSettings,
     ScheduleSpec,
     Settlement,
@@ -22,6 +20,7 @@ from aiq.model import (
     Usage,
     UsageFilter,
     Waiting,
+    moving,
 )
 from aiq.storage import Storage, claim, settle
 from aiq.testing.actions import (
@@ -133,7 +132,7 @@ async def test_what_is_set_of_queues_and_tenants_moves_with_them(source: Storage
 
     assert await goal.get_queue("default") == await source.get_queue("default")
     assert (await goal.get_queue("slow")).paused
-    assert MovedTenant(tenant="acme", weight=500) in await everything(goal)
+    assert moving.Tenant(tenant="acme", weight=500) in await everything(goal)
 
 
 @clause("MOVE-1")
@@ -318,7 +317,7 @@ async def test_a_page_of_a_dump_ends_with_what_fills_it(storage: Storage) -> Non
     cursor, steps = None, []
     while not steps:
         page = await storage.dump(cursor=cursor)
-        steps = [record for record in page.records if isinstance(record, MovedStep)]
+        steps = [record for record in page.records if isinstance(record, moving.Step)]
         cursor = page.cursor
 
     assert len(steps) == 4
@@ -329,7 +328,7 @@ async def test_what_is_no_cursor_and_what_is_too_much_are_refused(storage: Stora
     with pytest.raises(InvalidInput):
         await storage.dump(cursor="somewhere")
     with pytest.raises(TooLarge):
-        await storage.load("move", [MovedTenant(tenant="acme", weight=1)] * (MAX_PAGE + 1))
+        await storage.load("move", [moving.Tenant(tenant="acme", weight=1)] * (MAX_PAGE + 1))
 
 
 @clause("MOVE-1")

@@ -7,43 +7,9 @@ from typing import Final, TypeAlias
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.transition import Transaction
 from aiq.model import (
-    Dumped,
-    Grave,
     MinuteRow,
-    Moved,
-    MovedAnswer,
-    MovedBalance,
-    MovedBudget,
-    MovedEdge,
-    MovedEvent,
-    MovedGrant,
-    MovedGroup,
-    MovedItem,
-    MovedJob,
-    MovedKey,
-    MovedLearned,
-    MovedLevel,
-    MovedLimit,
-    MovedLine,
-    MovedLog,
-    MovedMinute,
-    MovedOutgoing,
-    MovedPrice,
-    MovedQueue,
-    MovedRange,
-    MovedRemains,
-    MovedReservation,
-    MovedSchedule,
-    MovedSignal,
-    MovedStep,
-    MovedTenant,
-    MovedTombstone,
-    MovedUnique,
-    MovedUsage,
-    MovedWait,
     QueueSettings,
-    Rising,
-    Turn,
+    moving,
     none,
 )
 from aiq.rules.checks import check_limit
@@ -51,10 +17,10 @@ from aiq.rules.fairness import PLAIN
 from aiq.rules.metrics import COLUMNS
 from aiq.rules.moving import cursor_at, page_of, place_of_cursor
 
-Source: TypeAlias = Callable[[Tables], Iterator[Moved]]
+Source: TypeAlias = Callable[[Tables], Iterator[moving.Record]]
 
 
-def dump(tx: Transaction, cursor: str | None, limit: int) -> Dumped:
+def dump(tx: Transaction, cursor: str | None, limit: int) -> moving.Dumped:
     """Read one page, of one kind of records. Spec: MOVE-7"""
     check_limit(limit)
     kind, behind = place_of_cursor(cursor, len(SOURCES))
@@ -62,56 +28,56 @@ def dump(tx: Transaction, cursor: str | None, limit: int) -> Dumped:
     ahead = list(islice(SOURCES[kind](tx.tables), place, place + limit + 1))
     page = page_of(ahead[:limit])
     if len(page) < len(ahead):
-        return Dumped(page, cursor_at(kind, str(place + len(page))))
-    return Dumped(page, cursor_at(kind + 1, "") if kind + 1 < len(SOURCES) else None)
+        return moving.Dumped(page, cursor_at(kind, str(place + len(page))))
+    return moving.Dumped(page, cursor_at(kind + 1, "") if kind + 1 < len(SOURCES) else None)
 
 
-def _limits(tables: Tables) -> Iterator[Moved]:
-    return (MovedLimit(spec=spec) for spec in tables.accounts.limits.values())
+def _limits(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Limit(spec=spec) for spec in tables.accounts.limits.values())
 
 
-def _queues(tables: Tables) -> Iterator[Moved]:
+def _queues(tables: Tables) -> Iterator[moving.Record]:
     settings = tables.accounts.queues
     for name in sorted(settings.keys() | tables.paused):
-        yield MovedQueue(name=name, paused=name in tables.paused, settings=settings.get(name, QueueSettings()))
+        yield moving.Queue(name=name, paused=name in tables.paused, settings=settings.get(name, QueueSettings()))
 
 
-def _levels(tables: Tables) -> Iterator[Moved]:
-    return (MovedLevel(name=name, key=key, state=state) for (name, key), state in tables.accounts.states.items())
+def _levels(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Level(name=name, key=key, state=state) for (name, key), state in tables.accounts.states.items())
 
 
-def _budgets(tables: Tables) -> Iterator[Moved]:
-    return (MovedBudget(spec=spec) for spec in tables.accounts.budgets.values())
+def _budgets(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Budget(spec=spec) for spec in tables.accounts.budgets.values())
 
 
-def _balances(tables: Tables) -> Iterator[Moved]:
-    return (MovedBalance(budget=budget, state=state) for (budget, _), state in tables.accounts.balances.items())
+def _balances(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Balance(budget=budget, state=state) for (budget, _), state in tables.accounts.balances.items())
 
 
-def _grants(tables: Tables) -> Iterator[Moved]:
+def _grants(tables: Tables) -> Iterator[moving.Record]:
     for budget, grants in tables.accounts.grants.items():
         for grant_id, window_ms in grants.items():
-            yield MovedGrant(budget=budget, id=grant_id, window_ms=window_ms)
+            yield moving.Grant(budget=budget, id=grant_id, window_ms=window_ms)
 
 
-def _prices(tables: Tables) -> Iterator[Moved]:
-    return (MovedPrice(row=row) for rows in tables.accounts.prices.values() for row in rows.values())
+def _prices(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Price(row=row) for rows in tables.accounts.prices.values() for row in rows.values())
 
 
-def _learned(tables: Tables) -> Iterator[Moved]:
+def _learned(tables: Tables) -> Iterator[moving.Record]:
     for (task, model), known in tables.accounts.learned.items():
-        yield MovedLearned(
+        yield moving.Learned(
             task=task, model=model, output=known.output, outputs=known.outputs, input=known.input, inputs=known.inputs
         )
 
 
-def _tenants(tables: Tables) -> Iterator[Moved]:
-    return (MovedTenant(tenant=tenant, weight=weight) for tenant, weight in tables.accounts.weights.items())
+def _tenants(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Tenant(tenant=tenant, weight=weight) for tenant, weight in tables.accounts.weights.items())
 
 
-def _keys(tables: Tables) -> Iterator[Moved]:
+def _keys(tables: Tables) -> Iterator[moving.Record]:
     for (queue, key), state in tables.keys.states.items():
-        yield MovedKey(
+        yield moving.Key(
             queue=queue,
             key=key,
             per_key=state.per_key,
@@ -122,9 +88,9 @@ def _keys(tables: Tables) -> Iterator[Moved]:
         )
 
 
-def _uniques(tables: Tables) -> Iterator[Moved]:
+def _uniques(tables: Tables) -> Iterator[moving.Record]:
     for (task, key), holder in tables.unique.holders.items():
-        yield MovedUnique(
+        yield moving.Unique(
             task=task,
             key=key,
             job_id=holder.job_id,
@@ -136,15 +102,15 @@ def _uniques(tables: Tables) -> Iterator[Moved]:
         )
 
 
-def _groups(tables: Tables) -> Iterator[Moved]:
-    return (MovedGroup(group=group) for group in tables.graves.groups.values())
+def _groups(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Group(group=group) for group in tables.graves.groups.values())
 
 
-def _grave(tables: Tables, job_id: str) -> Grave | None:
+def _grave(tables: Tables, job_id: str) -> moving.Grave | None:
     death = tables.graves.deaths.get(job_id)
     if death is None:
         return None
-    return Grave(
+    return moving.Grave(
         fingerprint=death.fingerprint,
         died_at_ms=death.died_at_ms,
         tokens=death.tokens,
@@ -153,25 +119,27 @@ def _grave(tables: Tables, job_id: str) -> Grave | None:
     )
 
 
-def _rising(tables: Tables, job_id: str) -> Rising | None:
+def _rising(tables: Tables, job_id: str) -> moving.Rising | None:
     one = tables.graves.following.get(job_id)
     if one is None:
         return None
-    return Rising(redrive_id=one.redrive_id, fingerprint=one.fingerprint, tokens=one.tokens, usd_micros=one.usd_micros)
+    return moving.Rising(
+        redrive_id=one.redrive_id, fingerprint=one.fingerprint, tokens=one.tokens, usd_micros=one.usd_micros
+    )
 
 
-def _turn(tables: Tables, job_id: str) -> Turn | None:
+def _turn(tables: Tables, job_id: str) -> moving.Turn | None:
     keyed = tables.keys.jobs.get(job_id)
     if keyed is None:
         return None
-    return Turn(turn=keyed.turn, stand=int(keyed.stand), since_fence=keyed.since_fence)
+    return moving.Turn(turn=keyed.turn, stand=int(keyed.stand), since_fence=keyed.since_fence)
 
 
-def _jobs(tables: Tables) -> Iterator[Moved]:
+def _jobs(tables: Tables) -> Iterator[moving.Record]:
     holds = tables.accounts.holds.by_job
     for record in tables.listed(0):
         hold = holds.get(record.id)
-        yield MovedJob(
+        yield moving.Job(
             record=record,
             signal=tables.awaited.get(record.id),
             held_at=0 if hold is None else hold.number,
@@ -183,10 +151,10 @@ def _jobs(tables: Tables) -> Iterator[Moved]:
         )
 
 
-def _answers(tables: Tables) -> Iterator[Moved]:
+def _answers(tables: Tables) -> Iterator[moving.Record]:
     for job_id, last in tables.settlements.items():
         step = last.answer.step
-        yield MovedAnswer(
+        yield moving.Answer(
             job_id=job_id,
             fence=last.fence,
             lease_id=last.lease_id,
@@ -197,14 +165,14 @@ def _answers(tables: Tables) -> Iterator[Moved]:
         )
 
 
-def _waits(tables: Tables) -> Iterator[Moved]:
-    return (MovedWait(job_id=job_id, wait=wait) for (job_id, _), wait in tables.waits.items())
+def _waits(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Wait(job_id=job_id, wait=wait) for (job_id, _), wait in tables.waits.items())
 
 
-def _edges(tables: Tables) -> Iterator[Moved]:
+def _edges(tables: Tables) -> Iterator[moving.Record]:
     for edges in tables.edges_in.values():
         for edge in edges.values():
-            yield MovedEdge(
+            yield moving.Edge(
                 upstream=edge.upstream_id,
                 dependent=edge.dependent_id,
                 key=edge.key,
@@ -213,79 +181,81 @@ def _edges(tables: Tables) -> Iterator[Moved]:
             )
 
 
-def _steps(tables: Tables) -> Iterator[Moved]:
-    return (MovedStep(job_id=job_id, step=step) for job_id, steps in tables.steps.items() for step in steps.values())
+def _steps(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Step(job_id=job_id, step=step) for job_id, steps in tables.steps.items() for step in steps.values())
 
 
-def _signals(tables: Tables) -> Iterator[Moved]:
+def _signals(tables: Tables) -> Iterator[moving.Record]:
     for job_id, signals in tables.signals.items():
         for signal_id, one in signals.items():
-            yield MovedSignal(
+            yield moving.Signal(
                 job_id=job_id, id=signal_id, name=one.name, payload=one.payload, bound=one.bound, kept=one.kept
             )
 
 
-def _items(tables: Tables) -> Iterator[Moved]:
+def _items(tables: Tables) -> Iterator[moving.Record]:
     for job_id, stream in tables.streams.items():
         seqs = {chunk.number: seq for run in stream.runs.values() for seq, chunk in enumerate(run, start=1)}
         for chunk in stream.chunks:
-            yield MovedItem(job_id=job_id, chunk=chunk, seq=seqs.get(chunk.number))
+            yield moving.Item(job_id=job_id, chunk=chunk, seq=seqs.get(chunk.number))
 
 
-def _ranges(tables: Tables) -> Iterator[Moved]:
+def _ranges(tables: Tables) -> Iterator[moving.Record]:
     for job_id, stream in tables.streams.items():
         for one in stream.ranges:
-            yield MovedRange(
+            yield moving.Range(
                 job_id=job_id, first=one.first, last=one.last, fence=one.fence, step=one.step, void=one.void
             )
 
 
-def _log(tables: Tables) -> Iterator[Moved]:
-    yield MovedLog(trimmed=tables.log.trimmed > 0, retention=tables.retention)
+def _log(tables: Tables) -> Iterator[moving.Record]:
+    yield moving.Log(trimmed=tables.log.trimmed > 0, retention=tables.retention)
 
 
-def _events(tables: Tables) -> Iterator[Moved]:
-    return (MovedEvent(event=event) for event in tables.log.events)
+def _events(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Event(event=event) for event in tables.log.events)
 
 
-def _minutes(tables: Tables) -> Iterator[Moved]:
+def _minutes(tables: Tables) -> Iterator[moving.Record]:
     for (minute_ms, queue, task), figures in tables.minutes.items():
         told = dict(zip(COLUMNS, figures, strict=True))
-        yield MovedMinute(row=MinuteRow(minute_ms=minute_ms, queue=queue, task=task, **told))
+        yield moving.Minute(row=MinuteRow(minute_ms=minute_ms, queue=queue, task=task, **told))
 
 
-def _tombstones(tables: Tables) -> Iterator[Moved]:
+def _tombstones(tables: Tables) -> Iterator[moving.Record]:
     for job_id, stone in tables.tombstones.items():
         events = tables.events.get(job_id)
         task, queue = (events[-1].task, events[-1].queue) if events else ("", "")
-        yield MovedTombstone(
+        yield moving.Tombstone(
             id=job_id, digest=stone.digest, state=stone.state, task=task, queue=queue, until_ms=stone.until_ms
         )
 
 
-def _remains(tables: Tables) -> Iterator[Moved]:
+def _remains(tables: Tables) -> Iterator[moving.Record]:
     for job_id, one in tables.remains.items():
-        yield MovedRemains(job_id=job_id, parent_id=one.parent_id, flow=one.flow, due_ms=one.due_ms)
+        yield moving.Remains(job_id=job_id, parent_id=one.parent_id, flow=one.flow, due_ms=one.due_ms)
 
 
-def _lines(tables: Tables) -> Iterator[Moved]:
+def _lines(tables: Tables) -> Iterator[moving.Record]:
     for queue, lanes in tables.lanes.items():
         for line in (line for line in lanes.lines.values() if line.pool != PLAIN):
-            yield MovedLine(queue=queue, pool=line.pool, band=int(line.band), tenant=line.tenant, service=line.service)
+            yield moving.Line(
+                queue=queue, pool=line.pool, band=int(line.band), tenant=line.tenant, service=line.service
+            )
 
 
-def _reservations(tables: Tables) -> Iterator[Moved]:
-    return (MovedReservation(reservation=one) for one in tables.accounts.reservations.values())
+def _reservations(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Reservation(reservation=one) for one in tables.accounts.reservations.values())
 
 
-def _schedules(tables: Tables) -> Iterator[Moved]:
-    return (MovedSchedule(status=status) for status in tables.calendar.standing.values())
+def _schedules(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Schedule(status=status) for status in tables.calendar.standing.values())
 
 
-def _usage(tables: Tables) -> Iterator[Moved]:
+def _usage(tables: Tables) -> Iterator[moving.Record]:
     for (scope, owner), minutes in tables.accounts.usage.items():
         for (minute_ms, model, category), used in minutes.items():
-            yield MovedUsage(
+            yield moving.Usage(
                 scope=scope,
                 owner=owner,
                 minute_ms=minute_ms,
@@ -298,8 +268,8 @@ def _usage(tables: Tables) -> Iterator[Moved]:
             )
 
 
-def _outbox(tables: Tables) -> Iterator[Moved]:
-    return (MovedOutgoing(kind=one.kind, job_id=one.job_id, key=one.key) for one in tables.outbox)
+def _outbox(tables: Tables) -> Iterator[moving.Record]:
+    return (moving.Outgoing(kind=one.kind, job_id=one.job_id, key=one.key) for one in tables.outbox)
 
 
 SOURCES: Final[Sequence[Source]] = (

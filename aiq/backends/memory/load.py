@@ -26,39 +26,9 @@ from aiq.bounds import MAX_PAGE
 from aiq.errors import Conflict
 from aiq.model import (
     ChunkKind,
-    Moved,
-    MovedAnswer,
-    MovedBalance,
-    MovedBudget,
-    MovedEdge,
-    MovedEvent,
-    MovedGrant,
-    MovedGroup,
-    MovedItem,
-    MovedJob,
-    MovedKey,
-    MovedLearned,
-    MovedLevel,
-    MovedLimit,
-    MovedLine,
-    MovedLog,
-    MovedMinute,
-    MovedOutgoing,
-    MovedPrice,
-    MovedQueue,
-    MovedRange,
-    MovedRemains,
-    MovedReservation,
-    MovedSchedule,
-    MovedSignal,
-    MovedStep,
-    MovedTenant,
-    MovedTombstone,
-    MovedUnique,
-    MovedUsage,
-    MovedWait,
     Settled,
     State,
+    moving,
 )
 from aiq.rules.books import Learned
 from aiq.rules.keys import KeyState, Stand
@@ -69,7 +39,7 @@ from aiq.rules.validation import check_count, check_opaque
 from aiq.storage import queue_topic
 
 
-def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool) -> None:
+def load(tx: Transaction, move_id: str, records: Sequence[moving.Record], *, last: bool) -> None:
     """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5"""
     check_opaque("id of a move", move_id)
     check_count("list of records", len(records), MAX_PAGE)
@@ -90,61 +60,61 @@ def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool)
         tx.topics |= {queue_topic(name) for name in tx.tables.lanes}
 
 
-def _limit(tx: Transaction, moved: MovedLimit) -> None:
+def _limit(tx: Transaction, moved: moving.Limit) -> None:
     tx.tables.accounts.limits[moved.spec.name] = moved.spec
 
 
-def _queue(tx: Transaction, moved: MovedQueue) -> None:
+def _queue(tx: Transaction, moved: moving.Queue) -> None:
     configure(tx, moved.name, moved.settings)
     if moved.paused:
         tx.tables.paused.add(moved.name)
 
 
-def _level(tx: Transaction, moved: MovedLevel) -> None:
+def _level(tx: Transaction, moved: moving.Level) -> None:
     MemoryBooks(tx).put_limit_state(moved.name, moved.key, moved.state)
 
 
-def _budget(tx: Transaction, moved: MovedBudget) -> None:
+def _budget(tx: Transaction, moved: moving.Budget) -> None:
     tx.tables.accounts.budgets[moved.spec.id] = moved.spec
 
 
-def _balance(tx: Transaction, moved: MovedBalance) -> None:
+def _balance(tx: Transaction, moved: moving.Balance) -> None:
     MemoryBooks(tx).put_budget_state(moved.budget, moved.state)
 
 
-def _grant(tx: Transaction, moved: MovedGrant) -> None:
+def _grant(tx: Transaction, moved: moving.Grant) -> None:
     tx.tables.accounts.grants[moved.budget][moved.id] = moved.window_ms
 
 
-def _price(tx: Transaction, moved: MovedPrice) -> None:
+def _price(tx: Transaction, moved: moving.Price) -> None:
     row = moved.row
     tx.tables.accounts.prices[row.model][row.category, row.from_ms] = row
 
 
-def _learn(tx: Transaction, moved: MovedLearned) -> None:
+def _learn(tx: Transaction, moved: moving.Learned) -> None:
     known = Learned(output=moved.output, outputs=moved.outputs, input=moved.input, inputs=moved.inputs)
     tx.tables.accounts.learned[moved.task, moved.model] = known
 
 
-def _tenant(tx: Transaction, moved: MovedTenant) -> None:
+def _tenant(tx: Transaction, moved: moving.Tenant) -> None:
     tx.tables.accounts.weights[moved.tenant] = moved.weight
 
 
-def _key(tx: Transaction, moved: MovedKey) -> None:
+def _key(tx: Transaction, moved: moving.Key) -> None:
     state = KeyState(moved.per_key, moved.places, moved.holders, moved.line, moved.paused)
     tx.tables.keys.states[moved.queue, moved.key] = state
 
 
-def _unique(tx: Transaction, moved: MovedUnique) -> None:
+def _unique(tx: Transaction, moved: moving.Unique) -> None:
     told = (moved.job_id, moved.how, moved.last_id, moved.last_digest, moved.until_ms, moved.state)
     tx.tables.unique.put((moved.task, moved.key), Holder(*told))
 
 
-def _group(tx: Transaction, moved: MovedGroup) -> None:
+def _group(tx: Transaction, moved: moving.Group) -> None:
     tx.tables.graves.groups[moved.group.fingerprint] = moved.group
 
 
-def _job(tx: Transaction, moved: MovedJob) -> None:
+def _job(tx: Transaction, moved: moving.Job) -> None:
     tables, record = tx.tables, moved.record
     if record.id in tables.jobs:
         return
@@ -167,7 +137,7 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
     _bury(tx, moved)
 
 
-def _bury(tx: Transaction, moved: MovedJob) -> None:
+def _bury(tx: Transaction, moved: moving.Job) -> None:
     """Let a job stand in the dead-letter view as it did."""
     graves, job_id, grave, rising = tx.tables.graves, moved.record.id, moved.grave, moved.rising
     if grave is not None:
@@ -179,7 +149,7 @@ def _bury(tx: Transaction, moved: MovedJob) -> None:
         graves.following[job_id] = Following(rising.redrive_id, rising.fingerprint, rising.tokens, rising.usd_micros)
 
 
-def _hold(tx: Transaction, moved: MovedJob) -> None:
+def _hold(tx: Transaction, moved: moving.Job) -> None:
     """Put a job into its line, which is in the order in which jobs were held."""
     record, holds = moved.record, tx.tables.accounts.holds
     assert record.held is not None
@@ -190,17 +160,17 @@ def _hold(tx: Transaction, moved: MovedJob) -> None:
     holds.lines[line] = {one.job_id: one for one in sorted(holds.lines[line].values(), key=lambda one: one.number)}
 
 
-def _answer(tx: Transaction, moved: MovedAnswer) -> None:
+def _answer(tx: Transaction, moved: moving.Answer) -> None:
     step = None if moved.step is None else tx.tables.step(moved.job_id, moved.step)
     answer = Settled(moved.state, moved.late, step)
     tx.tables.settlements[moved.job_id] = LastSettlement(moved.fence, moved.lease_id, moved.id, answer)
 
 
-def _wait(tx: Transaction, moved: MovedWait) -> None:
+def _wait(tx: Transaction, moved: moving.Wait) -> None:
     tx.tables.waits[moved.job_id, moved.wait.key] = moved.wait
 
 
-def _edge(tx: Transaction, moved: MovedEdge) -> None:
+def _edge(tx: Transaction, moved: moving.Edge) -> None:
     edges = tx.tables.edges_in[moved.dependent, moved.key]
     if moved.upstream in edges:
         return
@@ -211,16 +181,16 @@ def _edge(tx: Transaction, moved: MovedEdge) -> None:
         tx.tables.edges_out[moved.upstream].append(edge)
 
 
-def _step(tx: Transaction, moved: MovedStep) -> None:
+def _step(tx: Transaction, moved: moving.Step) -> None:
     tx.tables.steps[moved.job_id][moved.step.key] = moved.step
 
 
-def _signal(tx: Transaction, moved: MovedSignal) -> None:
+def _signal(tx: Transaction, moved: moving.Signal) -> None:
     signal = Signal(moved.name, moved.payload, bound=moved.bound, kept=moved.kept)
     tx.tables.signals[moved.job_id].setdefault(moved.id, signal)
 
 
-def _item(tx: Transaction, moved: MovedItem) -> None:
+def _item(tx: Transaction, moved: moving.Item) -> None:
     stream = tx.tables.streams[moved.job_id]
     if not stream.chunks:
         stream.trimmed = moved.chunk.number - 1
@@ -236,20 +206,20 @@ def _item(tx: Transaction, moved: MovedItem) -> None:
         tx.tables.put(replace(record, progress=moved.chunk.data))
 
 
-def _range(tx: Transaction, moved: MovedRange) -> None:
+def _range(tx: Transaction, moved: moving.Range) -> None:
     stream = tx.tables.streams[moved.job_id]
     if not stream.ranges or stream.ranges[-1].first < moved.first:
         stream.ranges.append(Range(moved.first, moved.last, moved.fence, moved.step, moved.void))
 
 
-def _log(tx: Transaction, moved: MovedLog) -> None:
+def _log(tx: Transaction, moved: moving.Log) -> None:
     tables = tx.tables
     tables.retention = moved.retention
     if moved.trimmed and not tables.log.trimmed:
         tables.log.trimmed = 1
 
 
-def _event(tx: Transaction, moved: MovedEvent) -> None:
+def _event(tx: Transaction, moved: moving.Event) -> None:
     log, event = tx.tables.log, moved.event
     events = tx.tables.events[event.job_id]
     if events and event.number <= events[-1].number:
@@ -259,74 +229,74 @@ def _event(tx: Transaction, moved: MovedEvent) -> None:
     events.append(event)
 
 
-def _minute(tx: Transaction, moved: MovedMinute) -> None:
+def _minute(tx: Transaction, moved: moving.Minute) -> None:
     row = moved.row
     tx.tables.minutes[row.minute_ms, row.queue, row.task] = [getattr(row, name) for name in COLUMNS]
 
 
-def _tombstone(tx: Transaction, moved: MovedTombstone) -> None:
+def _tombstone(tx: Transaction, moved: moving.Tombstone) -> None:
     tx.tables.tombstones[moved.id] = Tombstone(moved.digest, moved.state, moved.until_ms)
 
 
-def _remains(tx: Transaction, moved: MovedRemains) -> None:
+def _remains(tx: Transaction, moved: moving.Remains) -> None:
     tx.tables.remains[moved.job_id] = Remains(moved.parent_id, moved.flow, moved.due_ms)
 
 
-def _line(tx: Transaction, moved: MovedLine) -> None:
+def _line(tx: Transaction, moved: moving.Line) -> None:
     lanes = tx.tables.lanes[moved.queue]
     line = lanes.line((moved.pool, moved.band, moved.tenant))
     lanes.put_line(structs.replace(line, service=moved.service, wake_at_ms=0, parked_by=""))
 
 
-def _reservation(tx: Transaction, moved: MovedReservation) -> None:
+def _reservation(tx: Transaction, moved: moving.Reservation) -> None:
     MemoryBooks(tx).put_reservation(moved.reservation)
 
 
-def _usage(tx: Transaction, moved: MovedUsage) -> None:
+def _usage(tx: Transaction, moved: moving.Usage) -> None:
     used = Used(moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated)
     tx.tables.accounts.usage[moved.scope, moved.owner][moved.minute_ms, moved.model, moved.category] = used
 
 
-def _schedule(tx: Transaction, moved: MovedSchedule) -> None:
+def _schedule(tx: Transaction, moved: moving.Schedule) -> None:
     tx.tables.calendar.put(moved.status)
 
 
-def _outgoing(tx: Transaction, moved: MovedOutgoing) -> None:
+def _outgoing(tx: Transaction, moved: moving.Outgoing) -> None:
     row = Outgoing(Kind(moved.kind), moved.job_id, moved.key)
     if row not in tx.tables.outbox:
         tx.tables.outbox.append(row)
 
 
-_LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
-    MovedLimit: _limit,
-    MovedQueue: _queue,
-    MovedLevel: _level,
-    MovedBudget: _budget,
-    MovedBalance: _balance,
-    MovedGrant: _grant,
-    MovedPrice: _price,
-    MovedLearned: _learn,
-    MovedTenant: _tenant,
-    MovedKey: _key,
-    MovedUnique: _unique,
-    MovedGroup: _group,
-    MovedJob: _job,
-    MovedAnswer: _answer,
-    MovedWait: _wait,
-    MovedEdge: _edge,
-    MovedStep: _step,
-    MovedSignal: _signal,
-    MovedItem: _item,
-    MovedRange: _range,
-    MovedTombstone: _tombstone,
-    MovedLog: _log,
-    MovedEvent: _event,
-    MovedMinute: _minute,
-    MovedRemains: _remains,
-    MovedLine: _line,
-    MovedReservation: _reservation,
-    MovedUsage: _usage,
-    MovedSchedule: _schedule,
-    MovedOutgoing: _outgoing,
+_LOADERS: Final[dict[type[moving.Record], Callable[[Transaction, Any], None]]] = {
+    moving.Limit: _limit,
+    moving.Queue: _queue,
+    moving.Level: _level,
+    moving.Budget: _budget,
+    moving.Balance: _balance,
+    moving.Grant: _grant,
+    moving.Price: _price,
+    moving.Learned: _learn,
+    moving.Tenant: _tenant,
+    moving.Key: _key,
+    moving.Unique: _unique,
+    moving.Group: _group,
+    moving.Job: _job,
+    moving.Answer: _answer,
+    moving.Wait: _wait,
+    moving.Edge: _edge,
+    moving.Step: _step,
+    moving.Signal: _signal,
+    moving.Item: _item,
+    moving.Range: _range,
+    moving.Tombstone: _tombstone,
+    moving.Log: _log,
+    moving.Event: _event,
+    moving.Minute: _minute,
+    moving.Remains: _remains,
+    moving.Line: _line,
+    moving.Reservation: _reservation,
+    moving.Usage: _usage,
+    moving.Schedule: _schedule,
+    moving.Outgoing: _outgoing,
 }
 """What takes in each kind; each of another type, hence Any."""

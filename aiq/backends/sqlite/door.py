@@ -6,7 +6,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 from aiq.backends.sqlite import atomic
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.connection import WorkConnection
-from aiq.backends.sqlite.moving import require_open
+from aiq.backends.sqlite.retire import require_open
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.watch import Watch
 from aiq.errors import Unavailable

@@ -21,52 +21,18 @@ from aiq.model import (
     Chunk,
     ChunkKind,
     DeadGroup,
-    Dumped,
-    Grave,
     JobRecord,
     LimitSpec,
     LimitState,
     MinuteRow,
-    Moved,
-    MovedAnswer,
-    MovedBalance,
-    MovedBudget,
-    MovedEdge,
-    MovedEvent,
-    MovedGrant,
-    MovedGroup,
-    MovedItem,
-    MovedJob,
-    MovedKey,
-    MovedLearned,
-    MovedLevel,
-    MovedLimit,
-    MovedLine,
-    MovedLog,
-    MovedMinute,
-    MovedOutgoing,
-    MovedPrice,
-    MovedQueue,
-    MovedRange,
-    MovedRemains,
-    MovedReservation,
-    MovedSchedule,
-    MovedSignal,
-    MovedStep,
-    MovedTenant,
-    MovedTombstone,
-    MovedUnique,
-    MovedUsage,
-    MovedWait,
     PriceRow,
     QueueSettings,
     Reservation,
-    Rising,
     State,
     Step,
     StepKind,
-    Turn,
     Wait,
+    moving,
 )
 from aiq.rules.books import Learned
 from aiq.rules.metrics import COLUMNS
@@ -80,7 +46,7 @@ _NUMBERS: Final = -1
 _TEXTS: Final = ""
 
 
-Found: TypeAlias = tuple[Key, Moved]
+Found: TypeAlias = tuple[Key, moving.Record]
 """A record, and the key behind which a dump goes on."""
 
 
@@ -94,7 +60,7 @@ class Source:
     most: int = MAX_PAGE
 
 
-def dump(tx: Transaction, cursor: str | None, limit: int) -> Dumped:
+def dump(tx: Transaction, cursor: str | None, limit: int) -> moving.Dumped:
     """Read one page, of one kind of records. Spec: MOVE-7"""
     kind, place = place_of_cursor(cursor, len(SOURCES))
     source = SOURCES[kind]
@@ -103,8 +69,8 @@ def dump(tx: Transaction, cursor: str | None, limit: int) -> Dumped:
     found = source.read(tx, after, most + 1)
     page = page_of([record for _, record in found[:most]])
     if len(page) < len(found):
-        return Dumped(page, cursor_at(kind, msgspec.json.encode(found[len(page) - 1][0]).decode()))
-    return Dumped(page, cursor_at(kind + 1, "") if kind + 1 < len(SOURCES) else None)
+        return moving.Dumped(page, cursor_at(kind, msgspec.json.encode(found[len(page) - 1][0]).decode()))
+    return moving.Dumped(page, cursor_at(kind + 1, "") if kind + 1 < len(SOURCES) else None)
 
 
 def _rows(tx: Transaction, name: str, after: Key, limit: int) -> list[_Row]:
@@ -112,7 +78,7 @@ def _rows(tx: Transaction, name: str, after: Key, limit: int) -> list[_Row]:
     return sorted(rows, key=itemgetter(*range(len(after))))
 
 
-def _table(name: str, first: Key, make: Callable[[_Row], Moved], most: int = MAX_PAGE) -> Source:
+def _table(name: str, first: Key, make: Callable[[_Row], moving.Record], most: int = MAX_PAGE) -> Source:
     """Records that are rows of one statement; each row begins with its key."""
 
     def read(tx: Transaction, after: Key, limit: int) -> list[Found]:
@@ -127,23 +93,23 @@ def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
     return [((n,), _job(record, told)) for record, (n, *told) in zip(records, rows, strict=True)]
 
 
-def _job(record: JobRecord, row: _Row) -> Moved:
+def _job(record: JobRecord, row: _Row) -> moving.Record:
     signal, held_at, need, since_ms, turn, grave, rising = row
-    return MovedJob(
+    return moving.Job(
         record=record,
         signal=signal,
         held_at=held_at,
         need=need,
         since_ms=since_ms,
-        turn=_of(turn, Turn | None),
-        grave=_of(grave, Grave | None),
-        rising=_of(rising, Rising | None),
+        turn=_of(turn, moving.Turn | None),
+        grave=_of(grave, moving.Grave | None),
+        rising=_of(rising, moving.Rising | None),
     )
 
 
-def _unique(row: _Row) -> Moved:
+def _unique(row: _Row) -> moving.Record:
     task, key, job_id, how, last_id, last_digest, until_ms, state = row
-    return MovedUnique(
+    return moving.Unique(
         task=task,
         key=key,
         job_id=job_id,
@@ -155,98 +121,98 @@ def _unique(row: _Row) -> Moved:
     )
 
 
-def _key(row: _Row) -> Moved:
+def _key(row: _Row) -> moving.Record:
     queue, key, per_key, places, holders, line, paused = row
-    return MovedKey(
+    return moving.Key(
         queue=queue, key=key, per_key=per_key, places=places, holders=holders, line=line, paused=bool(paused)
     )
 
 
 def _schedules(tx: Transaction, after: Key, limit: int) -> list[Found]:
     found = get_schedules(tx, (), str(after[0]), limit)
-    return [((status.name,), MovedSchedule(status=status)) for status in found]
+    return [((status.name,), moving.Schedule(status=status)) for status in found]
 
 
-def _queue(row: _Row) -> Moved:
+def _queue(row: _Row) -> moving.Record:
     name, paused, settings = row
-    return MovedQueue(name=name, paused=bool(paused), settings=_of(settings or {}, QueueSettings))
+    return moving.Queue(name=name, paused=bool(paused), settings=_of(settings or {}, QueueSettings))
 
 
-def _learned(row: _Row) -> Moved:
+def _learned(row: _Row) -> moving.Record:
     known = _of(row[2], Learned)
-    return MovedLearned(
+    return moving.Learned(
         task=row[0], model=row[1], output=known.output, outputs=known.outputs, input=known.input, inputs=known.inputs
     )
 
 
-def _answer(row: _Row) -> Moved:
+def _answer(row: _Row) -> moving.Record:
     _, job_id, settled_id, state, late, step = row
     fence, lease_id, own_id = settled_id.split(":", 2)
-    return MovedAnswer(
+    return moving.Answer(
         job_id=job_id, fence=int(fence), lease_id=lease_id, id=own_id, state=State(state), late=bool(late), step=step
     )
 
 
-def _wait(row: _Row) -> Moved:
+def _wait(row: _Row) -> moving.Record:
     _, key, job_id, *counts = row
-    return MovedWait(job_id=job_id, wait=Wait(key, *counts))
+    return moving.Wait(job_id=job_id, wait=Wait(key, *counts))
 
 
-def _edge(row: _Row) -> Moved:
+def _edge(row: _Row) -> moving.Record:
     _, key, _, upstream, dependent, ended, succeeded = row
-    return MovedEdge(upstream=upstream, dependent=dependent, key=key, ended=ended, succeeded=bool(succeeded))
+    return moving.Edge(upstream=upstream, dependent=dependent, key=key, ended=ended, succeeded=bool(succeeded))
 
 
-def _step(row: _Row) -> Moved:
+def _step(row: _Row) -> moving.Record:
     _, key, job_id, kind, digest, fence, value = row
-    return MovedStep(job_id=job_id, step=Step(key, StepKind(kind), value, digest, fence))
+    return moving.Step(job_id=job_id, step=Step(key, StepKind(kind), value, digest, fence))
 
 
-def _signal(row: _Row) -> Moved:
+def _signal(row: _Row) -> moving.Record:
     _, job_id, signal_id, name, kept, bound, payload = row
-    return MovedSignal(job_id=job_id, id=signal_id, name=name, payload=payload, bound=bool(bound), kept=bool(kept))
+    return moving.Signal(job_id=job_id, id=signal_id, name=name, payload=payload, bound=bool(bound), kept=bool(kept))
 
 
-def _item(row: _Row) -> Moved:
+def _item(row: _Row) -> moving.Record:
     _, number, job_id, kind, fence, seq, step, at_ms, data = row
-    return MovedItem(job_id=job_id, chunk=Chunk(number, ChunkKind(kind), data, fence, at_ms, step), seq=seq)
+    return moving.Item(job_id=job_id, chunk=Chunk(number, ChunkKind(kind), data, fence, at_ms, step), seq=seq)
 
 
-def _range(row: _Row) -> Moved:
+def _range(row: _Row) -> moving.Record:
     _, first, job_id, last, fence, step, void = row
-    return MovedRange(job_id=job_id, first=first, last=last, fence=fence, step=step, void=bool(void))
+    return moving.Range(job_id=job_id, first=first, last=last, fence=fence, step=step, void=bool(void))
 
 
 def _log(tx: Transaction, after: Key, limit: int) -> list[Found]:
     del limit
     trimmed = tx.rows(EVENTS["span"])[0][0]
-    return [((0,), MovedLog(trimmed=trimmed > 0, retention=get_retention(tx)))] if after == (_NUMBERS,) else []
+    return [((0,), moving.Log(trimmed=trimmed > 0, retention=get_retention(tx)))] if after == (_NUMBERS,) else []
 
 
 def _events(tx: Transaction, after: Key, limit: int) -> list[Found]:
     page = read_events(tx, str(after[0]) if after != (_NUMBERS,) else None, limit)
-    return [((int(event.cursor),), MovedEvent(event=event)) for event in page.events]
+    return [((int(event.cursor),), moving.Event(event=event)) for event in page.events]
 
 
-def _tombstone(row: _Row) -> Moved:
+def _tombstone(row: _Row) -> moving.Record:
     _, job_id, digest, state, task, queue, until_ms = row
-    return MovedTombstone(id=job_id, digest=digest, state=State(state), task=task, queue=queue, until_ms=until_ms)
+    return moving.Tombstone(id=job_id, digest=digest, state=State(state), task=task, queue=queue, until_ms=until_ms)
 
 
-def _remains(row: _Row) -> Moved:
+def _remains(row: _Row) -> moving.Record:
     _, job_id, parent_id, flow, due_ms = row
-    return MovedRemains(job_id=job_id, parent_id=parent_id, flow=flow, due_ms=due_ms)
+    return moving.Remains(job_id=job_id, parent_id=parent_id, flow=flow, due_ms=due_ms)
 
 
-def _minute(row: _Row) -> Moved:
+def _minute(row: _Row) -> moving.Record:
     minute_ms, queue, task, *figures = row
     told = dict(zip(COLUMNS, figures, strict=True))
-    return MovedMinute(row=MinuteRow(minute_ms=minute_ms, queue=queue, task=task, **told))
+    return moving.Minute(row=MinuteRow(minute_ms=minute_ms, queue=queue, task=task, **told))
 
 
-def _usage(row: _Row) -> Moved:
+def _usage(row: _Row) -> moving.Record:
     names = ("scope", "owner", "minute_ms", "model", "category", "tokens", "usd_micros", "unpriced", "estimated")
-    return MovedUsage(**dict(zip(names, row, strict=True)))
+    return moving.Usage(**dict(zip(names, row, strict=True)))
 
 
 def _of(value: object, kind: Any) -> Any:  # Any: what the caller names
@@ -254,24 +220,26 @@ def _of(value: object, kind: Any) -> Any:  # Any: what the caller names
 
 
 SOURCES: Final[Sequence[Source]] = (
-    _table("limits", (_TEXTS,), lambda row: MovedLimit(spec=_of(row[1], LimitSpec))),
+    _table("limits", (_TEXTS,), lambda row: moving.Limit(spec=_of(row[1], LimitSpec))),
     _table("queues", (_TEXTS,), _queue),
-    _table("levels", (_TEXTS, _TEXTS), lambda row: MovedLevel(name=row[0], key=row[1], state=_of(row[2], LimitState))),
-    _table("budgets", (_TEXTS,), lambda row: MovedBudget(spec=_of(row[1], BudgetSpec))),
-    _table("balances", (_TEXTS, _NUMBERS), lambda row: MovedBalance(budget=row[0], state=_of(row[2], BudgetState))),
-    _table("grants", (_TEXTS, _TEXTS), lambda row: MovedGrant(budget=row[0], id=row[1], window_ms=row[2])),
+    _table(
+        "levels", (_TEXTS, _TEXTS), lambda row: moving.Level(name=row[0], key=row[1], state=_of(row[2], LimitState))
+    ),
+    _table("budgets", (_TEXTS,), lambda row: moving.Budget(spec=_of(row[1], BudgetSpec))),
+    _table("balances", (_TEXTS, _NUMBERS), lambda row: moving.Balance(budget=row[0], state=_of(row[2], BudgetState))),
+    _table("grants", (_TEXTS, _TEXTS), lambda row: moving.Grant(budget=row[0], id=row[1], window_ms=row[2])),
     _table(
         "prices",
         (_TEXTS, _TEXTS, _NUMBERS),
-        lambda row: MovedPrice(
+        lambda row: moving.Price(
             row=PriceRow(model=row[0], category=row[1], from_ms=row[2], usd_micros_per_million=row[3])
         ),
     ),
     _table("learned", (_TEXTS, _TEXTS), _learned),
-    _table("tenants", (_TEXTS,), lambda row: MovedTenant(tenant=row[0], weight=row[1])),
+    _table("tenants", (_TEXTS,), lambda row: moving.Tenant(tenant=row[0], weight=row[1])),
     _table("keys", (_TEXTS, _TEXTS), _key),
     _table("uniques", (_TEXTS, _TEXTS), _unique),
-    _table("groups", (_TEXTS,), lambda row: MovedGroup(group=_of(row[1], DeadGroup))),
+    _table("groups", (_TEXTS,), lambda row: moving.Group(group=_of(row[1], DeadGroup))),
     Source((_NUMBERS,), _jobs, most=16),
     _table("answers", (_NUMBERS,), _answer),
     _table("waits", (_NUMBERS, _TEXTS), _wait),
@@ -288,15 +256,15 @@ SOURCES: Final[Sequence[Source]] = (
     _table(
         "lines",
         (_TEXTS, _TEXTS, _NUMBERS, _TEXTS),
-        lambda row: MovedLine(queue=row[0], pool=row[1], band=row[2], tenant=row[3], service=row[4]),
+        lambda row: moving.Line(queue=row[0], pool=row[1], band=row[2], tenant=row[3], service=row[4]),
     ),
     _table(
         "reservations",
         (_TEXTS, _NUMBERS, _NUMBERS),
-        lambda row: MovedReservation(reservation=_of(row[3], Reservation)),
+        lambda row: moving.Reservation(reservation=_of(row[3], Reservation)),
     ),
     Source((_TEXTS,), _schedules),
     _table("usage", (_TEXTS, _TEXTS, _NUMBERS, _TEXTS, _TEXTS), _usage),
-    _table("outbox", (_NUMBERS,), lambda row: MovedOutgoing(kind=row[1], job_id=row[2], key=row[3])),
+    _table("outbox", (_NUMBERS,), lambda row: moving.Outgoing(kind=row[1], job_id=row[2], key=row[3])),
 )
 """In the order in which they are loaded: what others name comes first."""

@@ -7,7 +7,6 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
-from aiq.backends.sqlite import moving
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.calendar import write_whole
 from aiq.backends.sqlite.configure import configure
@@ -16,6 +15,7 @@ from aiq.backends.sqlite.holds import line_of
 from aiq.backends.sqlite.keys import keys_of, spot_of
 from aiq.backends.sqlite.pause import pause
 from aiq.backends.sqlite.retention import put_retention
+from aiq.backends.sqlite.retire import mark, marks, unmark
 from aiq.backends.sqlite.settle import SQL as SETTLE
 from aiq.backends.sqlite.sql import load as load_sql
 from aiq.backends.sqlite.terms import plain, terms_of
@@ -27,39 +27,9 @@ from aiq.model import (
     Band,
     HeldFor,
     JobRecord,
-    Moved,
-    MovedAnswer,
-    MovedBalance,
-    MovedBudget,
-    MovedEdge,
-    MovedEvent,
-    MovedGrant,
-    MovedGroup,
-    MovedItem,
-    MovedJob,
-    MovedKey,
-    MovedLearned,
-    MovedLevel,
-    MovedLimit,
-    MovedLine,
-    MovedLog,
-    MovedMinute,
-    MovedOutgoing,
-    MovedPrice,
-    MovedQueue,
-    MovedRange,
-    MovedRemains,
-    MovedReservation,
-    MovedSchedule,
-    MovedSignal,
-    MovedStep,
-    MovedTenant,
-    MovedTombstone,
-    MovedUnique,
-    MovedUsage,
-    MovedWait,
     QueueSettings,
     State,
+    moving,
 )
 from aiq.rules.books import Learned
 from aiq.rules.fairness import PLAIN
@@ -80,9 +50,9 @@ _ALIKE: Final = (
 """The fields of a record that are columns of the same meaning."""
 
 
-def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool) -> None:
+def load(tx: Transaction, move_id: str, records: Sequence[moving.Record], *, last: bool) -> None:
     """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5"""
-    standing = moving.standing(tx)
+    standing = marks(tx)
     if standing.get("loaded") == move_id and "loading" not in standing:
         return
     _begin(tx, standing, move_id)
@@ -94,8 +64,8 @@ def load(tx: Transaction, move_id: str, records: Sequence[Moved], *, last: bool)
         tx.run(SQL["count_events"])
         for line, by in tx.table(SQL["hold_lines"]):
             admission(tx).holds.await_window((HeldFor(line), by))
-        moving.drop(tx, "loading")
-        moving.put(tx, "loaded", move_id)
+        unmark(tx, "loading")
+        mark(tx, "loaded", move_id)
 
 
 def _begin(tx: Transaction, standing: dict[str, str], move_id: str) -> None:
@@ -104,66 +74,66 @@ def _begin(tx: Transaction, standing: dict[str, str], move_id: str) -> None:
     if "loading" not in standing:
         if tx.rows(SQL["any_job"])[0][0]:
             raise Conflict("This storage holds jobs already. Load into an empty one.", reason="occupied")
-        moving.put(tx, "loading", move_id)
+        mark(tx, "loading", move_id)
 
 
-def _limit(tx: Transaction, moved: MovedLimit) -> None:
+def _limit(tx: Transaction, moved: moving.Limit) -> None:
     admission(tx).ledger.limits.put(moved.spec.name, moved.spec)
 
 
-def _queue(tx: Transaction, moved: MovedQueue) -> None:
+def _queue(tx: Transaction, moved: moving.Queue) -> None:
     if moved.settings != QueueSettings():
         configure(tx, moved.name, moved.settings)
     if moved.paused:
         pause(tx, moved.name)
 
 
-def _level(tx: Transaction, moved: MovedLevel) -> None:
+def _level(tx: Transaction, moved: moving.Level) -> None:
     admission(tx).ledger.put_limit_state(moved.name, moved.key, moved.state)
 
 
-def _budget(tx: Transaction, moved: MovedBudget) -> None:
+def _budget(tx: Transaction, moved: moving.Budget) -> None:
     admission(tx).ledger.budgets.put(moved.spec.id, moved.spec)
 
 
-def _balance(tx: Transaction, moved: MovedBalance) -> None:
+def _balance(tx: Transaction, moved: moving.Balance) -> None:
     admission(tx).ledger.put_budget_state(moved.budget, moved.state)
 
 
-def _grant(tx: Transaction, moved: MovedGrant) -> None:
+def _grant(tx: Transaction, moved: moving.Grant) -> None:
     tx.later(SQL["grant"], (moved.budget, moved.id, moved.window_ms))
 
 
-def _price(tx: Transaction, moved: MovedPrice) -> None:
+def _price(tx: Transaction, moved: moving.Price) -> None:
     row = moved.row
     tx.later(SQL["price"], (row.model, row.category, row.from_ms, row.usd_micros_per_million))
 
 
-def _learned(tx: Transaction, moved: MovedLearned) -> None:
+def _learned(tx: Transaction, moved: moving.Learned) -> None:
     known = Learned(output=moved.output, outputs=moved.outputs, input=moved.input, inputs=moved.inputs)
     admission(tx).ledger.put_learned(moved.task, moved.model, known)
 
 
-def _tenant(tx: Transaction, moved: MovedTenant) -> None:
+def _tenant(tx: Transaction, moved: moving.Tenant) -> None:
     admission(tx).ledger.weights.put(moved.tenant, moved.weight)
 
 
-def _key(tx: Transaction, moved: MovedKey) -> None:
+def _key(tx: Transaction, moved: moving.Key) -> None:
     keys, spot = keys_of(tx), (moved.queue, moved.key)
     keys.fetch([spot])
     keys.put(spot, KeyState(moved.per_key, moved.places, moved.holders, moved.line, moved.paused))
 
 
-def _unique(tx: Transaction, moved: MovedUnique) -> None:
+def _unique(tx: Transaction, moved: moving.Unique) -> None:
     told = (moved.job_id, moved.how, moved.last_id, moved.last_digest, moved.until_ms, moved.state)
     tx.later(SQL["unique"], (moved.task, moved.key, *told))
 
 
-def _group(tx: Transaction, moved: MovedGroup) -> None:
+def _group(tx: Transaction, moved: moving.Group) -> None:
     tx.later(SQL["group"], asdict(moved.group))
 
 
-def _job(tx: Transaction, moved: MovedJob) -> None:
+def _job(tx: Transaction, moved: moving.Job) -> None:
     record = moved.record
     if tx.job(record.id) is not None:
         return
@@ -204,7 +174,7 @@ def _job(tx: Transaction, moved: MovedJob) -> None:
     _stand(tx, record, gated and not out)
 
 
-def _kept_out(tx: Transaction, moved: MovedJob) -> bool:
+def _kept_out(tx: Transaction, moved: moving.Job) -> bool:
     """Whether a ready job stands in no lane, because of its key. Spec: KEY-1, KEY-11"""
     if moved.turn is None or moved.record.state is not State.READY:
         return False
@@ -248,35 +218,35 @@ def _stand(tx: Transaction, record: JobRecord, gated: bool) -> None:
         lanes.join(lanes.key_of(record), (record.lane, record.position, record.id))
 
 
-def _answer(tx: Transaction, moved: MovedAnswer) -> None:
+def _answer(tx: Transaction, moved: moving.Answer) -> None:
     settled_id = f"{moved.fence}:{moved.lease_id}:{moved.id}"
     tx.later(SQL["answer"], (moved.job_id, settled_id, moved.state, moved.late, moved.step))
 
 
-def _wait(tx: Transaction, moved: MovedWait) -> None:
+def _wait(tx: Transaction, moved: moving.Wait) -> None:
     wait = moved.wait
     counts = (wait.total, wait.succeeded, wait.failed, wait.need, wait.rest, wait.first_failed)
     tx.later(SQL["wait"], (moved.job_id, wait.key, *counts))
 
 
-def _edge(tx: Transaction, moved: MovedEdge) -> None:
+def _edge(tx: Transaction, moved: moving.Edge) -> None:
     tx.later(SQL["edge"], (moved.upstream, moved.dependent, moved.key, moved.ended, moved.succeeded))
     tx.later(SQL["awaited"], (moved.upstream,))
 
 
-def _step(tx: Transaction, moved: MovedStep) -> None:
+def _step(tx: Transaction, moved: moving.Step) -> None:
     step = moved.step
     row = {"job_id": moved.job_id, "key": step.key, "kind": step.kind, "digest": step.digest, "fence": step.fence}
     tx.later(SQL["step"], row, value=step.value)
     tx.later(SQL["count_steps"], (moved.job_id,), key=moved.job_id)
 
 
-def _signal(tx: Transaction, moved: MovedSignal) -> None:
+def _signal(tx: Transaction, moved: moving.Signal) -> None:
     row = {"job_id": moved.job_id, "id": moved.id, "name": moved.name, "kept": moved.kept, "bound": moved.bound}
     tx.later(SQL["signal"], row, payload=moved.payload)
 
 
-def _item(tx: Transaction, moved: MovedItem) -> None:
+def _item(tx: Transaction, moved: moving.Item) -> None:
     chunk = moved.chunk
     row = {
         "change": tx.next_change(),
@@ -292,88 +262,88 @@ def _item(tx: Transaction, moved: MovedItem) -> None:
     tx.later(SQL["count_items"], (moved.job_id, ITEM_OVERHEAD_BYTES), key=moved.job_id)
 
 
-def _range(tx: Transaction, moved: MovedRange) -> None:
+def _range(tx: Transaction, moved: moving.Range) -> None:
     tx.later(SQL["range"], (moved.job_id, moved.first, moved.last, moved.fence, moved.step, moved.void))
 
 
-def _log(tx: Transaction, moved: MovedLog) -> None:
+def _log(tx: Transaction, moved: moving.Log) -> None:
     put_retention(tx, moved.retention)
     if moved.trimmed:
         tx.run(SQL["trimmed"], {"change": tx.next_change()})
 
 
-def _event(tx: Transaction, moved: MovedEvent) -> None:
+def _event(tx: Transaction, moved: moving.Event) -> None:
     event = moved.event
     told = (event.number, event.at_ms, event.row, event.source, event.target, event.fence, event.cause)
     tx.later(SQL["event"], (tx.next_change(), event.job_id, *told))
 
 
-def _minute(tx: Transaction, moved: MovedMinute) -> None:
+def _minute(tx: Transaction, moved: moving.Minute) -> None:
     row = moved.row
     tx.later(SQL["minute"], (row.minute_ms, row.queue, row.task, *[getattr(row, name) for name in COLUMNS]))
 
 
-def _tombstone(tx: Transaction, moved: MovedTombstone) -> None:
+def _tombstone(tx: Transaction, moved: moving.Tombstone) -> None:
     told = (moved.id, moved.digest, moved.state, moved.task, moved.queue, moved.until_ms)
     tx.later(SQL["tombstone"], (tx.next_number(), *told))
 
 
-def _remains(tx: Transaction, moved: MovedRemains) -> None:
+def _remains(tx: Transaction, moved: moving.Remains) -> None:
     tx.later(SQL["remains"], (moved.job_id, moved.parent_id, moved.flow, moved.due_ms))
 
 
-def _line(tx: Transaction, moved: MovedLine) -> None:
+def _line(tx: Transaction, moved: moving.Line) -> None:
     turns = admission(tx).lanes.turns(moved.queue, moved.pool, Band(moved.band))
     turns.put(moved.tenant, moved.service, 0, "")
 
 
-def _reservation(tx: Transaction, moved: MovedReservation) -> None:
+def _reservation(tx: Transaction, moved: moving.Reservation) -> None:
     admission(tx).ledger.put_reservation(moved.reservation)
 
 
-def _usage(tx: Transaction, moved: MovedUsage) -> None:
+def _usage(tx: Transaction, moved: moving.Usage) -> None:
     place = (moved.scope, moved.owner, moved.minute_ms, moved.model, moved.category)
     tx.later(SQL["usage"], (*place, moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated))
 
 
-def _schedule(tx: Transaction, moved: MovedSchedule) -> None:
+def _schedule(tx: Transaction, moved: moving.Schedule) -> None:
     write_whole(tx, moved.status)
 
 
-def _outgoing(tx: Transaction, moved: MovedOutgoing) -> None:
+def _outgoing(tx: Transaction, moved: moving.Outgoing) -> None:
     tx.later(SQL["outgoing"], (moved.kind, moved.job_id, moved.key))
 
 
-_LOADERS: Final[dict[type[Moved], Callable[[Transaction, Any], None]]] = {
-    MovedLimit: _limit,
-    MovedQueue: _queue,
-    MovedLevel: _level,
-    MovedBudget: _budget,
-    MovedBalance: _balance,
-    MovedGrant: _grant,
-    MovedPrice: _price,
-    MovedLearned: _learned,
-    MovedTenant: _tenant,
-    MovedKey: _key,
-    MovedUnique: _unique,
-    MovedGroup: _group,
-    MovedJob: _job,
-    MovedAnswer: _answer,
-    MovedWait: _wait,
-    MovedEdge: _edge,
-    MovedStep: _step,
-    MovedSignal: _signal,
-    MovedItem: _item,
-    MovedRange: _range,
-    MovedTombstone: _tombstone,
-    MovedLog: _log,
-    MovedEvent: _event,
-    MovedMinute: _minute,
-    MovedRemains: _remains,
-    MovedLine: _line,
-    MovedReservation: _reservation,
-    MovedUsage: _usage,
-    MovedSchedule: _schedule,
-    MovedOutgoing: _outgoing,
+_LOADERS: Final[dict[type[moving.Record], Callable[[Transaction, Any], None]]] = {
+    moving.Limit: _limit,
+    moving.Queue: _queue,
+    moving.Level: _level,
+    moving.Budget: _budget,
+    moving.Balance: _balance,
+    moving.Grant: _grant,
+    moving.Price: _price,
+    moving.Learned: _learned,
+    moving.Tenant: _tenant,
+    moving.Key: _key,
+    moving.Unique: _unique,
+    moving.Group: _group,
+    moving.Job: _job,
+    moving.Answer: _answer,
+    moving.Wait: _wait,
+    moving.Edge: _edge,
+    moving.Step: _step,
+    moving.Signal: _signal,
+    moving.Item: _item,
+    moving.Range: _range,
+    moving.Tombstone: _tombstone,
+    moving.Log: _log,
+    moving.Event: _event,
+    moving.Minute: _minute,
+    moving.Remains: _remains,
+    moving.Line: _line,
+    moving.Reservation: _reservation,
+    moving.Usage: _usage,
+    moving.Schedule: _schedule,
+    moving.Outgoing: _outgoing,
 }
 """What takes in each kind; each of another type, hence Any."""

@@ -1,20 +1,54 @@
-"""Marking a storage as moved."""
+"""Marking a storage as moved, and whether a file may be written. Spec: MOVE-3, MOVE-4"""
 
-from aiq.backends.sqlite import moving
+from typing import Final
+
+from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.errors import Conflict
+from aiq.errors import Conflict, Moved, Unavailable
+
+SQL: Final = load("retire")
 
 
 def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
     """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3"""
-    found = moving.standing(tx)
+    found = marks(tx)
     standing = found.get("moved")
     if moved_to is None:
-        moving.drop(tx, "moved")
+        unmark(tx, "moved")
     elif standing not in (None, moved_to):
         raise Conflict(f"This storage has moved to {standing} already.", reason="moved")
     elif standing is None:
-        moving.put(tx, "moved", moved_to)
-        moving.put(tx, "move", move_id)
+        mark(tx, "moved", moved_to)
+        mark(tx, "move", move_id)
         return move_id
     return found.get("move", "")
+
+
+def require_open(tx: Transaction) -> None:
+    """Refuse to write where nothing may be changed. One look at a table of no rows.
+
+    Raises:
+        Moved: the storage goes on elsewhere.
+        Unavailable: it is being loaded.
+    Spec: MOVE-3, MOVE-4
+    """
+    found = marks(tx)
+    if "moved" in found:
+        raise Moved(found["moved"])
+    if "loading" in found:
+        raise Unavailable("This storage is being loaded from another one. Try again when that is done.")
+
+
+def marks(tx: Transaction) -> dict[str, str]:
+    """What is noted of moves: under 'loading', 'moved', 'move' or 'loaded'."""
+    return dict(tx.connection.execute(SQL["read"]).fetchall())
+
+
+def mark(tx: Transaction, name: str, told: str) -> None:
+    """Note it."""
+    tx.run(SQL["put"], {"state": name, "told": told})
+
+
+def unmark(tx: Transaction, name: str) -> None:
+    """Forget it."""
+    tx.run(SQL["drop"], {"state": name})

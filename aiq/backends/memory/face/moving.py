@@ -7,7 +7,7 @@ from aiq.backends.memory.dump import dump
 from aiq.backends.memory.load import load
 from aiq.backends.memory.retire import retire
 from aiq.bounds import MAX_PAGE
-from aiq.model import Dumped, Moved
+from aiq.model import moving
 
 
 class MovingFace(Door):
@@ -17,10 +17,10 @@ class MovingFace(Door):
         """See `aiq.storage.Moving`."""
         return await self._look(retire, moved_to, move_id)
 
-    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> moving.Dumped:
         """See `aiq.storage.Moving`."""
         return await self._look(dump, cursor, limit)
 
-    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+    async def load(self, move_id: str, records: Sequence[moving.Record], *, last: bool = False) -> None:
         """See `aiq.storage.Moving`."""
         await self._look(load, move_id, records, last=last)

@@ -7,7 +7,7 @@ from aiq.backends.sqlite.dump import dump
 from aiq.backends.sqlite.load import load
 from aiq.backends.sqlite.retire import retire
 from aiq.bounds import MAX_PAGE
-from aiq.model import Dumped, Moved
+from aiq.model import moving
 from aiq.rules.validation import check_count, check_limit, check_opaque
 
 
@@ -18,12 +18,12 @@ class MovingFace(Door):
         """See `aiq.storage.Moving`."""
         return await self._move(retire, moved_to, move_id)
 
-    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Dumped:
+    async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> moving.Dumped:
         """See `aiq.storage.Moving`."""
         check_limit(limit)
         return await self._read(dump, cursor, limit)
 
-    async def load(self, move_id: str, records: Sequence[Moved], *, last: bool = False) -> None:
+    async def load(self, move_id: str, records: Sequence[moving.Record], *, last: bool = False) -> None:
         """See `aiq.storage.Moving`."""
         check_opaque("id of a move", move_id)
         check_count("list of records", len(records), MAX_PAGE)

@@ -1,4 +1,4 @@
--- moving: whether the storage may be written.
+-- retire: whether the storage may be written.
 -- spec: MOVE-2, MOVE-3, MOVE-4, MOVE-5
 
 -- name: read
