@@ -1,6 +1,6 @@
 """Chapter 1, first half: states and enqueueing. Claiming and cancelling have files of their own."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -311,7 +311,7 @@ async def test_a_job_out_of_bounds_is_refused_with_its_whole_batch(
     storage: Storage, options: dict[str, object], error: type[Exception]
 ) -> None:
     with pytest.raises(error):
-        await storage.enqueue([job("good"), job("bad", **options)])
+        await storage.enqueue([job("good"), replace(job("bad"), **options)])
 
     assert (await look(storage)).jobs == {}
 
