@@ -48,12 +48,13 @@ class Schedule(Generic[R_co]):
     When the last job has not ended, the next one is made beside it ("allow"), left out ("skip"), or made while the last
     one is cancelled ("cancel"). A slot is missed once the next one has come, or over a minute late: missed slots are
     left out ("skip"), the last of them is fired ("latest"), or the last `catch_up` of them, 100 if not said
-    ("catch_up"). The job may have any option but `id`, `at`, and an instant for `expires`.
+    ("catch_up"). The job may have any option but `id`, `at`, `on_parent`, and an instant for `expires`.
 
     Raises:
         InvalidName: the name is outside the alphabet.
         InvalidInput: it says when in none or several ways, a number is out of its bounds, an expression or a time zone
             means nothing, or the job has an option that fits one job at most.
+        TooLarge: the arguments of the job are over MAX_PAYLOAD_BYTES.
     """
 
     job: NewJob[R_co]
@@ -119,8 +120,9 @@ class ScheduleReport:
     """A schedule as it stands.
 
     `when` tells its times in words. `next` is its next slot, in its own time zone: None while it waits for its last job
-    to end, once it is `over`, and until a worker has planned it. `skipped` counts slots that were left out, and `error`
-    is why the last one was, if its job was refused. `revision` rises with every change.
+    to end, once it is `over`, and until a worker has planned it. `skipped` counts slots that were left out, and
+    `refused` those of them whose job the storage refused; `error` is why, if it was so with the last slot. `revision`
+    rises with every change.
     """
 
     name: str
@@ -133,6 +135,7 @@ class ScheduleReport:
     over: bool
     fires: int
     skipped: int
+    refused: int
     last_job: str | None
     last_fired: datetime | None
     overlap: str
@@ -155,6 +158,7 @@ class ScheduleReport:
             over=status.phase is Phase.OVER,
             fires=status.fires,
             skipped=status.skipped,
+            refused=status.refused,
             last_job=status.last_job_id,
             last_fired=None if status.last_fired_ms is None else instant_of(status.last_fired_ms),
             overlap=spec.overlap,
@@ -177,6 +181,10 @@ class ScheduleAdmin:
         It keeps what it has fired, and stays paused if it is. When only its job changes, its next slot stays; when its
         times change, it goes on with the first slot from now on. Limits that the job brings with it, and default prices
         of its models, are stored where they are absent.
+
+        Raises:
+            UnknownLimit, NeverFits, PriceUnknown, NotFound, Conflict: its jobs could never be enqueued; nothing was
+                stored.
         """
         return (await self.put_schedules([schedule]))[0]
 

@@ -11,7 +11,7 @@ from aiq.errors import NotFound
 from aiq.schedule import ScheduleReport
 from aiq.storage import Storage
 
-COLUMNS = ("NAME", "WHEN", "NEXT", "LAST JOB", "FIRED", "LEFT OUT", "STATE")
+COLUMNS = ("NAME", "WHEN", "NEXT", "LAST JOB", "FIRED", "LEFT OUT", "REFUSED", "STATE")
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -58,7 +58,7 @@ async def _show(storage: Storage, args: Namespace, output: Output) -> Exit:
         output.table(COLUMNS, [schedule_row(one) for one in found])
         for one in found:
             if one.error:
-                output.note(f"{one.name}: its last slot was left out. {one.error}")
+                output.note(f"{one.name}: its last slot was left out, since its job was refused. {one.error}")
     elif not missing:
         output.note("No schedule is stored.")
     if missing:
@@ -107,6 +107,7 @@ def schedule_fact(one: ScheduleReport) -> Fact:
         "over": one.over,
         "fires": one.fires,
         "skipped": one.skipped,
+        "refused": one.refused,
         "last_job": one.last_job,
         "last_fired": None if one.last_fired is None else one.last_fired.isoformat(),
         "overlap": one.overlap,
@@ -119,7 +120,8 @@ def schedule_fact(one: ScheduleReport) -> Fact:
 def schedule_row(one: ScheduleReport) -> list[str]:
     """A schedule as a row of a table: the columns of COLUMNS."""
     next_slot = "-" if one.next is None else f"{one.next:%Y-%m-%d %H:%M:%S %Z}"
-    return [one.name, one.when, next_slot, one.last_job or "-", str(one.fires), str(one.skipped), _state(one)]
+    counts = [str(count) for count in (one.fires, one.skipped, one.refused)]
+    return [one.name, one.when, next_slot, one.last_job or "-", *counts, _state(one)]
 
 
 def _state(one: ScheduleReport) -> str:

@@ -71,8 +71,9 @@ class ScheduleStatus:
     """A schedule as it stands.
 
     `revision` rises with every change. `next_ms` is the slot that is next while it is PLANNED; no slot up to
-    `passed_ms` is fired any more. `fires` counts slots that were fired, `skipped` those that were left out.
-    `last_fired_ms` is when the last job was made; `error` is why the last slot could not be fired, or empty.
+    `passed_ms` is fired any more. `fires` counts slots that were fired, `skipped` those that were left out, and
+    `refused` those of these whose job was refused. `last_fired_ms` is when the last job was made; `error` is why the
+    last slot could not be fired, or empty.
     """
 
     spec: ScheduleSpec
@@ -83,6 +84,7 @@ class ScheduleStatus:
     passed_ms: int = -1
     fires: int = 0
     skipped: int = 0
+    refused: int = 0
     last_job_id: str | None = None
     last_fired_ms: int | None = None
     error: str = ""
@@ -119,7 +121,8 @@ class Fire:
 
     It takes effect only on the `revision` and the next slot `slot_ms` that it was computed from; without a slot it
     plans a schedule that is UNPLANNED. `jobs` are made, oldest first; `passed_ms` is the last slot that is dealt with,
-    `skipped` how many up to it are left out, `next_ms` the one after it. `error` is why a slot could not be fired.
+    `skipped` how many up to it are left out, `refused` how many of these because their job was, and `next_ms` the one
+    after it. `error` is why a slot could not be fired.
     """
 
     name: str
@@ -128,6 +131,7 @@ class Fire:
     jobs: tuple[JobSpec, ...] = ()
     passed_ms: int = -1
     skipped: int = 0
+    refused: int = 0
     next_ms: int | None = None
     error: str = ""
 

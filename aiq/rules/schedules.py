@@ -68,6 +68,7 @@ def check_fires(fires: Sequence[Fire]) -> None:
         check_count("list of jobs of a fire", len(fire.jobs), bounds.MAX_CATCH_UP)
         first_ms = 0 if fire.slot_ms is None else fire.slot_ms
         check_range("number of slots left out", fire.skipped, 0, bounds.MAX_AMOUNT)
+        check_range("number of slots whose jobs were refused", fire.refused, 0, fire.skipped)
         if fire.slot_ms is None and fire.jobs:
             raise InvalidInput(f'A fire of schedule "{fire.name}" has jobs, and no slot. Name the slot that is next.')
         if fire.slot_ms is not None:
@@ -165,6 +166,7 @@ def fired(status: ScheduleStatus, fire: Fire, made: Sequence[str], now_ms: int, 
         passed_ms=max(status.passed_ms, fire.passed_ms),
         fires=status.fires + len(made),
         skipped=status.skipped + fire.skipped + (len(fire.jobs) - len(made)),
+        refused=status.refused + fire.refused,
         last_job_id=made[-1] if made else status.last_job_id,
         last_fired_ms=now_ms if made else status.last_fired_ms,
         error=fire.error,
@@ -239,9 +241,11 @@ def _check_template(name: str, template: JobSpec) -> None:
     for option, said, instead in (
         ("an id", template.id != "", "each slot gives its job one"),
         ("an instant", template.at_ms is not None, "the schedule says when; a delay counts from the slot"),
-        ("a deadline", template.deadline_ms is not None, "it would pass once for all of them"),
+        ("an instant of its deadline", template.deadline_ms is not None, "say how long each job has: expires=60"),
         ("dependencies", bool(template.depends_on), "the jobs that it waits for end once"),
         ("a parent", template.child_of is not None, "its parent ends once"),
+        ("a word on its parent", template.on_parent != "cancel", "the jobs of a schedule have no parent"),
+        ("an origin", template.origin is not None, "its jobs are no replays"),
     ):
         if said:
             raise InvalidInput(f'The template of schedule "{name}" has {option}. Leave that out: {instead}.')

@@ -80,8 +80,9 @@ def plan(status: ScheduleStatus, now_ms: int) -> Fire:
 
 
 def without_jobs(fire: Fire, error: str) -> Fire:
-    """A fire whose jobs no storage takes: its slots are left out, and it says why. Spec: SCHED-9"""
-    return replace(fire, jobs=(), skipped=fire.skipped + len(fire.jobs), error=error)
+    """A fire whose jobs no storage takes: its slots are left out, and it says why. Spec: SCHED-9, SCHED-28"""
+    refused = len(fire.jobs)
+    return replace(fire, jobs=(), skipped=fire.skipped + refused, refused=refused, error=error)
 
 
 def _first(status: ScheduleStatus, now_ms: int) -> int | None:

@@ -18,7 +18,9 @@ class Schedules(Protocol):
 
         Raises:
             InvalidInput: a name, a number or a template is refused.
-        Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4, SCHED-26
+            Conflict, UnknownLimit, NeverFits, PriceUnknown, NotFound: an enqueue would refuse the job of one that is
+                new or changes.
+        Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4, SCHED-26, SCHED-27
         """
         ...
 

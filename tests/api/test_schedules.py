@@ -103,11 +103,12 @@ def test_a_schedule_that_could_never_be_right_is_refused_with_a_sentence(
     [
         (digest.job("docs").using(id="mine"), "has an id. Leave that out: each slot gives its job one"),
         (digest.job("docs").using(at=datetime(2026, 1, 1, tzinfo=UTC)), "has an instant"),
-        (digest.job("docs").using(expires=datetime(2026, 1, 1, tzinfo=UTC)), "has a deadline"),
+        (digest.job("docs").using(expires=datetime(2026, 1, 1, tzinfo=UTC)), "has an instant of its deadline"),
+        (digest.job("docs").using(on_parent="leave"), "has a word on its parent"),
         (digest, "no job before it has arguments"),
         ("digest", "is no job"),
     ],
-    ids=["id", "at", "expires", "task", "text"],
+    ids=["id", "at", "expires", "on_parent", "task", "text"],
 )
 def test_options_that_are_right_for_one_job_at_most_are_refused(job: Any, told: str) -> None:
     with pytest.raises(InvalidInput, match=told):

@@ -80,4 +80,4 @@ def test_why_a_slot_was_left_out_is_told(stored: Stored, capsys: pytest.CaptureF
         await storage.fire([Fire(name="poll", revision=status.revision, next_ms=5, error="The queue is full.")])
 
     stored(refused)
-    assert "poll: its last slot was left out. The queue is full." in said(capsys, "schedules")[2]
+    assert "poll: its last slot was left out, since its job was refused. The queue is full." in said(capsys, "schedules")[2]

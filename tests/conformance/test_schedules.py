@@ -72,6 +72,7 @@ WHOLE = schedule(
 
 @clause("SCHED-1")
 async def test_a_schedule_is_read_as_it_was_put_with_every_option_of_its_template(storage: Storage) -> None:
+    await storage.put_budgets([BudgetSpec(id="team", caps={"tokens": 5})])
     (status,) = await storage.put_schedules([WHOLE])
 
     assert status.spec == WHOLE

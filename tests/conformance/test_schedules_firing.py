@@ -23,6 +23,7 @@ from aiq.testing.actions import (
     enqueue_one,
     failed,
     get_one,
+    job,
     look,
     states,
 )
@@ -157,11 +158,11 @@ async def test_planning_sent_again_is_answered_as_before(storage: Storage, clock
 @clause("SCHED-9")
 async def test_a_job_that_an_enqueue_would_refuse_refuses_the_whole_call(storage: Storage, clock: Clock) -> None:
     await planned(storage, "good")
-    await due(storage, clock, "bad", template=replace(TEMPLATE, limits=("ghost",)))
+    await due(storage, clock, "bad")
     good, bad = await the_schedule(storage, "good"), await the_schedule(storage, "bad")
 
     with pytest.raises(UnknownLimit):
-        await storage.fire([fires(good, "1"), fires(bad, "2")])
+        await storage.fire([fires(good, "1"), fires(bad, jobs=(job("2", limits=("ghost",)),))])
     assert await the_schedule(storage, "good") == good
     assert await the_schedule(storage, "bad") == bad
     assert (await look(storage)).jobs == {}

@@ -11,7 +11,7 @@ import pytest
 
 import aiq
 from aiq.backends.memory.storage import open_memory
-from aiq.model import Missed, Overlap, Phase, ScheduleSpec, State
+from aiq.model import Missed, Overlap, Phase, QueueSettings, ScheduleSpec, State
 from aiq.rules.slots import slot_id
 from aiq.testing.faulty import LoseReply, Refuse
 from aiq.testing.schedules import MINUTE, SECOND, schedule, the_schedule
@@ -150,15 +150,17 @@ async def test_a_job_that_is_refused_stops_neither_its_schedule_nor_the_others(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     life = await Life.begin(world)
-    template = life.tick.job().using(limits=["ghost"]).spec(job_id="")
+    template = life.tick.job().using(queue="news", key="k").spec(job_id="")
     await life.world.storage.put_schedules([schedule("bad", template, every_ms=10 * SECOND)])
+    # What was fine when it was stored is so no more.
+    await life.world.storage.configure("news", QueueSettings(lifo=True))
     await life.put("good", every_ms=10 * SECOND)
     with caplog.at_level(logging.WARNING, "aiq.schedules"):
         await life.work(45)
 
     bad = await the_schedule(life.world.storage, "bad")
-    assert (bad.fires, bad.skipped, bad.phase) == (0, 5, Phase.PLANNED)
-    assert "ghost" in bad.error
+    assert (bad.fires, bad.skipped, bad.refused, bad.phase) == (0, 5, 5, Phase.PLANNED)
+    assert "gives the newest first" in bad.error
     assert len(life.runs) == 5
     assert "bad" in caplog.text
 

@@ -45,6 +45,12 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
     return answers
 
 
+def check_for_ever(tx: Transaction, spec: JobSpec) -> None:
+    """Refuse a job that could never be stored as the storage stands; writes nothing. Spec: SCHED-27"""
+    _check_admission(tx, [spec], ())
+    _check_order(tx, [spec], None)
+
+
 def _check_parent(tx: Transaction, parent: Lease | None) -> None:
     if parent is not None:
         gone = lost_or_expired(tx.tables.jobs.get(parent.job_id), parent, tx.now_ms)

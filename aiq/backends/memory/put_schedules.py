@@ -2,16 +2,28 @@
 
 from collections.abc import Callable, Sequence
 
+from aiq.backends.memory.enqueue import check_for_ever
 from aiq.backends.memory.transition import Transaction
 from aiq.model import ScheduleSpec, ScheduleStatus
-from aiq.rules.schedules import check_names, check_schedules, paused, put, resumed
+from aiq.rules.schedules import check_names, check_schedules, job_of, paused, put, resumed
 
 
 def put_schedules(tx: Transaction, specs: Sequence[ScheduleSpec], *, absent_only: bool) -> list[ScheduleStatus]:
-    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4"""
+    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4, SCHED-27"""
     check_schedules(specs)
     calendar = tx.tables.calendar
-    return [calendar.put(put(calendar.standing.get(spec.name), spec, absent_only=absent_only)) for spec in specs]
+    standing, answers = dict[str, ScheduleStatus](), []
+    for spec in specs:
+        before = standing.get(spec.name) or calendar.standing.get(spec.name)
+        after = put(before, spec, absent_only=absent_only)
+        if after is not before:
+            standing[spec.name] = after
+        answers.append(after)
+    for status in standing.values():
+        check_for_ever(tx, job_of(status.spec.template, status.name))
+    for status in standing.values():
+        calendar.put(status)
+    return answers
 
 
 def pause_schedules(tx: Transaction, names: Sequence[str]) -> list[ScheduleStatus | None]:

@@ -29,13 +29,14 @@ _STATE: Final = (
         "passed_ms",
         "fires",
         "skipped",
+        "refused",
         "last_job_id",
         "last_fired_ms",
         "error",
     ),
 )
 """What changes in a status, in the order of the columns."""
-_ROW: Final[Any] = tuple[int, ScheduleSpec, int, int, Phase, int | None, int, int, int, str | None, int | None, str]
+_ROW: Final[Any] = tuple[int, ScheduleSpec, int, int, Phase, int | None, int, int, int, int, str | None, int | None, str]
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from aiq.backends.sqlite.admission import admission
+from aiq.backends.sqlite.admission import Admission, admission
 from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, read_wait, send_out, started
 from aiq.backends.sqlite.heads import LineKey
 from aiq.backends.sqlite.keys import arrive, keys_of, spot_of
+from aiq.backends.sqlite.ledger import Ledger
 from aiq.backends.sqlite.moves import add_event, position_of
 from aiq.backends.sqlite.rows import Job, ids
 from aiq.backends.sqlite.sql import load
@@ -80,6 +81,17 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> l
     return answers
 
 
+def check_for_ever(tx: Transaction, specs: Sequence[JobSpec]) -> None:
+    """Refuse jobs that could never be stored as the storage stands; writes nothing. Spec: SCHED-27"""
+    # Of its own, and never written: the budgets that the jobs would bring stand in its ledger alone.
+    books = Admission(tx)
+    _check_bounded(books.ledger, specs)
+    ordered = [spec for spec in specs if spec.ordered]
+    books.queues.fetch({spec.queue for spec in ordered})
+    for spec in ordered:
+        check_order(spec, lifo=books.queues.settings(spec.queue).lifo)
+
+
 def _live_parent(tx: Transaction, lease: Lease | None) -> Job | None:
     """The job that spawns. Spec: LEASE-6"""
     if lease is None:
@@ -141,9 +153,11 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
     Spec: CALL-17, CALL-18, HOLD-8, BUDGET-11
     """
     bounded = [spec for spec in fresh if spec.limits or spec.routes or spec.budgets or spec.creates]
-    if not bounded:
-        return
-    ledger = admission(tx).ledger
+    if bounded:
+        _check_bounded(admission(tx).ledger, bounded)
+
+
+def _check_bounded(ledger: Ledger, bounded: Sequence[JobSpec]) -> None:
     ledger.fetch_specs(bounded)
     brought = [budget for spec in bounded for budget in spec.creates]
     for budget in to_store(ledger.known_budgets(), brought, absent_only=True).values():

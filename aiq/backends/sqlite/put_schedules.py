@@ -3,22 +3,25 @@
 from collections.abc import Callable, Sequence
 
 from aiq.backends.sqlite.calendar import delete, named, write, write_whole
+from aiq.backends.sqlite.enqueue import check_for_ever
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import ScheduleSpec, ScheduleStatus
-from aiq.rules.schedules import paused, put, resumed
+from aiq.rules.schedules import job_of, paused, put, resumed
 
 
 def put_schedules(tx: Transaction, specs: Sequence[ScheduleSpec], *, absent_only: bool) -> list[ScheduleStatus]:
-    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4"""
+    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4, SCHED-27"""
     standing = named(tx, [spec.name for spec in specs])
-    answers = []
+    answers, changed = [], dict[str, ScheduleStatus]()
     for spec in specs:
         before = standing.get(spec.name)
         after = put(before, spec, absent_only=absent_only)
         if after is not before:
-            write_whole(tx, after)
-            standing[spec.name] = after
+            standing[spec.name] = changed[spec.name] = after
         answers.append(after)
+    check_for_ever(tx, [job_of(status.spec.template, status.name) for status in changed.values()])
+    for status in changed.values():
+        write_whole(tx, status)
     return answers
 
 

@@ -209,6 +209,25 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_template_may_have_an_id": mutant("SCHED-26", (_RULES, '("an id", template.id != "",', '("an id", False,')),
+    "a_template_may_name_what_becomes_of_it_with_its_parent": mutant(
+        "SCHED-26", (_RULES, 'template.on_parent != "cancel",', "False,")
+    ),
+    "a_schedule_of_a_job_that_could_never_be_stored_is_taken": mutant(
+        "SCHED-27", ("put_schedules", "        check_for_ever(tx,", "        (lambda *_: None)(tx,")
+    ),
+    "a_schedule_in_no_order_of_its_key_is_taken": mutant(
+        "SCHED-27", ("enqueue", "    _check_order(tx, [spec], None)\n", "")
+    ),
+    "a_schedule_that_stands_is_refused": mutant(
+        "SCHED-27",
+        ("put_schedules", "        if after is not before:\n            standing", "        if True:\n            standing"),
+    ),
+    "a_schedule_counts_no_refusals": mutant(
+        "SCHED-28", (_RULES, "refused=status.refused + fire.refused,", "refused=status.refused,")
+    ),
+    "every_slot_that_is_left_out_was_refused": mutant(
+        "SCHED-28", (_RULES, "refused=status.refused + fire.refused,", "refused=status.refused + fire.skipped,")
+    ),
     "a_template_may_have_an_instant": mutant(
         "SCHED-26", (_RULES, '("an instant", template.at_ms is not None,', '("an instant", False,')
     ),

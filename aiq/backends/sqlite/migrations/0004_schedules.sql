@@ -13,6 +13,7 @@ CREATE TABLE aiq_schedules (
     passed_ms INTEGER NOT NULL,
     fires INTEGER NOT NULL,
     skipped INTEGER NOT NULL,
+    refused INTEGER NOT NULL,
     last_job_id TEXT,
     last_fired_ms INTEGER,
     error TEXT NOT NULL,

@@ -3,7 +3,8 @@
 
 -- name: named
 SELECT json_group_array(json_array(
-    place, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, last_job_id, last_fired_ms, error
+    place, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, refused, last_job_id,
+    last_fired_ms, error
 ))
 FROM (
     SELECT s.*, asked.key AS place, sum(s.size) OVER (ORDER BY asked.key) - s.size AS before
@@ -14,7 +15,8 @@ WHERE before < :bytes;
 
 -- name: listed
 SELECT json_group_array(json_array(
-    place, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, last_job_id, last_fired_ms, error
+    place, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, refused, last_job_id,
+    last_fired_ms, error
 ))
 FROM (
     SELECT *, row_number() OVER (ORDER BY name) AS place, sum(size) OVER (ORDER BY name) - size AS before
@@ -24,7 +26,8 @@ WHERE before < :bytes;
 
 -- name: due
 SELECT json_group_array(json_array(
-    place, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, last_job_id, last_fired_ms, error
+    place, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, refused, last_job_id,
+    last_fired_ms, error
 ))
 FROM (
     SELECT *, row_number() OVER (ORDER BY due_ms, name) AS place,
@@ -37,7 +40,8 @@ WHERE before < :bytes;
 
 -- name: waiting_for
 SELECT json_group_array(json_array(
-    0, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, last_job_id, last_fired_ms, error
+    0, json(spec), revision, paused, phase, next_ms, passed_ms, fires, skipped, refused, last_job_id,
+    last_fired_ms, error
 ))
 FROM aiq_schedules
 WHERE awaited IS NOT NULL AND awaited = :job_id;
@@ -48,10 +52,11 @@ FROM (SELECT 1 FROM aiq_schedules WHERE due_ms IS NOT NULL AND due_ms <= :now_ms
 
 -- name: put
 INSERT INTO aiq_schedules (
-    name, spec, size, revision, paused, phase, next_ms, passed_ms, fires, skipped, last_job_id, last_fired_ms, error
+    name, spec, size, revision, paused, phase, next_ms, passed_ms, fires, skipped, refused, last_job_id,
+    last_fired_ms, error
 )
 VALUES (
-    :name, :spec, :size, :revision, :paused, :phase, :next_ms, :passed_ms, :fires, :skipped, :last_job_id,
+    :name, :spec, :size, :revision, :paused, :phase, :next_ms, :passed_ms, :fires, :skipped, :refused, :last_job_id,
     :last_fired_ms, :error
 )
 ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, size = excluded.size;
@@ -59,7 +64,7 @@ ON CONFLICT (name) DO UPDATE SET spec = excluded.spec, size = excluded.size;
 -- name: state
 UPDATE aiq_schedules SET
     revision = :revision, paused = :paused, phase = :phase, next_ms = :next_ms, passed_ms = :passed_ms, fires = :fires,
-    skipped = :skipped, last_job_id = :last_job_id, last_fired_ms = :last_fired_ms, error = :error
+    skipped = :skipped, refused = :refused, last_job_id = :last_job_id, last_fired_ms = :last_fired_ms, error = :error
 WHERE name = :name;
 
 -- name: await
