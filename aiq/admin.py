@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 from aiq import revival
 from aiq.bounds import MAX_AMOUNT, MAX_CONCURRENCY, MAX_PAGE, MAX_PERIOD_MS
 from aiq.checkup import checkup
-from aiq.differing import differences
+from aiq.differing import InCode, differences
 from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import FlowRun
 from aiq.job import Job, fresh_id, until_known
@@ -93,20 +93,19 @@ class Admin(ScheduleAdmin):
                 break
         return found
 
-    # Any: as above.
-    async def differences(self, code: Iterable[Limit | Budget | Price | Task[Any, object]]) -> list[Difference]:
-        """The limits (or those of tasks), budgets and prices that are stored otherwise than code names them."""
-        return await differences(self._storage, code)
+    async def differences(self, code: Iterable[InCode]) -> list[Difference]:
+        """The limits (or those of tasks), budgets, prices and schedules that are stored otherwise than code names them.
 
-    # Any: as above.
-    async def doctor(
-        self, code: Iterable[Limit | Budget | Price | Task[Any, object]] = (), *, audit: bool = True
-    ) -> list[Fact]:
+        A schedule that is paused, or that runs late, stands as code names it.
+        """
+        return await differences(self._storage, code, self._queue)
+
+    async def doctor(self, code: Iterable[InCode] = (), *, audit: bool = True) -> list[Fact]:
         """Look at the storage, its workers and queues, and say what is wrong and what to do; `code` as above.
 
         Reads only, but the audit reads everything.
         """
-        return await checkup(self._storage, code, audit=audit)
+        return await checkup(self._storage, code, queue=self._queue, audit=audit)
 
     async def put_budget(self, budget: Budget) -> BudgetReport:
         """Store a budget with a name or a tenant, in the place of what stood there. What was spent stays; more room

@@ -1,14 +1,13 @@
 """A look at a whole storage, for whoever operates it: what it stands on, who serves it, and what waits for whom."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from typing import Final
 
-from aiq.bounds import MAX_PAGE
-from aiq.differing import differences
-from aiq.model import Counts, DeadQuery, Fact, Level, State, WorkerState, WorkerStatus
-from aiq.policy import Budget, Limit, Price, counted, instant_of
+from aiq.bounds import MAX_PAGE, MISSED_AFTER_MS
+from aiq.differing import InCode, differences
+from aiq.model import Counts, DeadQuery, Fact, Level, ScheduleStatus, State, WorkerState, WorkerStatus
+from aiq.policy import counted, instant_of
 from aiq.storage import Storage
-from aiq.task import Task
 
 _SHOWN: Final = 5
 """Names that one sentence tells; the rest is counted."""
@@ -16,14 +15,14 @@ _VIOLATIONS: Final = 20
 _WAITING: Final = (State.READY, State.SCHEDULED)
 
 
-# Any: tasks of all signatures.
 async def checkup(
-    storage: Storage, code: Iterable[Limit | Budget | Price | Task[Any, object]] = (), *, audit: bool = True
+    storage: Storage, code: Iterable[InCode] = (), *, queue: str = "default", audit: bool = True
 ) -> list[Fact]:
-    """What the storage says of itself, then workers, queues, the dead, what code names otherwise, and the audit."""
+    """What the storage says of itself, then workers, queues, the dead, schedules, what code names otherwise, and the
+    audit. `queue` is as for `differences`."""
     workers, counts = await _workers(storage), await storage.count()
     found = [*await storage.facts(), *_of_workers(workers), *await _of_queues(storage, counts, workers)]
-    found += [await _of_dead(storage, counts), *await _of_code(storage, code)]
+    found += [await _of_dead(storage, counts), *await _of_schedules(storage), *await _of_code(storage, code, queue)]
     if audit:
         found.append(await _of_audit(storage))
     return found
@@ -98,13 +97,47 @@ async def _of_dead(storage: Storage, counts: Counts) -> Fact:
     return Fact("dead", Level.WARN, f"{text}.", advice)
 
 
-# Any: as above.
-async def _of_code(storage: Storage, code: Iterable[Limit | Budget | Price | Task[Any, object]]) -> Iterator[Fact]:
+async def _of_schedules(storage: Storage) -> list[Fact]:
+    """Schedules whose last slot was refused, and those that are due and that nobody fires."""
+    stored = [one async for one in _all_schedules(storage)]
+    if not stored:
+        return []
+    late_ms = (await storage.due_schedules(1)).now_ms - MISSED_AFTER_MS
+    late = [one.name for one in stored if one.due_ms is not None and 0 < one.due_ms <= late_ms]
+    found = [
+        Fact(
+            f'schedule "{one.name}"',
+            Level.WARN,
+            f"Its last slot was left out, since its job was refused ({one.refused:,} in all): {one.error}",
+            "Do what the error says, or change the schedule: aiq schedules reset, queue.admin.put_schedule.",
+        )
+        for one in stored
+        if one.error
+    ]
+    if late:
+        text = f"{_listed('schedule', late)} due for over a minute, and nobody fires."
+        advice = "Start a worker; if one runs, its log (aiq.schedules) says why it leaves them, such as an unknown tz."
+        found.append(Fact("schedules late", Level.FAIL, text, advice))
+    return found or [Fact("schedules", Level.OK, f"{counted(len(stored), 'schedule')}; none is late or refused.")]
+
+
+async def _all_schedules(storage: Storage) -> AsyncIterator[ScheduleStatus]:
+    after = ""
+    while page := await storage.get_schedules(after=after):
+        for one in page:
+            yield one
+        after = page[-1].name
+
+
+async def _of_code(storage: Storage, code: Iterable[InCode], queue: str) -> Iterator[Fact]:
     named = list(code)
-    found = await differences(storage, named) if named else []
+    found = await differences(storage, named, queue) if named else []
     if named and not found:
-        return iter([Fact("code", Level.OK, "Limits, budgets and prices stand as code names them.")])
-    advice = "What an operator changed holds; `aiq limits reset` or queue.admin.put_… makes code's figures hold again."
+        return iter([Fact("code", Level.OK, "Limits, budgets, prices and schedules stand as code names them.")])
+    advice = (
+        "What an operator changed holds; `aiq limits reset`, `aiq schedules reset` or queue.admin.put_… makes what "
+        "code says hold again."
+    )
     return (Fact(f"code: {one.name}", Level.WARN, str(one), advice) for one in found)
 
 

@@ -19,6 +19,7 @@ from aiq.model import (
     WorkerStatus,
 )
 from aiq.policy import Budget, Limit, Price, categories, dollars, instant_of
+from aiq.schedule import Schedule, ScheduleReport
 
 K = TypeVar("K", str, datetime)
 
@@ -106,10 +107,12 @@ class WorkerReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A limit, budget or price that code names otherwise than it is stored; `stored` is None if it is not."""
+    """A limit, budget, price or schedule that code names otherwise than it is stored; `stored` is None if it is not."""
 
-    code: Limit | Budget | Price
-    stored: Limit | Budget | Price | None
+    code: Limit | Budget | Price | Schedule[object]
+    stored: Limit | Budget | Price | ScheduleReport | None
+    parts: tuple[str, ...] = ()
+    """What differs of a schedule, in words; of the others it is told by their parts."""
 
     @property
     def name(self) -> str:
@@ -121,6 +124,8 @@ class Difference:
                 return f'Budget "{name}"'
             case Price(model=model, category=category):
                 return f'Price of "{model}" {category}'
+            case Schedule():
+                return f'Schedule "{self.code.name}"'
             case _:
                 assert_never(self.code)
 
@@ -128,10 +133,12 @@ class Difference:
         name = self.name
         if self.stored is None:
             return f"{name} is not stored yet."
+        return f"{name}: {', '.join(self.parts or self._parts())}."
+
+    def _parts(self) -> list[str]:
         parts = [part.name for part in fields(self.code)]
         pairs = ((part, getattr(self.code, part), getattr(self.stored, part)) for part in parts)
-        told = [f"{part} is {code!r} in code and {stored!r} here" for part, code, stored in pairs if code != stored]
-        return f"{name}: {', '.join(told)}."
+        return [f"{part} is {code!r} in code and {stored!r} here" for part, code, stored in pairs if code != stored]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, tzinfo
 from functools import partial
 from typing import Final, Generic, Literal, Self, TypeAlias, TypeVar, overload
@@ -19,11 +19,11 @@ from aiq.newjob import NewJob
 from aiq.policy import Duration, duration_ms, instant_ms, instant_of, whole
 from aiq.policy.figures import check_name, word
 from aiq.rules.batches import batches
-from aiq.rules.schedules import check_schedule, job_of
+from aiq.rules.schedules import check_schedule, job_of, says_same
 from aiq.rules.slots import check_times, plan, zone_of
 from aiq.storage import Storage
 
-__all__ = ["Schedule", "ScheduleAdmin", "ScheduleReport", "schedules_of", "store_schedules"]
+__all__ = ["Schedule", "ScheduleAdmin", "ScheduleReport", "schedules_of", "store_schedules", "told_apart"]
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -310,6 +310,34 @@ def schedules_of(schedules: Iterable[Schedule[object]]) -> list[Schedule[object]
     for one in given:
         check_kind("schedule", one, Schedule, 'aiq.Schedule("nightly", digest.job(), cron="0 3 * * *")')
     return given
+
+
+def told_apart(code: ScheduleSpec, stored: ScheduleSpec) -> tuple[str, ...]:
+    """What differs between a schedule in code and the stored one, in words; nothing if putting it would change nothing.
+
+    Whether a new one begins paused says nothing of one that is stored.
+    """
+    if says_same(stored, replace(code, paused=stored.paused)):
+        return ()
+    pairs = [(name, value, _said(stored)[name]) for name, value in _said(code).items()]
+    told = [f"{name} is {here!r} in code and {there!r} here" for name, here, there in pairs if here != there]
+    if code.template.payload != stored.template.payload or not told:
+        told.append("its arguments differ")
+    return tuple(told)
+
+
+def _said(spec: ScheduleSpec) -> dict[str, object]:
+    """What a schedule says, by the names that people know."""
+    instants = {"anchor": spec.anchor_ms, "start": spec.start_ms, "end": spec.end_ms}
+    job = [part.name for part in fields(spec.template) if part.name not in ("id", "payload", "digest")]
+    return {
+        "when": _when(spec),
+        "tz": spec.tz,
+        **{name: None if ms is None else instant_of(ms).isoformat() for name, ms in instants.items()},
+        **{name: getattr(spec, name) for name in ("max_fires", "catch_up")},
+        **{name: str(getattr(spec, name)) for name in ("overlap", "missed")},
+        **{name: getattr(spec.template, name) for name in job},
+    }
 
 
 def _text(kind: str, value: object) -> str:

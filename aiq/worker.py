@@ -123,6 +123,16 @@ class Worker:
         return tuple(self._settings.tasks.values())
 
     @property
+    def schedules(self) -> tuple[Schedule[object], ...]:
+        """The schedules that it stores where they are absent."""
+        return tuple(self._schedules)
+
+    @property
+    def default_queue(self) -> str:
+        """The queue of jobs that say nothing of theirs, nor does their task."""
+        return self._queue.name
+
+    @property
     def statistics(self) -> Statistics:
         """What it has done so far, over all its runs."""
         return self._engine.statistics if self._engine is not None else self._tally.snapshot()

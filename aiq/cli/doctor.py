@@ -5,7 +5,7 @@ from typing import Final
 
 from aiq.checkup import checkup
 from aiq.cli.exits import Exit
-from aiq.cli.loading import load_code
+from aiq.cli.loading import DEFAULT_QUEUE, load_code
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.model import Level
@@ -29,14 +29,14 @@ def add_verbs(verbs: Verbs) -> None:
     parser.add_argument(
         "--tasks",
         metavar="MODULE:NAME",
-        help="a worker, or a list of tasks, limits, budgets and prices, to compare with what is stored",
+        help="a worker, or a list of tasks, limits, budgets, prices and schedules, to compare with what is stored",
     )
     parser.add_argument("--no-audit", action="store_true", help="leave out the audit, which reads everything")
 
 
 async def _doctor(storage: Storage, args: Namespace, output: Output) -> Exit:
-    code = load_code(args.tasks) if args.tasks else ()
-    found = await checkup(storage, code, audit=not args.no_audit)
+    code, queue = load_code(args.tasks) if args.tasks else ((), DEFAULT_QUEUE)
+    found = await checkup(storage, code, queue=queue, audit=not args.no_audit)
     for one in found:
         lines = [f"{_MARKS[one.level]}  {one.name}: {one.text}"]
         lines += [f"      {one.advice}"] if one.advice else []

@@ -4,15 +4,16 @@ import importlib
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from aiq.codecs import Codec, check_codecs
+from aiq.differing import InCode
 from aiq.errors import AiqError, InvalidInput
-from aiq.policy import Budget, Limit, Price
 from aiq.task import Task
 from aiq.worker import Worker
 
 DEFAULT_NAME: Final = "worker"
+DEFAULT_QUEUE: Final = "default"
 
 
 def load_worker(target: str) -> Worker:
@@ -41,18 +42,20 @@ def load_codecs(target: str) -> tuple[Codec, ...]:
     return check_codecs(found)
 
 
-def load_code(target: str) -> tuple[Limit | Budget | Price | Task[Any, object], ...]:
-    """Import `module:name`, as above, and answer the tasks of a worker, or a list of tasks, limits, budgets and prices.
+def load_code(target: str) -> tuple[tuple[InCode, ...], str]:
+    """Import `module:name`, as above, and answer the tasks and schedules of a worker, or a list of tasks, limits,
+    budgets, prices and schedules; and the queue of jobs that say nothing of theirs.
 
     Raises:
         InvalidInput: there is no such module or name, the import fails, or it is nothing of that.
     """
     _, place, name, found = _find(target, "tasks")
     if isinstance(found, Worker):
-        return found.tasks
+        return (*found.tasks, *found.schedules), found.default_queue
     if not isinstance(found, list | tuple):
-        raise InvalidInput(f"{place}:{name} is neither an aiq.Worker nor a list of tasks, limits, budgets and prices.")
-    return tuple(found)
+        kinds = "tasks, limits, budgets, prices and schedules"
+        raise InvalidInput(f"{place}:{name} is neither an aiq.Worker nor a list of {kinds}.")
+    return tuple(found), DEFAULT_QUEUE
 
 
 def _find(target: str, default: str) -> tuple[ModuleType, str, str, object]:

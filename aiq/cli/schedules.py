@@ -5,11 +5,14 @@ from collections.abc import Awaitable, Callable
 
 from aiq.admin import Admin
 from aiq.cli.exits import Exit
+from aiq.cli.loading import load_worker
 from aiq.cli.output import Fact, Output
 from aiq.cli.verbs import Verbs, add_actions, add_verb, asking
 from aiq.errors import NotFound
-from aiq.schedule import ScheduleReport
+from aiq.reports import Difference
+from aiq.schedule import Schedule, ScheduleReport
 from aiq.storage import Storage
+from aiq.worker import Worker
 
 COLUMNS = ("NAME", "WHEN", "NEXT", "LAST JOB", "FIRED", "LEFT OUT", "REFUSED", "STATE")
 
@@ -24,7 +27,9 @@ def add_verbs(verbs: Verbs) -> None:
         example="  aiq schedules\n"
         "  aiq schedules nightly --json\n"
         "  aiq schedules pause nightly       # what comes meanwhile is left out\n"
-        "  aiq schedules run nightly         # a job now, beside the slots",
+        "  aiq schedules run nightly         # a job now, beside the slots\n"
+        "  aiq schedules diff myapp.jobs:worker    # what stands otherwise than code says\n"
+        "  aiq schedules reset myapp.jobs:worker   # what code says counts again",
     )
     actions = add_actions(parser, "show")
     shown = "show the schedules that are named, or all; it is meant where no action is"
@@ -37,6 +42,17 @@ def add_verbs(verbs: Verbs) -> None:
     ):
         action = add_verb(actions, name, asking(question), help=does, example=f"  aiq schedules {name} nightly")
         action.add_argument("names", metavar="NAME", nargs="+", help="a schedule")
+    for name, question, does in (
+        ("diff", _diff, "show a worker's schedules that are stored otherwise than code names them"),
+        ("reset", _reset, "store a worker's schedules as code names them; what is paused stays paused"),
+    ):
+        example = f"  aiq schedules {name} myapp.jobs:worker"
+        action = add_verb(actions, name, asking(question), help=does, example=example)
+        action.add_argument("worker", metavar="MODULE:WORKER", help="as for `aiq worker`")
+    _add_run(actions)
+
+
+def _add_run(actions: Verbs) -> None:
     run = add_verb(
         actions,
         "run",
@@ -78,6 +94,33 @@ async def _delete(storage: Storage, args: Namespace, output: Output) -> Exit:
     for name in args.names:
         await Admin(storage).delete_schedule(name)
         output.fact({"name": name, "deleted": True}, f"{name}  deleted")
+    return Exit.DONE
+
+
+async def _diff(storage: Storage, args: Namespace, output: Output) -> Exit:
+    worker = load_worker(args.worker)
+    found = await _differing(Admin(storage, worker.default_queue), worker)
+    for name, one in found.items():
+        output.fact({"name": name, "stored": one.stored is not None, "differs": list(one.parts)}, str(one))
+    if not found:
+        output.note("The schedules stand as code names them.")
+    return Exit.NO if found else Exit.DONE
+
+
+async def _differing(admin: Admin, worker: Worker) -> dict[str, Difference]:
+    """The differences of a worker's schedules, by name; those of the limits that they bring are `aiq limits`'s."""
+    found = await admin.differences(worker.schedules)
+    return {one.code.name: one for one in found if isinstance(one.code, Schedule)}
+
+
+async def _reset(storage: Storage, args: Namespace, output: Output) -> Exit:
+    worker = load_worker(args.worker)
+    admin = Admin(storage, worker.default_queue)
+    changed = await _differing(admin, worker)
+    for one in await admin.put_schedules(worker.schedules):
+        word = "reset" if one.name in changed else "unchanged"
+        fact = {**schedule_fact(one), "changed": one.name in changed}
+        output.fact(fact, f"{one.name}: {word}, {', '.join(filter(None, (one.when, _state(one))))}")
     return Exit.DONE
 
 

@@ -106,12 +106,19 @@ def put(standing: ScheduleStatus | None, spec: ScheduleSpec, *, absent_only: boo
     """A schedule as it stands once it is put. Spec: SCHED-2, SCHED-3, SCHED-4"""
     if standing is None:
         return ScheduleStatus(spec=spec, paused=spec.paused)
-    if absent_only or _is_same(standing.spec, spec):
+    if absent_only or says_same(standing.spec, spec):
         return standing
     changed = replace(standing, spec=spec, revision=standing.revision + 1, error="")
     if all(getattr(standing.spec, name) == getattr(spec, name) for name in _TIMES):
         return changed
     return replace(changed, phase=Phase.UNPLANNED, next_ms=None)
+
+
+def says_same(standing: ScheduleSpec, spec: ScheduleSpec) -> bool:
+    """Whether two schedules say the same. Codecs may make other bytes of one content, whose digest tells. SCHED-2"""
+    if spec.template.digest and spec.template.digest == standing.template.digest:
+        spec = replace(spec, template=replace(spec.template, payload=standing.template.payload))
+    return standing == spec
 
 
 def paused(status: ScheduleStatus) -> ScheduleStatus:
@@ -201,13 +208,6 @@ def job_ended(status: ScheduleStatus, now_ms: int) -> ScheduleStatus:
     slot_ms = max(now_ms + (status.spec.after_ms or 0), status.passed_ms + 1)
     end_ms = bounds.MAX_SLOT_MS if status.spec.end_ms is None else status.spec.end_ms
     return _planned(status, slot_ms if slot_ms < end_ms else None)
-
-
-def _is_same(standing: ScheduleSpec, spec: ScheduleSpec) -> bool:
-    """Whether two schedules say the same. Codecs may make other bytes of one content, whose digest tells. SCHED-2"""
-    if spec.template.digest and spec.template.digest == standing.template.digest:
-        spec = replace(spec, template=replace(spec.template, payload=standing.template.payload))
-    return standing == spec
 
 
 def _planned(status: ScheduleStatus, next_ms: int | None) -> ScheduleStatus:

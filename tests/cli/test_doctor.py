@@ -10,9 +10,10 @@ import pytest
 
 import aiq
 from aiq.checkup import checkup
-from aiq.model import Beat, Fact, Level, SlotUse
+from aiq.model import Beat, Fact, Fire, Level, SlotUse
 from aiq.storage import Storage
 from aiq.testing.actions import BAD, end, enqueue_one, job, start
+from aiq.testing.schedules import put_one
 from tests.cli.command import facts, said
 from tests.cli.conftest import Stored
 
@@ -28,6 +29,10 @@ async def chat() -> None: ...
 
 tasks = [chat, aiq.Budget("team", usd="5"), aiq.Price("gpt", "input", "2.50")]
 """
+
+
+@aiq.task
+async def chat() -> None: ...
 
 
 async def served(storage: Storage) -> None:
@@ -105,6 +110,34 @@ def test_what_code_names_otherwise_is_told(url: str, tmp_path: Path, capsys: pyt
     assert told['code: Limit "gpt"']["text"] == 'Limit "gpt": requests is 600 in code and 300 here.'
     assert told['code: Budget "team"']["text"] == 'Budget "team" is not stored yet.'
     assert not any("Price" in name for name in told)
+
+
+def test_a_schedule_that_stands_otherwise_is_told_and_one_that_is_paused_is_not(url: str) -> None:
+    nightly = aiq.Schedule("nightly", chat.job(), cron="0 3 * * *")
+    told = found(url, lambda s: s.put_schedules([aiq.Schedule("nightly", chat.job(), cron="0 4 * * *").spec()]))
+    assert told["schedules"].text == "1 schedule; none is late or refused."
+
+    told = found(url, code=[nightly])
+    text = "Schedule \"nightly\": when is '0 3 * * *' in code and '0 4 * * *' here."
+    assert (told['code: Schedule "nightly"'].level, told['code: Schedule "nightly"'].text) == (Level.WARN, text)
+
+    told = found(
+        url, lambda s: s.put_schedules([nightly.spec()]), lambda s: s.pause_schedules(["nightly"]), code=[nightly]
+    )
+    assert told["code"].text == "Limits, budgets, prices and schedules stand as code names them."
+
+
+def test_a_schedule_whose_job_is_refused_and_one_that_nobody_fires_are_told(url: str) -> None:
+    async def refuse(storage: Storage) -> None:
+        status = await put_one(storage)
+        told = Fire(name="tick", revision=status.revision, next_ms=10, error="The queue is full.")
+        await storage.fire([told])
+
+    told = found(url, served, refuse)
+
+    assert told['schedule "tick"'].text.endswith("since its job was refused (0 in all): The queue is full.")
+    assert told["schedules late"].level is Level.FAIL
+    assert told["schedules late"].text == "1 schedule (tick) due for over a minute, and nobody fires."
 
 
 def test_doctor_says_what_to_do_and_fails_when_something_has_to_be_done(

@@ -1,5 +1,7 @@
 """schedules."""
 
+from pathlib import Path
+
 import pytest
 
 from aiq.model import Fire
@@ -80,4 +82,44 @@ def test_why_a_slot_was_left_out_is_told(stored: Stored, capsys: pytest.CaptureF
         await storage.fire([Fire(name="poll", revision=status.revision, next_ms=5, error="The queue is full.")])
 
     stored(refused)
-    assert "poll: its last slot was left out, since its job was refused. The queue is full." in said(capsys, "schedules")[2]
+    assert (
+        "poll: its last slot was left out, since its job was refused. The queue is full."
+        in said(capsys, "schedules")[2]
+    )
+
+
+CODE = """
+import aiq
+
+
+@aiq.task
+async def digest(folder: str) -> None: ...
+
+
+NIGHTLY = aiq.Schedule("nightly", digest.job("docs"), cron="0 3 * * *", tz="Europe/Berlin")
+worker = aiq.Worker(aiq.Queue("memory://", "line"), tasks=[digest], schedules=[NIGHTLY])
+"""
+
+
+def test_a_schedule_that_stands_otherwise_than_code_says_is_told_and_reset(
+    stored: Stored, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    module = tmp_path / f"{tmp_path.name}.py"
+    module.write_text(CODE, encoding="utf-8")
+    stored(lambda storage: storage.count())
+    assert said(capsys, "schedules", "diff", str(module))[:2] == (1, 'Schedule "nightly" is not stored yet.\n')
+    stored(lambda storage: put_one(storage, "nightly", cron="0 4 * * *", tz="Europe/Berlin"))
+    stored(lambda storage: storage.pause_schedules(["nightly"]))
+
+    status, out, _ = said(capsys, "schedules", "diff", str(module))
+    assert status == 1
+    assert "when is '0 3 * * *' in code and '0 4 * * *' here" in out
+    assert "queue is 'line' in code and 'default' here" in out
+    assert out.rstrip().endswith("its arguments differ.")
+    (fact,) = facts(said(capsys, "schedules", "diff", str(module), "--json")[1])
+    assert (fact["name"], fact["stored"], len(fact["differs"]) > 2) == ("nightly", True, True)
+
+    assert said(capsys, "schedules", "reset", str(module))[:2] == (0, "nightly: reset, 0 3 * * *, paused\n")
+    assert said(capsys, "schedules", "reset", str(module))[:2] == (0, "nightly: unchanged, 0 3 * * *, paused\n")
+    status, out, err = said(capsys, "schedules", "diff", str(module))
+    assert (status, out, "stand as code names them" in err) == (0, "", True)

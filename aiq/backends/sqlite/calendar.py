@@ -36,7 +36,9 @@ _STATE: Final = (
     ),
 )
 """What changes in a status, in the order of the columns."""
-_ROW: Final[Any] = tuple[int, ScheduleSpec, int, int, Phase, int | None, int, int, int, int, str | None, int | None, str]
+_ROW: Final[Any] = tuple[
+    int, ScheduleSpec, int, int, Phase, int | None, int, int, int, int, str | None, int | None, str
+]
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 
 

@@ -16,11 +16,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "SCHED-1", (_RULES, "ScheduleStatus(spec=spec, paused=spec.paused)", "ScheduleStatus(spec=spec)")
     ),
     "putting_a_schedule_again_is_a_change": mutant(
-        "SCHED-2", (_RULES, "    if absent_only or _is_same(standing.spec, spec):\n", "    if absent_only:\n")
+        "SCHED-2", (_RULES, "    if absent_only or says_same(standing.spec, spec):\n", "    if absent_only:\n")
     ),
     "a_deploy_undoes_what_an_operator_changed": mutant(
         "SCHED-2",
-        (_RULES, "    if absent_only or _is_same(standing.spec, spec):\n", "    if _is_same(standing.spec, spec):\n"),
+        (_RULES, "    if absent_only or says_same(standing.spec, spec):\n", "    if says_same(standing.spec, spec):\n"),
     ),
     "the_content_of_a_template_is_what_codecs_make_of_it": mutant(
         "SCHED-2",
@@ -220,7 +220,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_schedule_that_stands_is_refused": mutant(
         "SCHED-27",
-        ("put_schedules", "        if after is not before:\n            standing", "        if True:\n            standing"),
+        (
+            "put_schedules",
+            "        if after is not before:\n            standing",
+            "        if True:\n            standing",
+        ),
     ),
     "a_schedule_counts_no_refusals": mutant(
         "SCHED-28", (_RULES, "refused=status.refused + fire.refused,", "refused=status.refused,")
