@@ -66,7 +66,8 @@ async def furnished(storage: Storage) -> None:
     await storage.put_budgets([BudgetSpec(id="team", caps={"tokens": 10**6})])
 
 
-def test_every_option_of_a_job_is_tried() -> None:
+@clause("SCHED-26")
+async def test_every_option_of_a_job_is_tried(storage: Storage) -> None:
     assert WORKS.keys() | FITS_ONE.keys() == {field.name for field in fields(JobSpec)}
 
 
