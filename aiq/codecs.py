@@ -7,10 +7,11 @@ import asyncio
 import base64
 import hashlib
 import hmac
+import re
 import zlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Literal, Protocol, TypeAlias, TypeVar
 
 from aiq.bounds import MAX_DECODED_BYTES
 from aiq.errors import InvalidInput, Misconfigured
@@ -29,16 +30,24 @@ NONCE_BYTES: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """What is coded: a "payload", "result", "step", "signal" or "chunk", or the payload of a "template", and of which
-    job, or schedule. A value that is read in another place than it was written is none."""
+    """What is coded, and its place. A value that is read in another place than it was written is none.
+
+    `kind` is "payload", "result", "step", "signal" or "chunk", or "template", the payload of a schedule. `owner` is the
+    id of the job, or the name of the schedule; `part` the key of the step, or the kind of the chunk. The payload of a
+    job with a unique key belongs to its task and that key, since a newer job with the key may put its own there.
+
+    `write` tells writes of one place apart, such as the chunks of a stream. Who reads does not know it.
+    """
 
     kind: str
     owner: str
+    part: str = ""
+    write: str = ""
 
     @property
     def bound(self) -> bytes:
-        """The same in bytes, for what ties a value to its place."""
-        return f"{self.kind}\0{self.owner}".encode()
+        """Its place in bytes, for what ties a value to it. None of the parts can hold NUL, so no two places are one."""
+        return f"{self.kind}\0{self.owner}\0{self.part}".encode()
 
 
 class Undecodable(Exception):
@@ -66,6 +75,11 @@ class Codec(Protocol):
         """Whether values are not meant to be read by whoever reads the storage."""
         ...
 
+    @property
+    def required(self) -> bool:
+        """Whether a value that it has not encoded is refused."""
+        ...
+
     async def encode(self, data: bytes, value: Value) -> tuple[str, bytes] | None:
         """A note for the one who decodes it ("" or a name, such as that of a key), and the bytes; None leaves the
         value as it is."""
@@ -75,7 +89,7 @@ class Codec(Protocol):
         """Undo it. At most MAX_DECODED_BYTES may come out.
 
         Raises:
-            Undecodable: it cannot be read here.
+            Undecodable: it cannot be read here. Any other error counts as an outage: it may be read later.
         """
         ...
 
@@ -89,6 +103,7 @@ class Zlib:
 
     name: Final = "zlib"
     hides: Final = False
+    required: Final = False
 
     def __init__(self, *, min_bytes: int = 1_024, level: int = 6) -> None:
         check_range("min_bytes of Zlib", min_bytes, 0, MAX_DECODED_BYTES)
@@ -112,28 +127,35 @@ Keys: TypeAlias = Mapping[str, bytes | str]
 
 
 class AESGCM:
-    """Encrypts values with AES-GCM, and ties each to its job and kind. Needs `pip install aiq[crypto]`.
+    """Encrypts values with AES-GCM, and ties each to its place. Needs `pip install aiq[crypto]`.
 
         aiq.AESGCM(keys={"2026-11": os.environ["AIQ_KEY"]}, current="2026-11")
 
     `current` is the id of the key that encrypts; the others still decrypt, so that keys can be rotated: add the new
-    one everywhere, then make it current, and drop an old one when no value of its time is left.
+    one everywhere, then make it current, and drop an old one when no value of its time is left. A key is good for some
+    four billion values.
 
-    The nonce follows from the key, the place and the content, as in a synthetic IV: the same value in the same place
-    is the same bytes each time, as a repeated call must be. So much, that two writes of one place are equal, can be
-    seen; and the length of a value can.
+    What is not encrypted is read as it is, so that a queue in use can begin with it. Whoever can write to the storage
+    could so put values of his own there: with plain="refuse" they are none.
+
+    The nonce follows from the key, the place, the write and the content, as in a synthetic IV: the same write is the
+    same bytes each time, as a repeated call must be. So much, that a place was written twice with the same value, can
+    be seen; and the length of a value can.
 
     Raises:
-        InvalidInput: a key has a wrong length or is no base64, or `current` names none.
+        InvalidInput: a key has a wrong length or is no base64, `current` names none, or `plain` is another word.
         Misconfigured: the library `cryptography` is not installed.
     """
 
     name: Final = "aesgcm"
     hides: Final = True
 
-    def __init__(self, keys: Keys, current: str) -> None:
+    def __init__(self, keys: Keys, current: str, *, plain: Literal["read", "refuse"] = "read") -> None:
         if current not in keys:
             raise InvalidInput(f"current={current!r} names none of the keys: {', '.join(keys) or 'there are none'}.")
+        if plain not in ("read", "refuse"):
+            raise InvalidInput(f'plain={plain!r:.100} is neither "read" nor "refuse".')
+        self.required = plain == "refuse"
         self._ciphers = {key_id: _Cipher(key_id, key) for key_id, key in keys.items()}
         self._current = current
 
@@ -142,18 +164,21 @@ class AESGCM:
 
     async def encode(self, data: bytes, value: Value) -> tuple[str, bytes] | None:
         """See `Codec`."""
-        return self._current, await _off_loop(len(data), self._ciphers[self._current].seal, data, value.bound)
+        return self._current, await _off_loop(len(data), self._ciphers[self._current].seal, data, value)
 
     async def decode(self, data: bytes, note: str, value: Value) -> bytes:
         """See `Codec`."""
         cipher = self._ciphers.get(note)
         if cipher is None:
-            raise Undecodable(f'It is encrypted with key "{note}", which is not among the keys here: add it to AESGCM')
+            raise Undecodable(
+                f'It is encrypted with key "{note}", which is not among the keys here: add it to AESGCM(keys=…) '
+                "in every process that reads, and redrive what died of it"
+            )
         opened = await _off_loop(len(data), cipher.open, data, value.bound)
         if opened is None:
             raise Undecodable(
-                f'It does not decrypt with key "{note}": its bytes were changed, it was written for another job, or '
-                "the key of this id is another one"
+                f'It does not decrypt with key "{note}": the key of this id is another one here, its bytes were '
+                "changed, or it was written in another place"
             )
         return opened
 
@@ -172,9 +197,10 @@ class _Cipher:
         self._aead, self._invalid = aead.AESGCM(raw), InvalidTag
         self._nonces = hmac.digest(raw, b"aiq: nonces of AES-GCM", "sha256")
 
-    def seal(self, data: bytes, bound: bytes) -> bytes:
-        nonce = hmac.digest(self._nonces, len(bound).to_bytes(4, "big") + bound + data, "sha256")[:NONCE_BYTES]
-        return nonce + self._aead.encrypt(nonce, data, bound)
+    def seal(self, data: bytes, value: Value) -> bytes:
+        place = value.bound + b"\0" + value.write.encode()
+        nonce = hmac.digest(self._nonces, len(place).to_bytes(4, "big") + place + data, "sha256")[:NONCE_BYTES]
+        return nonce + self._aead.encrypt(nonce, data, value.bound)
 
     def open(self, data: bytes, bound: bytes) -> bytes | None:
         if len(data) < NONCE_BYTES:
@@ -197,8 +223,9 @@ class Offload:
     `put(key, data)` stores bytes, and again with the same key and bytes changes nothing; `get(key)` gives them back,
     and raises a LookupError or FileNotFoundError for what is gone for good. What else they raise, or more than
     `timeout`, counts as an outage: a run that needs the value fails, and is tried again. Keys are 64 hex digits, and
-    follow from place and content. Nothing is ever deleted by aiq: give the bucket a lifetime that is longer than that
-    of jobs. Put it last: what it is handed is what is stored elsewhere.
+    follow from place and content, so that bytes that were changed there are found out. Nothing is ever deleted by aiq:
+    give the bucket a lifetime that is longer than that of jobs. Put it last: what it is handed is what is stored
+    elsewhere.
 
     Raises:
         InvalidInput: a number is out of range.
@@ -206,6 +233,7 @@ class Offload:
 
     name: Final = "offload"
     hides: Final = False
+    required: Final = False
 
     def __init__(self, put: Put, get: Get, *, over: int = 64 * 1024, timeout: Duration = 10) -> None:
         check_range("over of Offload", over, 0, MAX_DECODED_BYTES)
@@ -216,7 +244,7 @@ class Offload:
         """See `Codec`. What `put` raises goes to the caller."""
         if len(data) <= self._over:
             return None
-        key = hashlib.sha256(value.bound + b"\0" + data).hexdigest()
+        key = _address(value, data)
         async with asyncio.timeout(self._timeout_ms / 1000):
             await self._put(key, data)
         return "", key.encode()
@@ -224,6 +252,17 @@ class Offload:
     async def decode(self, data: bytes, note: str, value: Value) -> bytes:  # noqa: ARG002 - as of all codecs
         """See `Codec`."""
         key = data.decode("ascii", "replace")
+        # Whoever can write to the storage must not choose what `get` is asked for: a path, say.
+        if _ADDRESS.fullmatch(key) is None:
+            raise Undecodable("It is no key of what is kept elsewhere; its bytes were changed")
+        found = await self._kept(key)
+        if _address(value, found) != key:
+            raise Undecodable(
+                f"It was kept elsewhere under {key}, and what is there now was changed, or is not its own"
+            )
+        return found
+
+    async def _kept(self, key: str) -> bytes:
         try:
             async with asyncio.timeout(self._timeout_ms / 1000):
                 return bytes(await self._get(key))
@@ -235,6 +274,9 @@ class Offload:
             ) from error
 
 
+_PARTS: Final = ("name", "hides", "required", "encode", "decode")
+
+
 def check_codecs(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
     """The codecs of a queue, each of a name of its own.
 
@@ -243,12 +285,20 @@ def check_codecs(codecs: Sequence[Codec]) -> tuple[Codec, ...]:
     """
     found: dict[str, Codec] = {}
     for codec in codecs:
-        if not callable(getattr(codec, "encode", None)) or not callable(getattr(codec, "decode", None)):
-            raise InvalidInput(f"{codec!r:.100} is no codec; pass aiq.Zlib(), aiq.AESGCM(…), aiq.Offload(…).")
+        if not all(hasattr(codec, part) for part in _PARTS):
+            text = f"{codec!r:.100} is no codec; pass aiq.Zlib(), aiq.AESGCM(…), aiq.Offload(…)"
+            raise InvalidInput(f"{text}, or an object with {', '.join(_PARTS)}.")
         check_name("codec", codec.name)
         if found.setdefault(codec.name, codec) is not codec:
             raise InvalidInput(f'Two codecs are named "{codec.name}". For several keys pass them to one AESGCM.')
     return tuple(found.values())
+
+
+_ADDRESS: Final = re.compile(r"[0-9a-f]{64}")
+
+
+def _address(value: Value, data: bytes) -> str:
+    return hashlib.sha256(value.bound + b"\0" + data).hexdigest()
 
 
 def _key_bytes(key_id: str, key: bytes | str) -> bytes:

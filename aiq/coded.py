@@ -5,15 +5,17 @@ it is stored, with the reason (`rules.coding.Unreadable`), so that one of them h
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Self, TypeVar, cast
 
 from aiq.bounds import MAX_DECODED_BYTES, MAX_PAGE
 from aiq.codecs import Codec, Undecodable, Value
-from aiq.errors import Conflict, LeaseLost, NotFound, TooLarge, Unavailable
+from aiq.errors import AiqError, Conflict, LeaseLost, NotFound, TooLarge, Unavailable
 from aiq.model import (
     Appended,
+    Chunk,
+    ChunkKind,
     ClaimRequest,
     Died,
     DueSchedules,
@@ -42,13 +44,22 @@ from aiq.model import (
     StreamPage,
     Succeeded,
 )
-from aiq.rules.coding import MAGIC, Coded, Unreadable, coded, parted, told
+from aiq.rules.coding import MAGIC, Sealed, Unreadable, check_readable, coded, parted, told
 from aiq.storage import Storage
 
 T = TypeVar("T")
 
 AT_ONCE: Final = 16
 """Values that are decoded at the same time: those kept elsewhere would else come one by one."""
+_NOWHERE: Final = Value("payload", "")
+"""The place of a payload for a job that is not stored, which the storage refuses."""
+_PROGRESS: Final = ChunkKind.PROGRESS.value
+_WRITTEN: Final = frozenset({ChunkKind.DATA, ChunkKind.LOG, ChunkKind.PROGRESS})
+"""What runs write into a stream; the rest is the storage's own."""
+_PLAIN: Final = (
+    "It was stored without {}, which is required here: by somebody who may write to the storage and has no key, or "
+    "by a process without these codecs"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +78,11 @@ class Chain:
 
         Raises:
             TooLarge: it is over MAX_DECODED_BYTES, and could not be read back.
+            PayloadInvalid: it is one that was read in vain, and would be stored as if it had been read.
             Unavailable: what keeps values elsewhere did not take it.
         """
-        if isinstance(data, Coded):
-            return data
+        if isinstance(data, Unreadable):
+            check_readable(data)
         if len(data) > MAX_DECODED_BYTES:
             raise TooLarge(value.kind, len(data), MAX_DECODED_BYTES, unit=" bytes")
         tags, body = [], data
@@ -84,11 +96,15 @@ class Chain:
 
     async def decode(self, data: bytes, value: Value) -> bytes:
         """A stored value as it was; as it is stored, with the reason, if it cannot be read."""
-        found = parted(data)
-        if found is None:
-            return data
-        tags, body = found
+        tags, body = parted(data) or ((), data)
+        names = [tag.partition("=")[0] for tag in tags]
+        lacking = [codec.name for codec in self.codecs if codec.required and codec.name not in names]
+        if lacking:
+            # Behind a header, so that nobody takes it for a value who does not ask whether it is one.
+            return Unreadable.of(coded(tags, body), _PLAIN.format(lacking[0]))
         try:
+            if len(set(names)) < len(names):
+                raise Undecodable("Its header names a codec twice; its bytes were changed")
             for tag in reversed(tags):
                 body = await self._undone(tag, body, value)
         except Undecodable as error:
@@ -100,7 +116,14 @@ class Chain:
         codec = next((codec for codec in self.codecs if codec.name == name), None)
         if codec is None:
             raise Undecodable(f'There is no codec "{name}" here: add it to the codecs of the queue')
-        plain = await codec.decode(body, note, value)
+        try:
+            plain = await codec.decode(body, note, value)
+        except Undecodable:
+            raise
+        except Exception as error:
+            # One value must not keep a claim from its answer, whatever the codec does.
+            text = f'Codec "{name}" failed at it ({type(error).__name__}), and may do better later'
+            raise Undecodable(text, passing=True) from error
         if len(plain) > MAX_DECODED_BYTES:
             raise Undecodable(f"It decodes to more than the {MAX_DECODED_BYTES:,} bytes that are allowed")
         return plain
@@ -109,8 +132,10 @@ class Chain:
 async def _kept(codec: Codec, body: bytes, value: Value) -> tuple[str, bytes] | None:
     try:
         return await codec.encode(body, value)
-    except (OSError, TimeoutError) as error:
-        # Nothing was stored, and nothing is lost: the caller may try again.
+    except AiqError:
+        raise
+    except Exception as error:
+        # Clients of buckets have errors of all kinds. Nothing was stored, and nothing is lost: try again.
         raise Unavailable(
             f'Codec "{codec.name}" could not keep a {value.kind}: {type(error).__name__}: {error}'
         ) from error
@@ -143,11 +168,11 @@ class CodedStorage:
 
     async def seal(self, specs: Sequence[JobSpec]) -> list[JobSpec]:
         """Jobs with their payloads encoded; those that are stay so."""
-        return [replace(spec, payload=await self._in(spec.payload, "payload", spec.id)) for spec in specs]
+        return [spec if isinstance(spec.payload, Sealed) else await self._seal(spec) for spec in specs]
 
     async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
         """As the contract says."""
-        return await self._storage.enqueue(await self.seal(batch), parent)
+        return await self._storage.enqueue(await self._specs(batch), parent)
 
     async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
         """As the contract says."""
@@ -165,7 +190,8 @@ class CodedStorage:
 
     async def update(self, edits: Sequence[Edit]) -> "list_of[JobRecord | None]":
         """As the contract says."""
-        return await self._records(await self._storage.update([await self._edit(one) for one in edits]))
+        places = await self._places([edit.job_id for edit in edits if edit.content is not None])
+        return await self._records(await self._storage.update([await self._edit(one, places) for one in edits]))
 
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """As the contract says."""
@@ -180,13 +206,14 @@ class CodedStorage:
         """As the contract says."""
         if request.payload is None:
             return await self._storage.redrive(request)
-        job_id = request.targets[0].job_id if request.targets else ""
-        payload = await self._in(request.payload, "payload", job_id)
+        ids = [target.job_id for target in request.targets]
+        places = await self._places(ids[:1])
+        payload = await self._chain.encode(request.payload, places.get(ids[0], _NOWHERE) if ids else _NOWHERE)
         return await self._storage.redrive(replace(request, payload=payload))
 
     async def save_step(self, lease: Lease, step: Step) -> Saved:
         """As the contract says."""
-        value = await self._in(step.value, "step", lease.job_id)
+        value = await self._in(step.value, "step", lease.job_id, step.key)
         saved = await self._storage.save_step(lease, replace(step, value=value))
         return replace(saved, step=await self._step(saved.step, lease.job_id))
 
@@ -197,19 +224,17 @@ class CodedStorage:
 
     async def send(self, job_id: str, name: str, signal_id: str, payload: bytes) -> Sent:
         """As the contract says."""
-        return await self._storage.send(job_id, name, signal_id, await self._in(payload, "signal", job_id))
+        stored = await self._in(payload, "signal", job_id, write=signal_id)
+        return await self._storage.send(job_id, name, signal_id, stored)
 
     async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
         """As the contract says."""
-        stored = [replace(chunk, data=await self._in(chunk.data, "chunk", lease.job_id)) for chunk in chunks]
-        return await self._storage.append(lease, stored)
+        return await self._storage.append(lease, [await self._new_chunk(lease, chunk) for chunk in chunks])
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """As the contract says."""
         page = await self._storage.read(job_id, after=after, limit=limit)
-        data = await _each(page.chunks, lambda chunk: self._out(chunk.data, "chunk", job_id))
-        chunks = [replace(chunk, data=plain) for chunk, plain in zip(page.chunks, data, strict=True)]
-        return replace(page, chunks=tuple(chunks))
+        return replace(page, chunks=tuple(await _each(page.chunks, lambda chunk: self._chunk(chunk, job_id))))
 
     async def put_schedules(
         self, schedules: Sequence[ScheduleSpec], *, absent_only: bool = False
@@ -231,11 +256,11 @@ class CodedStorage:
 
     async def fire(self, fires: Sequence[Fire]) -> "list_of[Fired]":
         """As the contract says."""
-        return await self._storage.fire([replace(one, jobs=tuple(await self.seal(one.jobs))) for one in fires])
+        return await self._storage.fire([replace(one, jobs=tuple(await self._specs(one.jobs))) for one in fires])
 
     async def run_schedule(self, name: str, job: JobSpec) -> Fired:
         """As the contract says."""
-        [stored] = await self.seal([job])
+        [stored] = await self._specs([job])
         return await self._storage.run_schedule(name, stored)
 
     async def pause_schedules(self, names: Sequence[str]) -> "list_of[ScheduleStatus | None]":
@@ -246,11 +271,35 @@ class CodedStorage:
         """As the contract says."""
         return await self._statuses(await self._storage.resume_schedules(names))
 
-    async def _in(self, data: bytes, kind: str, owner: str) -> bytes:
-        return await self._chain.encode(data, Value(kind, owner))
+    async def _seal(self, spec: JobSpec) -> JobSpec:
+        return replace(spec, payload=Sealed(await self._chain.encode(spec.payload, place_of(spec))))
 
-    async def _out(self, data: bytes, kind: str, owner: str) -> bytes:
-        return await self._chain.decode(data, Value(kind, owner))
+    async def _specs(self, specs: Sequence[JobSpec]) -> "list_of[JobSpec]":
+        """Jobs as the storage is handed them: encoded, with bytes and nothing but bytes, which any store can write."""
+        return [replace(spec, payload=bytes(spec.payload)) for spec in await self.seal(specs)]
+
+    async def _in(self, data: bytes, kind: str, owner: str, part: str = "", *, write: str = "") -> bytes:
+        return await self._chain.encode(data, Value(kind, owner, part, write))
+
+    async def _out(self, data: bytes, kind: str, owner: str, part: str = "") -> bytes:
+        return await self._chain.decode(data, Value(kind, owner, part))
+
+    async def _places(self, job_ids: Sequence[str]) -> dict[str, Value]:
+        """Where the payloads of stored jobs belong. A job keeps its task and key, so this is true for ever. UNIQ-12"""
+        if not job_ids:
+            return {}
+        records = await self._storage.get(job_ids)
+        return {record.id: place_of(record) for record in records if record is not None}
+
+    async def _new_chunk(self, lease: Lease, chunk: NewChunk) -> NewChunk:
+        # Its number in the run: else equal tokens of a stream would be equal bytes, and could be counted.
+        write = f"{lease.fence}.{chunk.seq}"
+        return replace(chunk, data=await self._in(chunk.data, "chunk", lease.job_id, chunk.kind.value, write=write))
+
+    async def _chunk(self, chunk: Chunk, job_id: str) -> Chunk:
+        if chunk.kind not in _WRITTEN:
+            return chunk
+        return replace(chunk, data=await self._out(chunk.data, "chunk", job_id, chunk.kind.value))
 
     async def _settlement(self, one: Settlement) -> Settlement:
         if isinstance(one.outcome, Died | Retried) and self._chain.hides:
@@ -274,10 +323,10 @@ class CodedStorage:
         plain = replace(template, payload=await self._out(template.payload, "template", status.name))
         return replace(status, spec=replace(status.spec, template=plain))
 
-    async def _edit(self, edit: Edit) -> Edit:
+    async def _edit(self, edit: Edit, places: Mapping[str, Value]) -> Edit:
         if edit.content is None:
             return edit
-        payload = await self._in(edit.content.payload, "payload", edit.job_id)
+        payload = await self._chain.encode(edit.content.payload, places.get(edit.job_id, _NOWHERE))
         return replace(edit, content=replace(edit.content, payload=payload))
 
     async def _settled(self, one: Settlement, answer: Settled | LeaseLost | TooLarge) -> Settled | LeaseLost | TooLarge:
@@ -286,8 +335,13 @@ class CodedStorage:
         return replace(answer, step=await self._step(answer.step, one.lease.job_id))
 
     async def _step(self, step: Step, job_id: str) -> Step:
-        kind = "signal" if step.kind is StepKind.SIGNAL else "step"
-        return replace(step, value=await self._out(step.value, kind, job_id))
+        match step.kind:
+            case StepKind.VALUE:
+                return replace(step, value=await self._out(step.value, "step", job_id, step.key))
+            case StepKind.SIGNAL:
+                return replace(step, value=await self._out(step.value, "signal", job_id))
+            case _:
+                return step  # the storage's own
 
     async def _records(self, records: Sequence[T]) -> "list_of[T]":
         # `T` is a record, or a record or None: what comes in is what goes out.
@@ -299,10 +353,16 @@ class CodedStorage:
         result, progress = record.result, record.progress
         return replace(
             record,
-            payload=await self._out(record.payload, "payload", record.id),
+            payload=await self._chain.decode(record.payload, place_of(record)),
             result=None if result is None else await self._out(result, "result", record.id),
-            progress=None if progress is None else await self._out(progress, "chunk", record.id),
+            progress=None if progress is None else await self._out(progress, "chunk", record.id, _PROGRESS),
         )
+
+
+def place_of(job: JobSpec) -> Value:
+    """Where the payload of a job belongs: to the job. That of one with a unique key belongs to the key: a newer job
+    that replaces its content is sealed before anybody knows the id under which it will stand."""
+    return Value("payload", job.id) if job.unique is None else Value("payload", job.task, job.unique)
 
 
 list_of = list

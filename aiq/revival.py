@@ -30,6 +30,7 @@ from aiq.needs import parts
 from aiq.policy import dollars, instant_of
 from aiq.rules.batches import batches
 from aiq.rules.checks import check_range
+from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import replay_id
 from aiq.storage import Storage
 
@@ -164,7 +165,7 @@ async def replay(
     async for ids, found in _found(storage, which, frozenset({State.SUCCEEDED}), limit):
         named = not isinstance(which, JobFilter)
         records = [record for record in found if named or _stands_alone(record, replay)]
-        good = [record for record in records if record.state is State.SUCCEEDED]
+        good = [record for record in records if record.state is State.SUCCEEDED and not why_unreadable(record.payload)]
         specs = [
             _anew(record, replay, queue, min((place + n) * spread_ms, MAX_DELAY_MS)) for n, record in enumerate(good)
         ]
@@ -173,8 +174,8 @@ async def replay(
             outcomes += Outcomes(tuple(answer.job_id for answer in answers))
             _tell(told, outcomes)
         place += len(good)
-        bad = [record for record in records if record.state is not State.SUCCEEDED]
-        outcomes += Outcomes((), tuple(_in_state(record, "has succeeded") for record in bad))
+        bad = [record for record in records if record.id not in {one.id for one in good}]
+        outcomes += Outcomes((), tuple(_not_replayed(record) for record in bad))
         outcomes += _missing(ids, found)
     return outcomes
 
@@ -284,6 +285,14 @@ def _of_purge(record: JobRecord, *, gone: bool) -> Outcomes:
 
 def _in_state(record: JobRecord, wanted: str) -> Refused:
     return Refused(record.id, "state", f"Job {record.id!r} is {record.state}; only what {wanted} is meant.")
+
+
+def _not_replayed(record: JobRecord) -> Refused:
+    if record.state is not State.SUCCEEDED:
+        return _in_state(record, "has succeeded")
+    # Its bytes are tied to the job that they were written for: a new one could not read them either.
+    text = f"What job {record.id!r} works on cannot be read. {why_unreadable(record.payload)}."
+    return Refused(record.id, "unreadable", text)
 
 
 def _missing(ids: Sequence[str], records: Sequence[JobRecord]) -> Outcomes:

@@ -19,6 +19,7 @@ from aiq.newjob import NewJob
 from aiq.policy import Duration, duration_ms, instant_ms, instant_of, whole
 from aiq.policy.figures import check_name, word
 from aiq.rules.batches import batches
+from aiq.rules.coding import check_readable
 from aiq.rules.schedules import check_schedule, job_of, says_same
 from aiq.rules.slots import check_times, plan, zone_of
 from aiq.storage import Storage
@@ -234,12 +235,15 @@ class ScheduleAdmin:
         Raises:
             NotFound: no such schedule.
             Conflict("overlap"): its last job has not ended, and they do not overlap.
+            PayloadInvalid: its template is encoded, and the queue has not the codecs.
             Unavailable: a note says under which id to repeat the call.
         """
         name = schedule.name if isinstance(schedule, Schedule) else schedule
         found = await self._storage.get_schedules([name])
         job_id = fresh_id() if id is None else id
-        job = job_of(_found_status(name, found).spec.template, job_id)
+        template = _found_status(name, found).spec.template
+        check_readable(template.payload)
+        job = job_of(template, job_id)
         try:
             (made,) = (await until_known(partial(self._storage.run_schedule, name, job))).job_ids
         except Unavailable as error:

@@ -3,7 +3,7 @@
 import logging
 from typing import Final
 
-from aiq.errors import Conflict, InvalidInput, NotFound, QueueFull
+from aiq.errors import Conflict, InvalidInput, NotFound, QueueFull, Unavailable
 from aiq.model import ScheduleStatus
 from aiq.rules.slots import plan, without_jobs
 from aiq.storage import Schedules
@@ -33,8 +33,8 @@ class Calendar:
     async def _fire(self, status: ScheduleStatus, now_ms: int) -> bool:
         try:
             told = plan(status, now_ms)
-        except InvalidInput as error:
-            # Another worker may know the time zone, so the schedule is left to it.
+        except (InvalidInput, Unavailable) as error:
+            # Another worker may know the time zone or have the codecs, so the schedule is left to it, or to later.
             self._tell_unreadable(status, error)
             return False
         try:
@@ -46,7 +46,7 @@ class Calendar:
             _log.debug('Schedule "%s" made %s.', told.name, ", ".join(answer.job_ids))
         return True
 
-    def _tell_unreadable(self, status: ScheduleStatus, error: InvalidInput) -> None:
+    def _tell_unreadable(self, status: ScheduleStatus, error: Exception) -> None:
         seen = (status.name, status.revision)
         if seen not in self._unreadable:
             self._unreadable.add(seen)

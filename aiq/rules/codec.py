@@ -8,7 +8,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from aiq.rules.coding import why_unreadable
+from aiq.rules.coding import check_there, why_unreadable
 from aiq.rules.writing import Unfit, canonical, is_model, write
 
 
@@ -39,11 +39,13 @@ class Codec:
 
         Raises:
             Unfit: the bytes are no JSON, or do not fit.
+            Unavailable: they are kept elsewhere, and that does not answer; it may later.
         """
         try:
             return self._decoder.decode(data)
         except (msgspec.MsgspecError, RecursionError) as error:
             # Only bytes that are no JSON can be coded ones: nobody else pays for the question.
+            check_there(data)
             raise Unfit(why_unreadable(data) or str(error)) from error
 
 

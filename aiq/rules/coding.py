@@ -14,8 +14,8 @@ MAX_TAGS_BYTES: Final = 255
 """Of the names of all codecs of a value, in one byte's worth of length."""
 
 
-class Coded(bytes):
-    """Bytes that codecs have made; they are handed to a storage as they are."""
+class Sealed(bytes):
+    """A payload that codecs have been at already, on its way to a storage, which is handed plain bytes."""
 
 
 class Unreadable(bytes):
@@ -32,10 +32,10 @@ class Unreadable(bytes):
         return made
 
 
-def coded(tags: Sequence[str], body: bytes) -> Coded:
+def coded(tags: Sequence[str], body: bytes) -> bytes:
     """A value behind its header."""
     names = ",".join(tags).encode()
-    return Coded(MAGIC + bytes((len(names),)) + names + body)
+    return MAGIC + bytes((len(names),)) + names + body
 
 
 def parted(data: bytes) -> tuple[tuple[str, ...], bytes] | None:
@@ -71,8 +71,17 @@ def check_readable(*values: object) -> None:
         Unavailable: where it is kept did not answer; it may be there later.
     """
     for value in values:
+        check_there(value)
         why = why_unreadable(value) if isinstance(value, bytes) else None
-        if why is not None and isinstance(value, Unreadable) and value.passing:
-            raise Unavailable(why)
         if why is not None:
             raise PayloadInvalid(f"What the job works on cannot be read. {why}.")
+
+
+def check_there(value: object) -> None:
+    """Tell a value that cannot be had now from one that never can.
+
+    Raises:
+        Unavailable: where it is kept did not answer; it may be there later.
+    """
+    if isinstance(value, Unreadable) and value.passing:
+        raise Unavailable(f"{value.why}.")

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 from aiq.bounds import MAX_BATCH_BYTES, MAX_SLOT_MS, MAX_SLOTS, MISSED_AFTER_MS
 from aiq.errors import InvalidInput
 from aiq.model import Fire, Missed, ScheduleSpec, ScheduleStatus
+from aiq.rules.coding import check_readable
 from aiq.rules.schedules import job_of
 
 _OVERHEAD_BYTES: Final = 1_024
@@ -56,7 +57,8 @@ def plan(status: ScheduleStatus, now_ms: int) -> Fire:
     """What is to be done for a schedule that is due, at the storage's now.
 
     Raises:
-        InvalidInput: its cron expression or its time zone means nothing here.
+        InvalidInput: its cron expression or its time zone means nothing here, or its template cannot be read here.
+        Unavailable: the template is kept elsewhere, and cannot be had now.
     Spec: SCHED-21, SCHED-22, SCHED-23, SCHED-24
     """
     spec = status.spec
@@ -68,6 +70,8 @@ def plan(status: ScheduleStatus, now_ms: int) -> Fire:
     kept = due[max(0, left_out) :]
     # Which of them are the last will be seen when those before have passed.
     fired = [] if more else kept[: _at_once(spec)]
+    if fired:
+        check_readable(spec.template.payload)
     return Fire(
         name=spec.name,
         revision=status.revision,

@@ -227,7 +227,7 @@ async def test_a_value_in_the_place_of_another_is_none() -> None:
         read = await chain.decode(stored, elsewhere)
         assert isinstance(read, Unreadable)
         assert read == stored
-        assert "written for another job" in read.why
+        assert "written in another place" in read.why
 
 
 @pytest.mark.parametrize("place", [-1, -20, 20])

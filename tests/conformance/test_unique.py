@@ -6,18 +6,23 @@ from aiq import bounds
 from aiq.errors import Conflict, InvalidInput, NotFound
 from aiq.model import (
     Band,
+    Content,
     Died,
+    Edit,
     Enqueued,
     Estimate,
     JobError,
+    JobFilter,
     JobSpec,
     LimitSpec,
     Outcome,
     QueueSettings,
+    Redrive,
     Released,
     State,
     Succeeded,
     Suspended,
+    Target,
 )
 from aiq.storage import Storage
 from aiq.testing.actions import (
@@ -373,3 +378,20 @@ async def test_a_child_has_no_unique_key(storage: Storage) -> None:
 
     with pytest.raises(InvalidInput, match="its parent waits for it alone"):
         await spawn(storage, parent, "child", unique="k")
+
+
+@clause("UNIQ-12")
+async def test_a_job_keeps_its_task_and_key_whatever_becomes_of_both(storage: Storage) -> None:
+    await storage.enqueue([unique("a")])
+    await storage.enqueue([unique("b", on_unique="replace")])
+    await storage.update([Edit(job_id="a", content=Content(task="work", payload=b"edited"))])
+    run = await claim_one(storage)
+    await storage.enqueue([unique("c", on_unique="replace")])
+    await end(storage, run, BAD)
+    await storage.cancel(["c"])
+    await storage.redrive(Redrive(id="r", targets=(Target("a", 1),), payload=b"redriven"))
+    await end_one(storage, GOOD)
+
+    assert await storage.enqueue([unique("d")]) == [Enqueued("d", S.READY)]
+    page = await storage.list(JobFilter())
+    assert [(record.id, record.task, record.unique) for record in page] == [(name, "work", "k") for name in "acd"]

@@ -139,6 +139,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "    for until_ms, *key in windows.first(10**6):\n",
         ),
     ),
+    "a_redriven_job_has_lost_its_key": mutant(
+        "UNIQ-12",
+        ("rules.redriving", "        late=False,\n", "        late=False,\n        unique=None,\n"),
+    ),
     "a_child_that_is_to_be_left_goes_along": mutant(
         "CANCEL-9", ("outbox", '    return child.on_parent == "cancel"\n', "    return True\n")
     ),
