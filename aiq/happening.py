@@ -16,6 +16,7 @@ async def events(storage: Storage, after: str | None, *, follow: bool) -> AsyncI
 
     Raises:
         EventsLost: the reader fell behind what is kept.
+        Moved: after the last event of a storage that was moved.
     """
     topics = {events_topic()}
     mark = await storage.wait(topics, after=None, timeout_ms=0) if follow else None

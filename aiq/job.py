@@ -92,16 +92,18 @@ class Job(Generic[R_co]):
             JobCancelled: it was cancelled.
             ResultTimeout: it has not ended in time.
             ResultGone: no such job is stored here.
+            Moved: it had not ended when the storage moved; ask there.
             ResultInvalid: the stored result does not fit the task's annotation any more.
         """
         until = None if timeout is None else _now_ms() + duration_ms("timeout", timeout)
         topics = {job_topic(self.id)}
         mark = await self._mark(topics)
         while not (record := await self._stored()).state.terminal:
-            left_ms = POLL_MS if until is None else min(POLL_MS, until - _now_ms())
-            if left_ms <= 0:
-                raise ResultTimeout(self.id, record.state)
+            left_ms = POLL_MS if until is None else max(0, min(POLL_MS, until - _now_ms()))
+            # Also when the time is up: where the storage has moved from, nobody is to ask again.
             mark = await self._storage.wait(topics, after=mark, timeout_ms=left_ms)
+            if left_ms == 0:
+                raise ResultTimeout(self.id, record.state)
         _raise_unless_succeeded(record)
         return self._read(record.result or b"null")
 
@@ -117,6 +119,8 @@ class Job(Generic[R_co]):
 
         Raises:
             JobDead, JobCancelled: after the last item of a job that has ended, if it did not succeed.
+            Moved: after the last item of a job that had not ended when the storage moved. Go on there, after
+                `chunk.number`.
             NotFound: no such job.
         """
         topics = {stream_topic(self.id), job_topic(self.id)}

@@ -17,7 +17,7 @@ from typing import Final
 
 from aiq.engine.tasks import Tasks
 from aiq.engine.timing import MAX_BACKOFF_MS
-from aiq.errors import Unavailable
+from aiq.errors import Moved, Unavailable
 from aiq.model import Band, MustWait
 from aiq.storage import Wakeups, limit_topic
 
@@ -138,6 +138,10 @@ class Lines:
         while True:
             try:
                 mark = await self._storage.wait([limit_topic(line.key[0])], after=mark, timeout_ms=LISTEN_MS)
+            except Moved:
+                # Whoever asks now is told so.
+                line.changed()
+                return
             except Unavailable as error:
                 _log.debug("Not listening to a limit for a while: %s", error)
                 await asyncio.sleep(self._rng.randint(MAX_BACKOFF_MS // 2, MAX_BACKOFF_MS) / 1000)

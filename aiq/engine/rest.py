@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from aiq.engine.tasks import Tasks
-from aiq.errors import Unavailable
+from aiq.errors import Moved, Unavailable
 from aiq.storage import Wakeups
 
 _log = logging.getLogger("aiq.worker")
@@ -80,6 +80,9 @@ class Rest:
         # From the last mark on: what changed while nobody listened ends this at once, so nothing is missed.
         try:
             self._mark = await self._storage.wait(self._topics, after=self._mark, timeout_ms=LISTEN_MS)
+            self._look()
+        except Moved:
+            # Whoever looks now is told so, and the worker ends by it.
             self._look()
         except Unavailable as error:
             _log.debug("Not listening for wake-ups until the next poll: %s", error)

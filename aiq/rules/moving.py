@@ -1,10 +1,16 @@
 """How a dump is cut into pages. Spec: MOVE-7"""
 
 from collections.abc import Sequence
+from typing import Final
 
 from aiq.errors import InvalidInput
 from aiq.model import moving
 from aiq.rules.batches import page_length
+
+BEING_LOADED: Final = "This storage is being loaded from another one. Try again when that is done."
+HALF_LOADED: Final = (
+    "This storage is being loaded from another one, so it is not whole. Finish that first: repeat the import."
+)
 
 
 def page_of(records: Sequence[moving.Record]) -> tuple[moving.Record, ...]:

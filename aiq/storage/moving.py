@@ -19,7 +19,8 @@ class Moving(Protocol):
 
         Raises:
             Conflict("moved"): it has moved to another address already.
-        Spec: MOVE-3, MOVE-6
+            Unavailable: it is being loaded itself.
+        Spec: MOVE-3, MOVE-6, MOVE-8, MOVE-9
         """
         ...
 
@@ -39,7 +40,8 @@ class Moving(Protocol):
 
         Raises:
             Conflict("occupied"): the storage holds jobs of its own, or another move is under way.
+            Moved: it was retired.
             TooLarge: more than MAX_PAGE records.
-        Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5
+        Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5, MOVE-9
         """
         ...

@@ -14,6 +14,8 @@ class Wakeups(Protocol):
         next time: take it (`after=None` answers at once), look at the storage, then wait from it, and no
         change is missed in between. It may return early, or by its time-out, without saying which.
 
-        Spec: LIVE-3, STORE-6
+        Raises:
+            Moved: nothing will happen here any more. Whoever waits when that is decided is woken by it.
+        Spec: LIVE-3, STORE-6, MOVE-8
         """
         ...

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 
@@ -136,6 +137,73 @@ async def test_a_target_with_jobs_of_its_own_is_refused() -> None:
             await move(source, target)
     await source.close()
     await target.close()
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A storage that is opened by each who names it, as another process would."""
+    return "memory://readers" if request.param == "memory" else f"sqlite:///{tmp_path}/readers.db"
+
+
+async def text_of(job: aiq.Job[object]) -> list[str]:
+    return [text async for text in job.text()]
+
+
+async def followed(queue: aiq.Queue) -> list[aiq.Event]:
+    return [event async for event in queue.events()]
+
+
+WAITING: dict[str, Callable[[aiq.Queue, aiq.Job[object]], Coroutine[object, object, object]]] = {
+    "result": lambda _, job: job.result(),
+    "result in time": lambda _, job: job.result(timeout=60),
+    "stream": lambda _, job: text_of(job),
+    "events": lambda queue, _: followed(queue),
+    "answer": lambda queue, _: queue.ask(Work().tasks()[0].job(2), timeout=60),
+}
+
+
+@pytest.mark.parametrize("kind", WAITING)
+async def test_who_waits_on_a_storage_is_told_when_it_moves(url: str, kind: str) -> None:
+    async with aiq.Queue(url) as queue, aiq.Queue(url) as elsewhere:
+        await queue.enqueue(Work().tasks()[0].job(1), id="job")
+        waiting = asyncio.create_task(WAITING[kind](elsewhere, elsewhere.job("job")))
+        await asyncio.sleep(0.01)
+
+        await queue.storage.retire("redis://elsewhere")
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Moved, match="redis://elsewhere"):
+                await waiting
+
+
+@pytest.mark.parametrize("kind", ["result", "result in time", "stream", "events"])
+async def test_who_comes_when_a_storage_has_moved_is_told_too(url: str, kind: str) -> None:
+    async with aiq.Queue(url) as queue:
+        await queue.enqueue(Work().tasks()[0].job(1), id="job")
+        await queue.storage.retire("redis://elsewhere")
+
+        async with asyncio.timeout(10):
+            with pytest.raises(Moved, match="redis://elsewhere"):
+                await WAITING[kind](queue, queue.job("job"))
+        with pytest.raises(Moved):
+            await queue.job("job").result(timeout=0)
+
+
+async def test_a_job_that_had_ended_still_answers_where_a_storage_has_moved_from(url: str) -> None:
+    digest = Work().tasks()[1]
+
+    @aiq.task(name="digest")
+    async def short(ctx: aiq.Context) -> list[int]:
+        await ctx.emit("begun")
+        return [1]
+
+    async with aiq.Queue(url) as queue:
+        job = await queue.enqueue(digest.job(), id="ended")
+        await aiq.Worker(queue, tasks=[short]).run_until_idle()
+        await queue.storage.retire("redis://elsewhere")
+
+        assert await job.result() == [1]
+        assert await text_of(job) == ["begun"]
 
 
 async def test_a_worker_ends_when_its_storage_has_moved() -> None:

@@ -22,7 +22,7 @@ from aiq.model import (
     Waiting,
     moving,
 )
-from aiq.storage import Storage, claim, settle
+from aiq.storage import Storage, claim, job_topic, settle
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -248,6 +248,71 @@ async def test_a_storage_moves_to_one_address(storage: Storage) -> None:
     with pytest.raises(Conflict) as told:
         await storage.retire("elsewhere://other")
     assert told.value.reason == "moved"
+
+
+@clause("MOVE-8")
+async def test_whoever_waits_is_told_where_a_storage_has_moved(storage: Storage) -> None:
+    sibling = await storage.sibling()
+    run = await start(storage)
+    topics = [job_topic(run.id)]
+    waits = []
+    for one in (storage, sibling):
+        mark = await one.wait(topics, after=None, timeout_ms=0)
+        waits.append(asyncio.create_task(one.wait(topics, after=mark, timeout_ms=60_000)))
+    await asyncio.sleep(0)
+
+    await storage.retire(ELSEWHERE)
+
+    async with asyncio.timeout(10):
+        for told in await asyncio.gather(*waits, return_exceptions=True):
+            assert isinstance(told, Moved)
+            assert told.url == ELSEWHERE
+    await sibling.close()
+
+
+@clause("MOVE-8")
+async def test_where_nothing_will_happen_any_more_nobody_begins_to_wait(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.retire(ELSEWHERE)
+
+    mark = await storage.wait([job_topic(run.id)], after=None, timeout_ms=0)
+    async with asyncio.timeout(10):
+        with pytest.raises(Moved):
+            await storage.wait([job_topic(run.id)], after=mark, timeout_ms=60_000)
+
+
+@clause("MOVE-8")
+async def test_a_storage_that_was_opened_again_is_waited_on_as_before(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.retire(ELSEWHERE)
+    await storage.retire(None)
+
+    mark = await storage.wait([job_topic(run.id)], after=None, timeout_ms=0)
+    await end(storage, run, GOOD)
+
+    async with asyncio.timeout(10):
+        await storage.wait([job_topic(run.id)], after=mark, timeout_ms=60_000)
+
+
+@clause("MOVE-9")
+async def test_a_storage_that_is_retired_takes_nothing_in(storage: Storage) -> None:
+    await storage.retire(ELSEWHERE)
+
+    with pytest.raises(Moved):
+        await storage.load("move", [])
+
+
+@clause("MOVE-9")
+async def test_half_a_storage_does_not_move_on(storage: Storage, target: Storage) -> None:
+    await enqueue_one(target)
+    records = await everything(target)
+    await storage.load("move", records[:1])
+
+    with pytest.raises(Unavailable):
+        await storage.retire(ELSEWHERE)
+
+    await storage.load("move", records, last=True)
+    assert (await claim_one(storage)).id == "job"
 
 
 @clause("MOVE-4")

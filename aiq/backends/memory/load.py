@@ -23,7 +23,7 @@ from aiq.backends.memory.holding import await_windows
 from aiq.backends.memory.keys import Keyed
 from aiq.backends.memory.transition import Transaction, begin_patience
 from aiq.bounds import MAX_PAGE
-from aiq.errors import Conflict
+from aiq.errors import Conflict, Moved
 from aiq.model import (
     ChunkKind,
     Settled,
@@ -40,10 +40,12 @@ from aiq.storage import queue_topic
 
 
 def load(tx: Transaction, move_id: str, records: Sequence[moving.Record], *, last: bool) -> None:
-    """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5"""
+    """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5, MOVE-9"""
     check_opaque("id of a move", move_id)
     check_count("list of records", len(records), MAX_PAGE)
     loading = tx.tables.loading
+    if tx.tables.moved_to is not None:
+        raise Moved(tx.tables.moved_to)
     if loading is None:
         if tx.tables.loaded == move_id:
             return

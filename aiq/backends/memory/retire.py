@@ -2,11 +2,14 @@
 
 from aiq.backends.memory.transition import Transaction
 from aiq.errors import Conflict, Moved, Unavailable
+from aiq.rules.moving import BEING_LOADED, HALF_LOADED
 
 
 def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
-    """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3"""
+    """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3, MOVE-9"""
     standing = tx.tables.moved_to
+    if moved_to is not None and tx.tables.loading is not None:
+        raise Unavailable(HALF_LOADED)
     if moved_to is not None and standing not in (None, moved_to):
         raise Conflict(f"This storage has moved to {standing} already.", reason="moved")
     if standing is None:
@@ -26,4 +29,4 @@ def require_open(tx: Transaction) -> None:
     if tx.tables.moved_to is not None:
         raise Moved(tx.tables.moved_to)
     if tx.tables.loading is not None:
-        raise Unavailable("This storage is being loaded from another one. Try again when that is done.")
+        raise Unavailable(BEING_LOADED)

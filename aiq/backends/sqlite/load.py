@@ -22,7 +22,7 @@ from aiq.backends.sqlite.terms import plain, terms_of
 from aiq.backends.sqlite.transaction import SQL as COMMON
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import ITEM_OVERHEAD_BYTES
-from aiq.errors import Conflict
+from aiq.errors import Conflict, Moved
 from aiq.model import (
     Band,
     HeldFor,
@@ -51,8 +51,10 @@ _ALIKE: Final = (
 
 
 def load(tx: Transaction, move_id: str, records: Sequence[moving.Record], *, last: bool) -> None:
-    """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5"""
+    """Take in some records, and open the storage after the last. Spec: MOVE-1, MOVE-2, MOVE-4, MOVE-5, MOVE-9"""
     standing = marks(tx)
+    if "moved" in standing:
+        raise Moved(standing["moved"])
     if standing.get("loaded") == move_id and "loading" not in standing:
         return
     _begin(tx, standing, move_id)

@@ -5,16 +5,19 @@ from typing import Final
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import Conflict, Moved, Unavailable
+from aiq.rules.moving import BEING_LOADED, HALF_LOADED
 
 SQL: Final = load("retire")
 
 
 def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
-    """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3"""
+    """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3, MOVE-9"""
     found = marks(tx)
     standing = found.get("moved")
     if moved_to is None:
         unmark(tx, "moved")
+    elif "loading" in found:
+        raise Unavailable(HALF_LOADED)
     elif standing not in (None, moved_to):
         raise Conflict(f"This storage has moved to {standing} already.", reason="moved")
     elif standing is None:
@@ -36,7 +39,7 @@ def require_open(tx: Transaction) -> None:
     if "moved" in found:
         raise Moved(found["moved"])
     if "loading" in found:
-        raise Unavailable("This storage is being loaded from another one. Try again when that is done.")
+        raise Unavailable(BEING_LOADED)
 
 
 def marks(tx: Transaction) -> dict[str, str]:

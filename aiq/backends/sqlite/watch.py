@@ -14,6 +14,7 @@ from typing import Final
 
 from aiq.backends.sqlite.sql import load
 from aiq.backends.wakeups import Wakeups
+from aiq.errors import Moved
 from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
 
 SQL: Final = load("watch")
@@ -32,6 +33,8 @@ class News:
 
     wakeups: Wakeups = field(default_factory=Wakeups)
     seen: int = 0
+    moved_to: str | None = None
+    """Where the storage goes on, once a look has found that nothing will happen here any more. Spec: MOVE-8"""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def publish(self, topics: Collection[str], changes: range) -> None:
@@ -44,13 +47,14 @@ class News:
     def look(self, connection: sqlite3.Connection) -> None:
         """Tell of what others have committed since the last look."""
         with self.lock:
-            (last,) = connection.execute(SQL["last"]).fetchone()
+            last, moved_to = connection.execute(SQL["last"]).fetchone()
             span, many = {"seen": self.seen, "last": last}, last - self.seen
             rows = connection.execute(SQL["jobs"], span).fetchall() if many <= _MANY else []
             # Not before the rows are here: a look that fails leaves its changes to the next one.
             self.seen = last
-        if len(rows) != many:
-            # Too many to name, or something without a row, such as a queue that was resumed.
+            retired, self.moved_to = moved_to != self.moved_to, moved_to
+        if len(rows) != many or retired:
+            # Too many to name, or something without a row, such as a queue that was resumed, or the end of it all.
             self.wakeups.notify_all()
             return
         queues = {queue_topic(queue) for _, queue, _ in rows if queue is not None}
@@ -71,13 +75,18 @@ class Watch:
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """As `aiq.storage.Wakeups.wait`. The look that comes first finds what was changed since the mark was taken."""
         self._look()
+        if after is not None:
+            self._check_here()
         self._waiting += 1
         if self._timer is None:
             self._turn()
         try:
-            return await self._news.wakeups.wait(topics, after=after, timeout_ms=timeout_ms)
+            mark = await self._news.wakeups.wait(topics, after=after, timeout_ms=timeout_ms)
         finally:
             self._waiting -= 1
+        if after is not None:
+            self._check_here()
+        return mark
 
     def close(self) -> None:
         """Stop looking."""
@@ -87,6 +96,11 @@ class Watch:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+    def _check_here(self) -> None:
+        moved_to = self._news.moved_to
+        if moved_to is not None:
+            raise Moved(moved_to)
 
     def _turn(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._tick)

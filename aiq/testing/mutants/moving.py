@@ -71,6 +71,18 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_page_leaves_one_record_out": mutant(
         "MOVE-7", ("dump", "cursor_at(kind, str(place + len(page)))", "cursor_at(kind, str(place + len(page) + 1))")
     ),
+    "who_waits_is_not_told_of_a_move": mutant(
+        "MOVE-8", ("face.moving", "        self._home.wakeups.notify_all()\n", "")
+    ),
+    "one_waits_for_ever_where_a_storage_has_moved_from": mutant(
+        "MOVE-8", ("face.wakeups", "        if moved_to is not None:\n", "        if False:\n")
+    ),
+    "a_retired_storage_is_loaded": mutant(
+        "MOVE-9", ("load", "    if tx.tables.moved_to is not None:\n", "    if False:\n")
+    ),
+    "half_a_storage_moves_on": mutant(
+        "MOVE-9", ("retire", "    if moved_to is not None and tx.tables.loading is not None:\n", "    if False:\n")
+    ),
     "a_page_of_a_dump_has_no_end": mutant(
         "MOVE-7", ("dump", "    page = page_of(ahead[:limit])\n", "    page = tuple(ahead[:limit])\n")
     ),

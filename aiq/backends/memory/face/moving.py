@@ -15,7 +15,10 @@ class MovingFace(Door):
 
     async def retire(self, moved_to: str | None, move_id: str = "") -> str:
         """See `aiq.storage.Moving`."""
-        return await self._look(retire, moved_to, move_id)
+        name = await self._look(retire, moved_to, move_id)
+        # Whoever waits for anything is to hear of it. Spec: MOVE-8
+        self._home.wakeups.notify_all()
+        return name
 
     async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> moving.Dumped:
         """See `aiq.storage.Moving`."""

@@ -1,8 +1,9 @@
 -- watch: what has changed since a number, for those who wait in another process.
--- spec: STORE-6, LIVE-3
+-- spec: STORE-6, LIVE-3, MOVE-8
 
 -- name: last
-SELECT changes FROM aiq_counters;
+-- With the address to which the storage has moved.
+SELECT changes, (SELECT told FROM aiq_moving WHERE state = 'moved') FROM aiq_counters;
 
 -- name: jobs
 -- Jobs that moved, with the queues of those that became ready, jobs whose stream grew (1), and topics that were told
