@@ -42,6 +42,7 @@ from aiq.revival import DeadReport, Outcomes, Which
 from aiq.rules.retention import KINDS
 from aiq.rules.validation import check_name, check_opaque, check_range
 from aiq.schedule import ScheduleAdmin
+from aiq.storage import every_worker
 from aiq.task import Task
 
 __all__ = ["Admin"]
@@ -409,12 +410,7 @@ class Admin(ScheduleAdmin):
 
     async def workers(self) -> list[WorkerReport]:
         """Every worker that has told of itself within a day and has not stopped in order, by name."""
-        found: list[WorkerReport] = []
-        while page := await self._storage.workers(after=found[-1].name if found else ""):
-            found += map(WorkerReport.of, page)
-            if len(page) < MAX_PAGE:
-                break
-        return found
+        return [WorkerReport.of(status) for status in await every_worker(self._storage)]
 
     async def _put(self, specs: Sequence[LimitSpec]) -> list[Limit]:
         stands: list[LimitSpec] = []

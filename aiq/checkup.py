@@ -7,7 +7,8 @@ from aiq.bounds import MAX_PAGE, MISSED_AFTER_MS
 from aiq.differing import InCode, differences
 from aiq.model import Counts, DeadQuery, Fact, Level, ScheduleStatus, State, WorkerState, WorkerStatus
 from aiq.policy import counted, instant_of
-from aiq.storage import Storage
+from aiq.rules.facts import MOVING
+from aiq.storage import Storage, every_worker
 
 _SHOWN: Final = 5
 """Names that one sentence tells; the rest is counted."""
@@ -19,21 +20,16 @@ async def checkup(
     storage: Storage, code: Iterable[InCode] = (), *, queue: str = "default", audit: bool = True
 ) -> list[Fact]:
     """What the storage says of itself, then workers, queues, the dead, schedules, what code names otherwise, and the
-    audit. `queue` is as for `differences`."""
-    workers, counts = await _workers(storage), await storage.count()
-    found = [*await storage.facts(), *_of_workers(workers), *await _of_queues(storage, counts, workers)]
+    audit. Of a storage that has moved, or is half loaded, its word is all there is. `queue` is as for `differences`."""
+    found = list(await storage.facts())
+    if any(one.name == MOVING and one.level is Level.FAIL for one in found):
+        # Nobody can work here, and that is why nobody does.
+        return found
+    workers, counts = await every_worker(storage), await storage.count()
+    found += [*_of_workers(workers), *await _of_queues(storage, counts, workers)]
     found += [await _of_dead(storage, counts), *await _of_schedules(storage), *await _of_code(storage, code, queue)]
     if audit:
         found.append(await _of_audit(storage))
-    return found
-
-
-async def _workers(storage: Storage) -> list[WorkerStatus]:
-    found: list[WorkerStatus] = []
-    while page := await storage.workers(after=found[-1].beat.worker if found else ""):
-        found += page
-        if len(page) < MAX_PAGE:
-            break
     return found
 
 

@@ -18,7 +18,11 @@ AiqError
 │   ├── StorageMismatch           the schema is not the one this version works with
 │   ├── Corrupt                   what was stored cannot be read back
 │   ├── NotFound                  no such job
+│   ├── Gone                      the beginning of a stream is not kept any more
+│   ├── EventsLost                events were removed before a reader came to them
+│   │   └── ForeignCursor         the reader's cursor is of another storage
 │   ├── Conflict                  it stands in a state, or with a content, that forbids this
+│   ├── Moved                     the storage goes on at another address
 │   ├── QueueFull                 the queue holds as many jobs as it may
 │   └── PartlyEnqueued            enqueue_many stored some batches and failed at one
 ├── LeaseLost                     the caller no longer owns the job; nothing was changed
@@ -186,11 +190,22 @@ class Gone(StorageError):
 class EventsLost(StorageError):
     """A reader of events fell behind what is kept of them, so that some were removed before it read them."""
 
-    def __init__(self) -> None:
+    def __init__(self, why: str = "Events behind this cursor were removed before they were read.") -> None:
         super().__init__(
-            "Events behind this cursor were removed before they were read. Look at the jobs themselves for what was "
-            "missed, then go on with the oldest event that is kept: events(after=None)."
+            f"{why} Look at the jobs themselves for what was missed, then go on with the oldest event that is kept: "
+            "events(after=None)."
         )
+
+
+class ForeignCursor(EventsLost):
+    """A cursor of events is of another storage, such as that from which the jobs were moved here. `cursor` has it."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(
+            f"{cursor} is a cursor of another storage: of the one from which the jobs were moved here, or of one that "
+            "stood at this address before. Here it does not tell what was read."
+        )
+        self.cursor = cursor
 
 
 class Conflict(StorageError):

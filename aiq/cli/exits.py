@@ -3,7 +3,7 @@
 from enum import IntEnum
 from typing import Final
 
-from aiq.errors import AiqError, Conflict, InvalidInput, NotFound, StorageError
+from aiq.errors import AiqError, Conflict, EventsLost, InvalidInput, NotFound, StorageError
 
 
 class Exit(IntEnum):
@@ -32,6 +32,6 @@ def exit_of(error: AiqError) -> Exit:
     """The status that an error ends the process with."""
     if isinstance(error, InvalidInput):
         return Exit.USAGE
-    if isinstance(error, StorageError) and not isinstance(error, NotFound | Conflict):
+    if isinstance(error, StorageError) and not isinstance(error, NotFound | Conflict | EventsLost):
         return Exit.STORAGE
     return Exit.NO

@@ -1,15 +1,40 @@
-"""Cursors of the log that are numbers."""
+"""Cursors of the log: a number, and the storage in whose log it counts."""
 
-from aiq.errors import InvalidInput
+from typing import Final
+
+from aiq.errors import ForeignCursor, InvalidInput
 from aiq.model import NOW
 
-_DIGITS = 19
+_DIGITS: Final = 19
+_ID_CHARS: Final = 16
+"""Of the id of a storage, in hexadecimal digits: 64 random bits."""
 
 
-def log_number(cursor: str, last: int) -> int:
-    """The number that a cursor of the log stands for; `last` is the last that was given out. Spec: EVENT-8"""
-    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) <= _DIGITS) or int(cursor) > last:
-        raise InvalidInput(
-            f"{cursor!r:.100} is no cursor of this storage's log. Pass the one that came with a page, {NOW!r}, or None."
-        )
-    return int(cursor)
+def log_cursor(number: int, storage_id: str) -> str:
+    """The cursor behind the event of a number."""
+    return f"{number}-{storage_id}"
+
+
+def log_number(cursor: str, storage_id: str, last: int) -> int:
+    """The number that a cursor stands for in the log of a storage; `last` is the last that was given out there.
+
+    Spec: EVENT-8, EVENT-9
+    """
+    digits, _, owner = cursor.partition("-")
+    if not (digits.isascii() and digits.isdecimal() and len(digits) <= _DIGITS and _is_id(owner)):
+        raise _no_cursor(cursor)
+    if owner != storage_id:
+        raise ForeignCursor(cursor)
+    if int(digits) > last:
+        raise _no_cursor(cursor)
+    return int(digits)
+
+
+def _is_id(text: str) -> bool:
+    return len(text) == _ID_CHARS and not text.strip("0123456789abcdef")
+
+
+def _no_cursor(cursor: str) -> InvalidInput:
+    return InvalidInput(
+        f"{cursor!r:.100} is no cursor of this storage's log. Pass the one that came with a page, {NOW!r}, or None."
+    )

@@ -4,6 +4,8 @@ from typing import Final
 
 from aiq.model import Fact, Level
 
+MOVING: Final = "moving"
+"""The name of the fact that says whether the storage can be used at all."""
 _STEP_MS: Final = 1_000
 """Clocks that are corrected all the time step back by less."""
 
@@ -20,3 +22,26 @@ def clock_fact(newest_ms: int, now_ms: int) -> Fact:
             "Keep the clock right by NTP (chronyc tracking, timedatectl), and wait until it has caught up.",
         )
     return Fact("clock", Level.OK, "The clock stands behind nothing that is stored.")
+
+
+def moving_fact(moved_to: str | None, loading: str | None, give_up: str) -> Fact:
+    """Say whether a storage has moved, or is being loaded, and by which move. `give_up` is how to be rid of half a one.
+
+    Spec: FACT-3
+    """
+    if moved_to is not None:
+        return Fact(
+            MOVING,
+            Level.FAIL,
+            f"This storage has moved to {moved_to}: every write is refused, and nothing happens here any more.",
+            "Start producers and workers with that address. If the move failed: aiq export --undo.",
+        )
+    if loading is not None:
+        return Fact(
+            MOVING,
+            Level.FAIL,
+            f"The move {loading} is being taken in and is not over yet: until then every other write is refused.",
+            "If no import is under way, it broke off: repeat it with all of the export (aiq import FILE) to go on. "
+            f"To give it up, {give_up}, and open the source again with aiq export --undo.",
+        )
+    return Fact(MOVING, Level.OK, "The storage has not moved, and nothing is being moved into it.")

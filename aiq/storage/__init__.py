@@ -31,7 +31,7 @@ from aiq.storage.streams import Streams
 from aiq.storage.topics import events_topic, job_topic, limit_topic, queue_topic, room_topic, stream_topic
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
-from aiq.storage.workers import Workers
+from aiq.storage.workers import Workers, every_worker
 
 __all__ = [
     "Budgets",
@@ -50,6 +50,7 @@ __all__ = [
     "Workers",
     "claim",
     "events_topic",
+    "every_worker",
     "job_topic",
     "limit_topic",
     "queue_topic",

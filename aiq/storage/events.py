@@ -16,7 +16,8 @@ class Events(Protocol):
 
         Raises:
             InvalidInput: the text is no cursor of this storage.
-        Spec: EVENT-1 to EVENT-5, EVENT-8
+            ForeignCursor: it is one of another storage.
+        Spec: EVENT-1 to EVENT-5, EVENT-8, EVENT-9
         """
         ...
 

@@ -29,3 +29,13 @@ class Workers(Protocol):
         Spec: WORK-2, WORK-5
         """
         ...
+
+
+async def every_worker(storage: Workers) -> list[WorkerStatus]:
+    """All workers that are known, page by page."""
+    found: list[WorkerStatus] = []
+    while page := await storage.workers(after=found[-1].beat.worker if found else ""):
+        found += page
+        if len(page) < MAX_PAGE:
+            break
+    return found

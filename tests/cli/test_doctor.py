@@ -157,6 +157,23 @@ def test_doctor_says_what_to_do_and_fails_when_something_has_to_be_done(
     assert "audit:" not in out
 
 
+def test_of_a_storage_that_has_moved_doctor_says_where_it_goes_on_and_nothing_of_workers(url: str) -> None:
+    told = found(url, lambda s: s.enqueue([job("a", queue="bluk")]), lambda s: s.retire("redis://elsewhere"))
+
+    assert [name for name, fact in told.items() if fact.level is Level.FAIL] == ["moving"]
+    assert "redis://elsewhere" in told["moving"].text
+    assert "aiq export --undo" in told["moving"].advice
+    assert "workers" not in told
+
+
+def test_of_half_a_storage_doctor_says_how_to_go_on_and_how_to_give_it_up(url: str) -> None:
+    told = found(url, lambda s: s.load("the move", []))["moving"]
+
+    assert told.level is Level.FAIL
+    assert "aiq import" in told.advice
+    assert "jobs.db" in told.advice
+
+
 def test_doctor_is_facts_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(served)
     told = facts(said(capsys, "doctor", "--json")[1])

@@ -29,6 +29,8 @@ def test_events_tell_what_happened_and_where_to_go_on(
     assert len(rest.splitlines()) == 1
     status, _, advice = said(capsys, "events", "--after", "x")
     assert (status, "cursor" in advice) == (2, True)
+    status, _, advice = said(capsys, "events", "--after", "1-0123456789abcdef")
+    assert (status, "another storage" in advice) == (1, True)
 
 
 def test_show_tells_the_events_of_one_job(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:

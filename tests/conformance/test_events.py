@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiq.errors import InvalidInput, NotFound
+from aiq.errors import ForeignCursor, InvalidInput, NotFound
 from aiq.model import (
     NOW,
     Cancelled,
@@ -20,6 +20,7 @@ from aiq.storage import Storage, events_topic
 from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, end_one, enqueue_one, failed, get_one, job, start
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
+from aiq.testing.moves import reference
 from aiq.testing.spending import put_prices, tell
 
 S = State
@@ -177,11 +178,42 @@ async def test_events_of_a_job_that_is_gone_are_told_until_their_time_is_over(st
 
 
 @clause("EVENT-8")
-@pytest.mark.parametrize("cursor", ["", "x", "-1", "1.5", "9" * 30, "1000000", "\u0663"])
+@pytest.mark.parametrize("cursor", ["", "x", "-1", "1", "1.5", "9" * 30, "1000000", "\u0663", "1-", "-", "1-x-y"])
 async def test_what_is_no_cursor_is_refused(storage: Storage, cursor: str) -> None:
     await enqueue_one(storage)
     with pytest.raises(InvalidInput):
         await storage.read_events(cursor)
+
+
+@clause("EVENT-8")
+async def test_a_cursor_that_was_never_given_out_is_refused(storage: Storage) -> None:
+    await enqueue_one(storage)
+    cursor = (await storage.read_events()).cursor
+    with pytest.raises(InvalidInput):
+        await storage.read_events(f"9{cursor}")
+
+
+@clause("EVENT-9")
+async def test_a_cursor_of_another_storage_is_refused_as_such(storage: Storage, clock: Clock) -> None:
+    other = await reference(clock)
+    await other.enqueue([job(name) for name in ("a", "b", "c")])
+    await storage.enqueue([job(name) for name in ("d", "e", "f")])
+    theirs, ours = await other.read_events(limit=1), await storage.read_events(limit=1)
+
+    for reader, cursor in ((storage, theirs.cursor), (storage, theirs.events[0].cursor), (other, ours.cursor)):
+        with pytest.raises(ForeignCursor, match="another storage"):
+            await reader.read_events(cursor)
+    await other.close()
+
+
+@clause("EVENT-9")
+async def test_what_came_with_an_empty_page_is_a_cursor_of_its_storage_too(storage: Storage, clock: Clock) -> None:
+    other = await reference(clock)
+    for after in (None, NOW):
+        with pytest.raises(ForeignCursor):
+            await storage.read_events((await other.read_events(after)).cursor)
+        assert not (await storage.read_events((await storage.read_events(after)).cursor)).lost
+    await other.close()
 
 
 # Metrics.

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
-from aiq.errors import Conflict, InvalidInput, Moved, TooLarge, Unavailable
+from aiq.errors import ForeignCursor, InvalidInput, TooLarge, Unavailable
 from aiq.model import (
     DeadQuery,
     MinuteFilter,
@@ -22,7 +22,7 @@ from aiq.model import (
     Waiting,
     moving,
 )
-from aiq.storage import Storage, claim, job_topic, settle
+from aiq.storage import Storage, claim, settle
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -44,8 +44,6 @@ from aiq.testing.faulty import Faulty, LoseReply
 from aiq.testing.marks import clause
 from aiq.testing.moves import everything, move, reference
 from aiq.testing.spending import balance, need, open_call, put_budget, put_limit, tell
-
-ELSEWHERE = "elsewhere://elsewhere"
 
 
 @pytest.fixture
@@ -200,157 +198,6 @@ async def test_what_is_loaded_again_when_the_move_is_over_changes_nothing(storag
     assert await states(storage, "job") == [State.SUCCEEDED]
 
 
-@clause("MOVE-3")
-async def test_a_storage_that_is_retired_names_where_to_go_on_and_changes_nothing(storage: Storage) -> None:
-    run = await start(storage)
-    before = await look(storage)
-
-    await storage.retire(ELSEWHERE)
-
-    for write in (
-        lambda: storage.enqueue([job("new")]),
-        lambda: end(storage, run, GOOD),
-        lambda: storage.cancel([run.id]),
-        storage.upkeep,
-        lambda: claim_one(storage),
-    ):
-        with pytest.raises(Moved) as told:
-            await write()
-        assert told.value.url == ELSEWHERE
-    assert await look(storage) == before
-
-
-@clause("MOVE-3")
-async def test_a_storage_that_is_retired_tells_its_siblings(storage: Storage) -> None:
-    sibling = await storage.sibling()
-    await storage.retire(ELSEWHERE)
-
-    with pytest.raises(Moved):
-        await enqueue_one(sibling)
-    await sibling.close()
-
-
-@clause("MOVE-3")
-async def test_a_storage_can_be_opened_again(storage: Storage) -> None:
-    await storage.retire(ELSEWHERE)
-    await storage.retire(None)
-
-    await enqueue_one(storage)
-
-    assert await states(storage, "job") == [State.READY]
-
-
-@clause("MOVE-3")
-async def test_a_storage_moves_to_one_address(storage: Storage) -> None:
-    await storage.retire(ELSEWHERE)
-    await storage.retire(ELSEWHERE)
-
-    with pytest.raises(Conflict) as told:
-        await storage.retire("elsewhere://other")
-    assert told.value.reason == "moved"
-
-
-@clause("MOVE-8")
-async def test_whoever_waits_is_told_where_a_storage_has_moved(storage: Storage) -> None:
-    sibling = await storage.sibling()
-    run = await start(storage)
-    topics = [job_topic(run.id)]
-    waits = []
-    for one in (storage, sibling):
-        mark = await one.wait(topics, after=None, timeout_ms=0)
-        waits.append(asyncio.create_task(one.wait(topics, after=mark, timeout_ms=60_000)))
-    await asyncio.sleep(0)
-
-    await storage.retire(ELSEWHERE)
-
-    async with asyncio.timeout(10):
-        for told in await asyncio.gather(*waits, return_exceptions=True):
-            assert isinstance(told, Moved)
-            assert told.url == ELSEWHERE
-    await sibling.close()
-
-
-@clause("MOVE-8")
-async def test_where_nothing_will_happen_any_more_nobody_begins_to_wait(storage: Storage) -> None:
-    run = await start(storage)
-    await storage.retire(ELSEWHERE)
-
-    mark = await storage.wait([job_topic(run.id)], after=None, timeout_ms=0)
-    async with asyncio.timeout(10):
-        with pytest.raises(Moved):
-            await storage.wait([job_topic(run.id)], after=mark, timeout_ms=60_000)
-
-
-@clause("MOVE-8")
-async def test_a_storage_that_was_opened_again_is_waited_on_as_before(storage: Storage) -> None:
-    run = await start(storage)
-    await storage.retire(ELSEWHERE)
-    await storage.retire(None)
-
-    mark = await storage.wait([job_topic(run.id)], after=None, timeout_ms=0)
-    await end(storage, run, GOOD)
-
-    async with asyncio.timeout(10):
-        await storage.wait([job_topic(run.id)], after=mark, timeout_ms=60_000)
-
-
-@clause("MOVE-9")
-async def test_a_storage_that_is_retired_takes_nothing_in(storage: Storage) -> None:
-    await storage.retire(ELSEWHERE)
-
-    with pytest.raises(Moved):
-        await storage.load("move", [])
-
-
-@clause("MOVE-9")
-async def test_half_a_storage_does_not_move_on(storage: Storage, target: Storage) -> None:
-    await enqueue_one(target)
-    records = await everything(target)
-    await storage.load("move", records[:1])
-
-    with pytest.raises(Unavailable):
-        await storage.retire(ELSEWHERE)
-
-    await storage.load("move", records, last=True)
-    assert (await claim_one(storage)).id == "job"
-
-
-@clause("MOVE-4")
-async def test_nothing_else_is_written_while_a_storage_is_loaded(storage: Storage, target: Storage) -> None:
-    await enqueue_one(target)
-    await storage.load("move", await everything(target))
-
-    with pytest.raises(Unavailable):
-        await claim_one(storage)
-    with pytest.raises(Unavailable):
-        await enqueue_one(storage, "new")
-
-    await storage.load("move", [], last=True)
-    assert (await claim_one(storage)).id == "job"
-
-
-@clause("MOVE-5")
-async def test_a_storage_with_jobs_of_its_own_takes_in_no_others(storage: Storage, target: Storage) -> None:
-    await enqueue_one(storage, "own")
-    await enqueue_one(target, "other")
-
-    with pytest.raises(Conflict) as told:
-        await move(target, storage)
-
-    assert told.value.reason == "occupied"
-    assert await states(storage, "own", "other") == [State.READY, None]
-
-
-@clause("MOVE-5")
-async def test_two_moves_do_not_mix(storage: Storage, target: Storage) -> None:
-    await enqueue_one(target)
-    await storage.load("one move", await everything(target))
-
-    with pytest.raises(Conflict) as told:
-        await storage.load("another", [])
-    assert told.value.reason == "occupied"
-
-
 @clause("MOVE-6")
 async def test_a_run_renews_its_lease_where_its_job_has_moved(source: Storage, goal: Storage, clock: Clock) -> None:
     run = await start(source, lease_ms=1_000)
@@ -433,6 +280,17 @@ async def test_what_happened_and_what_was_counted_move_too(source: Storage, goal
     assert await goal.metrics(MinuteFilter()) == await source.metrics(MinuteFilter())
 
 
+@clause("EVENT-9")
+async def test_a_reader_of_events_is_told_that_its_cursor_has_not_moved(source: Storage, goal: Storage) -> None:
+    await a_flow_in_the_middle(source)
+    cursor = (await source.read_events(limit=3)).cursor
+
+    await move(source, goal)
+
+    with pytest.raises(ForeignCursor):
+        await goal.read_events(cursor)
+
+
 @clause("MOVE-1")
 async def test_a_job_that_is_gone_is_remembered_where_its_storage_moves(
     source: Storage, goal: Storage, clock: Clock
@@ -486,25 +344,3 @@ async def test_what_a_run_has_reserved_is_settled_where_its_job_has_moved(source
     await end(goal, run, GOOD)
 
     assert await balance(goal, "purse") == (100, 0)
-
-
-@clause("MOVE-3", "STORE-2")
-async def test_a_retirement_whose_reply_was_lost_is_sent_again(storage: Storage) -> None:
-    faulty = Faulty(storage, LoseReply("retire"))
-
-    with pytest.raises(Unavailable):
-        await faulty.retire(ELSEWHERE)
-    await faulty.retire(ELSEWHERE)
-
-    with pytest.raises(Moved):
-        await enqueue_one(storage)
-
-
-@clause("MOVE-3")
-async def test_a_storage_remembers_by_which_move_it_went(storage: Storage) -> None:
-    first = await storage.retire(ELSEWHERE, "one")
-    again = await storage.retire(ELSEWHERE, "two")
-    await storage.retire(None)
-
-    assert (first, again) == ("one", "one")
-    assert await storage.retire(ELSEWHERE, "three") == "three"

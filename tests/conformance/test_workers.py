@@ -6,7 +6,7 @@ import pytest
 
 from aiq.bounds import MAX_BATCH, MAX_PAGE, WORKER_GONE_MS, WORKER_KEPT_MS
 from aiq.errors import InvalidInput, LeaseLost, TooLarge
-from aiq.model import Beat, Level, SlotUse, State, WorkerState
+from aiq.model import Beat, Fact, Level, SlotUse, State, WorkerState
 from aiq.storage import Storage, settle
 from aiq.testing.actions import GOOD, claim_one, enqueue_one, look, start, states
 from aiq.testing.clock import Clock
@@ -182,6 +182,38 @@ async def test_facts_have_names_of_their_own_and_say_what_to_do(storage: Storage
     assert len(names) == len(set(names)) > 1
     assert all(fact.text.endswith(".") for fact in facts)
     assert all(fact.advice for fact in facts if fact.level is not Level.OK)
+
+
+async def moving(storage: Storage) -> Fact:
+    """What a storage says of its moving."""
+    [fact] = [fact for fact in await storage.facts() if fact.name == "moving"]
+    return fact
+
+
+@clause("FACT-3")
+async def test_a_storage_that_is_retired_says_where_it_has_moved(storage: Storage) -> None:
+    assert (await moving(storage)).level is Level.OK
+
+    await storage.retire("elsewhere://elsewhere")
+    told = await moving(storage)
+    assert told.level is Level.FAIL
+    assert "elsewhere://elsewhere" in told.text
+    assert "--undo" in told.advice
+
+    await storage.retire(None)
+    assert (await moving(storage)).level is Level.OK
+
+
+@clause("FACT-3")
+async def test_a_storage_that_is_half_loaded_says_how_to_go_on(storage: Storage) -> None:
+    await storage.load("the move", [])
+    told = await moving(storage)
+    assert told.level is Level.FAIL
+    assert "the move" in told.text
+    assert "aiq import" in told.advice
+
+    await storage.load("the move", [], last=True)
+    assert (await moving(storage)).level is Level.OK
 
 
 @clause("FACT-2")

@@ -4,6 +4,7 @@ Tables are written by `transition` and by the operation that owns them; every re
 which keeps the indexes in step.
 """
 
+import secrets
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from aiq.backends.memory.lanes import Lanes, LineKey, line_of, place_of
 from aiq.backends.memory.unique_keys import UniqueKeys
 from aiq.bounds import CANCEL_GRACE_MS
 from aiq.model import Beat, Chunk, Event, JobRecord, RetentionSpec, Settled, State, Step, Wait
+from aiq.rules.events import log_cursor, log_number
 from aiq.rules.fairness import pool_of
 from aiq.rules.metrics import nothing
 from aiq.rules.streams import Range
@@ -75,11 +77,21 @@ class Log:
     events: list[Event] = field(default_factory=list)
     trimmed: int = 0
     """The number of the last event that was removed."""
+    storage_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Made with the storage: a cursor says in whose log it counts. Spec: EVENT-9"""
 
     @property
     def last(self) -> int:
         """The number of the newest event."""
         return self.trimmed + len(self.events)
+
+    def cursor(self, number: int) -> str:
+        """The cursor behind the event of a number."""
+        return log_cursor(number, self.storage_id)
+
+    def number(self, cursor: str) -> int:
+        """The number of the event behind which a cursor is."""
+        return log_number(cursor, self.storage_id, self.last)
 
     def after(self, number: int, limit: int) -> list[Event]:
         """At most `limit` events behind a number."""

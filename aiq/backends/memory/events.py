@@ -6,17 +6,16 @@ from aiq.backends.memory.transition import Transaction
 from aiq.errors import NotFound
 from aiq.model import NOW, Event, EventPage
 from aiq.rules.checks import check_limit
-from aiq.rules.events import log_number
 
 
 def read_events(tx: Transaction, after: str | None, limit: int) -> EventPage:
-    """Read one page of the log. Spec: EVENT-1, EVENT-3, EVENT-4, EVENT-8"""
+    """Read one page of the log. Spec: EVENT-1, EVENT-3, EVENT-4, EVENT-8, EVENT-9"""
     check_limit(limit)
     log = tx.tables.log
-    number = log.trimmed if after is None else log.last if after == NOW else log_number(after, log.last)
+    number = log.trimmed if after is None else log.last if after == NOW else log.number(after)
     events = log.after(number, limit)
-    cursor = max(number, log.trimmed) + len(events)
-    return EventPage(tuple(events), str(cursor), lost=number < log.trimmed, more=cursor < log.last)
+    end = max(number, log.trimmed) + len(events)
+    return EventPage(tuple(events), log.cursor(end), lost=number < log.trimmed, more=end < log.last)
 
 
 def events_of(tx: Transaction, job_id: str, after: int, limit: int) -> Sequence[Event]:

@@ -226,7 +226,7 @@ def _event(tx: Transaction, moved: moving.Event) -> None:
     events = tx.tables.events[event.job_id]
     if events and event.number <= events[-1].number:
         return
-    event = replace(event, cursor=str(log.last + 1))
+    event = replace(event, cursor=log.cursor(log.last + 1))
     log.events.append(event)
     events.append(event)
 

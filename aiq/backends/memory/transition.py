@@ -58,7 +58,7 @@ def log_event(tx: Transaction, row: str, source: State | None, moved: JobRecord)
     """Append a job's next event, and count it. Spec: STATE-4, METRIC-1, METRIC-2"""
     tables, now_ms = tx.tables, tx.now_ms
     event = Event(
-        cursor=str(tables.log.last + 1),
+        cursor=tables.log.cursor(tables.log.last + 1),
         job_id=moved.id,
         task=moved.task,
         queue=moved.queue,

@@ -190,8 +190,8 @@ def _log(tx: Transaction, after: Key, limit: int) -> list[Found]:
 
 
 def _events(tx: Transaction, after: Key, limit: int) -> list[Found]:
-    page = read_events(tx, str(after[0]) if after != (_NUMBERS,) else None, limit)
-    return [((int(event.cursor),), moving.Event(event=event)) for event in page.events]
+    page = read_events(tx, str(after[0]) or None, limit)
+    return [((event.cursor,), moving.Event(event=event)) for event in page.events]
 
 
 def _tombstone(row: _Row) -> moving.Record:
@@ -250,7 +250,7 @@ SOURCES: Final[Sequence[Source]] = (
     _table("ranges", (_NUMBERS, _NUMBERS), _range),
     _table("tombstones", (_NUMBERS,), _tombstone),
     Source((_NUMBERS,), _log),
-    Source((_NUMBERS,), _events),
+    Source((_TEXTS,), _events),
     _table("minutes", (_NUMBERS, _TEXTS, _TEXTS), _minute),
     _table("remains", (_NUMBERS,), _remains),
     _table(

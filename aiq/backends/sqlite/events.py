@@ -1,42 +1,42 @@
 """Reading what happened."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from operator import itemgetter
+from typing import Final
 
 from aiq.backends.sqlite.read import place_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import NOW, Cause, Event, EventPage, State
-from aiq.rules.events import log_number
+from aiq.rules.events import log_cursor, log_number
 from aiq.rules.states import TRANSITIONS
 
 SQL: Final = load("events")
 
 
 def read_events(tx: Transaction, after: str | None, limit: int) -> EventPage:
-    """Read one page of the log. The cursor is the number of the last event given.
+    """Read one page of the log. The cursor has the number of the last event given.
 
-    Spec: EVENT-1, EVENT-3, EVENT-4, EVENT-8
+    Spec: EVENT-1, EVENT-3, EVENT-4, EVENT-8, EVENT-9
     """
-    trimmed, newest, last = tx.rows(SQL["span"])[0]
-    number = trimmed if after is None else newest if after == NOW else log_number(after, last)
-    events = _events(tx.table(SQL["page"], {"after": number, "limit": limit}))
-    cursor = events[-1].cursor if events else str(max(number, trimmed))
-    return EventPage(tuple(events), cursor, lost=number < trimmed, more=bool(events) and int(cursor) < newest)
+    trimmed, newest, last, storage_id = tx.rows(SQL["span"])[0]
+    number = trimmed if after is None else newest if after == NOW else log_number(after, storage_id, last)
+    rows = sorted(tx.table(SQL["page"], {"after": number, "limit": limit}), key=itemgetter(0))
+    end = rows[-1][0] if rows else max(number, trimmed)
+    events = tuple(_event(storage_id, *row) for row in rows)
+    return EventPage(events, log_cursor(end, storage_id), lost=number < trimmed, more=bool(rows) and end < newest)
 
 
 def events_of(tx: Transaction, job_id: str, after: int, limit: int) -> Sequence[Event]:
     """Read the events of a job behind a number. Spec: EVENT-6"""
     n, _, _ = place_of(tx, job_id)
-    return _events(tx.table(SQL["of_job"], {"n": n, "after": after, "limit": limit}))
-
-
-# Any: the columns are of as many types as fields.
-def _events(rows: list[list[Any]]) -> list[Event]:
-    return [_event(*row) for row in sorted(rows, key=lambda row: int(row[0]))]
+    storage_id = tx.rows(SQL["span"])[0][3]
+    rows = sorted(tx.table(SQL["of_job"], {"n": n, "after": after, "limit": limit}), key=itemgetter(0))
+    return [_event(storage_id, *row) for row in rows]
 
 
 def _event(
+    storage_id: str,
     change: int,
     job_id: str,
     task: str,
@@ -50,7 +50,7 @@ def _event(
     cause: str | None,
 ) -> Event:
     return Event(
-        cursor=str(change),
+        cursor=log_cursor(change, storage_id),
         job_id=job_id,
         task=task,
         queue=queue,

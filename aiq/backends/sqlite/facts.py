@@ -13,10 +13,11 @@ from typing import Final
 
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.migrate import migrations
+from aiq.backends.sqlite.retire import marks
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Fact, Level
-from aiq.rules.facts import clock_fact
+from aiq.rules.facts import clock_fact, moving_fact
 
 SQL: Final = load("facts")
 
@@ -42,7 +43,7 @@ _NETWORK: Final = (
 
 
 def facts(tx: Transaction, home: Home) -> list[Fact]:
-    """Look at the library, the settings, the disk and the clock. Spec: FACT-1"""
+    """Look at the library, the settings, the disk, the clock, and whether it moves. Spec: FACT-1, FACT-3"""
     return list(_facts(tx, home))
 
 
@@ -58,6 +59,8 @@ def _facts(tx: Transaction, home: Home) -> Iterator[Fact]:
     yield permissions_fact(stat.S_IMODE(path.stat().st_mode), folder_writable=os.access(path.parent, os.W_OK))
     newest = tx.row(SQL["newest"])
     yield clock_fact(tx.now_ms if newest is None else newest[0], tx.now_ms)
+    found = marks(tx)
+    yield moving_fact(found.get("moved"), found.get("loading"), f"remove {path} and what stands beside it (-wal, -shm)")
 
 
 def library_fact(version: tuple[int, ...]) -> Fact:

@@ -15,9 +15,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "        start = max(0, number - self.trimmed - 1)\n",
         ),
     ),
-    "a_page_of_events_says_that_there_are_no_more": mutant(
-        "EVENT-1", ("events", "more=cursor < log.last", "more=False")
-    ),
+    "a_page_of_events_says_that_there_are_no_more": mutant("EVENT-1", ("events", "more=end < log.last", "more=False")),
     "every_event_tells_a_cause": mutant(
         "EVENT-2", ("transition", "cause=told_cause(moved.state, moved.cause),", "cause=None,")
     ),
@@ -35,7 +33,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "the_events_of_a_job_begin_anew_with_each_page": mutant(
         "EVENT-6", ("events", "if event.number > after][:limit]", "][:limit]")
     ),
-    "any_number_is_a_cursor": mutant("EVENT-8", ("rules.events", " or int(cursor) > last:", ":")),
+    "any_number_is_a_cursor": mutant("EVENT-8", ("rules.events", "    if int(digits) > last:\n", "    if False:\n")),
+    "a_cursor_is_good_in_any_storage": mutant(
+        "EVENT-9", ("rules.events", "    if owner != storage_id:\n", "    if False:\n")
+    ),
     "what_is_retried_has_not_failed": mutant(
         "METRIC-1", ("rules.metrics", 'frozenset({"T6", "T7", "T9"})', 'frozenset({"T7", "T9"})')
     ),

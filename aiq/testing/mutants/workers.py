@@ -80,6 +80,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_clock_put_back_is_not_told": mutant("FACT-2", ("rules.facts", "ahead_ms > _STEP_MS", "False")),
     "a_clock_corrected_by_a_second_is_told": mutant("FACT-2", ("rules.facts", "ahead_ms > _STEP_MS", "ahead_ms > 0")),
+    "a_storage_does_not_say_that_it_has_moved": mutant(
+        "FACT-3", ("rules.facts", "    if moved_to is not None:\n", "    if False:\n")
+    ),
+    "half_a_storage_passes_for_a_whole_one": mutant(
+        "FACT-3", ("rules.facts", "    if loading is not None:\n", "    if False:\n")
+    ),
     "a_fact_is_told_twice": mutant(
         "FACT-1", ("facts", "    return [durability, clock", "    return [durability, durability, clock")
     ),

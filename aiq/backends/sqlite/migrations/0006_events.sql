@@ -26,7 +26,9 @@ CREATE INDEX aiq_outbox_job ON aiq_outbox (n);
 -- `events` are kept in the log, and those up to the number `trimmed` were removed.
 ALTER TABLE aiq_counters ADD COLUMN events INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE aiq_counters ADD COLUMN trimmed INTEGER NOT NULL DEFAULT 0;
-UPDATE aiq_counters SET events = (SELECT count(*) FROM aiq_events);
+-- Made with the storage: a cursor says in whose log it counts.
+ALTER TABLE aiq_counters ADD COLUMN storage_id TEXT NOT NULL DEFAULT '';
+UPDATE aiq_counters SET events = (SELECT count(*) FROM aiq_events), storage_id = lower(hex(randomblob(8)));
 ALTER TABLE aiq_events ADD COLUMN cause TEXT;
 
 -- What is remembered of a job that is gone: its id, so that it is not stored again, and what its events tell.

@@ -1,9 +1,10 @@
 -- events: read the log of transitions.
--- spec: EVENT-1, EVENT-2, EVENT-3, EVENT-4, EVENT-6, EVENT-7
+-- spec: EVENT-1, EVENT-2, EVENT-3, EVENT-4, EVENT-6, EVENT-7, EVENT-9
 
 -- name: span
--- The numbers of the last event that was removed, of the newest that is kept, and the last number that was given out.
-SELECT trimmed, coalesce((SELECT max(change) FROM aiq_events), trimmed), changes FROM aiq_counters;
+-- The numbers of the last event that was removed, of the newest that is kept, the last number that was given out, and the
+-- storage in whose log they count.
+SELECT trimmed, coalesce((SELECT max(change) FROM aiq_events), trimmed), changes, storage_id FROM aiq_counters;
 
 -- name: page
 -- With what a tombstone remembers, where the job is gone.
