@@ -153,10 +153,7 @@ class JobSpec:
     is the job of which it is a replay.
 
     With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
-    start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
-
-    With a `per_key` over 0 the job is ordered: at most so many jobs of its queue and `key` go on at once, and they
-    start in the order of enqueueing. `while_parked` says whether it keeps its key while it sleeps or waits. Spec: KEY-1
+    start in the order of enqueueing. `while_parked` says whether those behind it wait while it sleeps or waits. KEY-1
 
     It must have ended by `deadline_ms`, an instant, and within `expires_ms` from the store's now; of a stored job
     `deadline_ms` is the first of these and of its parent's, and `expires_ms` is None.

@@ -150,12 +150,11 @@ class Key(Struct, frozen=True, kw_only=True, tag="key"):
 
 
 class Turn(Struct, frozen=True, kw_only=True):
-    """Where an ordered job stands at its key: `turn` is its place in the order of enqueueing, `stand` the part of the
-    line, or that it holds the key or is away; it took its turn with the fence `since_fence`. KEY-2"""
+    """Where an ordered job stands at its key: `turn` is its number when it was enqueued or began anew, `stand` says
+    whether it is in the line, holds the key, or is away. KEY-2"""
 
     turn: int
     stand: int
-    since_fence: int
 
 
 class Schedule(Struct, frozen=True, kw_only=True, tag="schedule"):
@@ -165,13 +164,18 @@ class Schedule(Struct, frozen=True, kw_only=True, tag="schedule"):
 
 
 class Job(Struct, frozen=True, kw_only=True, tag="job"):
-    """A job, with its payload, result and errors; in the order of enqueueing.
+    """A job, with its payload, result and errors; in the order of enqueueing, which `number` says.
+
+    One that was stored as a child stands `depth` below the job of the number `root`; of any other both are 0. KEY-13
 
     `signal` is the name of that for which a suspended one waits; `held_at` the place of a held one among those that
     are held, and `need` what its budget refused; `since_ms` is when it came into its state.
     """
 
     record: JobRecord
+    number: int
+    root: int = 0
+    depth: int = 0
     signal: str | None = None
     held_at: int = 0
     need: Amounts = none()

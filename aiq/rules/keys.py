@@ -1,30 +1,42 @@
 """Ordered keys: who holds one, who stands in its line, and when the next may go. Spec: chapter 18."""
 
+from collections.abc import Iterable, Iterator
 from enum import IntEnum
-from typing import Final
+from itertools import islice
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
 from msgspec import Struct, structs
 
 from aiq.errors import Conflict
-from aiq.model import JobRecord, JobSpec, State
+from aiq.model import JobSpec, State
 
 
 class Stand(IntEnum):
-    """What an ordered job has to do with its key. The first two are the parts of a line, in their order."""
+    """What an ordered job has to do with its key."""
 
-    RETURNED = 0
-    FRESH = 1
-    HOLDS = 2
-    AWAY = 3
-    """It has ended, is held, or is parked and has given its key up."""
-
-    @property
-    def in_line(self) -> bool:
-        """Whether it stands in the line."""
-        return self < Stand.HOLDS
+    LINE = 0
+    HOLDS = 1
+    AWAY = 2
+    """It has ended, is held, or is parked and lets those behind it pass."""
 
 
-_WAITS: Final = frozenset({State.WAITING, State.SUSPENDED})
+class Branch(NamedTuple):
+    """Where a job stands in its tree: the number of the job at the top, and how many parents are above it."""
+
+    root: int
+    depth: int
+
+
+def branch_under(number: int, branch: Branch | None) -> Branch:
+    """The branch of a child whose parent has that number, and that branch if it has a parent itself. Spec: KEY-13"""
+    return Branch(branch.root, branch.depth + 1) if branch else Branch(number, 1)
+
+
+Place: TypeAlias = tuple[int, int, int]
+"""The order of a line. Spec: KEY-2, KEY-13"""
+
+_Name = TypeVar("_Name")
+_PARKING: Final = frozenset({State.WAITING, State.SUSPENDED, State.SCHEDULED})
 
 
 class KeyState(Struct, frozen=True, array_like=True, gc=False):
@@ -43,7 +55,7 @@ class KeyState(Struct, frozen=True, array_like=True, gc=False):
 
     @property
     def waits(self) -> bool:
-        """Whether the first of the line may hold the key, if it is ready. Spec: KEY-3"""
+        """Whether somebody of the line may hold the key. Spec: KEY-3"""
         return self.line > 0 and self.room > 0
 
     @property
@@ -65,65 +77,69 @@ class KeyState(Struct, frozen=True, array_like=True, gc=False):
         Places over `per_key` are those of jobs that held the key when that was lowered: they go with them. Spec: KEY-10
         """
         holders = self.holders + (after is Stand.HOLDS) - (before is Stand.HOLDS)
-        line = self.line + after.in_line - before.in_line
+        line = self.line + (after is Stand.LINE) - (before is Stand.LINE)
         places = max(self.per_key, min(self.places, holders))
         return structs.replace(self, holders=holders, line=line, places=places)
 
 
-def arrived(key: KeyState, state: State) -> Stand:
-    """Where a job stands that is new, or begins anew. Spec: KEY-2, KEY-4"""
-    return Stand.HOLDS if state is State.READY and key.room and not key.line else Stand.FRESH
+def place_in_line(turn: int, branch: Branch | None) -> Place:
+    """Where a job stands in a line that took its `turn`; a job without a parent has no branch.
 
+    Whoever a parked parent waits for stands before it, and before those who wait for it: so no circle can come about.
 
-def follows(stand: Stand, key: KeyState, record: JobRecord, state: State, *, sleeps: bool, begun: bool) -> Stand:
-    """Where a job stands after a move to a state; `record` is what it was, which had not ended.
-
-    `sleeps` says that a job which is scheduled sleeps, `begun` that it has run in this generation.
-
-    Spec: KEY-4 to KEY-9
+    Spec: KEY-2, KEY-13
     """
+    return (branch.root, -branch.depth, turn) if branch else (turn, 0, turn)
+
+
+def parked(state: State, wait_key: str | None) -> bool:
+    """Whether a job waits for something that one of its runs has asked for. Spec: KEY-6"""
+    return state in _PARKING and bool(wait_key)
+
+
+def arrived(key: KeyState, state: State, while_parked: str, *, parks: bool) -> Stand:
+    """Where a job stands that is new, or begins anew. Spec: KEY-2, KEY-4, KEY-7"""
+    if parks and while_parked == "free":
+        return Stand.AWAY
+    return Stand.HOLDS if state is State.READY and key.room and not key.line else Stand.LINE
+
+
+def follows(stand: Stand, key: KeyState, while_parked: str, state: State, *, parks: bool) -> Stand:
+    """Where a job stands after a move to a state, which had not ended. Spec: KEY-4 to KEY-9"""
     if state.terminal or state is State.HELD:
         return Stand.AWAY
-    if record.state is State.RUNNING and record.while_parked == "free" and (state in _WAITS or sleeps):
-        return Stand.AWAY
+    if parks:
+        return Stand.AWAY if while_parked == "free" else Stand.LINE
     if state is not State.READY or stand is Stand.HOLDS:
         return stand
-    if key.room and key.line == stand.in_line:
-        return Stand.HOLDS
-    if stand is Stand.AWAY:
-        return Stand.RETURNED if begun else Stand.FRESH
-    return stand
+    return Stand.HOLDS if key.room and key.line == (stand is Stand.LINE) else Stand.LINE
 
 
-def fits(stand: Stand, state: State, *, begun: bool, while_parked: str) -> bool:
+def called_up(room: int, line: Iterable[tuple[_Name, State, bool]]) -> Iterator[_Name]:
+    """Who of a line may hold its key now. Of each of its first `room` jobs: who it is, its state, whether it is parked.
+
+    A parked one takes a place from those behind it; one that has not started, and may not yet, stops them.
+
+    Spec: KEY-3, KEY-6
+    """
+    for name, state, parks in islice(line, room):
+        if state is State.READY:
+            yield name
+        elif not parks:
+            return
+
+
+def fits(stand: Stand, state: State, *, parks: bool, while_parked: str) -> bool:
     """Whether a job that has not ended may stand there in that state; for the audit."""
+    if parks:
+        return stand is (Stand.AWAY if while_parked == "free" else Stand.LINE)
     match state:
         case State.RUNNING:
             return stand is Stand.HOLDS
         case State.HELD:
             return stand is Stand.AWAY
-        case State.READY:
-            return stand is Stand.HOLDS or stand is (Stand.RETURNED if begun else Stand.FRESH)
-        case _ if not begun:
-            return stand in (Stand.FRESH, Stand.HOLDS)
         case _:
-            return stand is Stand.HOLDS or (stand is Stand.AWAY and while_parked == "free")
-
-
-def check_child(parent: JobRecord, spec: JobSpec) -> None:
-    """Refuse a child that would wait for its parent's key, which the parent keeps while it waits for the child.
-
-    Raises:
-        Conflict("key"): it would.
-    Spec: KEY-13
-    """
-    same = spec.ordered and parent.ordered and (spec.queue, spec.key) == (parent.queue, parent.key)
-    if same and parent.while_parked == "hold":
-        raise Conflict(
-            f"Job {spec.id!r} would wait for key {spec.key!r}, which its parent holds until it ends. Give the child "
-            'another key or `per_key=0`, or let the parent give its key up: `while_parked="free"`.',
-            reason="key",
-        )
+            return stand is not Stand.AWAY
 
 
 def check_order(spec: JobSpec, *, lifo: bool) -> None:

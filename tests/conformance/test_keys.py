@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from aiq.bounds import MAX_PER_KEY
-from aiq.errors import Conflict, InvalidInput
+from aiq.errors import InvalidInput
 from aiq.model import (
     Band,
     Cancelled,
@@ -112,6 +112,14 @@ async def test_a_job_that_may_not_start_yet_keeps_its_place(
     await end(storage, await claim_one(storage, "others"), GOOD)
 
     assert await given(storage) == ["first"]
+
+
+@clause("KEY-2")
+async def test_nobody_passes_a_job_that_may_not_start_yet_though_there_are_places(storage: Storage) -> None:
+    await line_up(storage, "first", per_key=2, delay_ms=DELAY_MS)
+    await line_up(storage, "second", "third", per_key=2)
+
+    assert await given(storage) == []
 
 
 @clause("KEY-2")
@@ -254,7 +262,9 @@ async def test_who_has_given_its_key_up_goes_before_those_that_have_not_started(
 
 
 @clause("KEY-7")
-async def test_who_has_run_goes_before_one_that_was_enqueued_earlier_and_has_not(storage: Storage) -> None:
+async def test_who_has_given_its_key_up_stands_in_its_turn_behind_those_that_were_enqueued_before(
+    storage: Storage,
+) -> None:
     await line_up(storage, "first", "second", "third", while_parked="free")
     await storage.hold(["first"])
     await end(storage, await claim_one(storage), Suspended("wait", "go", None))
@@ -262,8 +272,25 @@ async def test_who_has_run_goes_before_one_that_was_enqueued_earlier_and_has_not
     await storage.unhold(["first"])
     await storage.send("second", "go", "1", b"1")
     await end(storage, third, GOOD)
+    first = await claim_one(storage)
+    assert first.id == "first"
+    await end(storage, first, GOOD)
 
     assert await given(storage) == ["second"]
+
+
+@clause("KEY-4", "KEY-7")
+async def test_who_comes_back_waits_for_those_before_it_that_have_not_started(storage: Storage, clock: Clock) -> None:
+    run = await begin(storage, while_parked="free")
+    late = ordered("late", child_of="children", delay_ms=DELAY_MS)
+    await storage.enqueue([late, job("soon", queue="soon", child_of="children")], parent=run.lease)
+    await end(storage, run, Waiting("children", 1, "leave"))
+    await end(storage, await claim_one(storage, "soon"), GOOD)
+    assert await states(storage, "first") == [State.READY]
+    assert await given(storage) == []
+    clock.advance_ms(DELAY_MS)
+
+    assert await given(storage) == ["late"]
 
 
 @clause("KEY-7")
@@ -277,7 +304,7 @@ async def test_who_has_given_its_key_up_takes_it_again_if_nobody_has_it(storage:
     assert await given(storage) == []
 
 
-@clause("KEY-7")
+@clause("KEY-5", "KEY-7")
 async def test_a_retry_keeps_the_key_that_a_parked_job_would_give_up(storage: Storage) -> None:
     run = await begin(storage, while_parked="free")
     await line_up(storage, "second")
@@ -432,35 +459,6 @@ async def test_a_key_that_is_forgotten_is_told_anew(storage: Storage) -> None:
         await storage.send(name, "go", "1", b"1")
 
     assert await given(storage) == ["first", "second"]
-
-
-@clause("KEY-13")
-async def test_a_child_that_would_wait_for_the_key_of_its_parent_is_refused(storage: Storage) -> None:
-    run = await begin(storage)
-    with pytest.raises(Conflict, match="talk") as refused:
-        await storage.enqueue([job("other", child_of="c"), ordered("child", child_of="c")], parent=run.lease)
-
-    assert refused.value.reason == "key"
-    assert await states(storage, "child", "other") == [None, None]
-
-
-@clause("KEY-13")
-@pytest.mark.parametrize(
-    ("own", "child"),
-    [
-        ({"while_parked": "free"}, {}),
-        ({}, {"per_key": 0}),
-        ({}, {"key": "other"}),
-        ({}, {"queue": "children"}),
-    ],
-)
-async def test_a_child_that_waits_for_no_key_of_its_parent_is_stored(
-    storage: Storage, own: dict[str, Any], child: dict[str, Any]
-) -> None:
-    run = await begin(storage, **own)
-    await storage.enqueue([ordered("child", child_of="c", **child)], parent=run.lease)
-
-    assert await states(storage, "child") == [State.READY]
 
 
 @clause("ENQ-8", "STORE-9")

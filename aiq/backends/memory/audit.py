@@ -149,6 +149,7 @@ def _of_gone(tables: Tables) -> Iterator[Violation]:
     """Whatever belongs to a job belongs to one that is stored. Spec: GONE-1, GONE-6"""
     owned: dict[str, Iterable[str]] = {
         "a place": tables.numbers,
+        "a branch": tables.branches,
         "a step": tables.steps,
         "a signal": tables.signals,
         "a stream": tables.streams,

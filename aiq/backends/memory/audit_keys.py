@@ -5,8 +5,9 @@ from collections.abc import Iterator
 
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.keys import Spot, spot_of
+from aiq.backends.memory.pause_key import may_go_on
 from aiq.model import JobRecord, State, Violation
-from aiq.rules.keys import KeyState, Stand, fits
+from aiq.rules.keys import KeyState, Stand, fits, parked
 
 
 def of_key(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
@@ -21,8 +22,8 @@ def of_key(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
     if keyed is None:
         yield "KEY-1", "its key does not know it"
         return
-    begun = record.fence > keyed.since_fence
-    if not fits(keyed.stand, record.state, begun=begun, while_parked=record.while_parked):
+    parks = parked(record.state, record.wait_key)
+    if not fits(keyed.stand, record.state, parks=parks, while_parked=record.while_parked):
         yield "KEY-1", f"it is {record.state}, and as to its key {keyed.stand.name}"
     in_lane = record.state is State.READY and record.id not in tables.keys.aside
     if in_lane and (keyed.stand is not Stand.HOLDS or key.paused):
@@ -30,16 +31,16 @@ def of_key(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
 
 
 def of_keys(tables: Tables) -> Iterator[Violation]:
-    """The counts of each key are those of its jobs, within its places, and nobody waits where there is room."""
+    """The counts of each key are those of its jobs, within its places, and nobody waits for whom there is room."""
     keys = tables.keys
     counts: dict[Spot, Counter[str]] = {}
     for job_id, keyed in keys.jobs.items():
         count = counts.setdefault(spot_of(tables.jobs[job_id]), Counter())
         count["holders"] += keyed.stand is Stand.HOLDS
-        count["line"] += keyed.stand.in_line
+        count["line"] += keyed.stand is Stand.LINE
     for spot in sorted(keys.states.keys() | counts.keys()):
         key, count = keys.state(spot), counts.get(spot, Counter())
-        found = _of_counts(key, count["holders"], count["line"]) or _of_first(tables, spot, key)
+        found = _of_counts(key, count["holders"], count["line"]) or _of_first(tables, spot)
         if found:
             yield Violation(found[0], "", f"key {spot[1]!r} of queue {spot[0]!r}: {found[1]}")
 
@@ -53,8 +54,6 @@ def _of_counts(key: KeyState, holders: int, line: int) -> tuple[str, str] | None
     return None
 
 
-def _of_first(tables: Tables, spot: Spot, key: KeyState) -> tuple[str, str] | None:
-    first = tables.keys.first(spot) if key.waits else None
-    if first is not None and tables.jobs[first].state is State.READY:
-        return "KEY-3", f"job {first} is ready and first in line, and there is room"
-    return None
+def _of_first(tables: Tables, spot: Spot) -> tuple[str, str] | None:
+    found = next(may_go_on(tables, spot), None)
+    return None if found is None else ("KEY-3", f"job {found.id} is ready and may go on, and stands in its line")

@@ -24,6 +24,7 @@ from aiq.bounds import CANCEL_GRACE_MS
 from aiq.model import Beat, Chunk, Event, JobRecord, RetentionSpec, Settled, State, Step, Wait
 from aiq.rules.events import log_cursor, log_number
 from aiq.rules.fairness import pool_of
+from aiq.rules.keys import Branch
 from aiq.rules.metrics import nothing
 from aiq.rules.streams import Range
 
@@ -272,10 +273,12 @@ class Tables:
     """One storage."""
 
     jobs: dict[str, JobRecord] = field(default_factory=dict)
-    order: list[str] = field(default_factory=list)
-    """Ids in the order of enqueueing, empty for a job that is gone. Spec: STORE-8."""
+    order: list[str] = field(default_factory=lambda: [""])
+    """Ids by number, empty where no job has it (any more). Spec: STORE-8."""
     numbers: dict[str, int] = field(default_factory=dict)
-    """The place of each id in that order."""
+    """By id, in the order of enqueueing."""
+    branches: dict[str, Branch] = field(default_factory=dict)
+    """Where each job that was stored as a child stands in its tree. Spec: KEY-13"""
     children: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """By parent."""
     indexes: Indexes = field(default_factory=Indexes)
@@ -337,8 +340,7 @@ class Tables:
         """Write a record in the place of the one that stands there, and keep each index in step."""
         before = self.jobs.get(record.id)
         if before is None:
-            self.numbers[record.id] = len(self.order)
-            self.order.append(record.id)
+            self.enlist(record.id)
         else:
             self._leave_indexes(before)
         self.ended.follow(self.numbers[record.id], before, record)
@@ -346,6 +348,28 @@ class Tables:
         self._stand(before, record)
         for index, key in self.indexes.places(record):
             index.add(key)
+
+    def enlist(self, job_id: str) -> int:
+        """The number of a job, which is its place in the order of enqueueing: a new one has the next."""
+        if job_id not in self.numbers:
+            self.numbers[job_id] = self.next_number()
+            self.order[-1] = job_id
+        return self.numbers[job_id]
+
+    def next_number(self) -> int:
+        """A number that no job has."""
+        self.order.append("")
+        return len(self.order) - 1
+
+    def take_number(self, number: int) -> None:
+        """Give numbers up to this one to nobody from now on."""
+        while len(self.order) <= number:
+            self.order.append("")
+
+    def enlist_as(self, job_id: str, number: int) -> None:
+        """Give a job that comes from another storage the number that it had there."""
+        self.take_number(number)
+        self.numbers[job_id], self.order[number] = number, job_id
 
     def pool(self, record: JobRecord) -> str:
         """The name of the pool in which a job stands when it is ready. What a limit goes by never changes."""

@@ -7,6 +7,7 @@ from typing import Final, TypeAlias
 from aiq.backends.memory.data import Tables
 from aiq.backends.memory.transition import Transaction
 from aiq.model import (
+    JobRecord,
     MinuteRow,
     QueueSettings,
     moving,
@@ -14,6 +15,7 @@ from aiq.model import (
 )
 from aiq.rules.checks import check_limit
 from aiq.rules.fairness import PLAIN
+from aiq.rules.keys import Stand
 from aiq.rules.metrics import COLUMNS
 from aiq.rules.moving import cursor_at, page_of, place_of_cursor
 
@@ -128,24 +130,29 @@ def _rising(tables: Tables, job_id: str) -> moving.Rising | None:
     )
 
 
-def _turn(tables: Tables, job_id: str) -> moving.Turn | None:
-    keyed = tables.keys.jobs.get(job_id)
+def _turn(tables: Tables, record: JobRecord) -> moving.Turn | None:
+    """Where an ordered job stands at its key; one that has ended is away, with the turn that it began with."""
+    keyed = tables.keys.jobs.get(record.id)
     if keyed is None:
-        return None
-    return moving.Turn(turn=keyed.turn, stand=int(keyed.stand), since_fence=keyed.since_fence)
+        return moving.Turn(turn=tables.numbers[record.id], stand=int(Stand.AWAY)) if record.ordered else None
+    return moving.Turn(turn=keyed.turn, stand=int(keyed.stand))
 
 
 def _jobs(tables: Tables) -> Iterator[moving.Record]:
     holds = tables.accounts.holds.by_job
     for record in tables.listed(0):
         hold = holds.get(record.id)
+        root, depth = tables.branches.get(record.id, (0, 0))
         yield moving.Job(
             record=record,
+            number=tables.numbers[record.id],
+            root=root,
+            depth=depth,
             signal=tables.awaited.get(record.id),
             held_at=0 if hold is None else hold.number,
             need=none() if hold is None else hold.need,
             since_ms=tables.since.get(record.id, record.created_at_ms),
-            turn=_turn(tables, record.id),
+            turn=_turn(tables, record),
             grave=_grave(tables, record.id),
             rising=_rising(tables, record.id),
         )

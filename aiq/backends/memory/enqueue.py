@@ -14,7 +14,7 @@ from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
 from aiq.model import BudgetSpec, Enqueued, JobRecord, JobSpec, Lease, QueueSettings, State, Wait
 from aiq.rules.booking import check_at_enqueue
 from aiq.rules.deadlines import effective_ms
-from aiq.rules.keys import check_child, check_order
+from aiq.rules.keys import branch_under, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.retention import check_tombstone
 from aiq.rules.trees import to_store
@@ -33,7 +33,7 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
     _check_children(tx, batch, parent)
     changed = [spec for spec in batch if spec.id in taken and taken[spec.id].changes]
     created = _check_admission(tx, fresh, [_as_changed(tx, spec, taken[spec.id], fresh) for spec in changed])
-    _check_order(tx, fresh, parent)
+    _check_order(tx, fresh)
     if parent is None:
         _check_room(tx, fresh)
     tx.tables.accounts.budgets |= created
@@ -48,7 +48,7 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], parent: Lease | None) -> 
 def check_for_ever(tx: Transaction, spec: JobSpec) -> None:
     """Refuse a job that could never be stored as the storage stands; writes nothing. Spec: SCHED-27"""
     _check_admission(tx, [spec], ())
-    _check_order(tx, [spec], None)
+    _check_order(tx, [spec])
 
 
 def _check_parent(tx: Transaction, parent: Lease | None) -> None:
@@ -117,13 +117,11 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec], changed: Sequenc
     return created
 
 
-def _check_order(tx: Transaction, fresh: Sequence[JobSpec], parent: Lease | None) -> None:
-    """Refuse ordered jobs that could never start, or not in their order. Spec: KEY-13, LIFO-2"""
+def _check_order(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
+    """Refuse ordered jobs that could not start in their order. Spec: LIFO-2"""
     for spec in fresh:
         if spec.ordered:
             check_order(spec, lifo=tx.tables.accounts.queues.get(spec.queue, QueueSettings()).lifo)
-            if parent is not None:
-                check_child(tx.tables.jobs[parent.job_id], spec)
 
 
 def _check_room(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
@@ -154,6 +152,12 @@ def _store(tx: Transaction, spec: JobSpec, parent: Lease | None, taken: Taken | 
         return answer(tx, spec, taken)
     for dependency in dict.fromkeys(spec.depends_on):
         add_edge(tx, tx.tables.jobs[dependency], spec.id, DEPENDENCIES)
+    if parent is not None:
+        above, numbers = tx.tables.jobs[parent.job_id], tx.tables.numbers
+        child_of_child = above.parent_id is not None
+        tx.tables.branches[spec.id] = branch_under(
+            numbers[above.id], tx.tables.branches[above.id] if child_of_child else None
+        )
     record = move(tx, "T1", None, _first_state(tx, _new_record(tx, spec, parent)))
     if spec.unique is not None:
         take_key(tx, spec)

@@ -9,6 +9,7 @@ from aiq.bounds import MAX_PAGE
 from aiq.errors import NotFound
 from aiq.model import JobRecord, State, Why, none
 from aiq.rules.explaining import Aside, Facts, KeyLine, why
+from aiq.rules.keys import Stand
 
 
 def explain(tx: Transaction, job_id: str) -> Why:
@@ -63,11 +64,10 @@ def _key_line(tables: Tables, record: JobRecord) -> KeyLine | None:
     if record.id not in keys.aside:
         return None
     spot, keyed = spot_of(record), keys.jobs[record.id]
-    place = (keyed.stand, keyed.turn, record.id)
     return KeyLine(
         paused=keys.state(spot).paused,
         holder=keys.first_holder(spot),
         holders=keys.state(spot).holders,
-        first=keys.first(spot) or "",
-        before=min(keys.lines[spot].place(place), MAX_PAGE) if keyed.stand.in_line else 0,
+        first=next(iter(keys.first(spot, 1)), ""),
+        before=min(keys.lines[spot].place((keyed.place,)), MAX_PAGE) if keyed.stand is Stand.LINE else 0,
     )

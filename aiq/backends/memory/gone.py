@@ -107,6 +107,7 @@ def _forget_place(tx: Transaction, record: JobRecord) -> None:
     tables = tx.tables
     number = tables.numbers.pop(record.id)
     tables.order[number] = ""
+    tables.branches.pop(record.id, None)
     tables.ended.leave(number, record)
     del tables.jobs[record.id]
     if record.parent_id is not None:

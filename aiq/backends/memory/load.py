@@ -31,7 +31,7 @@ from aiq.model import (
     moving,
 )
 from aiq.rules.books import Learned
-from aiq.rules.keys import KeyState, Stand
+from aiq.rules.keys import Branch, KeyState, Stand, place_in_line
 from aiq.rules.metrics import COLUMNS
 from aiq.rules.streams import Range, stored_size
 from aiq.rules.unique import Holder
@@ -120,8 +120,15 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
     tables, record = tx.tables, moved.record
     if record.id in tables.jobs:
         return
+    tables.enlist_as(record.id, moved.number)
+    branch = Branch(moved.root, moved.depth) if moved.depth else None
+    if branch is not None:
+        tables.branches[record.id] = branch
     if moved.turn is not None:
-        tables.keys.restore(record, Keyed(moved.turn.turn, Stand(moved.turn.stand), moved.turn.since_fence))
+        tables.take_number(moved.turn.turn)
+    if moved.turn is not None and not record.state.terminal:
+        place = place_in_line(moved.turn.turn, branch if record.parent_id is not None else None)
+        tables.keys.restore(record, Keyed(moved.turn.turn, place, Stand(moved.turn.stand)))
     tables.put(record)
     tables.since[record.id] = moved.since_ms
     if record.chunks:

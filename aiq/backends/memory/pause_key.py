@@ -2,9 +2,11 @@
 
 from collections.abc import Iterator
 
+from aiq.backends.memory.data import Tables
 from aiq.backends.memory.keys import Spot
 from aiq.backends.memory.transition import Transaction
 from aiq.model import JobRecord, State
+from aiq.rules.keys import called_up, parked
 from aiq.rules.validation import check_name, check_opaque
 from aiq.storage import queue_topic
 
@@ -33,16 +35,23 @@ def resume_key(tx: Transaction, queue: str, key: str) -> None:
 
 
 def call_up(tx: Transaction) -> None:
-    """Let the first of each line hold its key, as far as there is room, and come into its lane. Spec: KEY-3, KEY-4"""
+    """Let those who go first in each line hold its key, as far as there is room, and come into their lane.
+
+    Spec: KEY-3, KEY-4
+    """
     keys = tx.tables.keys
     for spot in sorted(keys.open):
-        while keys.state(spot).waits:
-            record = tx.tables.jobs[keys.first(spot) or ""]
-            if record.state is not State.READY:
-                break
+        for record in list(may_go_on(tx.tables, spot)):
             keys.take(spot, record.id)
             _join(tx, record)
     keys.open.clear()
+
+
+def may_go_on(tables: Tables, spot: Spot) -> Iterator[JobRecord]:
+    """Those of a line for whom there is a place at its key."""
+    room = tables.keys.state(spot).room
+    line = (tables.jobs[job_id] for job_id in tables.keys.first(spot, room))
+    return called_up(room, ((record, record.state, parked(record.state, record.wait_key)) for record in line))
 
 
 def _join(tx: Transaction, record: JobRecord) -> None:

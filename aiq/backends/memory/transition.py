@@ -41,7 +41,7 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
     check(row, source, after.state)
     moved = _moved(tx, after)
     if moved.ordered:
-        tx.tables.keys.follow(before, moved)
+        _follow(tx, before, moved)
     log_event(tx, row, source, moved)
     tx.tables.put(moved)
     if moved.state is not State.SUSPENDED:
@@ -52,6 +52,17 @@ def move(tx: Transaction, row: str, before: JobRecord | None, after: JobRecord) 
         begin_patience(tx, moved)
     _tell(tx, before, moved)
     return moved
+
+
+def _follow(tx: Transaction, before: JobRecord | None, moved: JobRecord) -> None:
+    """Let an ordered job stand at its key where its move takes it. Spec: KEY-2, KEY-16"""
+    tables = tx.tables
+    if before is not None and not before.state.terminal:
+        tables.keys.follow(moved)
+        return
+    turn = tables.enlist(moved.id) if before is None else tables.next_number()
+    branch = None if moved.parent_id is None else tables.branches[moved.id]
+    tables.keys.arrive(moved, turn, branch, new=before is None)
 
 
 def log_event(tx: Transaction, row: str, source: State | None, moved: JobRecord) -> None:

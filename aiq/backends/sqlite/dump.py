@@ -90,13 +90,16 @@ def _table(name: str, first: Key, make: Callable[[_Row], moving.Record], most: i
 def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
     rows = _rows(tx, "jobs", after, limit)
     records = whole_records(tx.connection, [n for n, *_ in rows])
-    return [((n,), _job(record, told)) for record, (n, *told) in zip(records, rows, strict=True)]
+    return [((row[0],), _job(record, row)) for record, row in zip(records, rows, strict=True)]
 
 
 def _job(record: JobRecord, row: _Row) -> moving.Record:
-    signal, held_at, need, since_ms, turn, grave, rising = row
+    number, root, depth, signal, held_at, need, since_ms, turn, grave, rising = row
     return moving.Job(
         record=record,
+        number=number,
+        root=root or 0,
+        depth=depth or 0,
         signal=signal,
         held_at=held_at,
         need=need,

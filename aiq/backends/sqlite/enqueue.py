@@ -25,7 +25,7 @@ from aiq.model import Enqueued, JobRecord, JobSpec, Lane, Lease, State, Wait
 from aiq.rules.booking import check_at_enqueue
 from aiq.rules.deadlines import effective_ms
 from aiq.rules.fairness import PLAIN
-from aiq.rules.keys import check_child, check_order
+from aiq.rules.keys import Branch, branch_under, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.metrics import tally
 from aiq.rules.retention import check_tombstone
@@ -64,16 +64,17 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None) -> l
     fresh = _check_ids(standing, [spec for spec in batch if spec.id not in taken], lease)
     counts = _check_children(tx, parent, fresh)
     _check_admission(tx, fresh)
-    _check_order(tx, fresh, parent)
+    _check_order(tx, fresh)
     if parent is None:
         _check_room(tx, standing, fresh)
     awaited = {dependency for spec in fresh for dependency in spec.depends_on}
     _await(tx, [job for job_id, job in standing.items() if job_id in awaited])
     lines = _lines(tx, fresh)
+    branch = None if parent is None else _branch(tx, parent)
     answers = [
         answer(tx, spec, taken[spec.id])
         if spec.id in taken
-        else _store(tx, standing, spec, parent, awaited, lines.get(spec.id))
+        else _store(tx, standing, spec, parent, branch, awaited, lines.get(spec.id))
         for spec in batch
     ]
     if parent is not None and fresh:
@@ -166,8 +167,8 @@ def _check_bounded(ledger: Ledger, bounded: Sequence[JobSpec]) -> None:
         check_at_enqueue(ledger, spec)
 
 
-def _check_order(tx: Transaction, fresh: Sequence[JobSpec], parent: Job | None) -> None:
-    """Refuse ordered jobs that could never start, or not in their order; and read their keys. Spec: KEY-13, LIFO-2"""
+def _check_order(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
+    """Refuse ordered jobs that could not start in their order; and read their keys. Spec: LIFO-2"""
     ordered = [spec for spec in fresh if spec.ordered]
     if not ordered:
         return
@@ -175,8 +176,6 @@ def _check_order(tx: Transaction, fresh: Sequence[JobSpec], parent: Job | None) 
     queues.fetch({spec.queue for spec in ordered})
     for spec in ordered:
         check_order(spec, lifo=queues.settings(spec.queue).lifo)
-        if parent is not None:
-            check_child(parent.record, spec)
     keys_of(tx).fetch(spot_of(spec) for spec in ordered)
 
 
@@ -211,6 +210,7 @@ def _store(
     standing: dict[str, _Standing],
     spec: JobSpec,
     parent: Job | None,
+    branch: Branch | None,
     awaited: Collection[str],
     line: LineKey | None,
 ) -> Enqueued:
@@ -225,7 +225,7 @@ def _store(
     hot["dependents"] = parent is not None or spec.id in awaited
     tx.later(SQL["job"], hot)
     tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload)
-    in_lane = not spec.ordered or arrive(tx, n, spec, change.state)
+    in_lane = not spec.ordered or arrive(tx, n, spec, change.state, branch)
     terms = terms_of(spec)
     if line is not None:
         hot |= _gated(tx, spec, change, hot["position"], line, in_lane=in_lane)
@@ -235,6 +235,8 @@ def _store(
         admission(tx).queues.count(spec.queue, 1)
     if parent is not None:
         tx.later(SQL["edge"], (n, parent.n, spec.child_of, parent.record.id, 0, 0))
+    if branch is not None:
+        tx.later(SQL["branch"], (n, *branch))
     if spec.unique is not None:
         take_key(tx, spec)
     if spec.on_parent == "leave":
@@ -247,6 +249,12 @@ def _store(
     tx.topics.add(job_topic(spec.id))
     tx.topics.add(queue_topic(spec.queue))
     return Enqueued(spec.id, change.state)
+
+
+def _branch(tx: Transaction, parent: Job) -> Branch:
+    """Where the children of a job stand in its tree. Spec: KEY-13"""
+    above = None if parent.record.parent_id is None else Branch(*tx.rows(SQL["parent"], {"n": parent.n})[0])
+    return branch_under(parent.n, above)
 
 
 def _depend(tx: Transaction, standing: Mapping[str, _Standing], n: int, spec: JobSpec) -> Wait:

@@ -14,6 +14,7 @@ from aiq.bounds import MAX_PAGE
 from aiq.errors import NotFound
 from aiq.model import JobRecord, State, Why
 from aiq.rules.explaining import Aside, Facts, KeyLine, why
+from aiq.rules.keys import Stand
 
 SQL: Final = load("explain")
 
@@ -79,8 +80,8 @@ def _key_line(tx: Transaction, job: Job) -> KeyLine | None:
     keyed, spot = job.keyed, spot_of(job.record)
     if keyed is None or not keyed.aside:
         return None
-    asked = {"queue": spot[0], "order_key": spot[1], "stand": keyed.stand, "turn": keyed.turn, "limit": MAX_PAGE}
-    holder, first, before = tx.rows(SQL["key_line"], asked)[0]
+    asked = {"queue": spot[0], "order_key": spot[1], "root": keyed.branch.root, "depth": keyed.branch.depth}
+    holder, first, before = tx.rows(SQL["key_line"], {**asked, "turn": keyed.turn, "limit": MAX_PAGE})[0]
     key = keys_of(tx).state(spot)
-    before = before if keyed.stand.in_line else 0
+    before = before if keyed.stand is Stand.LINE else 0
     return KeyLine(paused=key.paused, holder=holder, holders=key.holders, first=first or "", before=before)

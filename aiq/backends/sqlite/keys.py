@@ -13,7 +13,7 @@ from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import JobSpec, State
-from aiq.rules.keys import KeyState, Stand, arrived, follows
+from aiq.rules.keys import Branch, KeyState, Stand, arrived, follows
 
 SQL: Final = load("keys")
 
@@ -82,15 +82,15 @@ def keys_of(tx: Transaction) -> Keys:
     return tx.keys
 
 
-def arrive(tx: Transaction, n: int, spec: JobSpec, state: State) -> bool:
+def arrive(tx: Transaction, n: int, spec: JobSpec, state: State, branch: Branch | None) -> bool:
     """Let a new ordered job hold its key or stand in the line; say whether it may stand in a lane.
 
-    Spec: KEY-2, KEY-4, KEY-10
+    Spec: KEY-2, KEY-4, KEY-10, KEY-13
     """
     keys, spot = keys_of(tx), spot_of(spec)
     key = keys.state(spot).told(spec.per_key)
-    stand = arrived(key, state)
-    tx.later(SQL["add"], (n, *spot, stand, spec.per_key, spec.while_parked))
+    stand = arrived(key, state, spec.while_parked, parks=False)
+    tx.later(SQL["add"], (n, *spot, stand, *(branch or (n, 0)), spec.per_key, spec.while_parked))
     keys.put(spot, key.moved(Stand.AWAY, stand))
     in_lane = stand is Stand.HOLDS
     if state is State.READY and not in_lane:
@@ -98,7 +98,7 @@ def arrive(tx: Transaction, n: int, spec: JobSpec, state: State) -> bool:
     return in_lane
 
 
-def follow(tx: Transaction, job: Job, keyed: KeyedRow, state: State, *, sleeps: bool) -> bool:
+def follow(tx: Transaction, job: Job, keyed: KeyedRow, state: State, *, parks: bool) -> bool:
     """Let an ordered job stand where its move takes it; say whether it may stand in a lane.
 
     Spec: KEY-4 to KEY-10, KEY-16
@@ -106,21 +106,22 @@ def follow(tx: Transaction, job: Job, keyed: KeyedRow, state: State, *, sleeps: 
     record, spot, keys = job.record, spot_of(job.record), keys_of(tx)
     keys.learn(spot, keyed.key)
     key = keys.state(spot).known(record.per_key)
-    turn, since_fence = keyed.turn, keyed.since_fence
+    turn, branch = keyed.turn, keyed.branch
     if record.state.terminal:
-        turn, since_fence = tx.next_number(), record.fence
-        stand = arrived(key, state)
+        turn = tx.next_number()
+        branch = Branch(turn, 0) if record.parent_id is None else branch
+        stand = arrived(key, state, record.while_parked, parks=parks)
     else:
-        stand = follows(keyed.stand, key, record, state, sleeps=sleeps, begun=record.fence > since_fence)
-    if stand is not keyed.stand:
-        put_stand(tx, job.n, stand, turn, since_fence)
+        stand = follows(keyed.stand, key, record.while_parked, state, parks=parks)
+    if stand is not keyed.stand or turn != keyed.turn:
+        put_stand(tx, job.n, stand, turn, branch)
     keys.put(spot, key.moved(keyed.stand, stand))
     return stand is Stand.HOLDS and not key.paused
 
 
-def put_stand(tx: Transaction, n: int, stand: Stand, turn: int, since_fence: int) -> None:
+def put_stand(tx: Transaction, n: int, stand: Stand, turn: int, branch: Branch) -> None:
     """Write where a job stands."""
-    tx.later(SQL["stand"], (n, stand, turn, since_fence), key=n)
+    tx.later(SQL["stand"], (n, stand, turn, *branch), key=n)
 
 
 def keep_out(tx: Transaction, n: int) -> None:

@@ -33,7 +33,7 @@ from aiq.model import (
 )
 from aiq.rules.books import Learned
 from aiq.rules.fairness import PLAIN
-from aiq.rules.keys import KeyState, Stand
+from aiq.rules.keys import Branch, KeyState, Stand
 from aiq.rules.metrics import COLUMNS
 
 SQL: Final = load_sql("load")
@@ -139,8 +139,8 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
     record = moved.record
     if tx.job(record.id) is not None:
         return
-    n = tx.next_number()
-    tx.at_least(number=moved.turn.turn if moved.turn else 0, position=abs(record.position))
+    n = moved.number
+    tx.at_least(number=max(n, moved.turn.turn if moved.turn else 0), position=abs(record.position))
     terms = terms_of(record)
     gated = bool(record.tenant) or terms is not None
     out = _kept_out(tx, moved)
@@ -161,13 +161,16 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
         tx.later(SETTLE["result"], {"n": n}, result=record.result)
     if record.parent_id is not None:
         tx.later(SQL["parents"], (record.parent_id,))
+    if moved.depth:
+        tx.later(NEW["branch"], (n, moved.root, moved.depth))
     _errors(tx, n, record)
     if record.held is not None:
         line, by = line_of(record.held, record.held_by)
         need = _encoder.encode(moved.need).decode()
         tx.later(SQL["hold"], (moved.held_at, n, line, by, record.held, need))
     if moved.turn is not None:
-        told = (moved.turn.turn, moved.turn.since_fence, record.per_key, record.while_parked)
+        branch = Branch(moved.turn.turn, 0) if record.parent_id is None else Branch(moved.root, moved.depth)
+        told = (*branch, moved.turn.turn, record.per_key, record.while_parked)
         tx.later(SQL["keyed"], (n, *spot_of(record), moved.turn.stand, *told))
     if moved.grave is not None:
         tx.later(SQL["death"], {"n": n, **structs.asdict(moved.grave)})

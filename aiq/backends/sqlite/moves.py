@@ -13,7 +13,7 @@ from aiq.bounds import MAX_ERRORS
 from aiq.model import Cause, JobError, JobRecord, JobSpec, Lane, State
 from aiq.rules.failures import appended
 from aiq.rules.fairness import PLAIN
-from aiq.rules.keys import position
+from aiq.rules.keys import parked, position
 from aiq.rules.metrics import tally, told_cause
 from aiq.rules.settling import Change
 from aiq.rules.states import check
@@ -51,8 +51,7 @@ def move(
     record, state = job.record, change.state
     check(change.number, record.state, state)
     tx.forget(job)
-    sleeps = state is State.SCHEDULED and change.wait_key is not None
-    in_lane = job.keyed is None or follow(tx, job, job.keyed, state, sleeps=sleeps)
+    in_lane = job.keyed is None or follow(tx, job, job.keyed, state, parks=parked(state, change.wait_key))
     if state is State.SUCCEEDED and by is not None:
         tx.later(SQL["succeed"], {"n": job.n, "id": by.settled_id, "late": by.late})
         add_event(tx, job, change.number, state)

@@ -1,5 +1,8 @@
 """Closing an ordered key, and opening it again; and letting the next of a line hold its key."""
 
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import msgspec
@@ -9,11 +12,12 @@ from aiq.backends.sqlite.moves import join, leave
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.rules.keys import Stand
+from aiq.model import State
+from aiq.rules.keys import Stand, called_up, parked
 from aiq.storage import queue_topic
 
-_FIRST: Final[Any] = tuple[int, int, int, str, bool]
-"""Which key was asked for; part of the line and turn; id of a job, and whether it is ready."""
+_FIRST: Final[Any] = tuple[int, int, int, int, str, State, str | None]
+"""Which key was asked for; the place in its line; id, state and wait key of a job."""
 
 
 def pause_key(tx: Transaction, queue: str, key: str) -> None:
@@ -36,7 +40,10 @@ def resume_key(tx: Transaction, queue: str, key: str) -> None:
 
 
 def call_up(tx: Transaction) -> None:
-    """Let the first of each line hold its key, as far as there is room, and come into its lane. Spec: KEY-3, KEY-4"""
+    """Let those who go first in each line hold its key, as far as there is room, and come into their lane.
+
+    Spec: KEY-3, KEY-4
+    """
     keys = tx.keys
     if keys is None or not keys.open:
         return
@@ -44,23 +51,25 @@ def call_up(tx: Transaction) -> None:
     keys.open.clear()
     if not spots:
         return
-    count = max(keys.state(spot).room for spot in spots)
+    called = [(spot, name) for spot, line in _first(tx, spots) for name in called_up(keys.state(spot).room, line)]
+    jobs = {job.record.id: job for job in tx.fetch(job_id for _, job_id in called)}
+    for spot, job_id in called:
+        _take(tx, keys, spot, jobs[job_id])
+
+
+def _first(tx: Transaction, spots: Sequence[Spot]) -> Iterator[tuple[Spot, list[tuple[str, State, bool]]]]:
+    """Of each line as many jobs as there is room for in any: who each is, its state, whether it is parked."""
     tx.flush()
+    count = max(keys_of(tx).state(spot).room for spot in spots)
     asked = {"keys": msgspec.json.encode(spots).decode(), "count": count}
-    found = sorted(tx.peek(SQL["first"], asked, decoder_of(_FIRST)))
-    jobs = {job.record.id: job for job in tx.fetch(job_id for *_, job_id, ready in found if ready)}
-    shut: set[int] = set()
-    for at, _, _, job_id, ready in found:
-        if ready and at not in shut and keys.state(spots[at]).room:
-            _take(tx, keys, spots[at], jobs[job_id])
-        else:
-            shut.add(at)
+    for at, line in groupby(sorted(tx.peek(SQL["first"], asked, decoder_of(_FIRST))), key=itemgetter(0)):
+        yield spots[at], [(job_id, state, parked(state, wait_key)) for *_, job_id, state, wait_key in line]
 
 
 def _take(tx: Transaction, keys: Keys, spot: Spot, job: Job) -> None:
     keyed = job.keyed
     assert keyed is not None
-    put_stand(tx, job.n, Stand.HOLDS, keyed.turn, keyed.since_fence)
+    put_stand(tx, job.n, Stand.HOLDS, keyed.turn, keyed.branch)
     keys.put(spot, keys.state(spot).moved(keyed.stand, Stand.HOLDS))
     _let_in(tx, job)
 
@@ -82,4 +91,4 @@ def _put_paused(tx: Transaction, spot: Spot, *, paused: bool) -> None:
 def _ready_holders(tx: Transaction, queue: str, key: str) -> list[Job]:
     """Those that hold a key and are ready, in the order of enqueueing. There are at most MAX_PER_KEY."""
     found = sorted(tx.table(SQL["ready_holders"], {"queue": queue, "order_key": key}))
-    return tx.fetch(job_id for _, job_id in found)
+    return tx.fetch(job_id for *_, job_id in found)

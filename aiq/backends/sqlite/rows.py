@@ -11,7 +11,7 @@ from aiq.backends.sqlite.records import ADMISSION, Maker, overwrite
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
 from aiq.model import Cause, JobError, JobRecord
-from aiq.rules.keys import KeyState, Stand
+from aiq.rules.keys import Branch, KeyState, Stand
 
 Row: TypeAlias = Sequence[Any]
 """What the driver gives; each use names the columns beside it, and mypy cannot know more."""
@@ -56,14 +56,14 @@ _whole: Final = Maker(WHOLE)
 
 @dataclass(slots=True)
 class KeyedRow:
-    """What only ordered jobs have: where one stands with its key, its turn, and its fence when it took that.
+    """What only ordered jobs have: where one stands with its key, its turn, and where it stands in its tree.
 
     `aside` says that its key keeps a ready one out of its lane; `key` is the key as it was read with the job.
     """
 
     stand: Stand
     turn: int
-    since_fence: int
+    branch: Branch
     aside: bool
     key: KeyState | None
 
@@ -105,9 +105,10 @@ def job_from_row(row: list[Any]) -> Job:
     *known, keyed = row[size:]
     job = Job(_hot.make(row[:size]), *known)
     if keyed is not None:
-        per_key, while_parked, stand, turn, since_fence, aside, key = keyed
+        per_key, while_parked, stand, turn, root, depth, aside, key = keyed
         overwrite(job.record, {"per_key": per_key, "while_parked": while_parked})
-        job.keyed = KeyedRow(Stand(stand), turn, since_fence, bool(aside), None if key is None else key_state(*key))
+        known_key = None if key is None else key_state(*key)
+        job.keyed = KeyedRow(Stand(stand), turn, Branch(root, depth), bool(aside), known_key)
     return job
 
 

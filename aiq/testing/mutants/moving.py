@@ -13,7 +13,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "edges_do_not_move": mutant("MOVE-1", ("dump", "    _waits,\n    _edges,\n", "    _waits,\n")),
     "schedules_do_not_move": mutant("MOVE-1", ("dump", "    _schedules,\n    _outbox,\n", "    _outbox,\n")),
     "keys_do_not_move": mutant(
-        "MOVE-1", ("load", "    if moved.turn is not None:\n        tables.keys", "    if False:\n        tables.keys")
+        "MOVE-1", ("load", "    if moved.turn is not None and not record.state.terminal:\n", "    if False:\n")
     ),
     "a_settlement_that_was_answered_elsewhere_is_a_lost_lease": mutant(
         "MOVE-1", ("dump", "    _jobs,\n    _answers,\n", "    _jobs,\n")

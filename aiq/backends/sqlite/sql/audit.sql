@@ -335,11 +335,11 @@ SELECT j.id
 FROM aiq_keyed AS k
 LEFT JOIN aiq_jobs AS j ON j.n = k.n
 WHERE j.n IS NULL OR j.queue <> k.queue OR j.order_key IS NOT k.order_key OR NOT CASE
-    WHEN j.state IN ('succeeded', 'dead', 'cancelled', 'held') THEN k.stand = 3
-    WHEN j.state = 'running' THEN k.stand = 2
-    WHEN j.state = 'ready' THEN k.stand = 2 OR k.stand = (j.fence <= k.since_fence)
-    WHEN j.fence <= k.since_fence THEN k.stand IN (1, 2)
-    ELSE k.stand = 2 OR (k.stand = 3 AND k.while_parked = 'free')
+    WHEN j.state IN ('succeeded', 'dead', 'cancelled', 'held') THEN k.stand = 2
+    WHEN j.state IN ('waiting', 'suspended', 'scheduled') AND j.wait_key <> ''
+        THEN k.stand = CASE k.while_parked WHEN 'free' THEN 2 ELSE 0 END
+    WHEN j.state = 'running' THEN k.stand = 1
+    ELSE k.stand < 2
 END
 LIMIT :limit;
 
@@ -350,7 +350,7 @@ FROM aiq_jobs AS j
 LEFT JOIN aiq_keyed AS k ON k.n = j.n
 LEFT JOIN aiq_keys AS o ON o.queue = k.queue AND o.order_key = k.order_key
 WHERE (j.aside = 2 OR k.n IS NOT NULL)
-    AND (j.aside = 2) <> (j.state = 'ready' AND k.n IS NOT NULL AND (k.stand < 2 OR coalesce(o.paused, 0)))
+    AND (j.aside = 2) <> (j.state = 'ready' AND k.n IS NOT NULL AND (k.stand <> 1 OR coalesce(o.paused, 0)))
 LIMIT :limit;
 
 -- name: keys
@@ -359,7 +359,7 @@ SELECT queue || ' ' || order_key
 FROM (
     SELECT queue, order_key, holders, line, places FROM aiq_keys
     UNION ALL
-    SELECT queue, order_key, -(stand = 2), -(stand < 2), 0 FROM aiq_keyed WHERE stand < 3
+    SELECT queue, order_key, -(stand = 1), -(stand = 0), 0 FROM aiq_keyed WHERE stand < 2
 )
 GROUP BY queue, order_key
 HAVING sum(holders) <> 0 OR sum(line) <> 0
@@ -374,8 +374,8 @@ SELECT j.id
 FROM aiq_keys AS o
 CROSS JOIN aiq_keyed AS k ON k.n = (
     SELECT h.n FROM aiq_keyed AS h
-    WHERE h.queue = o.queue AND h.order_key = o.order_key AND h.stand < 2 AND h.stand < 3
-    ORDER BY h.stand, h.turn
+    WHERE h.queue = o.queue AND h.order_key = o.order_key AND h.stand = 0 AND h.stand < 2
+    ORDER BY h.root, h.depth DESC, h.turn
     LIMIT 1
 )
 CROSS JOIN aiq_jobs AS j ON j.n = k.n
@@ -383,15 +383,14 @@ WHERE o.holders < o.places AND o.paused = 0 AND j.state = 'ready'
 LIMIT :limit;
 
 -- name: turns
--- Who has its first turn has it in the order of enqueueing, and nobody has that of another.
+-- Who has its first turn has it in the order of enqueueing, and whoever has no parent stands at the top of its tree.
 SELECT j.id
 FROM aiq_keyed AS k
 CROSS JOIN aiq_jobs AS j ON j.n = k.n
+JOIN aiq_specs AS s ON s.n = k.n
 WHERE j.generation = 1 AND k.turn <> k.n
-    OR EXISTS (
-        SELECT 1 FROM aiq_keyed AS o
-        WHERE k.stand < 3 AND o.queue = k.queue AND o.order_key = k.order_key AND o.stand = k.stand AND o.turn = k.turn
-            AND o.n <> k.n
+    OR (k.root, k.depth) <> (
+        iif(j.parent_id IS NULL, k.turn, s.root), iif(j.parent_id IS NULL, 0, s.depth)
     )
 LIMIT :limit;
 

@@ -92,8 +92,8 @@ FROM (
 -- name: jobs
 -- Their records are read apart.
 SELECT json_group_array(json_array(
-    n, wait_signal, held_at, json(need), since_ms,
-    CASE WHEN turn IS NOT NULL THEN json_object('turn', turn, 'stand', stand, 'since_fence', since_fence) END,
+    n, root, depth, wait_signal, held_at, json(need), since_ms,
+    CASE WHEN turn IS NOT NULL THEN json_object('turn', turn, 'stand', stand) END,
     CASE WHEN died_at_ms IS NOT NULL THEN json_object(
         'fingerprint', fingerprint, 'died_at_ms', died_at_ms, 'tokens', tokens, 'usd_micros', usd_micros,
         'sample', sample
@@ -104,10 +104,11 @@ SELECT json_group_array(json_array(
 ))
 FROM (
     SELECT
-        j.n, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, json_object()) AS need, j.since_ms,
-        k.turn, k.stand, k.since_fence, d.fingerprint, d.died_at_ms, d.tokens, d.usd_micros, d.sample,
+        j.n, s.root, s.depth, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, json_object()) AS need, j.since_ms,
+        k.turn, k.stand, d.fingerprint, d.died_at_ms, d.tokens, d.usd_micros, d.sample,
         r.redrive_id, r.fingerprint AS of_group, r.tokens AS counted_tokens, r.usd_micros AS counted_usd_micros
     FROM aiq_jobs AS j
+    JOIN aiq_specs AS s ON s.n = j.n
     LEFT JOIN aiq_holds AS h ON h.n = j.n
     LEFT JOIN aiq_keyed AS k ON k.n = j.n
     LEFT JOIN aiq_deaths AS d ON d.n = j.n

@@ -1,5 +1,5 @@
 -- enqueue: store new jobs, with what they wait for.
--- spec: ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, FLOW-1, FLOW-6, FLOW-8, FLOW-16, FAN-5
+-- spec: ENQ-2, ENQ-3, ENQ-4, ENQ-5, ENQ-6, FLOW-1, FLOW-6, FLOW-8, FLOW-16, FAN-5, KEY-13
 
 -- name: standing
 -- Those that are stored, and with a number of 0 those that are gone.
@@ -49,6 +49,17 @@ FROM given;
 -- Children that do not go with their parent; few are like that, so the others do not say that they do.
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_specs SET on_parent = 'leave' WHERE n IN (SELECT json_extract(item, '$[0]') FROM given);
+
+-- name: parent
+-- Where a child that has become a parent itself stands in its tree.
+SELECT root, depth FROM aiq_specs WHERE n = :n;
+
+-- name: branch
+-- Where children stand in their tree.
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+UPDATE aiq_specs SET root = json_extract(item, '$[1]'), depth = json_extract(item, '$[2]')
+FROM given
+WHERE n = json_extract(item, '$[0]');
 
 -- name: terms
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))

@@ -45,19 +45,19 @@ SELECT
 SELECT
     (
         SELECT j.id FROM aiq_keyed AS k CROSS JOIN aiq_jobs AS j ON j.n = k.n
-        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 2 AND k.stand < 3
-        ORDER BY k.turn LIMIT 1
+        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 1 AND k.stand < 2
+        ORDER BY k.root, k.depth DESC, k.turn LIMIT 1
     ),
     (
         SELECT j.id FROM aiq_keyed AS k CROSS JOIN aiq_jobs AS j ON j.n = k.n
-        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3
-        ORDER BY k.stand, k.turn LIMIT 1
+        WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 0 AND k.stand < 2
+        ORDER BY k.root, k.depth DESC, k.turn LIMIT 1
     ),
     (
         SELECT count(*) FROM (
             SELECT 1 FROM aiq_keyed AS k
-            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand < 2 AND k.stand < 3
-                AND (k.stand, k.turn) < (:stand, :turn)
+            WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 0 AND k.stand < 2
+                AND k.root <= :root AND (k.root, -k.depth, k.turn) < (:root, -:depth, :turn)
             LIMIT :limit
         )
     );

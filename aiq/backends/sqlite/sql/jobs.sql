@@ -25,7 +25,7 @@ SELECT json_group_array(json_array(
     j.since_ms,
     CASE WHEN j.order_key IS NOT NULL THEN (
         SELECT json_array(
-            k.per_key, k.while_parked, k.stand, k.turn, k.since_fence, j.aside = 2,
+            k.per_key, k.while_parked, k.stand, k.turn, k.root, k.depth, j.aside = 2,
             CASE WHEN o.queue IS NOT NULL THEN json_array(o.per_key, o.places, o.holders, o.line, o.paused) END
         )
         FROM aiq_keyed AS k LEFT JOIN aiq_keys AS o ON o.queue = k.queue AND o.order_key = k.order_key

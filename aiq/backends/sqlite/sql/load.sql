@@ -94,10 +94,11 @@ FROM given;
 
 -- name: keyed
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_keyed (n, queue, order_key, stand, turn, since_fence, per_key, while_parked)
+INSERT INTO aiq_keyed (n, queue, order_key, stand, root, depth, turn, per_key, while_parked)
 SELECT
     json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
-    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]')
+    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]'),
+    json_extract(item, '$[8]')
 FROM given;
 
 -- name: parents
