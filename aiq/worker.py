@@ -69,8 +69,9 @@ class Worker:
     cancelled is reported as stuck, and its job is left to other workers. A job whose task is not known here is
     given back for others; after `unknown_grace` (300 s) it is dead. Durations are seconds, or timedeltas.
 
-    Of a job that dies its arguments are kept as a text, a few of each kind of failure, for whoever looks at the dead.
-    What looks like a secret is taken out first; `redact` gets what is left, and answers with what may be shown.
+    Of a run that fails the text and traceback of the error are kept, and of a job that dies its arguments as a text, a
+    few of each kind of failure. What looks like a secret is taken out first; `redact` gets what is left of each of
+    these texts, and answers with what may be shown. It is called on the worker's loop, so it should be quick.
 
     Raises:
         InvalidInput: no tasks, two of one name, two limits of one name, or a number out of range.

@@ -18,7 +18,7 @@ from aiq.engine.deferrals import Deferral, deferral_of, deferred
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
-from aiq.engine.samples import sampled
+from aiq.engine.samples import shown
 from aiq.engine.unroutable import Unroutable
 from aiq.errors import LeaseLost, PayloadInvalid, ProcessFailed, ResultGone, TooLarge
 from aiq.middleware import RunCall, RunMiddleware, chained
@@ -60,7 +60,7 @@ class Runner:
         run.task, run.started = asyncio.current_task(), True
         try:
             outcome = await self._outcome(run)
-            outcome = sampled(await self._flushed(run, outcome), run.record, self._redact)
+            outcome = shown(await self._flushed(run, outcome), run.record, self._redact)
             run.close(None if run.parked or run.lost_because else outcome)
             # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
             if run.parked and outcome is not None:

@@ -15,6 +15,7 @@ from types import FrameType
 from typing import Final
 
 from aiq.model import JobError
+from aiq.rules.redaction import cleared_text
 
 MAX_MESSAGE_CHARS: Final = 500
 """What of a message is looked at: failures of one kind begin alike, and end with what was worked on."""
@@ -43,6 +44,7 @@ _FOLDS: Final = (
     (re.compile(r"\d+(?:[.,:_]\d+)*"), "<n>"),
     (re.compile(r"\s+"), " "),
 )
+_FOLDED: Final = re.compile("<(?:id|hex|n)>")
 _LIBRARIES: Final = tuple(
     sorted({path for name in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(name))})
 )
@@ -66,6 +68,13 @@ def folded(message: str) -> str:
     for found, instead in _FOLDS:
         text = found.sub(instead, text)
     return text.strip()
+
+
+def alike(message: str) -> str:
+    """What of a message decides its group: folded, and without what looks like a secret then, so that keys and tokens
+    which differ make no groups of their own. It follows from the folded message, so that clearing never parts what
+    folding has put together."""
+    return cleared_text(_FOLDED.sub("0", folded(message)))
 
 
 def code_of(exc: BaseException) -> str:

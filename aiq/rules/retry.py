@@ -15,7 +15,8 @@ from aiq.errors import (
 )
 from aiq.model import Cause, Died, JobError, Retried
 from aiq.policy import Retry
-from aiq.rules.fingerprints import code_of, fingerprint, folded, place_of
+from aiq.rules.fingerprints import alike, code_of, fingerprint, folded, place_of
+from aiq.rules.redaction import cleared_error, cleared_text
 
 
 def after_failure(
@@ -42,24 +43,25 @@ def draw_delay_ms(policy: Retry, attempt: int, rng: Random) -> int:
 
 
 def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
-    """An exception as it is kept with its job: class, text and traceback, uncut. None takes the cause from it.
+    """An exception as it is kept with its job: class, text and traceback, without what looks like a secret. None takes
+    the cause from it.
 
     A group is told by what it holds: failures are sorted by type, and "unhandled errors in a TaskGroup" is none.
     """
     told = list(leaves(exc))
     first = told[0]
     kind = _type_name(type(first if len(told) == 1 else exc))
-    message = _text_of(first) if len(told) == 1 else "; ".join(f"{type(e).__name__}: {_text_of(e)}" for e in told)
-    code, place, pattern = code_of(first), place_of(first), folded(message)
+    said = _text_of(first) if len(told) == 1 else "; ".join(f"{type(e).__name__}: {_text_of(e)}" for e in told)
+    code, place, message = code_of(first), place_of(first), cleared_error(said)
     return JobError(
         type=kind,
         message=message,
-        traceback="".join(traceback.format_exception(exc)),
+        traceback=cleared_error("".join(traceback.format_exception(exc))),
         cause=cause or _cause_of(told),
-        fingerprint=fingerprint(kind, code, place, pattern),
-        code=code,
+        fingerprint=fingerprint(kind, code, place, alike(said)),
+        code=cleared_text(code),
         place=place,
-        pattern=pattern,
+        pattern=folded(message),
     )
 
 

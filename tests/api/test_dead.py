@@ -66,6 +66,51 @@ async def test_a_redaction_that_fails_leaves_no_sample(queue: aiq.Queue, admin: 
     assert (group.dead, group.samples) == (1, ())
 
 
+KEY = "sk-abcdefghijklmnop"
+
+
+@aiq.task(retry=aiq.Retry(attempts=2, first_delay=0))
+async def ask(question: str) -> str:
+    try:
+        raise ConnectionError(f"GET https://llm.example/v1?key={KEY}7")
+    except ConnectionError as error:
+        raise LookupError(f"Authorization: Bearer {KEY} was refused for {question}") from error
+
+
+@aiq.task(kind="thread", retry=aiq.Retry(attempts=1))
+def asks_in_a_thread() -> str:
+    raise LookupError(f"no {KEY}")
+
+
+async def test_no_secret_of_an_error_is_stored(queue: aiq.Queue, admin: Admin, storage: Faulty) -> None:
+    jobs = [await queue.enqueue(ask.job("a")), await queue.enqueue(asks_in_a_thread.job())]
+    await aiq.Worker(queue, tasks=[ask, asks_in_a_thread]).run_until_idle()
+
+    records = [await job.record() for job in jobs]
+    assert [len(record.errors) for record in records] == [2, 1]
+    assert "was refused for a" in records[0].errors[0].message
+    assert "in ask" in records[0].errors[0].traceback
+    assert KEY not in str([records, await admin.dead(), [event async for event in queue.events(follow=False)]])
+    with pytest.raises(aiq.JobDead, match=r"Bearer \[redacted\] was refused"):
+        await jobs[0].result(0)
+
+
+async def test_a_worker_may_redact_errors_too_and_groups_stay_what_they_are(queue: aiq.Queue, admin: Admin) -> None:
+    def fail(text: str) -> str:
+        raise RuntimeError(text)
+
+    for redact in (None, lambda text: text.replace("row", "?"), fail):
+        await queue.enqueue(load.job(-17))
+        await run_all(queue, redact=redact)
+
+    (group,) = await admin.dead()
+    errors = [record.errors[0] for record in await queue.list()]
+    assert group.dead == 3
+    assert group.pattern == "[redacted]"
+    assert [error.message for error in errors] == ["no row -17", "no ? -17", "[redacted]"]
+    assert "no row" not in errors[1].traceback + errors[1].pattern + errors[2].traceback
+
+
 async def test_one_group_is_found_by_its_fingerprint(queue: aiq.Queue, admin: Admin, storage: Faulty) -> None:
     await die(storage)
 

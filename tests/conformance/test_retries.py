@@ -257,6 +257,16 @@ async def test_every_failure_is_written_down_with_its_time_fence_and_attempt(sto
     )
 
 
+@clause("RETRY-12")
+async def test_the_texts_of_an_error_are_stored_as_they_come(storage: Storage) -> None:
+    run = await start(storage)
+    texts = {"message": "key sk-abcdefghijklmnop", "traceback": "token=abcdefghijklmnop\n", "pattern": "key <n>"}
+    await end(storage, run, Died(JobError(type="E", **texts)))
+
+    (error,) = (await get_one(storage)).errors
+    assert {name: getattr(error, name) for name in texts} == texts
+
+
 @clause("RETRY-10", "RETRY-3")
 async def test_the_error_of_a_death_is_written_down_too(storage: Storage) -> None:
     run = await start(storage)

@@ -4,6 +4,8 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aiq.model import Cause
 from aiq.rules.fingerprints import OF_CAUSE, code_of, folded, place_of
@@ -85,6 +87,25 @@ def test_a_provider_whose_code_cannot_be_asked_has_none() -> None:
             raise RuntimeError
 
     assert code_of(Odd()) == ""
+
+
+def test_failures_that_differ_in_a_secret_alone_are_the_same() -> None:
+    keys = ("sk-abcdefghijklmnopq", "sk-ABCDefghijklmnopqrstu", "sk-abc123def456ghi789jkl")
+
+    assert len({print_of(raised(f"Incorrect API key provided: {key}.")) for key in keys}) == 1
+
+
+@given(st.text("ab1 =:'-", max_size=24), st.text("ab1 =:'-", max_size=24))
+def test_clearing_parts_nothing_that_folding_puts_together(one: str, two: str) -> None:
+    for start in ("token=", "sk-", "no row "):
+        if folded(start + one) == folded(start + two):
+            assert print_of(raised(start + one)) == print_of(raised(start + two))
+
+
+def test_the_pattern_of_a_failure_tells_no_secret() -> None:
+    error = job_error(raised("bad key sk-abc123def456ghi789 at https://api.example/v1?key=abcdef"))
+
+    assert error.pattern == "bad key [redacted] at https://api.example/v<n>?key=[redacted]"
 
 
 def test_the_place_is_the_deepest_function_of_the_user() -> None:

@@ -1,11 +1,12 @@
 """What of a job's arguments may be shown."""
 
 import json
+import time
 
 import pytest
 
-from aiq.bounds import MAX_SAMPLE_BYTES
-from aiq.rules.redaction import HIDDEN, cleared_text, sample_of
+from aiq.bounds import MAX_ERROR_BYTES, MAX_SAMPLE_BYTES
+from aiq.rules.redaction import HIDDEN, cleared_error, cleared_text, sample_of
 
 
 def sample(value: object) -> object:
@@ -36,7 +37,9 @@ def test_what_only_sounds_like_it_is_shown(name: str) -> None:
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_within_a_text(text: str) -> None:
-    assert cleared_text(f"before {text} after").startswith(f"before {HIDDEN}")
+    assert (
+        cleared_text(f"before {text} after").removeprefix("before Bearer ").removeprefix("before ").startswith(HIDDEN)
+    )
     assert text not in cleared_text(f"before {text} after")
 
 
@@ -46,6 +49,76 @@ def test_what_looks_like_a_secret_is_hidden_within_a_text(text: str) -> None:
 def test_what_follows_the_word_for_a_secret_is_hidden(text: str) -> None:
     assert HIDDEN in cleared_text(text)
     assert not any(word in cleared_text(text) for word in ("hunter2", "0123456789"))
+
+
+SAID = {
+    "GET https://api.example/v1?key=AIzaSyA12345&alt=json": "GET https://api.example/v1?key=[redacted]&alt=json",
+    "https://a.example/b?sv=1&X-Amz-Signature=ab%2Bcd": "https://a.example/b?sv=1&X-Amz-Signature=[redacted]",
+    "postgresql://bob:hunter2@localhost/db": "postgresql://[redacted]@localhost/db",
+    "redis://:hunter2@localhost": "redis://[redacted]@localhost",
+    "Authorization: Bearer abcdefgh12": "Authorization: Bearer [redacted]",
+    "{'Authorization': 'Basic dXNlcjpwYXNz'}": "{'Authorization': '[redacted]'}",
+    "x-api-key: 0123456789abcdef": "x-api-key: [redacted]",
+    "aws_secret_access_key=abcd/efgh+1234": "aws_secret_access_key=[redacted]",
+    "api_key='abcd1'": "api_key='[redacted]'",
+    'body {"password":"hunter2"}': 'body {"password":"[redacted]"}',
+    r"{\"api_key\":\"abc12345\"}": r"{\"api_key\":\"[redacted]\"}",
+    "AKIAIOSFODNN7EXAMPLE is no key": "[redacted] is no key",
+}
+
+
+@pytest.mark.parametrize("text", SAID)
+def test_what_libraries_quote_in_their_errors_is_hidden(text: str) -> None:
+    assert cleared_error(f"Refused: {text}") == f"Refused: {SAID[text]}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Basic authentication required",
+        "max_tokens=100 is too large",
+        "https://a.example/b?max_tokens=100&page=2",
+        "skeletonization of a graph",
+        "KeyError: 'token'",
+        "token count 17",
+        "at https://a.example:8080/path, line 3",
+    ],
+)
+def test_what_says_what_went_wrong_stays(text: str) -> None:
+    assert cleared_error(text) == text
+
+
+def test_half_a_secret_at_the_end_of_a_long_error_goes_with_the_cut() -> None:
+    for filler in ("x ", "x"):
+        long = filler * (MAX_ERROR_BYTES // len(filler) - 10) + " sk-abcdefghijklmnopqrst"
+
+        assert "sk-" not in cleared_error(long)
+        assert len(cleared_error(long)) > MAX_ERROR_BYTES - 1_000
+
+
+HOSTILE = (
+    "-ey",
+    "ey",
+    "eyJhbGciOi.",
+    "-----BEGIN ",
+    "://a:",
+    "?",
+    ";key",
+    "secret-a-b-c",
+    "token ",
+    "sk-",
+    "A-",
+    "token=",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_no_text_takes_long(text: str) -> None:
+    """Twice the text takes about twice the time; what were quadratic would take minutes here."""
+    began = time.process_time()
+    cleared_text(text * (1_000_000 // len(text)))
+
+    assert time.process_time() - began < 20
 
 
 def test_a_plain_text_stays_as_it_is() -> None:

@@ -234,6 +234,10 @@ RETRIES: Final[dict[str, Mutant]] = {
     "an_expiry_is_not_written_down": mutant(
         "RETRY-10", ("sweeps", "errors=appended(record, lease_expired(record), tx.now_ms)", "errors=record.errors")
     ),
+    "a_storage_changes_what_an_error_says": mutant(
+        "RETRY-12",
+        ("rules.failures", "traceback=cut(error.traceback)", 'traceback=cut(error.traceback.partition("=")[0])'),
+    ),
     "a_long_error_is_kept_whole": mutant(
         "RETRY-10", ("rules.failures", "message=cut(error.message)", "message=error.message")
     ),
