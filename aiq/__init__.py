@@ -66,14 +66,16 @@ from aiq.model import (
     JobRecord,
     MinuteRow,
     State,
+    TimeRange,
     Usage,
     Why,
 )
 from aiq.newjob import NewJob
-from aiq.policy import Budget, Kept, Limit, Price, Retry, Route, Signal
+from aiq.outcomes import Outcomes, Refused
+from aiq.policy import Budget, Kept, Limit, Price, Retry, Route, Signal, between
 from aiq.queue import Queue
 from aiq.reports import BudgetReport, LimitReport, QueueReport, UsageReport, WorkerReport
-from aiq.revival import DeadReport, Outcomes, Refused
+from aiq.revival import DeadReport
 from aiq.schedule import Schedule, ScheduleReport
 from aiq.storage import Storage
 from aiq.task import Task, task
@@ -171,6 +173,7 @@ __all__ = [
     "StorageFull",
     "StorageMismatch",
     "Task",
+    "TimeRange",
     "TooLarge",
     "Unavailable",
     "UnknownLimit",
@@ -183,6 +186,7 @@ __all__ = [
     "WorkerReport",
     "Zlib",
     "batch_task",
+    "between",
     "retry_after_of",
     "task",
     "usage_of",

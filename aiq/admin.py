@@ -17,8 +17,20 @@ from aiq.errors import InvalidInput, NotFound, Unavailable
 from aiq.flow import FlowRun
 from aiq.job import Job, fresh_id, until_known
 from aiq.misuse import check_kind, check_word
-from aiq.model import Band, DeadQuery, Fact, LimitSpec, MinuteFilter, MinuteRow, QueueSettings, Redrive, UsageFilter
+from aiq.model import (
+    Band,
+    DeadQuery,
+    Fact,
+    JobFilter,
+    LimitSpec,
+    MinuteFilter,
+    MinuteRow,
+    QueueSettings,
+    Redrive,
+    UsageFilter,
+)
 from aiq.needs import limits_in, parts
+from aiq.outcomes import Outcomes
 from aiq.policy import (
     BandName,
     Budget,
@@ -38,7 +50,7 @@ from aiq.policy import (
     whole,
 )
 from aiq.reports import BudgetReport, Difference, LimitReport, QueueReport, UsageReport, UseRow, WorkerReport
-from aiq.revival import DeadReport, Outcomes, Which
+from aiq.revival import DeadReport, Walk, Which
 from aiq.rules.retention import KINDS
 from aiq.rules.validation import check_name, check_opaque, check_range
 from aiq.schedule import ScheduleAdmin
@@ -267,6 +279,7 @@ class Admin(ScheduleAdmin):
         forget_steps: bool = False,
         detach: bool = False,
         limit: int | None = None,
+        after: str | None = None,
     ) -> Outcomes:
         """Give jobs that are dead or cancelled another generation: by handle or id, or all that a filter finds.
 
@@ -275,9 +288,12 @@ class Admin(ScheduleAdmin):
         each further one `spread` later. A child whose parent has ended is refused, unless it is to be on its own from
         now on (`detach`): redrive the parent, and what failed of its children goes with it.
 
+        At most `limit` jobs, done or refused; the next ones come with `after`, which is `Outcomes.after`.
+
         Raises:
             NotFound: the budget is not stored; nothing was changed.
             InvalidInput: a value is out of range.
+            StorageError: nothing was changed. If something was, `Outcomes.stopped` says what ended it.
         """
         request = Redrive(
             id=fresh_id(),
@@ -291,38 +307,45 @@ class Admin(ScheduleAdmin):
             forget_steps=forget_steps,
             detach=detach,
         )
-        return await revival.redrive(self._storage, which, request, limit=limit)
+        return await revival.redrive(self._storage, Walk(which, limit, after), request)
 
     async def replay(
         self,
-        which: Which,
+        which: "Which | FlowRun",
         *,
         id: str | None = None,
         queue: str | None = None,
         spread: Duration = 0,
         limit: int | None = None,
+        after: str | None = None,
     ) -> Outcomes:
         """Enqueue jobs that have succeeded once more, each as a job of its own that names the first as its `origin`.
 
-        With an `id` of your own, the same replay again makes no job twice. `done` has the ids of the new jobs.
+        Jobs of a flow that are replayed together are a flow again, whose id the new ones tell: each waits for the new
+        ones of those it depended on. One that is replayed without these reads the results that they once had.
+
+        With an `id` of your own, the same replay again makes no job twice. `done` has the ids of the new jobs. `limit`
+        and `after` are as for `redrive`; going on takes the same `id`.
+
+        Raises:
+            StorageError: nothing was stored. If something was, `Outcomes.stopped` says what ended it: a queue that is
+                full, for instance.
         """
         if id is not None:
             check_opaque("replay id", id)
-        return await revival.replay(
-            self._storage,
-            which,
-            fresh_id() if id is None else id,
-            queue=queue,
-            spread_ms=duration_ms("spread", spread),
-            limit=limit,
-        )
+        if after is not None and id is None:
+            raise InvalidInput("A replay goes on under its own id: pass the `id` with which it began.")
+        meant = JobFilter(flow=which.id) if isinstance(which, FlowRun) else which
+        name, spread_ms = fresh_id() if id is None else id, duration_ms("spread", spread)
+        return await revival.replay(self._storage, Walk(meant, limit, after), name, queue=queue, spread_ms=spread_ms)
 
-    async def purge(self, which: Which, *, limit: int | None = None) -> Outcomes:
+    async def purge(self, which: Which, *, limit: int | None = None, after: str | None = None) -> Outcomes:
         """Remove jobs that have ended now, with all that belongs to them: results, steps, streams, samples.
 
-        One that another job needs is refused: a child goes with its parent.
+        One that another job needs is refused, unless a filter without `limit` finds that one too: a child goes with
+        its parent. `limit` and `after` are as for `redrive`.
         """
-        return await revival.purge(self._storage, which, limit=limit)
+        return await revival.purge(self._storage, Walk(which, limit, after))
 
     async def metrics(
         self, *, queue: str | None = None, task: str | None = None, since: datetime | None = None

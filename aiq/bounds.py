@@ -18,6 +18,10 @@ MAX_PAGE: Final = 256
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Payloads and results, values of steps, or data of items that one page of `list`, `get_steps` or `read` answers with:
 it ends with the one that reaches this."""
+MAX_LOOKED: Final = 4_096
+"""Jobs that one listing looks at: what a filter means may be far from where it begins to look."""
+MAX_TOLD: Final = 10_000
+"""Ids of what was done, and refusals, that the account of a redrive, replay or purge holds; all of them are counted."""
 MAX_SWEEP: Final = 256
 """Jobs that one sweep promotes, revokes or times out: the other sweeps and claims must get their turn."""
 MAX_FLIPS: Final = 256

@@ -421,8 +421,15 @@ class Queue:
 
     # Last, because below it `list` is no more the builtin in annotations of this class.
     async def list(self, query: JobFilter | None = None, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
-        """A page of this queue's jobs, or of whatever `query` asks for, in the order they were enqueued."""
-        return await self.storage.list(query or JobFilter(queue=self.name), cursor=cursor, limit=limit)
+        """A page of this queue's jobs, or of whatever `query` asks for, in the order they were enqueued.
+
+        Some thousands of jobs are looked at in one go, until one is found. `cursor` is that of the page before.
+        """
+        asked = query or JobFilter(queue=self.name)
+        page = await self.storage.list(asked, cursor=cursor, limit=limit)
+        while not page.jobs and page.cursor is not None:
+            page = await self.storage.list(asked, cursor=page.cursor, limit=limit)
+        return page
 
 
 def _content(job: NewJob[object]) -> Content:

@@ -3,15 +3,15 @@
 A storage does each by ids, a batch at a time, so that every batch can be repeated. Which jobs are meant is found here.
 """
 
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from functools import partial
 from typing import Final, Self, TypeAlias
 
-from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_INSTANT_MS
-from aiq.errors import Conflict, InvalidInput, NotFound
+from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_INSTANT_MS, MAX_TOLD
+from aiq.errors import Conflict, InvalidInput, NotFound, QueueFull, StorageError
 from aiq.job import Job, until_known
 from aiq.model import (
     TERMINAL,
@@ -27,40 +27,22 @@ from aiq.model import (
     Target,
 )
 from aiq.needs import parts
+from aiq.outcomes import Account, Outcomes, Refused, Told, refusal
 from aiq.policy import dollars, instant_of
 from aiq.rules.batches import batches
 from aiq.rules.checks import check_range
 from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import replay_id
+from aiq.rules.replaying import again, in_order, is_made_by
 from aiq.storage import Storage
 
 Which: TypeAlias = "Job[object] | str | Iterable[Job[object] | str] | JobFilter"
 """Jobs: one or several, by handle or id, or all that a filter finds."""
-Told: TypeAlias = Callable[[int], None]
-"""Hears how many jobs were gone through so far."""
+Deed: TypeAlias = Callable[[list[JobRecord], Account], Awaitable[None]]
+"""Does something to some jobs, and takes down what became of them."""
 
+SUCCEEDED: Final = frozenset({State.SUCCEEDED})
 REVIVED: Final = frozenset({State.DEAD, State.CANCELLED})
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """A job that was left as it is, and why: a word that programs may compare, and a sentence."""
-
-    job_id: str
-    reason: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """What became of the jobs that were gone through: the ids of those that were done, and those that were refused."""
-
-    done: tuple[str, ...] = ()
-    refused: tuple[Refused, ...] = ()
-
-    def __add__(self, other: "Outcomes") -> "Outcomes":
-        """Both together."""
-        return Outcomes(self.done + other.done, self.refused + other.refused)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,35 +107,48 @@ class DeadReport:
         )
 
 
-async def redrive(
-    storage: Storage, which: Which, request: Redrive, *, limit: int | None = None, told: Told | None = None
-) -> Outcomes:
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """Which jobs are gone through: all, or at most `limit`, of a filter from the cursor `after` on."""
+
+    which: Which
+    limit: int | None = None
+    after: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.limit is not None:
+            check_range("limit", self.limit, 1, MAX_INSTANT_MS)
+        if self.after is not None and not self.by_filter:
+            raise InvalidInput("`after` goes on with a filter; jobs that are named by their ids have no order.")
+
+    @property
+    def by_filter(self) -> bool:
+        """Whether the jobs are found by a filter, and not named."""
+        return isinstance(self.which, JobFilter)
+
+
+async def redrive(storage: Storage, walk: Walk, request: Redrive, told: Told | None = None) -> Outcomes:
     """Give jobs another generation, in the order of enqueueing, as `request` says for its targets; see there.
 
     A job that somebody else redrives meanwhile is refused, and the others go on.
     """
-    outcomes, place = Outcomes(), 0
-    async for ids, records in _found(storage, which, REVIVED, limit):
-        for batch in parts(records):
-            delay_ms = min(request.delay_ms + place * request.spread_ms, MAX_DELAY_MS)
-            targets = tuple(Target(record.id, record.generation) for record in batch)
-            part = replace(request, targets=targets, delay_ms=delay_ms)
-            answers = await until_known(partial(storage.redrive, part))
-            outcomes += _of_redrive(targets, answers)
-            place += len(targets)
-            _tell(told, outcomes)
-        outcomes += _missing(ids, records)
-    return outcomes
+
+    async def deed(records: list[JobRecord], account: Account) -> None:
+        delay_ms = min(request.delay_ms + account.total * request.spread_ms, MAX_DELAY_MS)
+        targets = tuple(Target(record.id, record.generation) for record in records)
+        answers = await until_known(partial(storage.redrive, replace(request, targets=targets, delay_ms=delay_ms)))
+        _tell_redriven(targets, answers, account)
+
+    return await _through(storage, walk, REVIVED, deed, told)
 
 
 async def replay(
     storage: Storage,
-    which: Which,
-    replay: str,
+    walk: Walk,
+    name: str,
     *,
     queue: str | None = None,
     spread_ms: int = 0,
-    limit: int | None = None,
     told: Told | None = None,
 ) -> Outcomes:
     """Enqueue jobs that have succeeded once more, as jobs of their own. The same replay again stores none twice.
@@ -161,71 +156,121 @@ async def replay(
     A filter finds neither what this replay has made, which would never end, nor children, which their parents make
     again. `done` has the ids of the new jobs.
     """
-    outcomes, place = Outcomes(), 0
-    async for ids, found in _found(storage, which, frozenset({State.SUCCEEDED}), limit):
-        named = not isinstance(which, JobFilter)
-        records = [record for record in found if named or _stands_alone(record, replay)]
-        good = [record for record in records if record.state is State.SUCCEEDED and not why_unreadable(record.payload)]
-        specs = [
-            _anew(record, replay, queue, min((place + n) * spread_ms, MAX_DELAY_MS)) for n, record in enumerate(good)
-        ]
+    made: set[str] = set()
+
+    async def deed(records: list[JobRecord], account: Account) -> None:
+        meant = [record for record in records if not walk.by_filter or _stands_alone(record, name)]
+        good = [record for record in in_order(meant) if _unfit(record) is None]
+        account.add(refused=[refused for refused in map(_unfit, meant) if refused is not None])
+        if walk.after is not None:
+            made.update(await _made_before(storage, good, name, made))
+        specs: list[JobSpec] = []
+        for place, record in enumerate(good, account.total):
+            specs.append(again(record, name, queue, min(place * spread_ms, MAX_DELAY_MS), made))
+            made.add(record.id)
         for batch in batches(specs):
-            answers = await until_known(partial(storage.enqueue, batch))
-            outcomes += Outcomes(tuple(answer.job_id for answer in answers))
-            _tell(told, outcomes)
-        place += len(good)
-        bad = [record for record in records if record.id not in {one.id for one in good}]
-        outcomes += Outcomes((), tuple(_not_replayed(record) for record in bad))
-        outcomes += _missing(ids, found)
-    return outcomes
+            await _enqueue(storage, batch, account, made)
+
+    return await _through(storage, walk, SUCCEEDED, deed, told)
 
 
-async def purge(storage: Storage, which: Which, *, limit: int | None = None, told: Told | None = None) -> Outcomes:
-    """Let jobs that have ended go now, with all that belongs to them. One that another job needs is refused."""
-    outcomes = Outcomes()
-    async for ids, records in _found(storage, which, TERMINAL, limit):
+async def purge(storage: Storage, walk: Walk, told: Told | None = None) -> Outcomes:
+    """Let jobs that have ended go now, with all that belongs to them. One that another job needs is refused, unless a
+    filter finds that one too: then it goes after it."""
+    needed: dict[str, None] = {}
+
+    async def deed(records: list[JobRecord], account: Account) -> None:
         states = {record.id: record for record in records}
-        for batch in parts(states):
-            for answer in await until_known(partial(storage.purge, batch)):
-                outcomes += _of_purge(states[answer.job_id], gone=answer.gone)
-            _tell(told, outcomes)
-        outcomes += _missing(ids, records)
-    return outcomes
+        answers = await until_known(partial(storage.purge, list(states)))
+        kept = [states[answer.job_id] for answer in answers if not answer.gone]
+        if walk.by_filter and walk.limit is None:
+            room = MAX_TOLD - len(needed)
+            needed.update(dict.fromkeys([record.id for record in kept if record.state.terminal][:room]))
+        refused = [_kept(record) for record in kept if record.id not in needed]
+        account.add([answer.job_id for answer in answers if answer.gone], refused)
+
+    async def rest(account: Account) -> None:
+        """Purge what was needed, as long as that lets any go: each time those go that nothing needs any more."""
+        left = list(needed)
+        while left:
+            answers = [one for batch in parts(left) for one in await until_known(partial(storage.purge, batch))]
+            gone = [answer.job_id for answer in answers if answer.gone]
+            account.add(gone)
+            left = [answer.job_id for answer in answers if not answer.gone]
+            if not gone:
+                account.add(refused=map(_needed, left))
+                return
+
+    return await _through(storage, walk, TERMINAL, deed, told, rest)
 
 
-async def how_many(storage: Storage, which: Which, states: frozenset[State], limit: int | None = None) -> int:
+async def how_many(storage: Storage, walk: Walk, states: frozenset[State]) -> int:
     """Count the jobs that would be gone through. Reads only."""
     count = 0
-    async for _, records in _found(storage, which, states, limit):
-        count += sum(record.state in states for record in records)
+
+    async def deed(records: list[JobRecord], account: Account) -> None:
+        nonlocal count
+        alone = walk.by_filter and states == SUCCEEDED
+        meant = [record for record in records if record.state in states and not (alone and record.parent_id)]
+        count += len(meant)
+        account.add(record.id for record in meant)
+
+    await _through(storage, walk, states, deed, None)
     return count
 
 
-def _stands_alone(record: JobRecord, replay: str) -> bool:
-    made = record.origin is not None and record.id == replay_id(record.origin, replay)
-    return not made and record.parent_id is None
+async def _through(
+    storage: Storage,
+    walk: Walk,
+    states: frozenset[State],
+    deed: Deed,
+    told: Told | None,
+    rest: Callable[[Account], Awaitable[None]] | None = None,
+) -> Outcomes:
+    """Go through jobs, a page at a time, and then through the `rest`; what ends it early is told with what was done.
+
+    Raises:
+        StorageError, InvalidInput: nothing was done.
+    """
+    account = Account(told, walk.after)
+    try:
+        if isinstance(walk.which, JobFilter):
+            await _found(storage, walk.which, walk.limit, states, deed, account)
+        else:
+            await _named(storage, _ids(walk.which)[: walk.limit], deed, account)
+        if rest is not None:
+            await rest(account)
+    except (StorageError, InvalidInput) as error:
+        if not account.total and not isinstance(error, QueueFull):
+            raise
+        return account.close(stopped=str(error))
+    return account.close()
+
+
+async def _named(storage: Storage, ids: Sequence[str], deed: Deed, account: Account) -> None:
+    for batch in parts(ids):
+        records = [record for record in await storage.get(batch) if record is not None]
+        stored = {record.id for record in records}
+        if records:
+            await deed(records, account)
+        missing = (job_id for job_id in batch if job_id not in stored)
+        account.add(refused=[refusal(job_id, NotFound(job_id)) for job_id in missing])
 
 
 async def _found(
-    storage: Storage, which: Which, states: frozenset[State], limit: int | None
-) -> AsyncIterator[tuple[Sequence[str], list[JobRecord]]]:
-    """Jobs, some at a time: the ids that were asked for, and the records that are stored."""
-    if limit is not None:
-        check_range("limit", limit, 1, MAX_INSTANT_MS)
-    if not isinstance(which, JobFilter):
-        for batch in parts(_ids(which)[:limit]):
-            yield batch, [record for record in await storage.get(batch) if record is not None]
-        return
-    wanted = (which.states & states) if which.states else states
+    storage: Storage, query: JobFilter, limit: int | None, states: frozenset[State], deed: Deed, account: Account
+) -> None:
+    wanted = (query.states & states) if query.states else states
     if not wanted:
-        raise InvalidInput(f"Jobs that are {', '.join(sorted(which.states))} are not meant; ask for {_words(states)}.")
-    query, cursor, left = replace(which, states=wanted), None, limit
-    while left is None or left > 0:
-        page = await storage.list(query, cursor=cursor, limit=MAX_BATCH if left is None else min(MAX_BATCH, left))
-        left = None if left is None else left - len(page.jobs)
-        yield [record.id for record in page.jobs], list(page.jobs)
-        cursor = page.cursor
-        if cursor is None:
+        raise InvalidInput(f"Jobs that are {', '.join(sorted(query.states))} are not meant; ask for {_words(states)}.")
+    query = replace(query, states=wanted)
+    while True:
+        room = MAX_BATCH if limit is None else min(MAX_BATCH, limit - account.total)
+        page = await storage.list(query, cursor=account.after, limit=room)
+        if page.jobs:
+            await deed(list(page.jobs), account)
+        account.after = page.cursor
+        if page.cursor is None or (limit is not None and account.total >= limit):
             return
 
 
@@ -234,76 +279,80 @@ def _ids(which: Job[object] | str | Iterable[Job[object] | str]) -> list[str]:
     return list(dict.fromkeys(one.id if isinstance(one, Job) else one for one in named))
 
 
-def _anew(record: JobRecord, replay: str, queue: str | None, delay_ms: int) -> JobSpec:
-    """A job that does once more what another has done: alone, and not under its unique key."""
-    own = {f"job:{record.id}", f"flow:{record.flow}"}
-    return JobSpec(
-        id=replay_id(record.id, replay),
-        task=record.task,
-        queue=record.queue if queue is None else queue,
-        payload=record.payload,
-        digest=record.digest,
-        band=record.band,
-        delay_ms=delay_ms,
-        lease_ms=record.lease_ms,
-        timeout_ms=record.timeout_ms,
-        max_attempts=record.max_attempts,
-        max_stalls=record.max_stalls,
-        depends_on=record.depends_on,
-        on_upstream=record.on_upstream,
-        tenant=record.tenant,
-        key=record.key,
-        per_key=record.per_key,
-        while_parked=record.while_parked,
-        limits=record.limits,
-        routes=record.routes,
-        estimate=record.estimate,
-        budgets=tuple(budget for budget in record.budgets if budget not in own),
-        max_deferral_ms=record.max_deferral_ms,
-        keep_ms=record.keep_ms,
-        origin=record.id,
-    )
+def _stands_alone(record: JobRecord, replay: str) -> bool:
+    return not is_made_by(record, replay) and record.parent_id is None
 
 
-def _of_redrive(targets: Sequence[Target], answers: Sequence[Redriven | Conflict | NotFound]) -> Outcomes:
-    refused = tuple(
-        Refused(target.job_id, answer.reason if isinstance(answer, Conflict) else "not_found", str(answer))
+def _unfit(record: JobRecord) -> Refused | None:
+    """Why a job cannot be replayed, as far as it tells that itself."""
+    if record.state is not State.SUCCEEDED:
+        return _in_state(record, "has succeeded")
+    why = why_unreadable(record.payload)
+    # What is encrypted is bound to the id under which it stands, and names of other jobs in it could not be changed.
+    return None if why is None else Refused(record.id, "unreadable", f"Job {record.id!r} cannot be read. {why}.")
+
+
+async def _made_before(storage: Storage, records: Sequence[JobRecord], replay: str, made: Collection[str]) -> list[str]:
+    """Those of the jobs that some depended on that this replay has made anew before it went on from a cursor."""
+    names = dict.fromkeys(name for record in records for name in record.depends_on if name not in made)
+    found: list[str] = []
+    for batch in parts(names):
+        new = await storage.get([replay_id(name, replay) for name in batch])
+        found += [name for name, record in zip(batch, new, strict=True) if record is not None]
+    return found
+
+
+async def _enqueue(storage: Storage, specs: Sequence[JobSpec], account: Account, made: set[str]) -> None:
+    """Store jobs, and find out by halves which of them are refused."""
+    try:
+        answers = await until_known(partial(storage.enqueue, specs))
+    except (Conflict, NotFound, QueueFull, InvalidInput) as error:
+        if len(specs) > 1:
+            half = len(specs) // 2
+            await _enqueue(storage, specs[:half], account, made)
+            await _enqueue(storage, specs[half:], account, made)
+            return
+        if isinstance(error, QueueFull):
+            # It would refuse all that come after, too.
+            raise
+        origin = specs[0].origin or ""
+        made.discard(origin)
+        account.add(refused=[_not_again(origin, specs[0], error)])
+    else:
+        account.add(answer.job_id for answer in answers)
+
+
+def _not_again(origin: str, spec: JobSpec, error: Conflict | NotFound | InvalidInput) -> Refused:
+    if isinstance(error, NotFound) and error.job_id in spec.depends_on:
+        text = (
+            f"Job {origin!r} needs the result of {error.job_id!r}, which is not stored. Enqueue it, or its flow, anew."
+        )
+        return Refused(origin, "upstream", text)
+    return refusal(origin, error)
+
+
+def _tell_redriven(
+    targets: Sequence[Target], answers: Sequence[Redriven | Conflict | NotFound], account: Account
+) -> None:
+    refused = [
+        refusal(target.job_id, answer)
         for target, answer in zip(targets, answers, strict=True)
         if not isinstance(answer, Redriven)
-    )
-    return Outcomes(tuple(answer.job_id for answer in answers if isinstance(answer, Redriven)), refused)
+    ]
+    account.add((answer.job_id for answer in answers if isinstance(answer, Redriven)), refused)
 
 
-def _of_purge(record: JobRecord, *, gone: bool) -> Outcomes:
-    if gone:
-        return Outcomes((record.id,))
-    if not record.state.terminal:
-        return Outcomes((), (_in_state(record, "has ended"),))
-    text = f"Job {record.id!r} is needed by one that waits for it, or by its parent. Purge that one first."
-    return Outcomes((), (Refused(record.id, "needed", text),))
+def _kept(record: JobRecord) -> Refused:
+    return _needed(record.id) if record.state.terminal else _in_state(record, "has ended")
+
+
+def _needed(job_id: str) -> Refused:
+    text = f"Job {job_id!r} is needed by one that waits for it, or by its parent. Purge that one first."
+    return Refused(job_id, "needed", text)
 
 
 def _in_state(record: JobRecord, wanted: str) -> Refused:
     return Refused(record.id, "state", f"Job {record.id!r} is {record.state}; only what {wanted} is meant.")
-
-
-def _not_replayed(record: JobRecord) -> Refused:
-    if record.state is not State.SUCCEEDED:
-        return _in_state(record, "has succeeded")
-    # Its bytes are tied to the job that they were written for: a new one could not read them either.
-    text = f"What job {record.id!r} works on cannot be read. {why_unreadable(record.payload)}."
-    return Refused(record.id, "unreadable", text)
-
-
-def _missing(ids: Sequence[str], records: Sequence[JobRecord]) -> Outcomes:
-    stored = {record.id for record in records}
-    missing = (job_id for job_id in ids if job_id not in stored)
-    return Outcomes((), tuple(Refused(job_id, "not_found", str(NotFound(job_id))) for job_id in missing))
-
-
-def _tell(told: Told | None, outcomes: Outcomes) -> None:
-    if told is not None:
-        told(len(outcomes.done) + len(outcomes.refused))
 
 
 def _words(states: frozenset[State]) -> str:

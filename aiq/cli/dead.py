@@ -8,20 +8,23 @@ from typing import Final, TypeAlias
 from aiq.bounds import MAX_PAGE
 from aiq.cli.exits import Exit
 from aiq.cli.facts import ago
+from aiq.cli.filters import add_filters, add_states, filter_of, now_ms, positive
 from aiq.cli.output import Output
-from aiq.cli.reading import now_ms, positive
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.errors import InvalidInput, NotFound
 from aiq.job import fresh_id
 from aiq.model import TERMINAL, DeadQuery, GroupStatus, JobFilter, Redrive, State
-from aiq.policy import band_of, dollars, duration_ms, money
-from aiq.revival import REVIVED, Outcomes, Told, Which, how_many, purge, redrive, replay
+from aiq.outcomes import Outcomes
+from aiq.policy import band_of, counted, dollars, duration_ms, money
+from aiq.revival import REVIVED, SUCCEEDED, Walk, how_many, purge, redrive, replay
 from aiq.storage import Storage
 
-Deed: TypeAlias = Callable[[Which, Told], Awaitable[Outcomes]]
-"""What is done to the jobs that are meant; it tells how far it has come."""
+Deed: TypeAlias = Callable[..., Awaitable[Outcomes]]
+"""What is done to the jobs that are meant; it hears, as `told`, who is to be told of each batch."""
 
 DEFAULT_LIMIT: Final = 20
+SHOWN: Final = 20
+"""Refusals that a person is shown one by one."""
 COLUMNS: Final = ("GROUP", "DEAD", "DIED", "LAST", "TASK", "USD", "RATE", "ERROR")
 AGES: Final = ("1h", "6h", "1d", "7d", "30d", "older")
 
@@ -99,27 +102,23 @@ def _add_which(parser: ArgumentParser, *states: State) -> None:
     """Which jobs are meant: ids, or what a filter finds."""
     parser.add_argument("ids", metavar="ID", nargs="*", help="the jobs; or say by options which")
     parser.add_argument("--group", metavar="FINGERPRINT", help="the dead of this group")
-    parser.add_argument("--queue", help="only jobs of this queue")
-    parser.add_argument("--task", help="only jobs of this task")
-    parser.add_argument("--flow", help="only jobs of this flow")
+    add_filters(parser)
     if states:
-        parser.add_argument(
-            "--state", action="append", type=State, choices=states, metavar="STATE", help="only jobs in this state"
-        )
+        add_states(parser, *states)
     parser.add_argument("--all", action="store_true", help="all of them")
     parser.add_argument("--limit", type=positive, help="at most so many")
+    parser.add_argument("--after", metavar="CURSOR", help="go on where another one ended, as that has told")
     parser.add_argument("--dry-run", action="store_true", help="only say how many there are")
 
 
-def _which(args: Namespace) -> Which:
-    states = frozenset(getattr(args, "state", None) or ())
-    query = JobFilter(args.queue, states, args.task, args.flow, fingerprint=args.group)
+def _walk(args: Namespace) -> Walk:
+    query = filter_of(args, group=args.group)
     narrowed = query != JobFilter()
     if args.ids and (narrowed or args.all):
         raise InvalidInput("Name jobs by their ids, or by options; not both.")
     if not args.ids and not narrowed and not args.all:
-        raise InvalidInput("Say which jobs: their ids, --group, --queue, --task, --flow, or --all.")
-    return args.ids or query
+        raise InvalidInput("Say which jobs: their ids, --group, --queue, --task, --flow, --tenant, --since, or --all.")
+    return Walk(args.ids or query, args.limit, args.after)
 
 
 async def _dead(storage: Storage, args: Namespace, output: Output) -> Exit:
@@ -154,41 +153,85 @@ async def _redrive(storage: Storage, args: Namespace, output: Output) -> Exit:
         forget_steps=args.forget_steps,
         detach=args.detach,
     )
-    deed = partial(redrive, storage, request=request, limit=args.limit)
-    return await _do(storage, args, output, "redriven", REVIVED, lambda which, told: deed(which, told=told))
+    deed = partial(redrive, storage, _walk(args), request)
+    return await _do(storage, args, output, "redriven", REVIVED, deed)
 
 
 async def _replay(storage: Storage, args: Namespace, output: Output) -> Exit:
-    name = args.replay_id or fresh_id()
+    if args.after is not None and args.replay_id is None:
+        raise InvalidInput("A replay goes on under its own id: pass the --id with which it began.")
+    args.replay_id = args.replay_id or fresh_id()
     spread_ms = duration_ms("--spread", args.spread)
-    deed = partial(replay, storage, replay=name, queue=args.to_queue, spread_ms=spread_ms, limit=args.limit)
-    states = frozenset({State.SUCCEEDED})
-    return await _do(storage, args, output, "replayed", states, lambda which, told: deed(which, told=told))
+    deed = partial(replay, storage, _walk(args), args.replay_id, queue=args.to_queue, spread_ms=spread_ms)
+    return await _do(storage, args, output, "replayed", SUCCEEDED, deed)
 
 
 async def _purge(storage: Storage, args: Namespace, output: Output) -> Exit:
-    deed = partial(purge, storage, limit=args.limit)
-    return await _do(storage, args, output, "purged", TERMINAL, lambda which, told: deed(which, told=told))
+    return await _do(storage, args, output, "purged", TERMINAL, partial(purge, storage, _walk(args)))
 
 
 async def _do(
     storage: Storage, args: Namespace, output: Output, word: str, states: frozenset[State], deed: Deed
 ) -> Exit:
-    """Do it, with a line that tells how far it has come; or only count."""
-    which = _which(args)
+    """Do it, and tell of each job or how far it has come, and in the end the account; or only count."""
     if args.dry_run:
-        count = await how_many(storage, which, states, args.limit)
-        output.fact({"jobs": count}, f"{count:,} jobs would be {word}.")
+        count = await how_many(storage, _walk(args), states)
+        output.fact({"jobs": count}, f"{counted(count, 'job')} would be {word}.")
         return Exit.DONE
-    outcomes = await deed(which, lambda count: output.progress(f"{count:,} jobs"))
-    for job_id in outcomes.done:
-        output.fact({"job_id": job_id, "done": word}, *([f"{job_id}  {word}"] if args.ids else []))
-    for refused in outcomes.refused:
-        fact = {"job_id": refused.job_id, "refused": refused.reason, "text": refused.text}
-        output.fact(fact, f"{refused.job_id}  refused: {refused.text}")
-    if not args.ids and not output.json:
-        output.fact({}, f"{len(outcomes.done):,} jobs {word}, {len(outcomes.refused):,} refused.")
-    return Exit.NO if outcomes.refused else Exit.DONE
+    teller = _Teller(output, word, named=bool(args.ids))
+    outcomes = await deed(told=teller.hear)
+    output.end_progress()
+    if not args.ids:
+        output.fact(_account(outcomes, word), *_account_lines(outcomes, word))
+    if outcomes.stopped is not None:
+        output.flush()
+        output.note(f"Stopped early: {outcomes.stopped}")
+    if outcomes.after is not None:
+        output.flush()
+        output.note(f"There may be more. Go on with --after {outcomes.after}{_under(args)}")
+    return Exit.NO if outcomes.reasons or outcomes.stopped is not None else Exit.DONE
+
+
+def _under(args: Namespace) -> str:
+    replay_id = getattr(args, "replay_id", None)
+    return "" if replay_id is None else f" --id {replay_id}"
+
+
+class _Teller:
+    """Tells what became of the jobs of each batch: to programs all of them, to people those that they have named, and
+    of the others a few that were refused."""
+
+    def __init__(self, output: Output, word: str, *, named: bool) -> None:
+        self._output, self._word, self._named = output, word, named
+        self._count = self._refused = 0
+
+    def hear(self, batch: Outcomes) -> None:
+        """Tell of a batch."""
+        for job_id in batch.done:
+            line = [f"{job_id}  {self._word}"] if self._named else []
+            self._output.fact({"job_id": job_id, "done": self._word}, *line)
+        for refused in batch.refused:
+            self._refused += 1
+            fact = {"job_id": refused.job_id, "refused": refused.reason, "text": refused.text}
+            shown = self._named or self._refused <= SHOWN
+            self._output.fact(fact, *([f"{refused.job_id}  refused: {refused.text}"] if shown else []))
+        self._count += batch.done_count + batch.refused_count
+        self._output.progress(f"{self._count:,} jobs")
+
+
+def _account(outcomes: Outcomes, word: str) -> dict[str, object]:
+    reasons = {"refused": outcomes.refused_count, "reasons": dict(outcomes.reasons)}
+    return {word: outcomes.done_count, **reasons, "stopped": outcomes.stopped, "after": outcomes.after}
+
+
+def _account_lines(outcomes: Outcomes, word: str) -> list[str]:
+    line = f"{counted(outcomes.done_count, 'job')} {word}, {outcomes.refused_count:,} refused"
+    if not outcomes.reasons:
+        return [f"{line}."]
+    reasons = sorted(outcomes.reasons.items(), key=lambda item: -item[1])
+    left_out = [f"({outcomes.refused_count - SHOWN:,} more are told with --json)"]
+    told = f"{line}: {', '.join(f'{count:,} {reason}' for reason, count in reasons)}."
+    return [*(left_out if outcomes.refused_count > SHOWN else []), told]
 
 
 def _fact(status: GroupStatus) -> dict[str, object]:

@@ -61,6 +61,11 @@ class Output:
             self.err.write(f"\r{escaped(text)}\x1b[K")
             self.err.flush()
 
+    def end_progress(self) -> None:
+        """Take that line away."""
+        if not self.json and self.err.isatty():
+            self.err.write("\r\x1b[K")
+
     def error(self, fact: Fact, text: str) -> None:
         """Why there is no answer, in one line."""
         self.err.write(f"{_json(fact) if self.json else escaped(f'aiq: {text}')}\n")

@@ -1,7 +1,6 @@
 """Verbs that look at jobs: ls, show, count."""
 
-import time
-from argparse import ArgumentTypeError, Namespace
+from argparse import Namespace
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -17,6 +16,7 @@ from aiq.cli.facts import (
     why_fact,
     why_line,
 )
+from aiq.cli.filters import add_filters, add_states, filter_of, now_ms, positive
 from aiq.cli.happening import show_events
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
@@ -44,17 +44,8 @@ def _add_ls(verbs: Verbs) -> None:
         "  aiq ls --parent ID                    # the children of a job\n"
         "  aiq ls --json --limit 1000 | jq -r .id",
     )
-    parser.add_argument("--queue", help="only jobs of this queue")
-    parser.add_argument(
-        "--state",
-        action="append",
-        type=State,
-        choices=list(State),
-        metavar="STATE",
-        help=f"only jobs in this state; give it again for more. One of {', '.join(State)}",
-    )
-    parser.add_argument("--task", help="only jobs of this task")
-    parser.add_argument("--flow", help="only jobs of this flow")
+    add_filters(parser)
+    add_states(parser, *State)
     parser.add_argument("--parent", metavar="ID", help="only children of this job")
     parser.add_argument("--limit", type=positive, default=DEFAULT_LIMIT, help="at most so many (default: %(default)s)")
 
@@ -90,20 +81,8 @@ def _add_count(verbs: Verbs) -> None:
     parser.add_argument("--queue", help="only this queue")
 
 
-def positive(text: str) -> int:
-    """A number from 1 up, for argparse."""
-    if not text.isdecimal() or int(text) < 1:
-        raise ArgumentTypeError(f"{text!r} is not a number from 1 up")
-    return int(text)
-
-
-def now_ms() -> int:
-    """This host's time: for ages only, nothing is decided by it."""
-    return time.time_ns() // 1_000_000
-
-
 async def _ls(storage: Storage, args: Namespace, output: Output) -> Exit:
-    query = JobFilter(args.queue, frozenset(args.state or ()), args.task, args.flow, args.parent)
+    query = filter_of(args, parent=args.parent)
     rows: list[list[str]] = []
     shown, more = 0, False
     async for record in _jobs(storage, query):
@@ -118,7 +97,7 @@ async def _ls(storage: Storage, args: Namespace, output: Output) -> Exit:
         output.table(JOB_COLUMNS, rows)
     if more:
         output.flush()
-        output.note(f"There are more than {shown}; raise --limit, or narrow by --queue, --state, --task or --flow.")
+        output.note(f"There are more than {shown}; raise --limit, or narrow by --state, --task, --tenant or --since.")
     return Exit.DONE
 
 

@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from aiq.admin import Admin
 from aiq.cli.exits import Exit
+from aiq.cli.filters import positive
 from aiq.cli.limits import not_there
 from aiq.cli.output import Fact, Output
-from aiq.cli.reading import positive
 from aiq.cli.verbs import Verbs, add_actions, add_verb, asking
 from aiq.errors import InvalidInput
 from aiq.model import OnExceeded

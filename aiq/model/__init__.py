@@ -8,7 +8,18 @@ claim), `step`, `stream`, `failure`, `limit`, `budget`, `usage` (tokens and mone
 `dead`, `why`, `worker`, `fact`, `answer` (the rest). Import the names from here.
 """
 
-from aiq.model.answer import CancelAnswer, Counts, Enqueued, JobFilter, Page, Renewed, Sent, Upkept, Violation
+from aiq.model.answer import (
+    CancelAnswer,
+    Counts,
+    Enqueued,
+    JobFilter,
+    Page,
+    Renewed,
+    Sent,
+    TimeRange,
+    Upkept,
+    Violation,
+)
 from aiq.model.budget import TOKENS, USD_MICROS, Amounts, BudgetSpec, BudgetState, BudgetStatus, OnExceeded, Window
 from aiq.model.call import (
     FIRST,
@@ -222,6 +233,7 @@ __all__ = [
     "Suspended",
     "Target",
     "Throttle",
+    "TimeRange",
     "Upkept",
     "Usage",
     "UsageFilter",

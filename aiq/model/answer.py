@@ -38,9 +38,25 @@ class CancelAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class TimeRange:
+    """Instants in ms since 1970, from `since_ms` on and before `until_ms`; None is open. `aiq.between` makes one of
+    datetimes."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+
+    def __contains__(self, at_ms: int | None) -> bool:
+        """Whether an instant is in it; what has no instant is in none."""
+        if at_ms is None:
+            return False
+        return (self.since_ms is None or at_ms >= self.since_ms) and (self.until_ms is None or at_ms < self.until_ms)
+
+
+@dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs a listing shows; None and the empty set mean all. `fingerprint` is that of the group of dead jobs in
-    which they stand."""
+    which they stand, `tenant` is "" for those of none. `created`, `ended` and `due` say when they were enqueued, when
+    they ended, and when what they wait for comes: the instant before which they do not start, or a time-out."""
 
     queue: str | None = None
     states: frozenset[State] = frozenset()
@@ -48,11 +64,16 @@ class JobFilter:
     flow: str | None = None
     parent_id: str | None = None
     fingerprint: str | None = None
+    tenant: str | None = None
+    created: TimeRange | None = None
+    ended: TimeRange | None = None
+    due: TimeRange | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a listing, in the order of enqueueing. `cursor` asks for the next part; None ends it."""
+    """A part of a listing, in the order of enqueueing. `cursor` asks for the next part, also where this one is empty;
+    None ends it."""
 
     jobs: tuple[JobRecord, ...]
     cursor: str | None

@@ -5,6 +5,7 @@ micro-dollars. One room a noun; import the names from here.
 """
 
 from aiq.policy.bands import BandName, band_of
+from aiq.policy.between import between
 from aiq.policy.budget import Budget, OnExceededName, amounts, budget_of, categories
 from aiq.policy.durations import (
     Duration,
@@ -40,6 +41,7 @@ __all__ = [
     "Signal",
     "amounts",
     "band_of",
+    "between",
     "budget_of",
     "categories",
     "counted",

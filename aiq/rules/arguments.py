@@ -183,6 +183,23 @@ def upstream(payload: bytes) -> tuple[str, ...]:
     return tuple(dict.fromkeys(job_id for _, job_id in _open(payload).o))
 
 
+def read_by(payload: bytes) -> tuple[str, ...]:
+    """As `upstream`; what is no envelope reads the result of none."""
+    try:
+        return upstream(payload)
+    except PayloadInvalid:
+        return ()
+
+
+def renamed(payload: bytes, names: Mapping[str, str]) -> bytes:
+    """A payload that reads the results of other jobs: of those that are named instead of those it read before."""
+    if names.keys().isdisjoint(read_by(payload)):
+        return payload
+    envelope = _open(payload)
+    places = tuple((path, names.get(job_id, job_id)) for path, job_id in envelope.o)
+    return msgspec.json.encode(msgspec.structs.replace(envelope, o=places))
+
+
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
 

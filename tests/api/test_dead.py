@@ -9,9 +9,9 @@ import pytest
 import aiq
 from aiq.admin import Admin
 from aiq.errors import LostReason
-from aiq.model import JobFilter, Redrive, State, Target
-from aiq.testing import Clock, Faulty, LoseReply
-from aiq.testing.actions import GOOD, claim_one, end, end_one, enqueue_one, start, states
+from aiq.model import JobFilter, QueueSettings, Redrive, State, Target
+from aiq.testing import Clock, Delay, Faulty, LoseReply, Refuse
+from aiq.testing.actions import GOOD, claim_one, end, end_one, enqueue_one, job, start, states
 from aiq.testing.burials import PRINT, deadly, die
 
 
@@ -264,6 +264,107 @@ async def test_what_has_not_succeeded_is_not_replayed(admin: Admin, storage: Fau
     assert [refused.reason for refused in outcomes.refused] == ["state"]
 
 
+async def test_one_that_cannot_be_replayed_keeps_no_other_one_back(admin: Admin, storage: Faulty) -> None:
+    payload = b'{"v":1,"a":[null],"k":{},"o":[[["a",0],"part"]]}'
+    await storage.enqueue([job("part"), job("merge", depends_on=("part",), payload=payload), job("other")])
+    for _ in range(3):
+        await end_one(storage, GOOD)
+    await storage.purge(["part"])
+
+    outcomes = await admin.replay(["merge", "other", "none"])
+
+    assert [(one.job_id, one.reason) for one in outcomes.refused] == [("merge", "upstream"), ("none", "not_found")]
+    assert (outcomes.done_count, dict(outcomes.reasons)) == (1, {"upstream": 1, "not_found": 1})
+
+
+async def test_a_full_queue_ends_a_replay_with_an_account_and_it_goes_on_when_there_is_room(
+    admin: Admin, storage: Faulty
+) -> None:
+    for n in range(5):
+        await end(storage, await start(storage, str(n)), GOOD)
+    await storage.configure("default", QueueSettings(max_ready=3))
+    succeeded = JobFilter(states=frozenset({State.SUCCEEDED}))
+
+    first = await admin.replay(succeeded, id="again")
+    for _ in range(3):
+        await end_one(storage, GOOD)
+    second = await admin.replay(succeeded, id="again", after=first.after)
+
+    assert (first.done_count, first.refused, second.stopped) == (3, (), None)
+    assert "at most 3" in (first.stopped or "")
+    assert {record.origin for record in await storage.list(JobFilter())} == {None, *map(str, range(5))}
+
+
+async def test_a_limit_ends_with_where_to_go_on(admin: Admin, storage: Faulty) -> None:
+    for name in "abc":
+        await end(storage, await start(storage, name), GOOD)
+
+    first = await admin.replay(JobFilter(), id="again", limit=2)
+    second = await admin.replay(JobFilter(), id="again", limit=2, after=first.after)
+
+    origins = {record.origin for record in await storage.get([*first.done, *second.done]) if record is not None}
+    assert (origins, second.after) == (set("abc"), None)
+
+
+async def test_a_replay_that_goes_on_needs_its_id(admin: Admin) -> None:
+    with pytest.raises(aiq.InvalidInput, match="`id`"):
+        await admin.replay(JobFilter(), after="1")
+    with pytest.raises(aiq.InvalidInput, match="named by their ids"):
+        await admin.redrive(["job"], after="1")
+
+
+async def test_a_storage_that_fails_half_way_leaves_an_account(admin: Admin, storage: Faulty) -> None:
+    for n in range(300):
+        await die(storage, str(n))
+    begun = asyncio.Event()
+    begun.set()
+    storage.plan(Delay("redrive", begun), Refuse("redrive"))
+
+    outcomes = await admin.redrive(JobFilter(fingerprint=PRINT))
+    rest = await admin.redrive(JobFilter(fingerprint=PRINT), after=outcomes.after)
+
+    assert (outcomes.done_count, rest.done_count, rest.stopped) == (256, 44, None)
+    assert outcomes.stopped
+
+
+async def test_a_storage_that_fails_at_once_raises(admin: Admin, storage: Faulty) -> None:
+    await die(storage)
+    storage.plan(Refuse("redrive"))
+
+    with pytest.raises(aiq.Unavailable):
+        await admin.redrive(JobFilter(fingerprint=PRINT))
+
+
+async def test_a_flow_is_replayed_by_its_run(queue: aiq.Queue, admin: Admin) -> None:
+    flow = aiq.Flow("sums")
+    part = flow.add(load.job(5))
+    whole = flow.add(load.job(part.output))
+    run = await queue.run(flow)
+    await run_all(queue)
+
+    outcomes = await admin.replay(run)
+    await run_all(queue)
+
+    assert await queue.job(outcomes.done[1], load).result() == 5
+    alone = await admin.replay(run[whole])
+    await run_all(queue)
+    assert await queue.job(alone.done[0], load).result() == 5
+
+
+async def test_what_cannot_be_read_is_not_replayed(storage: Faulty) -> None:
+    codecs = [aiq.AESGCM(keys={"k": b"k" * 32}, current="k")]
+    async with aiq.Queue(storage, codecs=codecs) as queue:
+        job = await queue.enqueue(load.job(5))
+        await run_all(queue)
+
+        blind = await Admin(storage).replay(job.id)
+        seeing = await queue.admin.replay(job.id)
+
+        assert [refused.reason for refused in blind.refused] == ["unreadable"]
+        await run_all(queue)
+        assert await queue.job(seeing.done[0], load).result() == 5
+
+
 async def test_jobs_are_purged_by_a_filter(admin: Admin, storage: Faulty) -> None:
     await die(storage, "dead")
     await end(storage, await start(storage, "succeeded"), GOOD)
@@ -274,6 +375,19 @@ async def test_jobs_are_purged_by_a_filter(admin: Admin, storage: Faulty) -> Non
     assert outcomes.done == ("dead",)
     assert await states(storage, "dead", "succeeded", "ready") == [None, State.SUCCEEDED, State.READY]
     assert (await admin.dead_group(PRINT)).samples == ()
+
+
+async def test_a_purge_by_a_filter_lets_go_what_is_needed_by_what_it_lets_go(admin: Admin, storage: Faulty) -> None:
+    await storage.enqueue([job("a"), job("b", depends_on=("a",)), job("c", depends_on=("b",)), job("needed")])
+    await end_one(storage, GOOD)
+    await storage.cancel(["b", "c", "needed"])
+    await storage.enqueue([job("other", depends_on=("needed",), queue="q")])
+    await storage.upkeep()
+
+    outcomes = await admin.purge(JobFilter(queue="default"))
+
+    assert set(outcomes.done) == {"a", "b", "c"}
+    assert [(refused.job_id, refused.reason) for refused in outcomes.refused] == [("needed", "needed")]
 
 
 async def test_what_cannot_be_purged_is_told(admin: Admin, storage: Faulty) -> None:

@@ -96,6 +96,10 @@ def test_no_statement_looks_at_a_whole_table(large: sqlite3.Connection, operatio
         ("sweeps", "unheeded", "aiq_jobs_cancelling"),
         ("fan_in", "open_edges", "aiq_edges_open"),
         ("outbox", "children", "aiq_jobs_children"),
+        ("list", "of_flow", "aiq_jobs_flows"),
+        ("list", "of_parent", "aiq_jobs_children"),
+        ("list", "of_tenant", "aiq_jobs_tenants"),
+        ("list", "of_group", "aiq_deaths_number"),
     ],
 )
 def test_what_is_next_is_found_by_an_index_in_its_order(

@@ -80,7 +80,7 @@ def test_a_dry_run_only_counts(url: str, stored: Stored, capsys: pytest.CaptureF
     stored(bury)
 
     assert said(capsys, "redrive", "--all", "--dry-run")[1] == "2 jobs would be redriven.\n"
-    assert said(capsys, "replay", "--task", "work", "--dry-run")[1] == "1 jobs would be replayed.\n"
+    assert said(capsys, "replay", "--task", "work", "--dry-run")[1] == "1 job would be replayed.\n"
     assert facts(said(capsys, "purge", "--all", "--dry-run", "--json")[1]) == [{"jobs": 3}]
     assert within(url, lambda storage: states(storage, "one", "good")) == [State.DEAD, State.SUCCEEDED]
 
@@ -100,7 +100,7 @@ def test_jobs_are_replayed_once_under_one_id(url: str, stored: Stored, capsys: p
     stored(bury)
 
     for _ in range(2):
-        assert said(capsys, "replay", "--all", "--id", "again")[1] == "1 jobs replayed, 0 refused.\n"
+        assert said(capsys, "replay", "--all", "--id", "again")[1] == "1 job replayed, 0 refused.\n"
 
     assert len(within(url, lambda storage: storage.count())["default"]) == 3
     assert within(url, lambda storage: storage.count())["default"][State.READY] == 1
@@ -119,7 +119,7 @@ def test_jobs_are_purged(url: str, stored: Stored, capsys: pytest.CaptureFixture
     stored(bury)
 
     assert said(capsys, "purge", "one")[1] == "one  purged\n"
-    assert said(capsys, "purge", "--state", "dead")[1] == "1 jobs purged, 0 refused.\n"
+    assert said(capsys, "purge", "--state", "dead")[1] == "1 job purged, 0 refused.\n"
     assert within(url, lambda storage: states(storage, "one", "two", "good")) == [None, None, State.SUCCEEDED]
 
 

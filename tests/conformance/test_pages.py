@@ -1,9 +1,14 @@
-"""STORE-13: how much of what is stored one answer holds."""
+"""STORE-13 to STORE-15: how much of what is stored one answer holds, and what a listing is narrowed by."""
 
-from aiq.bounds import MAX_CHUNK_BYTES, MAX_PAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_STEP_BYTES
-from aiq.model import JobFilter, NewChunk
+import pytest
+
+from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_LOOKED, MAX_PAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_STEP_BYTES
+from aiq.errors import InvalidInput
+from aiq.model import JobFilter, NewChunk, State, TimeRange
 from aiq.storage import Storage
-from aiq.testing.actions import job, start, value
+from aiq.testing import Clock
+from aiq.testing.actions import GOOD, end, job, start, value
+from aiq.testing.burials import die
 from aiq.testing.marks import clause
 
 JOBS = MAX_PAGE_BYTES // MAX_PAYLOAD_BYTES
@@ -24,6 +29,89 @@ async def test_a_page_of_jobs_ends_with_the_one_that_fills_it_and_says_that_more
     assert [found.id for found in first.jobs] == names[: JOBS + 1]
     assert [found.id for found in second.jobs] == names[JOBS + 1 :]
     assert (first.cursor is None, second.cursor) == (False, None)
+
+
+@clause("STORE-14")
+async def test_a_listing_goes_on_behind_what_it_has_looked_at(storage: Storage) -> None:
+    for first in range(0, MAX_LOOKED + 1, MAX_BATCH):
+        await storage.enqueue([job(str(first + n)) for n in range(MAX_BATCH)])
+    await storage.enqueue([job("last", queue="rare")])
+    pages = [await storage.list(JobFilter(queue="rare"))]
+
+    while pages[-1].cursor is not None:
+        pages.append(await storage.list(JobFilter(queue="rare"), cursor=pages[-1].cursor))
+
+    assert [found.id for page in pages for found in page.jobs] == ["last"]
+    assert len(pages) <= 3
+
+
+async def named(storage: Storage, query: JobFilter) -> list[str]:
+    return [found.id for found in await storage.list(query)]
+
+
+@clause("STORE-15")
+async def test_a_listing_is_narrowed_by_tenant(storage: Storage) -> None:
+    await storage.enqueue([job("ours", tenant="acme", queue="q"), job("theirs", tenant="other"), job("nobody's")])
+    await storage.enqueue([job("also ours", tenant="acme")])
+
+    assert await named(storage, JobFilter(tenant="acme")) == ["ours", "also ours"]
+    assert await named(storage, JobFilter(tenant="acme", queue="q")) == ["ours"]
+    assert await named(storage, JobFilter(tenant="")) == ["nobody's"]
+
+
+@clause("STORE-15")
+async def test_a_listing_is_narrowed_by_when_jobs_were_enqueued(storage: Storage, clock: Clock) -> None:
+    start_ms = clock()
+    for name in ("first", "second", "third"):
+        await storage.enqueue([job(name)])
+        clock.advance_ms(10)
+
+    assert await named(storage, JobFilter(created=TimeRange(since_ms=start_ms + 10))) == ["second", "third"]
+    assert await named(storage, JobFilter(created=TimeRange(until_ms=start_ms + 20))) == ["first", "second"]
+    assert await named(storage, JobFilter(created=TimeRange(start_ms + 10, start_ms + 20))) == ["second"]
+    assert await named(storage, JobFilter(created=TimeRange(start_ms + 10, start_ms + 10))) == []
+
+
+@clause("STORE-15")
+async def test_a_listing_is_narrowed_by_when_jobs_have_ended(storage: Storage, clock: Clock) -> None:
+    for name in ("early", "late"):
+        await end(storage, await start(storage, name), GOOD)
+        clock.advance_ms(10)
+    await storage.enqueue([job("not yet")])
+    ended_ms = clock() - 10
+
+    assert await named(storage, JobFilter(ended=TimeRange(since_ms=ended_ms))) == ["late"]
+    assert await named(storage, JobFilter(ended=TimeRange(until_ms=ended_ms))) == ["early"]
+    assert await named(storage, JobFilter(ended=TimeRange())) == ["early", "late"]
+
+
+@clause("STORE-15")
+async def test_a_listing_is_narrowed_by_when_jobs_are_due(storage: Storage, clock: Clock) -> None:
+    await storage.enqueue([job("now"), job("soon", delay_ms=10), job("later", delay_ms=20)])
+
+    assert await named(storage, JobFilter(due=TimeRange(until_ms=clock() + 11))) == ["soon"]
+    assert await named(storage, JobFilter(due=TimeRange(since_ms=clock() + 11))) == ["later"]
+
+
+@clause("STORE-15")
+async def test_the_dead_and_the_running_are_narrowed_like_all_others(storage: Storage, clock: Clock) -> None:
+    await die(storage, "dead of acme", tenant="acme")
+    await die(storage, "dead")
+    await start(storage, "running of acme", tenant="acme")
+    await start(storage, "running")
+
+    for state in (State.DEAD, State.RUNNING):
+        states = frozenset({state})
+        assert await named(storage, JobFilter(states=states)) == [f"{state} of acme", str(state)]
+        assert await named(storage, JobFilter(states=states, tenant="acme")) == [f"{state} of acme"]
+        assert await named(storage, JobFilter(states=states, created=TimeRange(until_ms=clock()))) == []
+
+
+@clause("STORE-15")
+async def test_an_instant_that_is_none_is_refused(storage: Storage) -> None:
+    for at_ms in (-1, 2**63):
+        with pytest.raises(InvalidInput):
+            await storage.list(JobFilter(ended=TimeRange(until_ms=at_ms)))
 
 
 @clause("STORE-13")

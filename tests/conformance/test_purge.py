@@ -3,7 +3,7 @@
 import pytest
 
 from aiq import bounds
-from aiq.errors import InvalidInput, NotFound, TooLarge
+from aiq.errors import NotFound, TooLarge
 from aiq.model import Purged, Redrive, State, Target
 from aiq.storage import Storage
 from aiq.testing.actions import (
@@ -13,7 +13,6 @@ from aiq.testing.actions import (
     end_one,
     enqueue_one,
     fan_out,
-    get_one,
     keep_up,
     look,
     start,
@@ -131,20 +130,6 @@ async def test_a_job_that_is_gone_is_not_redriven(storage: Storage) -> None:
     (answer,) = await storage.redrive(Redrive(id="again", targets=(Target("job", 1),)))
 
     assert isinstance(answer, NotFound)
-
-
-@clause("REPLAY-1")
-async def test_the_origin_of_a_job_is_read_with_it(storage: Storage) -> None:
-    await enqueue_one(storage, "replay", origin="first")
-    await enqueue_one(storage, "plain")
-
-    assert ((await get_one(storage, "replay")).origin, (await get_one(storage, "plain")).origin) == ("first", None)
-
-
-@clause("REPLAY-1")
-async def test_an_origin_that_is_no_id_is_refused(storage: Storage) -> None:
-    with pytest.raises(InvalidInput):
-        await enqueue_one(storage, "replay", origin="")
 
 
 @clause("DEAD-22")

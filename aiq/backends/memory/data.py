@@ -9,7 +9,6 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import islice
 from typing import TypeAlias
 
 from aiq.backends.memory.accounts import Accounts
@@ -430,6 +429,7 @@ class Tables:
         done.sort(key=lambda edge: (edge.done_order or 0, edge.upstream_id))
         return [edge.upstream_id for edge in done if edge.succeeded]
 
-    def listed(self, after: int) -> Iterator[JobRecord]:
-        """The records behind a place in the order of enqueueing."""
-        return (self.jobs[job_id] for job_id in islice(self.order, after, None) if job_id)
+    def listed(self, first: int) -> Iterator[tuple[int, JobRecord]]:
+        """The records from a place on in the order of enqueueing, each with its place."""
+        places = range(first, len(self.order))
+        return ((place, self.jobs[self.order[place]]) for place in places if self.order[place])

@@ -140,7 +140,7 @@ def _turn(tables: Tables, record: JobRecord) -> moving.Turn | None:
 
 def _jobs(tables: Tables) -> Iterator[moving.Record]:
     holds = tables.accounts.holds.by_job
-    for record in tables.listed(0):
+    for _, record in tables.listed(0):
         hold = holds.get(record.id)
         root, depth = tables.branches.get(record.id, (0, 0))
         yield moving.Job(

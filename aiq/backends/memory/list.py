@@ -1,26 +1,37 @@
 """Reading jobs in the order they were enqueued."""
 
-from itertools import islice
-
 from aiq.backends.memory.transition import Transaction
+from aiq.bounds import MAX_LOOKED
 from aiq.errors import InvalidInput
 from aiq.model import JobFilter, JobRecord, Page
 from aiq.rules.batches import page_length
+from aiq.rules.filtering import check_filter, matches
 from aiq.rules.validation import check_limit
 
 
 def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int) -> Page:
     """Read one page. The cursor is the place of the last job given, so what is enqueued meanwhile comes later.
 
-    Spec: STORE-8, STORE-13
+    Spec: STORE-8, STORE-13, STORE-14
     """
     check_limit(limit)
-    listed = (record for record in tx.tables.listed(_place(cursor)) if _matches(query, record))
-    found = (record for record in listed if _is_in_group(tx, query, record))
-    ahead = list(islice(found, limit + 1))
-    jobs = tuple(ahead[: page_length(_size(record) for record in ahead[:limit])])
-    more = len(jobs) < len(ahead)
-    return Page(jobs, str(tx.tables.numbers[jobs[-1].id] + 1) if more else None)
+    check_filter(query)
+    found, place = _ahead(tx, query, _place(cursor), limit)
+    length = page_length(_size(record) for record in found[:limit])
+    if length == len(found):
+        return Page(tuple(found), None if place is None else str(place))
+    return Page(tuple(found[:length]), str(tx.tables.numbers[found[length - 1].id] + 1))
+
+
+def _ahead(tx: Transaction, query: JobFilter, place: int, limit: int) -> tuple[list[JobRecord], int | None]:
+    """Up to one more job than are asked for, and where to go on; None if there is nothing more to look at."""
+    found: list[JobRecord] = []
+    for looked, (place_of, record) in enumerate(tx.tables.listed(place)):
+        if looked == MAX_LOOKED or len(found) > limit:
+            return found, place_of
+        if matches(query, record) and _is_in_group(tx, query, record):
+            found.append(record)
+    return found, None
 
 
 def _is_in_group(tx: Transaction, query: JobFilter, record: JobRecord) -> bool:
@@ -38,15 +49,3 @@ def _place(cursor: str | None) -> int:
     if not (cursor.isascii() and cursor.isdecimal()):
         raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
     return int(cursor)
-
-
-def _matches(query: JobFilter, record: JobRecord) -> bool:
-    asked = (
-        (query.queue, record.queue),
-        (query.task, record.task),
-        (query.flow, record.flow),
-        (query.parent_id, record.parent_id),
-    )
-    return (not query.states or record.state in query.states) and all(
-        wanted is None or wanted == found for wanted, found in asked
-    )

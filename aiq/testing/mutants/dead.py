@@ -255,6 +255,78 @@ MUTANTS: Final[dict[str, Mutant]] = {
             ),
         ),
     ),
+    "a_replayed_job_waits_for_all_that_it_waited_for": mutant(
+        "REPLAY-2",
+        (
+            "rules.replaying",
+            " for name in record.depends_on if name in read)",
+            " for name in record.depends_on)",
+        ),
+    ),
+    "what_a_replayed_job_reads_may_go": mutant(
+        "REPLAY-2",
+        (
+            "rules.replaying",
+            "read = {*names, *read_by(record.payload)}",
+            "read = set(names)",
+        ),
+    ),
+    "a_replayed_flow_has_the_edges_of_the_first_one": mutant(
+        "REPLAY-3",
+        (
+            "rules.replaying",
+            " for name in record.depends_on if name in made}",
+            " for name in ()}",
+        ),
+    ),
+    "a_replayed_flow_reads_the_results_of_the_first_one": mutant(
+        "REPLAY-3",
+        (
+            "rules.replaying",
+            "payload=renamed(record.payload, names)",
+            "payload=record.payload",
+        ),
+    ),
+    "jobs_are_replayed_in_the_order_in_which_they_are_named": mutant(
+        "REPLAY-3",
+        (
+            "rules.replaying",
+            "return [by_id[job_id] for job_id in TopologicalSorter(graph).static_order()]",
+            "return list(by_id.values())",
+        ),
+    ),
+    "every_replay_makes_the_same_jobs": mutant(
+        "REPLAY-4",
+        (
+            "rules.replaying",
+            "        id=replay_id(record.id, replay),\n",
+            '        id=replay_id(record.id, ""),\n',
+        ),
+    ),
+    "a_replayed_flow_is_the_first_one": mutant(
+        "REPLAY-4",
+        (
+            "rules.replaying",
+            "None if record.flow is None else replay_id(record.flow, replay)",
+            "record.flow",
+        ),
+    ),
+    "a_replayed_job_draws_from_the_budget_of_the_first_one": mutant(
+        "REPLAY-5",
+        (
+            "rules.replaying",
+            " for budget in record.budgets if budget not in own)",
+            " for budget in record.budgets)",
+        ),
+    ),
+    "a_replayed_job_wants_the_unique_key": mutant(
+        "REPLAY-5",
+        (
+            "rules.replaying",
+            "        origin=record.id,\n",
+            "        origin=record.id,\n        unique=record.unique,\n",
+        ),
+    ),
     "nobody_knows_where_a_replay_comes_from": mutant(
         "REPLAY-1", ("enqueue", "        **content,\n", '        **{**content, "origin": None},\n')
     ),

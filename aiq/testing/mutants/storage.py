@@ -109,25 +109,25 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-8",
         (
             "data",
-            "for job_id in islice(self.order, after, None) if job_id)",
-            "for job_id in islice(sorted(self.order), after, None) if job_id)",
+            "(place, self.jobs[self.order[place]]) for place in places if self.order[place])",
+            "(place, self.jobs[sorted(self.order)[place]]) for place in places if self.order[place])",
         ),
     ),
     "a_page_skips_a_job": mutant(
         "STORE-8",
-        ("list", "tx.tables.numbers[jobs[-1].id] + 1)", "tx.tables.numbers[jobs[-1].id] + 2)"),
+        ("list", "tx.tables.numbers[found[length - 1].id] + 1)", "tx.tables.numbers[found[length - 1].id] + 2)"),
     ),
     "a_cursor_counts_what_the_page_left_out": mutant(
         "STORE-8",
         (
             "list",
-            "str(tx.tables.numbers[jobs[-1].id] + 1) if more",
-            "str(_place(cursor) + limit) if more",
+            "str(tx.tables.numbers[found[length - 1].id] + 1)",
+            "str(_place(cursor) + limit)",
         ),
     ),
-    "a_listing_ignores_the_flow": mutant("STORE-8", ("list", "        (query.flow, record.flow),\n", "")),
+    "a_listing_ignores_the_flow": mutant("STORE-8", ("rules.filtering", "        (query.flow, record.flow),\n", "")),
     "a_listing_ignores_the_states": mutant(
-        "STORE-8", ("list", "(not query.states or record.state in query.states) and", "")
+        "STORE-15", ("rules.filtering", "(not query.states or record.state in query.states) and", "")
     ),
     "any_number_of_jobs_is_read": mutant(
         "STORE-9", ("get", '    check_count("list of jobs", len(job_ids), MAX_PAGE)\n', "")
@@ -190,6 +190,21 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-13", ("read", "record.state, length < len(behind))", "record.state, False)")
     ),
     "a_listing_ends_with_a_page_that_is_full": mutant(
-        "STORE-13", ("list", "    more = len(jobs) < len(ahead)\n", "    more = len(ahead) > limit\n")
+        "STORE-13", ("list", "    if length == len(found):\n", "    if len(found) <= limit:\n")
+    ),
+    "a_listing_that_has_looked_enough_is_over": mutant(
+        "STORE-14", ("list", "            return found, place_of\n", "            return found, None\n")
+    ),
+    "a_listing_ignores_the_tenant": mutant(
+        "STORE-15", ("rules.filtering", "        (query.tenant, record.tenant),\n", "")
+    ),
+    "a_listing_ignores_when_jobs_were_enqueued": mutant(
+        "STORE-15", ("rules.filtering", "        (query.created, record.created_at_ms),\n", "")
+    ),
+    "a_listing_ignores_when_jobs_have_ended": mutant(
+        "STORE-15", ("rules.filtering", "        (query.ended, record.finished_at_ms),\n", "")
+    ),
+    "a_listing_ignores_when_jobs_are_due": mutant(
+        "STORE-15", ("rules.filtering", "        (query.due, record.due_ms),\n", "")
     ),
 }

@@ -87,6 +87,7 @@ CREATE INDEX aiq_jobs_cancelling ON aiq_jobs (cancel_requested_at_ms, id)
     WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL;
 CREATE INDEX aiq_jobs_children ON aiq_jobs (parent_id) WHERE parent_id IS NOT NULL;
 CREATE INDEX aiq_jobs_flows ON aiq_jobs (flow) WHERE flow IS NOT NULL;
+CREATE INDEX aiq_jobs_tenants ON aiq_jobs (tenant) WHERE tenant <> '';
 
 -- What never changes and no decision looks at: apart, so that a change of state does not write it again.
 CREATE TABLE aiq_specs (
