@@ -183,18 +183,19 @@ async def _do(
     output.end_progress()
     if not args.ids:
         output.fact(_account(outcomes, word), *_account_lines(outcomes, word))
+    output.flush()
     if outcomes.stopped is not None:
-        output.flush()
         output.note(f"Stopped early: {outcomes.stopped}")
-    if outcomes.after is not None:
-        output.flush()
-        output.note(f"There may be more. Go on with --after {outcomes.after}{_under(args)}")
+    if outcomes.stopped is not None or outcomes.after is not None:
+        output.note(f"There may be more. {_how_to_go_on(args, outcomes)}")
     return Exit.NO if outcomes.reasons or outcomes.stopped is not None else Exit.DONE
 
 
-def _under(args: Namespace) -> str:
+def _how_to_go_on(args: Namespace, outcomes: Outcomes) -> str:
     replay_id = getattr(args, "replay_id", None)
-    return "" if replay_id is None else f" --id {replay_id}"
+    words = [] if outcomes.after is None else [f"--after {outcomes.after}"]
+    words += [] if replay_id is None else [f"--id {replay_id}"]
+    return f"Go on with the same command and {' '.join(words)}" if words else "Go on with the same command."
 
 
 class _Teller:

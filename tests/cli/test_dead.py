@@ -2,10 +2,10 @@
 
 import pytest
 
-from aiq.model import State
+from aiq.model import QueueSettings, State
 from aiq.storage import Storage
-from aiq.testing.actions import GOOD, end, enqueue_one, start, states
-from aiq.testing.burials import PRINT, die
+from aiq.testing.actions import GOOD, end, end_one, enqueue_one, spawn, start, states
+from aiq.testing.burials import PRINT, deadly, die
 from tests.cli.command import facts, said, within
 from tests.cli.conftest import Stored
 
@@ -131,3 +131,74 @@ def test_jobs_must_be_named_one_way(words: tuple[str, ...], stored: Stored, caps
 
     assert status == 2
     assert "--all" in err or "not both" in err
+
+
+def test_an_account_says_how_many_were_refused_and_why(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def orphans(storage: Storage) -> None:
+        parent = await start(storage, "parent")
+        await spawn(storage, parent, *map(str, range(25)))
+        for _ in range(25):
+            await end_one(storage, deadly())
+        await end(storage, parent, GOOD)
+        await die(storage, "one")
+
+    stored(orphans)
+
+    status, out, _ = said(capsys, "redrive", "--group", PRINT)
+
+    lines = out.splitlines()
+    assert (status, len(lines)) == (1, 22)
+    assert "refused: Job" in lines[0]
+    assert lines[-2:] == ["(5 more are told with --json)", "1 job redriven, 25 refused: 25 parent_terminal."]
+
+
+def test_an_account_is_a_fact_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(bury)
+
+    *_, account = facts(said(capsys, "redrive", "--group", PRINT, "--limit", "1", "--json")[1])
+
+    assert (account["redriven"], account["refused"], account["reasons"], account["stopped"]) == (1, 0, {}, None)
+    assert account["after"]
+
+
+def test_where_to_go_on_is_told(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def three(storage: Storage) -> None:
+        for name in "abc":
+            await end(storage, await start(storage, name), GOOD)
+
+    stored(three)
+
+    status, _, err = said(capsys, "replay", "--all", "--limit", "2", "--id", "again")
+    after = err.split("--after ")[1].split()
+    assert (status, after[1:]) == (0, ["--id", "again"])
+    assert said(capsys, "replay", "--all", "--id", "again", "--after", after[0])[1] == "1 job replayed, 0 refused.\n"
+    assert within(url, lambda storage: storage.count())["default"][State.READY] == 3
+    assert said(capsys, "replay", "--all", "--after", after[0])[0] == 2
+
+
+def test_a_full_queue_ends_a_replay_with_a_no(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def full(storage: Storage) -> None:
+        await bury(storage)
+        await storage.configure("default", QueueSettings(max_ready=1))
+        await enqueue_one(storage, "waits")
+
+    stored(full)
+
+    status, out, err = said(capsys, "replay", "--all")
+
+    assert (status, out) == (1, "0 jobs replayed, 0 refused.\n")
+    assert 'Stopped early: Queue "default"' in err
+    assert "the same command and --id " in err
+
+
+def test_a_dry_run_of_a_replay_leaves_out_children(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def family(storage: Storage) -> None:
+        parent = await start(storage, "parent")
+        await spawn(storage, parent, "child")
+        await end_one(storage, GOOD)
+        await end(storage, parent, GOOD)
+
+    stored(family)
+
+    assert said(capsys, "replay", "--all", "--dry-run")[1] == "1 job would be replayed.\n"
+    assert said(capsys, "replay", "--all")[1] == "1 job replayed, 0 refused.\n"

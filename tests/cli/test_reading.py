@@ -322,3 +322,29 @@ def test_a_job_that_is_not_stored_is_a_no(stored: Stored, url: str) -> None:
 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == "aiq: No job 'nothing' is stored here. Check the id, and the address of the storage.\n"
+
+
+def test_jobs_are_narrowed_by_tenant_and_time(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def enqueue(storage: Storage) -> None:
+        await enqueue_one(storage, "ours", tenant="acme")
+        await enqueue_one(storage, "later", tenant="acme", delay_ms=60_000)
+        await enqueue_one(storage, "theirs", tenant="other")
+
+    stored(enqueue)
+
+    def listed(*words: str) -> list[str]:
+        return [str(fact["id"]) for fact in facts(said(capsys, "ls", "--json", *words)[1])]
+
+    assert listed("--tenant", "acme") == ["ours", "later"]
+    assert listed("--tenant", "acme", "--since", "1h") == ["ours", "later"]
+    assert listed("--until", "1h") == []
+    assert listed("--due-since", "2000-01-01T00:00:00Z") == ["later"]
+    assert listed("--ended-since", "7d") == []
+
+
+def test_what_is_no_instant_is_refused(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    stored(enqueue_one)
+
+    with pytest.raises(SystemExit):
+        said(capsys, "ls", "--since", "2027-01-01")
+    assert "30m, 2h or 7d" in capsys.readouterr().err

@@ -58,9 +58,8 @@ def _way(query: JobFilter) -> str:
         return "of_flow"
     if query.fingerprint is not None:
         return "of_group"
-    if query.states in _BY_STATE:
-        return _BY_STATE[query.states]
-    return "of_tenant" if query.tenant else "of_all"
+    by_state = _BY_STATE.get(frozenset(query.states))
+    return by_state or ("of_tenant" if query.tenant else "of_all")
 
 
 _BY_STATE: Final = {frozenset({State.DEAD}): "of_the_dead", frozenset({State.RUNNING}): "of_the_running"}
