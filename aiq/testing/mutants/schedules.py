@@ -215,9 +215,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_schedule_of_a_job_that_could_never_be_stored_is_taken": mutant(
         "SCHED-27", ("put_schedules", "        check_for_ever(tx,", "        (lambda *_: None)(tx,")
     ),
-    "a_schedule_in_no_order_of_its_key_is_taken": mutant(
-        "SCHED-27", ("enqueue", "    _check_order(tx, [spec])\n", "")
-    ),
+    "a_schedule_in_no_order_of_its_key_is_taken": mutant("SCHED-27", ("enqueue", "    _check_order(tx, [spec])\n", "")),
     "a_schedule_that_stands_is_refused": mutant(
         "SCHED-27",
         (
