@@ -303,10 +303,21 @@ class ResultTimeout(JobFailed, TimeoutError):
 
 
 class ResultGone(JobFailed):
-    """No such job is stored here, so there is no result to wait for."""
+    """No such job is stored here, so there is no result to wait for. `state` is how it ended, where that is known."""
 
-    def __init__(self, job_id: str) -> None:
-        super().__init__(job_id, f"No job {job_id} is stored here. Check the id, and the address of the storage.")
+    def __init__(self, job_id: str, state: str | None = None, found_by: str | None = None) -> None:
+        super().__init__(job_id, _why_gone(job_id, state, found_by))
+        self.state = state
+
+
+def _why_gone(job_id: str, state: str | None, found_by: str | None) -> str:
+    if state is None:
+        where = "Check the id, and the address of the storage"
+        return f"No job {job_id} is stored here. {where}; one that has ended goes when its time is over."
+    text = f"Job {job_id} has ended ({state}) and is gone, its result with it: its time was over."
+    if found_by == "unique":
+        return f"{text} Its unique key is still taken: keep the job as long, with keep=…, or shorten unique_for=…."
+    return f"{text} Its id is still remembered: enqueue the job under another one, and keep it longer with keep=…."
 
 
 class RunError(AiqError):

@@ -65,10 +65,11 @@ class Job(Generic[R_co]):
         same = queue.job(job.id, summarize)                   # elsewhere, later
 
     `existed` says that the enqueue found the job there already, and `found_by` how: by its "id", with the same content,
-    or as the one that has the "unique" key of the job that was to be enqueued.
+    or as the one that has the "unique" key of the job that was to be enqueued. `gone` is how that one ended if it is no
+    longer kept, and only remembered by its id or its key: then there is no result to be had.
     """
 
-    __slots__ = ("_read", "_storage", "existed", "found_by", "id")
+    __slots__ = ("_read", "_storage", "existed", "found_by", "gone", "id")
 
     def __init__(
         self,
@@ -78,8 +79,9 @@ class Job(Generic[R_co]):
         *,
         existed: bool = False,
         found_by: Literal["id", "unique"] | None = None,
+        gone: State | None = None,
     ) -> None:
-        self.id, self.existed, self.found_by = job_id, existed, found_by
+        self.id, self.existed, self.found_by, self.gone = job_id, existed, found_by, gone
         self._storage, self._read = storage, read
 
     async def result(self, timeout: Duration | None = None) -> R_co:
@@ -91,7 +93,7 @@ class Job(Generic[R_co]):
             JobDead: it failed for good; the text has the last error.
             JobCancelled: it was cancelled.
             ResultTimeout: it has not ended in time.
-            ResultGone: no such job is stored here.
+            ResultGone: no such job is stored here, or not any more.
             Moved: it had not ended when the storage moved; ask there.
             ResultInvalid: the stored result does not fit the task's annotation any more.
         """
@@ -314,7 +316,7 @@ class Job(Generic[R_co]):
         try:
             return await self.record()
         except NotFound:
-            raise ResultGone(self.id) from None
+            raise ResultGone(self.id, self.gone, self.found_by) from None
 
 
 async def until_known(call: Callable[[], Awaitable[T]]) -> T:

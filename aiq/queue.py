@@ -177,7 +177,7 @@ class Queue:
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={job_id!r}).")
             raise
-        return Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed, found_by=answer.by)
+        return _handle(self.storage, answer, job.task)
 
     async def enqueue_many(
         self, jobs: Iterable[NewJob[R]], *, wait: Duration | None = None, **options: Unpack[JobOptions]
@@ -207,10 +207,7 @@ class Queue:
             return await store_all(self.storage, specs, patience)
 
         answers = await through(self.middleware, EnqueueCall(tuple(chosen)), put)
-        return [
-            Job(self.storage, answer.job_id, job.task.decode_result, existed=answer.existed, found_by=answer.by)
-            for job, answer in zip(chosen, answers, strict=True)
-        ]
+        return [_handle(self.storage, answer, job.task) for job, answer in zip(chosen, answers, strict=True)]
 
     async def run(
         self,
@@ -430,6 +427,12 @@ class Queue:
         while not page.jobs and page.cursor is not None:
             page = await self.storage.list(asked, cursor=page.cursor, limit=limit)
         return page
+
+
+def _handle(storage: Storage, answer: Enqueued, task: Task[..., R]) -> Job[R]:
+    """The handle of a job that was enqueued, or of the one that was found in its place."""
+    gone = answer.state if answer.gone else None
+    return Job(storage, answer.job_id, task.decode_result, existed=answer.existed, found_by=answer.by, gone=gone)
 
 
 def _content(job: NewJob[object]) -> Content:

@@ -10,12 +10,14 @@ from aiq.model.job import JobRecord, State
 @dataclass(frozen=True, slots=True)
 class Enqueued:
     """One job that is stored. `existed` says that it was there already, and `by` how it was found: by the id that the
-    new one has, with the same content, or as the one that has its unique key."""
+    new one has, with the same content, or as the one that has its unique key. `gone` says that it is no longer stored,
+    but remembered, with the state in which it ended."""
 
     job_id: str
     state: State
     existed: bool = False
     by: Literal["id", "unique"] | None = None
+    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,12 @@ def key_of(spec: JobSpec) -> Key:
     return (spec.task, spec.unique or "")
 
 
+def holding(record: JobRecord | None, key: Key) -> JobRecord | None:
+    """The job that has a key, from what is stored under the id that the key's row names; None if it is gone, even if
+    another job has its id by now. Spec: UNIQ-13"""
+    return record if record is not None and key_of(record) == key else None
+
+
 def answered(
     batch: Sequence[JobSpec], stored: Collection[str], held: Mapping[Key, Held], now_ms: int
 ) -> dict[str, Taken]:

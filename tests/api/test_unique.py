@@ -109,3 +109,27 @@ async def test_a_flow_is_cancelled_as_a_whole(storage: Faulty) -> None:
     assert [(answer.job_id, answer.state) for answer in answers] == [
         (run[node].id, aiq.State.CANCELLED) for node in (part, whole)
     ]
+
+
+async def test_a_handle_of_a_job_that_is_gone_says_so(storage: Faulty) -> None:
+    queue = aiq.Queue(storage)
+    job = await queue.enqueue(index.job("a"), unique="acme", unique_for=timedelta(days=1), keep=0)
+    named = await queue.enqueue(index.job("b"), id="b", keep=0)
+    await aiq.Worker(queue, tasks=[index]).run_until_idle()
+    while await storage.get([job.id, named.id]) != [None, None]:
+        await storage.upkeep()
+
+    again = await queue.enqueue(index.job("c"), unique="acme")
+    same = await queue.enqueue(index.job("b"), id="b", keep=0)
+
+    assert (job.gone, again.id, again.found_by, again.gone) == (None, job.id, "unique", aiq.State.SUCCEEDED)
+    assert (same.found_by, same.gone) == ("id", aiq.State.SUCCEEDED)
+    with pytest.raises(aiq.ResultGone, match=r"\(succeeded\) and is gone.*Its unique key is still taken") as gone:
+        await again.result()
+    assert gone.value.state is aiq.State.SUCCEEDED
+    with pytest.raises(aiq.ResultGone, match="Its id is still remembered"):
+        await same.result()
+    with pytest.raises(aiq.ResultGone, match="Its unique key is still taken"):
+        await queue.ask(index.job("d").using(unique="acme"))
+    with pytest.raises(aiq.ResultGone, match="one that has ended goes when its time is over"):
+        await job.result()

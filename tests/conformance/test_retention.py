@@ -316,7 +316,7 @@ async def test_the_id_of_a_job_that_is_gone_is_remembered_with_its_content(stora
     await ended(storage, "job", digest="d", keep_ms=0)
     await keep_up(storage)
     (again,) = await storage.enqueue([job(digest="d")])
-    assert (again.job_id, again.state, again.existed) == ("job", S.SUCCEEDED, True)
+    assert again == Enqueued("job", S.SUCCEEDED, existed=True, by="id", gone=True)
     with pytest.raises(Conflict) as refused:
         await storage.enqueue([job("new"), job(digest="other")])
     assert refused.value.reason == "content"

@@ -14,11 +14,13 @@ from aiq.model import (
     JobError,
     JobFilter,
     JobSpec,
+    Keep,
     LimitSpec,
     Outcome,
     QueueSettings,
     Redrive,
     Released,
+    RetentionSpec,
     State,
     Succeeded,
     Suspended,
@@ -395,3 +397,33 @@ async def test_a_job_keeps_its_task_and_key_whatever_becomes_of_both(storage: St
     assert await storage.enqueue([unique("d")]) == [Enqueued("d", S.READY)]
     page = await storage.list(JobFilter())
     assert [(record.id, record.task, record.unique) for record in page] == [(name, "work", "k") for name in "acd"]
+
+
+@clause("UNIQ-13", "UNIQ-5")
+async def test_a_holder_that_is_gone_has_its_key_as_one_that_is_gone(storage: Storage, clock: Clock) -> None:
+    await storage.put_retention(RetentionSpec(events=Keep(for_ms=0), ids_ms=0))
+    await storage.enqueue([unique("a", unique_for_ms=50, keep_ms=0)])
+    await end_one(storage, GOOD)
+    await keep_up(storage)
+    assert await storage.get(["a"]) == [None]
+    gone = Enqueued("a", S.SUCCEEDED, existed=True, by="unique", gone=True)
+
+    assert await storage.enqueue([unique("b")]) == [gone]
+    assert await storage.enqueue([unique("b", on_unique="replace")]) == [gone]
+    clock.advance_ms(50)
+    assert await storage.enqueue([unique("b")]) == [Enqueued("b", S.READY)]
+
+
+@clause("UNIQ-13", "GONE-3")
+async def test_another_job_that_has_the_id_of_a_holder_has_not_its_key(storage: Storage) -> None:
+    await storage.put_retention(RetentionSpec(events=Keep(for_ms=0), ids_ms=0))
+    await storage.enqueue([unique("a", unique_for_ms=50, keep_ms=0)])
+    await end_one(storage, GOOD)
+    await keep_up(storage)
+    assert await storage.enqueue([job("a", digest="another")]) == [Enqueued("a", S.READY)]
+
+    answers = await storage.enqueue([unique("b"), unique("c", on_unique="replace")])
+
+    assert answers == [Enqueued("a", S.SUCCEEDED, existed=True, by="unique", gone=True)] * 2
+    assert (await get_one(storage, "a")).unique is None
+    assert await storage.audit() == []

@@ -15,6 +15,7 @@ from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
 from aiq.backends.memory.transition import Transaction
 from aiq.model import JobRecord, Phase, State, Violation, Wait
 from aiq.rules.streams import marker
+from aiq.rules.unique import holding
 from aiq.rules.validation import check_limit
 from aiq.rules.waits import verdict
 
@@ -172,13 +173,12 @@ def _of_gone(tables: Tables) -> Iterator[Violation]:
 def _of_unique(tables: Tables) -> Iterator[Violation]:
     """A key is that of a job that has not ended, or is taken for a time; then the end of its job is told."""
     for (task, key), holder in tables.unique.holders.items():
-        record = tables.jobs.get(holder.job_id)
+        record = holding(tables.jobs.get(holder.job_id), (task, key))
         if record is None:
             wrong = holder.state is None
         else:
             ended = record.state if record.state.terminal else None
-            wrong = (record.task, record.unique) != (task, key) or holder.state is not ended
-            wrong = wrong or (holder.until_ms is None and ended is not None)
+            wrong = holder.state is not ended or (holder.until_ms is None and ended is not None)
         if wrong:
             yield Violation("UNIQ-2", holder.job_id, f"the unique key {key!r} of task {task} does not agree with it")
 

@@ -147,7 +147,7 @@ def _store(tx: Transaction, spec: JobSpec, parent: Lease | None, taken: Taken | 
     if standing is not None:
         return Enqueued(spec.id, standing.state, existed=True, by="id")
     if spec.id in tx.tables.tombstones:
-        return Enqueued(spec.id, tx.tables.tombstones[spec.id].state, existed=True, by="id")
+        return Enqueued(spec.id, tx.tables.tombstones[spec.id].state, existed=True, by="id", gone=True)
     if taken is not None:
         return answer(tx, spec, taken)
     for dependency in dict.fromkeys(spec.depends_on):

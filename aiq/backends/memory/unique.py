@@ -6,7 +6,7 @@ from dataclasses import replace
 from aiq.backends.memory.editing import edit_job
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Enqueued, JobRecord, JobSpec
-from aiq.rules.unique import Held, Taken, answered, first_holder, heeded, key_of, replaced, retaken
+from aiq.rules.unique import Held, Taken, answered, first_holder, heeded, holding, key_of, replaced, retaken
 
 
 def look_up(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, Taken]:
@@ -14,7 +14,7 @@ def look_up(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, Taken]:
     tables = tx.tables
     keys = {key_of(spec) for spec in batch if spec.unique is not None}
     rows = {key: tables.unique.holders[key] for key in keys & tables.unique.holders.keys()}
-    held = {key: Held(row, tables.jobs.get(row.job_id)) for key, row in rows.items()}
+    held = {key: Held(row, holding(tables.jobs.get(row.job_id), key)) for key, row in rows.items()}
     stored = {spec.id for spec in batch if spec.id in tables.jobs or spec.id in tables.tombstones}
     return answered(batch, stored, held, tx.now_ms) if keys else {}
 
@@ -27,14 +27,14 @@ def take_key(tx: Transaction, spec: JobSpec) -> None:
 def answer(tx: Transaction, spec: JobSpec, taken: Taken) -> Enqueued:
     """Answer with the job that has the key, once it is changed as it is to be. Spec: UNIQ-1, UNIQ-6"""
     keys, key = tx.tables.unique, key_of(spec)
-    holder, standing = keys.holders[key], tx.tables.jobs.get(taken.job_id)
+    holder, standing = keys.holders[key], holding(tx.tables.jobs.get(taken.job_id), key)
     if taken.changes and standing is not None and holder.last_id != spec.id:
         keys.put(key, heeded(holder, spec))
         edit_job(tx, standing, replaced(standing, spec, tx.now_ms))
         standing = tx.tables.jobs[taken.job_id]
     state = standing.state if standing is not None else holder.state
     assert state is not None
-    return Enqueued(taken.job_id, state, existed=True, by="unique")
+    return Enqueued(taken.job_id, state, existed=True, by="unique", gone=standing is None)
 
 
 def free_key(tx: Transaction, ended: JobRecord) -> None:

@@ -216,7 +216,7 @@ def _store(
 ) -> Enqueued:
     known = standing.get(spec.id)
     if known is not None:
-        return Enqueued(spec.id, known.state, existed=True, by="id")
+        return Enqueued(spec.id, known.state, existed=True, by="id", gone=known.gone)
     n = tx.next_number()
     wait = _depend(tx, standing, n, spec)
     change = _first_state(tx, n, spec, wait)

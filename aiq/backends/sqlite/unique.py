@@ -10,7 +10,19 @@ from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.update import check_changed, complete
 from aiq.model import Enqueued, JobRecord, JobSpec, State
-from aiq.rules.unique import Held, Holder, Key, Taken, answered, first_holder, heeded, key_of, replaced, retaken
+from aiq.rules.unique import (
+    Held,
+    Holder,
+    Key,
+    Taken,
+    answered,
+    first_holder,
+    heeded,
+    holding,
+    key_of,
+    replaced,
+    retaken,
+)
 
 SQL: Final = load("unique")
 
@@ -23,7 +35,7 @@ def look_up(tx: Transaction, batch: Sequence[JobSpec], stored: Collection[str]) 
     holders = _read(tx, keys)
     jobs = {job.record.id: job for job in tx.fetch(holder.job_id for holder in holders.values())}
     held = {
-        key: Held(holder, jobs[holder.job_id].record if holder.job_id in jobs else None)
+        key: Held(holder, holding(jobs[holder.job_id].record if holder.job_id in jobs else None, key))
         for key, holder in holders.items()
     }
     return answered(batch, [spec.id for spec in batch if spec.id in stored], held, tx.now_ms)
@@ -38,6 +50,8 @@ def answer(tx: Transaction, spec: JobSpec, taken: Taken) -> Enqueued:
     """Answer with the job that has the key, once it is changed as it is to be. Spec: UNIQ-1, UNIQ-6"""
     key = key_of(spec)
     holder, job = _read(tx, [key])[key], tx.job(taken.job_id)
+    if job is not None and holding(job.record, key) is None:
+        job = None
     state = job.record.state if job is not None else holder.state
     if taken.changes and job is not None and holder.last_id != spec.id:
         _write(tx, key, heeded(holder, spec))
@@ -47,7 +61,7 @@ def answer(tx: Transaction, spec: JobSpec, taken: Taken) -> Enqueued:
         edit_job(tx, job, after, content=True)
         state = after.state
     assert state is not None
-    return Enqueued(taken.job_id, state, existed=True, by="unique")
+    return Enqueued(taken.job_id, state, existed=True, by="unique", gone=job is None)
 
 
 def free_key(tx: Transaction, ended: JobRecord, state: State) -> None:

@@ -117,6 +117,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("gone", "tx.now_ms + tombstone_ms(tables.retention))", "tx.now_ms)"),
         ("purge", "if job_id not in tx.tables.events]", "]"),
     ),
+    "a_job_that_is_gone_is_answered_as_if_it_were_there": mutant(
+        "GONE-2", ("enqueue", 'by="id", gone=True)', 'by="id")')
+    ),
     "any_content_is_the_same": mutant(
         "GONE-2", ("rules.retention", "    if spec.digest != digest:\n", "    if False:\n")
     ),

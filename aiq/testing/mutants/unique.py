@@ -58,9 +58,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "UNIQ-5",
         (
             "unique",
-            "    holder, standing = keys.holders[key], tx.tables.jobs.get(taken.job_id)\n",
+            "    holder, standing = keys.holders[key], holding(tx.tables.jobs.get(taken.job_id), key)\n",
             (
-                "    holder, standing = keys.holders[key], tx.tables.jobs.get(taken.job_id)\n"
+                "    holder, standing = keys.holders[key], holding(tx.tables.jobs.get(taken.job_id), key)\n"
                 "    if holder.until_ms is not None and spec.unique_for_ms is not None:\n"
                 "        keys.put(key, replace(holder, until_ms=tx.now_ms + spec.unique_for_ms))\n"
             ),
@@ -137,6 +137,24 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "unique",
             "    for until_ms, *key in windows.first(limit):\n",
             "    for until_ms, *key in windows.first(10**6):\n",
+        ),
+    ),
+    "a_holder_that_is_gone_is_answered_as_if_it_were_there": mutant(
+        "UNIQ-13", ("unique", "gone=standing is None", "gone=False")
+    ),
+    "whoever_has_the_id_of_a_holder_has_its_key": mutant(
+        "UNIQ-13",
+        ("rules.unique", "return record if record is not None and key_of(record) == key else None", "return record"),
+    ),
+    "a_key_goes_with_its_job": mutant(
+        "UNIQ-13",
+        (
+            "unique",
+            "    rows = {key: tables.unique.holders[key] for key in keys & tables.unique.holders.keys()}\n",
+            (
+                "    rows = {key: tables.unique.holders[key] for key in keys & tables.unique.holders.keys()}\n"
+                "    rows = {key: row for key, row in rows.items() if row.job_id in tables.jobs}\n"
+            ),
         ),
     ),
     "a_redriven_job_has_lost_its_key": mutant(
