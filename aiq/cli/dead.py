@@ -25,7 +25,7 @@ Deed: TypeAlias = Callable[..., Awaitable[Outcomes]]
 DEFAULT_LIMIT: Final = 20
 SHOWN: Final = 20
 """Refusals that a person is shown one by one."""
-COLUMNS: Final = ("GROUP", "DEAD", "DIED", "LAST", "TASK", "USD", "RATE", "ERROR")
+COLUMNS: Final = ("GROUP", "DEAD", "DIED", "LAST", "OLDEST", "TASK", "TOKENS", "USD", "RECOVERED", "ERROR")
 AGES: Final = ("1h", "6h", "1d", "7d", "30d", "older")
 
 
@@ -45,10 +45,10 @@ def _add_dead(verbs: Verbs) -> None:
         help="show what jobs died of, in groups, the newest death first",
         example="  aiq dead\n"
         "  aiq dead --by dead                    # the largest group first\n"
-        "  aiq dead --show 3f7a…                 # one group, with ages and samples of what it worked on",
+        "  aiq dead 3f7a…                        # one group, with ages and samples of what it worked on",
     )
+    parser.add_argument("group", metavar="FINGERPRINT", nargs="?", help="only this group, in full")
     parser.add_argument("--by", choices=("last_seen", "dead"), default="last_seen", help="what comes first")
-    parser.add_argument("--show", metavar="FINGERPRINT", help="only this group, in full")
     parser.add_argument("--limit", type=positive, default=DEFAULT_LIMIT, help="at most so many (default: %(default)s)")
 
 
@@ -122,10 +122,10 @@ def _walk(args: Namespace) -> Walk:
 
 
 async def _dead(storage: Storage, args: Namespace, output: Output) -> Exit:
-    if args.show is not None:
-        found = (await storage.dead_groups(DeadQuery(fingerprint=args.show))).groups
+    if args.group is not None:
+        found = (await storage.dead_groups(DeadQuery(fingerprint=args.group))).groups
         if not found:
-            raise NotFound(args.show, f"No group of dead jobs has the fingerprint {args.show!r}. See `aiq dead`.")
+            raise NotFound(args.group, f"No group of dead jobs has the fingerprint {args.group!r}. See `aiq dead`.")
         output.fact(_fact(found[0]) | {"samples": [_sample_fact(found[0], n) for n in range(len(found[0].samples))]},
                     *_lines(found[0]))  # fmt: skip
         return Exit.DONE
@@ -266,10 +266,19 @@ def _sample_fact(status: GroupStatus, place: int) -> dict[str, object]:
 
 
 def _row(status: GroupStatus) -> list[str]:
-    group = status.group
+    group, now = status.group, now_ms()
     error = f"{group.cause}: {group.type}" + (f" {group.code}" if group.code else "")
-    return [group.fingerprint, f"{group.dead:,}", f"{group.died:,}", ago(group.last_seen_ms, now_ms()), group.task,
-            money(dollars(group.usd_micros)), _rate(status), f"{error}: {group.pattern}"]  # fmt: skip
+    oldest = "" if status.oldest_ms is None else ago(status.oldest_ms, now)
+    dead = [group.fingerprint, f"{group.dead:,}", f"{group.died:,}", ago(group.last_seen_ms, now), oldest, group.task]
+    return [*dead, f"{group.tokens:,}", money(dollars(group.usd_micros)), _rate(status), f"{error}: {group.pattern}"]
+
+
+def _redriven(status: GroupStatus) -> str:
+    group = status.group
+    if not group.redriven:
+        return ""
+    rate = f" ({_rate(status)})" if group.success_rate is not None else ""
+    return f"{group.redriven:,}, of which {group.recovered:,} recovered and {group.relapsed:,} died again{rate}"
 
 
 def _rate(status: GroupStatus) -> str:
@@ -285,13 +294,12 @@ def _lines(status: GroupStatus) -> list[str]:
         "message": group.pattern,
         "place": group.place,
         "task": group.task,
-        "dead": f"{group.dead:,} now, {group.died:,} deaths in all, {group.attempts:,} attempts",
-        "wasted": f"{group.tokens:,} tokens, {money(dollars(group.usd_micros))}",
+        "dead": f"{group.dead:,} now, {counted(group.died, 'death')} in all, {counted(group.attempts, 'attempt')}",
+        "wasted": f"{counted(group.tokens, 'token')}, {money(dollars(group.usd_micros))}",
         "seen": f"first {ago(group.first_seen_ms, now)} ago, last {ago(group.last_seen_ms, now)} ago",
+        "oldest": "" if status.oldest_ms is None else f"died {ago(status.oldest_ms, now)} ago",
         "ages": ages,
-        "redriven": f"{group.redriven:,}, of which {group.recovered:,} recovered and {group.relapsed:,} died again"
-        if group.redriven
-        else "",
+        "redriven": _redriven(status),
     }
     lines = [group.fingerprint, *(f"  {label:<9} {text}" for label, text in told.items() if text)]
     if status.samples:

@@ -35,6 +35,8 @@ def lease_expired(record: JobRecord) -> JobError:
         type="LeaseExpired",
         message=f"Worker {record.owner} did not renew the lease of {record.lease_ms} ms in time.",
         cause=Cause.STALLED,
+        # Without whose lease it was: a group shows what all of its deaths have in common.
+        pattern="A worker did not renew the lease in time.",
     )
 
 
@@ -44,4 +46,5 @@ def upstream_failed(upstream: JobRecord) -> JobError:
         type="UpstreamFailed",
         message=f"The dependency {upstream.id} is {upstream.state}, so this job never runs.",
         cause=Cause.UPSTREAM,
+        pattern="A dependency ended badly, so this job never runs.",
     )

@@ -5,7 +5,7 @@ import pytest
 from aiq.model import QueueSettings, State
 from aiq.storage import Storage
 from aiq.testing.actions import GOOD, end, end_one, enqueue_one, spawn, start, states
-from aiq.testing.burials import PRINT, deadly, die
+from aiq.testing.burials import PRINT, deadly, die, redrive
 from tests.cli.command import facts, said, within
 from tests.cli.conftest import Stored
 
@@ -25,6 +25,7 @@ def test_groups_are_told_in_a_table(stored: Stored, capsys: pytest.CaptureFixtur
     assert (status, head.split()[:2]) == (0, ["GROUP", "DEAD"])
     assert row.split()[:3] == [PRINT, "2", "2"]
     assert "handler: KeyError" in row
+    assert head.split()[2:] == ["DIED", "LAST", "OLDEST", "TASK", "TOKENS", "USD", "RECOVERED", "ERROR"]
 
 
 def test_groups_are_facts_to_programs(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
@@ -39,19 +40,20 @@ def test_groups_are_facts_to_programs(stored: Stored, capsys: pytest.CaptureFixt
 def test_one_group_is_told_in_full(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(bury)
 
-    out = said(capsys, "dead", "--show", PRINT)[1]
+    out = said(capsys, "dead", PRINT)[1]
 
     assert "2 now, 2 deaths in all, 2 attempts" in out
+    assert "oldest    died " in out
     assert "1h 2" in out
     assert "input of one" in out
-    (fact,) = facts(said(capsys, "dead", "--show", PRINT, "--json")[1])
+    (fact,) = facts(said(capsys, "dead", PRINT, "--json")[1])
     assert [sample["job_id"] for sample in fact["samples"]] == ["one"]
 
 
 def test_a_group_that_is_not_there_is_told(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     stored(bury)
 
-    status, _, err = said(capsys, "dead", "--show", "0")
+    status, _, err = said(capsys, "dead", "0")
 
     assert status == 1
     assert "aiq dead" in err
@@ -74,6 +76,19 @@ def test_a_group_is_redriven(url: str, stored: Stored, capsys: pytest.CaptureFix
 
     assert (status, out) == (0, "2 jobs redriven, 0 refused.\n")
     assert within(url, lambda storage: states(storage, "one", "two")) == [State.READY, State.SCHEDULED]
+
+
+def test_the_rate_of_those_that_recovered_is_told(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
+    async def mend(storage: Storage) -> None:
+        await bury(storage)
+        await redrive(storage, "one", "two")
+        await end_one(storage, GOOD)
+        await end_one(storage, deadly())
+
+    stored(mend)
+
+    assert "50%" in said(capsys, "dead")[1]
+    assert "2, of which 1 recovered and 1 died again (50%)" in said(capsys, "dead", PRINT)[1]
 
 
 def test_a_dry_run_only_counts(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:

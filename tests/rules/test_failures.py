@@ -42,3 +42,12 @@ def test_a_job_that_never_ran_names_what_it_depended_on() -> None:
 
     assert (error.type, error.cause) == ("UpstreamFailed", Cause.UPSTREAM)
     assert "dependency a is cancelled" in error.message
+
+
+def test_what_a_store_says_of_a_death_names_no_job_in_what_its_group_shows() -> None:
+    record = JobRecord(id="8f21", task="work", payload=b"", digest="", owner="worker 7", state=State.DEAD)
+
+    for error in (lease_expired(record), upstream_failed(record)):
+        assert error.pattern
+        assert "8f21" not in error.pattern
+        assert "7" not in error.pattern
