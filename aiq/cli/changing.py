@@ -9,6 +9,7 @@ from functools import partial
 import msgspec
 
 from aiq.bounds import MAX_BATCH
+from aiq.cli import arguments
 from aiq.cli.exits import Exit
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
@@ -83,8 +84,10 @@ def _add_update(verbs: Verbs) -> None:
         verbs,
         "update",
         asking(_update),
-        help="change jobs that wait to run: their band, or when they may start",
+        help="change jobs that wait to run: their band, when they may start, or the arguments of one",
         example="  aiq update 019a2b… --band interactive\n"
+        "  aiq update 019a2b… --payload '[\"another text\"]' --tasks myapp.jobs:worker\n"
+        "  aiq update 019a2b… --payload @arguments.json\n"
         "  aiq update 019a2b… 019a2c… --delay 3600\n"
         "  aiq update 019a2b… --at 2027-01-01T09:00:00+01:00",
     )
@@ -95,6 +98,10 @@ def _add_update(verbs: Verbs) -> None:
         "--delay", metavar="SECONDS", type=float, help="start no earlier than so long from now; 0 is at once"
     )
     when.add_argument("--at", metavar="INSTANT", type=_instant, help="start no earlier than this, with its time zone")
+    parser.add_argument("--payload", metavar="JSON", type=arguments.payload, help=arguments.HELP)
+    parser.add_argument(
+        "--tasks", metavar="MODULE:NAME", help="a worker, or a list of tasks, against which arguments are checked"
+    )
 
 
 def _instant(text: str) -> int:
@@ -151,13 +158,19 @@ async def _unhold(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 
 async def _update(storage: Storage, args: Namespace, output: Output) -> Exit:
-    if (args.band, args.delay, args.at) == (None, None, None):
-        raise InvalidInput("Nothing is to be changed. Pass --band, --delay or --at.")
+    if (args.band, args.delay, args.at, args.payload) == (None, None, None, None):
+        raise InvalidInput("Nothing is to be changed. Pass --band, --delay, --at or --payload.")
+    if args.tasks is not None and args.payload is None:
+        raise InvalidInput("--tasks is what arguments are checked against. Pass --payload too, or leave it out.")
+    content = None
+    if args.payload is not None:
+        content = await arguments.content(storage, args.ids, args.payload, args.tasks)
     edit = Edit(
         job_id="",
         band=None if args.band is None else band_of(args.band),
         delay_ms=None if args.delay is None else duration_ms("delay", args.delay),
         at_ms=args.at,
+        content=content,
     )
     return await _each(lambda ids: storage.update([replace(edit, job_id=job_id) for job_id in ids]), args.ids, output)
 

@@ -78,7 +78,7 @@ def _with_content(record: JobRecord, edit: Edit) -> JobRecord:
     if (record.payload, record.estimate) == (content.payload, content.estimate):
         return record
     if record.fence:
-        raise _conflict(record, "it has run, so its payload stays")
+        raise _conflict(record, "it has run, so its payload stays: cancel it, and redrive it with another one")
     return replace(record, payload=content.payload, estimate=content.estimate)
 
 
