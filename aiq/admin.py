@@ -375,8 +375,10 @@ class Admin(ScheduleAdmin):
                 succeeded=aiq.Kept(timedelta(days=1), count=100_000), dead=aiq.Kept(timedelta(days=90))
             )
 
-        Kinds are `succeeded`, `dead` and `cancelled` jobs, with all that belongs to them; `streams` of jobs that have
-        ended; `events`; `minutes` of metrics; `usage` by minute; and `ids` of jobs that are gone.
+        Kinds are `succeeded`, `dead` and `cancelled` jobs, with all that belongs to them; what may go before its job:
+        `results`, `steps`, `signals` (taken, or of a job that has ended) and `streams`; `events`; `minutes` of metrics;
+        `usage` by minute; and `ids` of jobs that are gone. Of a job whose result is gone, `Job.result` raises
+        ResultGone; one that is redriven without its steps begins from its beginning.
 
         Raises:
             InvalidInput: there is no such kind, or a number is out of range.

@@ -303,11 +303,20 @@ class ResultTimeout(JobFailed, TimeoutError):
 
 
 class ResultGone(JobFailed):
-    """No such job is stored here, so there is no result to wait for. `state` is how it ended, where that is known."""
+    """No such job is stored here, so there is no result to wait for; or the job is, and its result was `dropped` when
+    the time of results was over. `state` is how it ended, where that is known."""
 
-    def __init__(self, job_id: str, state: str | None = None, found_by: str | None = None) -> None:
-        super().__init__(job_id, _why_gone(job_id, state, found_by))
-        self.state = state
+    def __init__(
+        self, job_id: str, state: str | None = None, found_by: str | None = None, *, dropped: bool = False
+    ) -> None:
+        super().__init__(job_id, _DROPPED.format(job_id) if dropped else _why_gone(job_id, state, found_by))
+        self.state, self.dropped = state, dropped
+
+
+_DROPPED = (
+    "Job {} has succeeded, and its result is kept no more. Keep results for longer with "
+    "`queue.admin.put_retention(results=…)`, or run it again with `queue.admin.replay`."
+)
 
 
 def _why_gone(job_id: str, state: str | None, found_by: str | None) -> str:

@@ -37,6 +37,7 @@ from aiq.policy import BandName, Duration, Signal, band_of, duration_ms
 from aiq.rules.codec import Codec
 from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import new_id
+from aiq.rules.retention import result_of
 from aiq.rules.writing import Unfit
 from aiq.storage import Storage, job_topic, stream_topic
 
@@ -93,7 +94,7 @@ class Job(Generic[R_co]):
             JobDead: it failed for good; the text has the last error.
             JobCancelled: it was cancelled.
             ResultTimeout: it has not ended in time.
-            ResultGone: no such job is stored here, or not any more.
+            ResultGone: no such job is stored here, or not any more, or its result is kept no more.
             Moved: it had not ended when the storage moved; ask there.
             ResultInvalid: the stored result does not fit the task's annotation any more.
         """
@@ -107,7 +108,7 @@ class Job(Generic[R_co]):
             if left_ms == 0:
                 raise ResultTimeout(self.id, record.state)
         _raise_unless_succeeded(record)
-        return self._read(record.result or b"null")
+        return self._read(result_of(record))
 
     async def stream(
         self, after: int = 0, *, kinds: Collection[ChunkKind] = OUTPUT, follow: bool = True

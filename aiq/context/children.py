@@ -12,6 +12,7 @@ from aiq.middleware import EnqueueCall, through
 from aiq.model import Enqueued, Failure, JobRecord, JobSpec, State, Step, StepKind, Waiting
 from aiq.needs import limits_in, models_in
 from aiq.rules.ids import child_id
+from aiq.rules.retention import result_of as stored_result
 from aiq.rules.validation import check_count
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ class Children:
 def result_of(job: "NewJob[R]", record: JobRecord) -> R | Failure:
     """What a child returned, or how it ended badly."""
     if record.state is State.SUCCEEDED:
-        return job.task.decode_result(record.result or b"null")
+        return job.task.decode_result(stored_result(record))
     return Failure.of(record)
 
 

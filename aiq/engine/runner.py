@@ -25,6 +25,7 @@ from aiq.middleware import RunCall, RunMiddleware, chained
 from aiq.model import Cancelled, Cause, Deferred, Died, Failure, Outcome, Released, Retried, State, Succeeded
 from aiq.rules.arguments import upstream
 from aiq.rules.coding import check_readable
+from aiq.rules.retention import result_of
 from aiq.rules.retry import job_error, leaves
 from aiq.task import Task
 
@@ -172,7 +173,7 @@ class Runner:
             if record is None:
                 raise ResultGone(job_id)
             if record.state is State.SUCCEEDED:
-                outputs[job_id] = record.result or b"null"
+                outputs[job_id] = result_of(record)
             else:
                 outputs[job_id] = Failure.of(record)
         return outputs

@@ -217,7 +217,7 @@ class JobRecord(JobSpec):
     `route` is the place in `routes` where it stands, `closed_routes` has a bit for each that it may not take again.
     `opened_calls` says that a run of it has opened a call, `resumes` that its next run goes on after a wait.
     `deferred_at_ms` is when rate limits first gave it back, while nothing else has happened to it; `held` is why it
-    is held, and `held_by` by what.
+    is held, and `held_by` by what. A job that has succeeded without a `result` had one, which is kept no more.
     """
 
     state: State

@@ -230,6 +230,8 @@ class Signal(Struct, frozen=True, kw_only=True, tag="signal"):
     payload: bytes
     bound: bool
     kept: bool
+    over_ms: int | None = None
+    """When a wait took it."""
 
 
 class Item(Struct, frozen=True, kw_only=True, tag="item"):
@@ -256,6 +258,8 @@ class Log(Struct, frozen=True, kw_only=True, tag="log"):
 
     trimmed: bool
     retention: RetentionSpec
+    results_ms: int = -1
+    """The end of the last job at whose result upkeep has looked."""
 
 
 class Event(Struct, frozen=True, kw_only=True, tag="event"):

@@ -1,15 +1,20 @@
 """When what is over goes. Spec: chapter 17."""
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Final
 
 from aiq import bounds
-from aiq.errors import Conflict, InvalidInput
-from aiq.model import JobSpec, Keep, Lease, RetentionSpec, State
+from aiq.errors import Conflict, InvalidInput, ResultGone
+from aiq.model import JobRecord, JobSpec, Keep, Lease, RetentionSpec, State
 from aiq.rules.checks import check_range
 
 PACE_MS: Final = 10
 """When upkeep goes on with what is over: claims come in between, since nobody waits for this."""
-KINDS: Final = ("succeeded", "dead", "cancelled", "streams", "events", "minutes", "usage")
+KINDS: Final = (
+    *("succeeded", "dead", "cancelled"),
+    *("results", "steps", "signals", "streams", "events", "minutes", "usage"),
+)
 ENDED: Final = (State.SUCCEEDED, State.DEAD, State.CANCELLED)
 """In the order in which upkeep looks at them."""
 
@@ -19,7 +24,8 @@ def check_retention(spec: RetentionSpec) -> None:
     for kind in KINDS:
         keep: Keep = getattr(spec, kind)
         if keep.for_ms is not None:
-            check_range(f"period of {kind} in ms", keep.for_ms, 0, bounds.MAX_KEEP_MS)
+            # Jobs end within a ms in no order, so their results are looked at once that is over.
+            check_range(f"period of {kind} in ms", keep.for_ms, int(kind == "results"), bounds.MAX_KEEP_MS)
         if keep.count is not None:
             check_range(f"number of {kind}", keep.count, 0, bounds.MAX_KEPT)
     check_range("period of ids in ms", spec.ids_ms, 0, bounds.MAX_KEEP_MS)
@@ -66,6 +72,22 @@ def soon(due_ms: int | None) -> int:
 def since_ms(keep: Keep, now_ms: int) -> int:
     """What happened at this instant or before is to go; below zero where no period is set. Spec: KEEP-1"""
     return -1 if keep.for_ms is None else now_ms - keep.for_ms
+
+
+def going(keep: Keep, count: int, instants: Sequence[int], now_ms: int) -> int:
+    """How many of the oldest rows of a kind are to go, which are over since `instants`; `count` are kept in all."""
+    return max(bisect_right(instants, since_ms(keep, now_ms)), min(excess(keep, count), len(instants)))
+
+
+def result_of(record: JobRecord) -> bytes:
+    """The result of a job that has succeeded, as it is stored.
+
+    Raises:
+        ResultGone: its time was over. Spec: KEEP-10
+    """
+    if record.result is None:
+        raise ResultGone(record.id, record.state, dropped=True)
+    return record.result
 
 
 def excess(keep: Keep, count: int) -> int:

@@ -39,7 +39,7 @@ class Events(Protocol):
 
         Raises:
             InvalidInput: a period or a number is out of range.
-        Spec: KEEP-1 to KEEP-8
+        Spec: KEEP-1 to KEEP-14
         """
         ...
 

@@ -22,8 +22,8 @@ class Upkeep(Protocol):
         that are over with the ids of their grants, lines and pools in which nothing stands. Budgets ("job:ID" and
         "flow:ID" go with their jobs) and what was learned of tasks stay.
 
-        Removes what retention no longer keeps: jobs that have ended with all that belongs to them (T18), streams,
-        events, minutes, use by minute.
+        Removes what retention no longer keeps: jobs that have ended with all that belongs to them (T18), results,
+        steps, signals and streams of jobs that stay, events, minutes, use by minute.
 
         Says how many schedules are due, which callers fire: a storage knows no calendar.
 

@@ -6,7 +6,9 @@ from datetime import timedelta
 import pytest
 
 import aiq
+from aiq.backends import open_storage
 from aiq.model import Keep, RetentionSpec
+from aiq.testing.clock import Clock
 
 
 @aiq.task(keep=timedelta(hours=1))
@@ -96,3 +98,29 @@ async def test_retention_that_means_nothing_is_refused(kinds: dict[str, aiq.Kept
     async with aiq.Queue("memory://") as queue:
         with pytest.raises(aiq.InvalidInput, match=said):
             await queue.admin.put_retention(**kinds)
+
+
+@aiq.task
+async def whisper(text: str) -> str:
+    return text.lower()
+
+
+async def test_a_result_that_is_kept_no_more_is_told_with_what_to_do() -> None:
+    clock = Clock()
+    storage = await open_storage("memory://", clock=clock)
+    async with aiq.Queue(storage) as queue:
+        await queue.admin.put_retention(results=aiq.Kept(timedelta(hours=1)))
+        job = await queue.enqueue(whisper.job("HELLO"))
+        await aiq.Worker(queue, tasks=[whisper]).run_until_idle()
+        assert await job.result() == "hello"
+        clock.advance_ms(3_600_000)
+        await storage.upkeep()
+
+        with pytest.raises(aiq.ResultGone, match="its result is kept no more") as told:
+            await job.result()
+        assert told.value.dropped
+        assert await job.state() is aiq.State.SUCCEEDED
+        again = await queue.admin.replay(job)
+        await aiq.Worker(queue, tasks=[whisper]).run_until_idle()
+        assert await queue.job(again.done[0], whisper).result() == "hello"
+    await storage.close()

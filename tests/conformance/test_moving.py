@@ -10,8 +10,10 @@ from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
 from aiq.errors import ForeignCursor, InvalidInput, TooLarge, Unavailable
 from aiq.model import (
     DeadQuery,
+    Keep,
     MinuteFilter,
     QueueSettings,
+    RetentionSpec,
     ScheduleSpec,
     Settlement,
     State,
@@ -289,6 +291,31 @@ async def test_a_reader_of_events_is_told_that_its_cursor_has_not_moved(source: 
 
     with pytest.raises(ForeignCursor):
         await goal.read_events(cursor)
+
+
+@clause("MOVE-1")
+async def test_what_went_before_its_job_is_not_missed_where_that_moves(
+    source: Storage, goal: Storage, clock: Clock
+) -> None:
+    await source.put_retention(RetentionSpec(results=Keep(for_ms=10), signals=Keep(for_ms=10)))
+    await enqueue_one(source, "done")
+    await end(source, await claim_one(source), GOOD)
+    run = await start(source)
+    await source.send("job", "go", "1", b"yes")
+    clock.advance_ms(9)
+    await end(source, run, Suspended("until", "go"))
+    clock.advance_ms(1)
+    await source.upkeep()
+
+    await move(source, goal)
+
+    record = await get_one(goal, "done")
+    assert (record.state, record.result) == (State.SUCCEEDED, None)
+    assert await goal.audit() == []
+    assert (await goal.send("job", "go", "1", b"yes")).existed
+    clock.advance_ms(9)
+    await goal.upkeep()
+    assert not (await goal.send("job", "go", "1", b"yes")).existed
 
 
 @clause("MOVE-1")

@@ -36,17 +36,24 @@ def _of_job(tables: Tables, record: JobRecord) -> Iterator[Violation]:
             yield Violation(clause, record.id, text)
 
 
-def _of_state(_: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
+def _of_state(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:
     """Fields that belong to some states only."""
     running = record.state is State.RUNNING
     if any((field is not None) is not running for field in (record.lease_id, record.owner, record.expires_at_ms)):
         yield "STATE-3", f"it is {record.state}, and its lease does not agree"
+    if (record.result is not None) is not (record.state is State.SUCCEEDED) and not _may_be_dropped(tables, record):
+        yield "STATE-2", f"it is {record.state}, and its result does not agree"
     if record.state.terminal is not (record.finished_at_ms is not None):
         yield "STATE-3", f"it is {record.state}, and its end does not agree"
     if record.state is State.SCHEDULED and record.due_ms is None:
         yield "STATE-3", "it is scheduled for no instant"
     if record.state in (State.WAITING, State.SUSPENDED) and record.wait_key is None:
         yield "STATE-3", f"it is {record.state} for nothing"
+
+
+def _may_be_dropped(tables: Tables, record: JobRecord) -> bool:
+    """Whether upkeep may have let the result of a job go. Spec: KEEP-10"""
+    return record.state is State.SUCCEEDED and (record.finished_at_ms or 0) <= tables.results_mark[0]
 
 
 def _of_indexes(tables: Tables, record: JobRecord) -> Iterator[tuple[str, str]]:

@@ -108,12 +108,14 @@ class Log:
 
 @dataclass(slots=True)
 class Signal:
-    """A signal that was accepted. `bound` is the first answer; `kept` says that no wait has taken it yet."""
+    """A signal that was accepted. `bound` is the first answer; `kept` says that no wait has taken it yet, and `over_ms`
+    when one has."""
 
     name: str
     payload: bytes
     bound: bool
     kept: bool
+    over_ms: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,8 @@ class Tables:
     """By name."""
 
     retention: RetentionSpec = field(default_factory=RetentionSpec)
+    results_mark: EndKey = (-1, 0)
+    """The last of the jobs that have succeeded at whose results upkeep has looked."""
     ended: Ended = field(default_factory=Ended)
     log: Log = field(default_factory=Log)
     since: dict[str, int] = field(default_factory=dict)

@@ -196,7 +196,13 @@ def _signals(tables: Tables) -> Iterator[moving.Record]:
     for job_id, signals in tables.signals.items():
         for signal_id, one in signals.items():
             yield moving.Signal(
-                job_id=job_id, id=signal_id, name=one.name, payload=one.payload, bound=one.bound, kept=one.kept
+                job_id=job_id,
+                id=signal_id,
+                name=one.name,
+                payload=one.payload,
+                bound=one.bound,
+                kept=one.kept,
+                over_ms=one.over_ms,
             )
 
 
@@ -216,7 +222,8 @@ def _ranges(tables: Tables) -> Iterator[moving.Record]:
 
 
 def _log(tables: Tables) -> Iterator[moving.Record]:
-    yield moving.Log(trimmed=tables.log.trimmed > 0, retention=tables.retention)
+    results_ms = tables.results_mark[0]
+    yield moving.Log(trimmed=tables.log.trimmed > 0, retention=tables.retention, results_ms=results_ms)
 
 
 def _events(tables: Tables) -> Iterator[moving.Record]:

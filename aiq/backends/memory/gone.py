@@ -15,7 +15,7 @@ def may_go(tx: Transaction, record: JobRecord) -> bool:
         return False
     jobs = tx.tables.jobs
     children = (jobs[child] for child in tx.tables.children.get(record.id, ()))
-    return not _is_needed(tx, record.id) and all(child.state.terminal for child in children)
+    return not is_needed(tx, record.id) and all(child.state.terminal for child in children)
 
 
 def gone(tx: Transaction, record: JobRecord) -> None:
@@ -80,8 +80,8 @@ def finish(tx: Transaction, job_id: str, remains: Remains) -> None:
         parent.due_ms = min(parent.due_ms, tx.now_ms)
 
 
-def _is_needed(tx: Transaction, job_id: str) -> bool:
-    """Whether a job that waits for it is stored, and has not succeeded."""
+def is_needed(tx: Transaction, job_id: str) -> bool:
+    """Whether a job that waits for it is stored, and has not succeeded. Spec: GONE-4, KEEP-11"""
     places = tx.tables.needed_by.get(job_id, ())
     return any(tx.tables.jobs[dependent].state is not State.SUCCEEDED for dependent, _ in places)
 

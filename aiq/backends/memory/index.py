@@ -40,6 +40,11 @@ class Index(Generic[Key]):
         """The first `count` keys, or fewer."""
         return self._keys[:count]
 
+    def after(self, key: Key, count: int) -> list[Key]:
+        """The first `count` keys behind a key, or fewer."""
+        place = bisect_right(self._keys, key)
+        return self._keys[place : place + count]
+
     def over(self, least: tuple[object, ...]) -> Key | None:
         """The first key that is over `least`, as far as that goes; those that begin like it are not."""
         place = bisect_right(self._keys, least, key=lambda key: key[: len(least)])

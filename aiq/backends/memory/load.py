@@ -195,7 +195,7 @@ def _step(tx: Transaction, moved: moving.Step) -> None:
 
 
 def _signal(tx: Transaction, moved: moving.Signal) -> None:
-    signal = Signal(moved.name, moved.payload, bound=moved.bound, kept=moved.kept)
+    signal = Signal(moved.name, moved.payload, bound=moved.bound, kept=moved.kept, over_ms=moved.over_ms)
     tx.tables.signals[moved.job_id].setdefault(moved.id, signal)
 
 
@@ -223,7 +223,7 @@ def _range(tx: Transaction, moved: moving.Range) -> None:
 
 def _log(tx: Transaction, moved: moving.Log) -> None:
     tables = tx.tables
-    tables.retention = moved.retention
+    tables.retention, tables.results_mark = moved.retention, (moved.results_ms, 0)
     if moved.trimmed and not tables.log.trimmed:
         tables.log.trimmed = 1
 

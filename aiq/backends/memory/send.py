@@ -30,7 +30,9 @@ def send(tx: Transaction, job_id: str, name: str, signal_id: str, payload: bytes
         move(tx, "T13", record, readied(remember(tx, record, step), Lane.RETURNED))
     else:
         _keep(tx, record)
-    tx.tables.signals[job_id][signal_id] = Signal(name, payload, bound=bound, kept=not bound)
+    tx.tables.signals[job_id][signal_id] = Signal(
+        name, payload, bound=bound, kept=not bound, over_ms=tx.now_ms if bound else None
+    )
     return Sent(bound)
 
 

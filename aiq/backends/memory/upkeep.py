@@ -17,6 +17,7 @@ from aiq.backends.memory.sweeps import (
 )
 from aiq.backends.memory.transition import Transaction
 from aiq.backends.memory.trim import trim
+from aiq.backends.memory.trim_jobs import trim_jobs
 from aiq.backends.memory.workers import forget_workers
 from aiq.bounds import MAX_SWEEP
 from aiq.model import Upkept
@@ -44,6 +45,7 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     schedules = len(due(tx.tables.calendar.due, tx.now_ms, limit))
     purged = purge(tx, limit)
     over = trim(tx, limit)
+    over = trim_jobs(tx, limit) or over
     over = forget_ids(tx, limit) or anything_over(tx) or over
     due_ms = 0 if more else next_due_ms(tx)
     due_ms = soon(due_ms) if over else due_ms

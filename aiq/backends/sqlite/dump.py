@@ -10,7 +10,7 @@ import msgspec
 from aiq.backends.sqlite.events import SQL as EVENTS
 from aiq.backends.sqlite.events import read_events
 from aiq.backends.sqlite.get_schedules import get_schedules
-from aiq.backends.sqlite.retention import get_retention
+from aiq.backends.sqlite.retention import get_retention, results_mark
 from aiq.backends.sqlite.rows import whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
@@ -172,8 +172,10 @@ def _step(row: _Row) -> moving.Record:
 
 
 def _signal(row: _Row) -> moving.Record:
-    _, job_id, signal_id, name, kept, bound, payload = row
-    return moving.Signal(job_id=job_id, id=signal_id, name=name, payload=payload, bound=bool(bound), kept=bool(kept))
+    _, job_id, signal_id, name, kept, bound, over_ms, payload = row
+    return moving.Signal(
+        job_id=job_id, id=signal_id, name=name, payload=payload, bound=bool(bound), kept=bool(kept), over_ms=over_ms
+    )
 
 
 def _item(row: _Row) -> moving.Record:
@@ -188,8 +190,10 @@ def _range(row: _Row) -> moving.Record:
 
 def _log(tx: Transaction, after: Key, limit: int) -> list[Found]:
     del limit
-    trimmed = tx.rows(EVENTS["span"])[0][0]
-    return [((0,), moving.Log(trimmed=trimmed > 0, retention=get_retention(tx)))] if after == (_NUMBERS,) else []
+    if after != (_NUMBERS,):
+        return []
+    trimmed, results_ms = tx.rows(EVENTS["span"])[0][0], results_mark(tx)[0]
+    return [((0,), moving.Log(trimmed=trimmed > 0, retention=get_retention(tx), results_ms=results_ms))]
 
 
 def _events(tx: Transaction, after: Key, limit: int) -> list[Found]:

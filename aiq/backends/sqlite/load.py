@@ -14,7 +14,7 @@ from aiq.backends.sqlite.enqueue import SQL as NEW
 from aiq.backends.sqlite.holds import line_of
 from aiq.backends.sqlite.keys import keys_of, spot_of
 from aiq.backends.sqlite.pause import pause
-from aiq.backends.sqlite.retention import put_retention
+from aiq.backends.sqlite.retention import mark_results, put_retention
 from aiq.backends.sqlite.retire import mark, marks, unmark
 from aiq.backends.sqlite.settle import SQL as SETTLE
 from aiq.backends.sqlite.sql import load as load_sql
@@ -247,7 +247,8 @@ def _step(tx: Transaction, moved: moving.Step) -> None:
 
 
 def _signal(tx: Transaction, moved: moving.Signal) -> None:
-    row = {"job_id": moved.job_id, "id": moved.id, "name": moved.name, "kept": moved.kept, "bound": moved.bound}
+    row: dict[str, object] = {"job_id": moved.job_id, "id": moved.id, "name": moved.name, "over_ms": moved.over_ms}
+    row |= {"kept": moved.kept, "bound": moved.bound}
     tx.later(SQL["signal"], row, payload=moved.payload)
 
 
@@ -273,6 +274,7 @@ def _range(tx: Transaction, moved: moving.Range) -> None:
 
 def _log(tx: Transaction, moved: moving.Log) -> None:
     put_retention(tx, moved.retention)
+    mark_results(tx, moved.results_ms, 0)
     if moved.trimmed:
         tx.run(SQL["trimmed"], {"change": tx.next_change()})
 

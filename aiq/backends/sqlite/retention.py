@@ -19,6 +19,17 @@ def put_retention(tx: Transaction, spec: RetentionSpec) -> RetentionSpec:
     return spec
 
 
+def results_mark(tx: Transaction) -> tuple[int, int]:
+    """The end and the number of the last of the jobs that have succeeded at whose results upkeep has looked."""
+    row = tx.row(SQL["results_mark"])
+    return (-1, 0) if row is None else (row[0], row[1])
+
+
+def mark_results(tx: Transaction, at_ms: int, n: int) -> None:
+    """Put down which was the last. There is a row, since nothing goes before retention was put."""
+    tx.run(SQL["mark_results"], {"at_ms": at_ms, "n": n})
+
+
 def get_retention(tx: Transaction) -> RetentionSpec:
     """Read it. Spec: KEEP-3"""
     row = tx.row(SQL["get"])

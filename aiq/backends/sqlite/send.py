@@ -34,7 +34,7 @@ def send(tx: Transaction, job_id: str, name: str, signal_id: str, payload: bytes
     else:
         _keep(tx, job)
     signal = {"n": job.n, "signal_id": signal_id, "name": name, "payload": payload}
-    tx.run(SQL["add"], {**signal, "kept": not bound, "bound": bound})
+    tx.run(SQL["add"], {**signal, "kept": not bound, "bound": bound, "over_ms": tx.now_ms if bound else None})
     return Sent(bound)
 
 

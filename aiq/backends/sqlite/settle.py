@@ -178,7 +178,7 @@ def _take_signal(tx: Transaction, job: Job, outcome: Suspended) -> Step | None:
     if row is None:
         return None
     number, payload = row
-    tx.run(SQL["take_signal"], {"number": number})
+    tx.run(SQL["take_signal"], {"number": number, "now_ms": tx.now_ms})
     tx.run(SQL["count_taken"], {"n": job.n})
     step = Step(outcome.key, StepKind.SIGNAL, payload, fence=job.record.fence)
     remember(tx, job, step)

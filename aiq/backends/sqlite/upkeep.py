@@ -18,6 +18,7 @@ from aiq.backends.sqlite.sweeps import (
 )
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.trim import anything_to_trim, trim
+from aiq.backends.sqlite.trim_jobs import anything_to_trim_of_jobs, trim_jobs
 from aiq.backends.sqlite.workers import any_long_silent, forget_workers
 from aiq.model import Upkept
 from aiq.rules.retention import soon
@@ -42,6 +43,7 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     schedules = count_due(tx, limit)
     purged = purge(tx, limit)
     over = trim(tx, limit)
+    over = trim_jobs(tx, limit) or over
     over = forget_ids(tx, limit) or anything_over(tx) or over
     due_ms = 0 if more else next_due_ms(tx)
     due_ms = soon(due_ms) if over else due_ms
@@ -59,4 +61,4 @@ def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
 
 def anything_had_its_time(tx: Transaction) -> bool:
     """Whether something that is over is to go. Nobody waits for that, so it is not among what is due."""
-    return anything_over(tx) or anything_to_trim(tx) or any_free_id(tx)
+    return anything_over(tx) or anything_to_trim(tx) or anything_to_trim_of_jobs(tx) or any_free_id(tx)

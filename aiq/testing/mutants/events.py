@@ -108,6 +108,63 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "the_use_of_a_job_goes_by_the_minute": mutant(
         "KEEP-8", ("trim", '        if scope in ("all", "tenant")\n', "        if scope\n")
     ),
+    "results_are_kept_for_ever": mutant(
+        "KEEP-10", ("trim_jobs", "            tables.put(replace(record, result=None))\n", "            pass\n")
+    ),
+    "a_result_takes_its_job_along": mutant(
+        "KEEP-10", ("trim_jobs", "replace(record, result=None)", "replace(record, state=State.CANCELLED, result=None)")
+    ),
+    "results_go_beyond_their_bound": mutant(
+        "KEEP-10", ("trim_jobs", "    count = len(ended) -", "    count = 2 * len(ended) -")
+    ),
+    "a_result_goes_though_another_job_needs_it": mutant(
+        "KEEP-11", ("trim_jobs", "        if not is_needed(tx, record.id):\n", "        if True:\n")
+    ),
+    "a_result_goes_before_the_period_of_its_own_job": mutant(
+        "KEEP-11", ("data", "        if after.keep_ms is None:\n", "        if True:\n")
+    ),
+    "steps_are_kept_for_ever": mutant(
+        "KEEP-12", ("trim_jobs", "in _old_steps(tx)[:limit]:\n", "in _old_steps(tx)[:0]:\n")
+    ),
+    "steps_go_while_their_job_runs": mutant(
+        "KEEP-12",
+        ("trim_jobs", " if (record := tables.jobs[job_id]).state.terminal]", " if (record := tables.jobs[job_id])]"),
+    ),
+    "steps_go_from_the_last_key_on": mutant(
+        "KEEP-12",
+        (
+            "trim_jobs",
+            "enumerate(sorted(tables.steps[record.id]))",
+            "enumerate(sorted(tables.steps[record.id], reverse=True))",
+        ),
+    ),
+    "signals_are_kept_for_ever": mutant(
+        "KEEP-13 KEEP-14", ("trim_jobs", "in _old_signals(tx)[:limit]:\n", "in _old_signals(tx)[:0]:\n")
+    ),
+    "a_signal_goes_that_a_job_may_still_take": mutant(
+        "KEEP-13",
+        (
+            "trim_jobs",
+            "            if over_ms is not None:\n",
+            "            over_ms = over_ms or 0\n            if True:\n",
+        ),
+    ),
+    "a_signal_counts_from_when_its_job_was_made": mutant(
+        "KEEP-13",
+        (
+            "settle",
+            "signal.kept, signal.over_ms = False, tx.now_ms",
+            "signal.kept, signal.over_ms = False, record.created_at_ms",
+        ),
+    ),
+    "the_id_of_a_signal_is_remembered_with_its_content": mutant(
+        "KEEP-14",
+        (
+            "trim_jobs",
+            "        signal = tables.signals[job_id].pop(signal_id)\n",
+            "        signal = tables.signals[job_id][signal_id]\n",
+        ),
+    ),
     "one_upkeep_lets_all_go": mutant(
         "KEEP-9", ("upkeep", "    purged = purge(tx, limit)\n", "    purged = purge(tx, 1_000)\n")
     ),

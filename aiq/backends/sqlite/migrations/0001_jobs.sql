@@ -167,6 +167,8 @@ CREATE TABLE aiq_signals (
     payload BLOB NOT NULL,
     kept INTEGER NOT NULL,
     bound INTEGER NOT NULL,
+    -- When a wait took it.
+    over_ms INTEGER,
     UNIQUE (n, signal_id)
 );
 

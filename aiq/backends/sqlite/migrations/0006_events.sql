@@ -19,6 +19,12 @@ CREATE INDEX aiq_jobs_apart ON aiq_jobs (go_ms, n, state) WHERE go_ms IS NOT NUL
 -- Those of which a stream is kept.
 CREATE INDEX aiq_jobs_streams ON aiq_jobs (finished_at_ms, n) WHERE finished_at_ms IS NOT NULL AND stream_bytes > 0;
 
+-- Those of which steps, and signals that nobody took, are kept; and the signals that were taken.
+CREATE INDEX aiq_jobs_steps ON aiq_jobs (finished_at_ms, n, steps) WHERE finished_at_ms IS NOT NULL AND steps > 0;
+CREATE INDEX aiq_jobs_signals ON aiq_jobs (finished_at_ms, n, kept_signals)
+    WHERE finished_at_ms IS NOT NULL AND kept_signals > 0;
+CREATE INDEX aiq_signals_over ON aiq_signals (over_ms, n) WHERE over_ms IS NOT NULL;
+
 -- Who needs a job, whether its edge is flipped or not; and what is still to be done for one.
 CREATE INDEX aiq_edges_upstream ON aiq_edges (upstream);
 CREATE INDEX aiq_outbox_job ON aiq_outbox (n);
@@ -61,7 +67,10 @@ CREATE INDEX aiq_remains_flow ON aiq_remains (flow) WHERE flow IS NOT NULL;
 
 CREATE TABLE aiq_retention (
     one INTEGER PRIMARY KEY CHECK (one = 1),
-    spec TEXT NOT NULL
+    spec TEXT NOT NULL,
+    -- The last of the jobs that have succeeded at whose results upkeep has looked.
+    results_ms INTEGER NOT NULL DEFAULT -1,
+    results_n INTEGER NOT NULL DEFAULT 0
 );
 
 CREATE TABLE aiq_minutes (

@@ -23,6 +23,7 @@ SELECT j.id
 FROM aiq_jobs AS j
 LEFT JOIN aiq_results AS r ON r.n = j.n
 WHERE (j.state = 'succeeded') <> (r.n IS NOT NULL)
+    AND NOT (j.state = 'succeeded' AND j.finished_at_ms <= (SELECT coalesce(max(results_ms), -1) FROM aiq_retention))
 LIMIT :limit;
 
 -- name: spec

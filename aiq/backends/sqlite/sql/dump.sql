@@ -160,10 +160,10 @@ FROM (
 
 -- name: signals
 SELECT
-    json_group_array(json_array(number, id, signal_id, name, kept, bound, length(payload))),
+    json_group_array(json_array(number, id, signal_id, name, kept, bound, over_ms, length(payload))),
     CAST(group_concat(CAST(payload AS TEXT), '') AS BLOB)
 FROM (
-    SELECT s.number, j.id, s.signal_id, s.name, s.kept, s.bound, s.payload
+    SELECT s.number, j.id, s.signal_id, s.name, s.kept, s.bound, s.over_ms, s.payload
     FROM aiq_signals AS s
     CROSS JOIN aiq_jobs AS j ON j.n = s.n
     WHERE s.number > json_extract(:after, '$[0]')

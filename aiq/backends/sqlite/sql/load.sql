@@ -171,11 +171,11 @@ WHERE id IN (SELECT json_extract(item, '$[0]') FROM given);
 
 -- name: signal
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
-INSERT INTO aiq_signals (n, signal_id, name, payload, kept, bound)
+INSERT INTO aiq_signals (n, signal_id, name, payload, kept, bound, over_ms)
 SELECT
     j.n, json_extract(item, '$.id'), json_extract(item, '$.name'),
     substr(:blobs, json_extract(item, '$.payload[0]'), json_extract(item, '$.payload[1]')),
-    json_extract(item, '$.kept'), json_extract(item, '$.bound')
+    json_extract(item, '$.kept'), json_extract(item, '$.bound'), json_extract(item, '$.over_ms')
 FROM given
 CROSS JOIN aiq_jobs AS j ON j.id = json_extract(item, '$.job_id')
 WHERE true

@@ -8,6 +8,12 @@ SELECT spec FROM aiq_retention WHERE one = 1;
 INSERT INTO aiq_retention (one, spec) VALUES (1, :spec)
 ON CONFLICT (one) DO UPDATE SET spec = excluded.spec;
 
+-- name: results_mark
+SELECT results_ms, results_n FROM aiq_retention WHERE one = 1;
+
+-- name: mark_results
+UPDATE aiq_retention SET results_ms = :at_ms, results_n = :n WHERE one = 1;
+
 -- name: apart
 -- Jobs with an instant of their own that has come.
 SELECT json_group_array(json_array(go_ms, n, state, finished_at_ms, keep_ms))

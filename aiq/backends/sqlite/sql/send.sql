@@ -5,8 +5,8 @@
 SELECT name, payload, bound FROM aiq_signals WHERE n = :n AND signal_id = :signal_id;
 
 -- name: add
-INSERT INTO aiq_signals (n, signal_id, name, payload, kept, bound)
-VALUES (:n, :signal_id, :name, :payload, :kept, :bound);
+INSERT INTO aiq_signals (n, signal_id, name, payload, kept, bound, over_ms)
+VALUES (:n, :signal_id, :name, :payload, :kept, :bound, :over_ms);
 
 -- name: count
 UPDATE aiq_jobs SET kept_signals = kept_signals + 1 WHERE n = :n;

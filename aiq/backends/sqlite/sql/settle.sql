@@ -11,7 +11,7 @@ FROM given;
 SELECT number, payload FROM aiq_signals WHERE n = :n AND name = :name AND kept = 1 ORDER BY number LIMIT 1;
 
 -- name: take_signal
-UPDATE aiq_signals SET kept = 0 WHERE number = :number;
+UPDATE aiq_signals SET kept = 0, over_ms = :now_ms WHERE number = :number;
 
 -- name: count_taken
 UPDATE aiq_jobs SET kept_signals = kept_signals - 1 WHERE n = :n;
