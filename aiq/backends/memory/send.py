@@ -30,9 +30,8 @@ def send(tx: Transaction, job_id: str, name: str, signal_id: str, payload: bytes
         move(tx, "T13", record, readied(remember(tx, record, step), Lane.RETURNED))
     else:
         _keep(tx, record)
-    tx.tables.signals[job_id][signal_id] = Signal(
-        name, payload, bound=bound, kept=not bound, over_ms=tx.now_ms if bound else None
-    )
+    over_ms = tx.now_ms if bound else None
+    tx.tables.signals[job_id][signal_id] = Signal(name, payload, over_ms=over_ms, bound=bound, kept=not bound)
     return Sent(bound)
 
 

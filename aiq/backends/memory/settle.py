@@ -155,7 +155,8 @@ def _take_signal(tx: Transaction, record: JobRecord, outcome: Suspended) -> tupl
     """Bind the oldest kept signal of a name to a wait, if there is one. Spec: SIG-3"""
     for signal in tx.tables.signals.get(record.id, {}).values():
         if signal.kept and signal.name == outcome.signal:
-            signal.kept, signal.over_ms = False, tx.now_ms
+            signal.kept = False
+            signal.over_ms = tx.now_ms
             step = Step(outcome.key, StepKind.SIGNAL, signal.payload, fence=record.fence)
             return step, replace(remember(tx, record, step), kept_signals=record.kept_signals - 1)
     return None, record

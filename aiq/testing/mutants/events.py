@@ -150,12 +150,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_signal_counts_from_when_its_job_was_made": mutant(
-        "KEEP-13",
-        (
-            "settle",
-            "signal.kept, signal.over_ms = False, tx.now_ms",
-            "signal.kept, signal.over_ms = False, record.created_at_ms",
-        ),
+        "KEEP-13", ("settle", "signal.over_ms = tx.now_ms", "signal.over_ms = record.created_at_ms")
     ),
     "the_id_of_a_signal_is_remembered_with_its_content": mutant(
         "KEEP-14",
