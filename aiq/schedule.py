@@ -85,6 +85,10 @@ class Schedule(Generic[R_co]):
         policy = word(f"missed {kind}", missed, Missed)
         if catch_up is not None and policy is not Missed.CATCH_UP:
             raise InvalidInput(f'Schedule "{name}" says how many slots to catch up; say missed="catch_up" as well.')
+        if anchor is not None and every is None:
+            raise InvalidInput(f'Schedule "{name}" has an anchor, which only `every` counts from. Leave it out.')
+        if not isinstance(paused, bool):
+            raise InvalidInput(f'paused of schedule "{name}" is {paused!r:.100}; pass True or False.')
         spec = ScheduleSpec(
             name=name,
             template=job.spec(job_id=""),

@@ -1,6 +1,7 @@
 """Fires schedules: plans what is due, and has the storage do it. Any worker does, since each slot is fired once."""
 
 import logging
+from collections.abc import Collection
 from typing import Final
 
 from aiq.errors import Conflict, InvalidInput, NotFound, QueueFull, Unavailable
@@ -21,14 +22,28 @@ class Calendar:
         self._storage = storage
         self._unreadable: set[tuple[str, int]] = set()
 
-    async def fire_due(self) -> int:
+    async def fire_due(self, count: int = 0) -> int:
         """Plan or fire some of the schedules that are due, and say how many; those that others have fired count too.
+
+        `count` is how many are due, as upkeep told it.
 
         Raises:
             StorageError: the storage does not answer, or is beyond repair.
         """
         due = await self._storage.due_schedules(AT_ONCE)
-        return sum([await self._fire(status, due.now_ms) for status in due.schedules])
+        done = sum([await self._fire(status, due.now_ms) for status in due.schedules])
+        if done or count <= len(due.schedules):
+            return done
+        return await self._fire_behind({status.name for status in due.schedules}, due.now_ms)
+
+    async def _fire_behind(self, left: Collection[str], now_ms: int) -> int:
+        """Fire what is due and not among those that were left: these stay first in line, and may fill every page."""
+        done, after = 0, ""
+        while page := await self._storage.get_schedules(after=after):
+            due = [one for one in page if one.due_ms is not None and one.due_ms <= now_ms and one.name not in left]
+            done += sum([await self._fire(status, now_ms) for status in due])
+            after = page[-1].name
+        return done
 
     async def _fire(self, status: ScheduleStatus, now_ms: int) -> bool:
         try:

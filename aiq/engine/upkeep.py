@@ -82,7 +82,7 @@ class Upkeep:
             _log.debug("Upkeep: %s", done)
         if not done.schedules:
             return Round(done.total > 0, done.next_due_ms)
-        if not await self._calendar.fire_due():
+        if not await self._calendar.fire_due(done.schedules):
             # They are left to others, and due they stay: what else is due is found by looking.
             return Round(done.total > 0, None)
         return Round(did_something=True, next_due_ms=0)

@@ -53,6 +53,8 @@ def check_schedule(spec: ScheduleSpec) -> None:
     ):
         if number is not None:
             check_range(f"{kind} of a schedule", number, low, high)
+    if spec.start_ms is not None and spec.end_ms is not None and spec.end_ms <= spec.start_ms:
+        raise InvalidInput(f'Schedule "{spec.name}" ends before it has a slot: its end is not behind its start.')
     _check_policies(spec)
     _check_template(spec.name, spec.template)
 

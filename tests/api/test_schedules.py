@@ -82,6 +82,13 @@ WRONG: list[tuple[type[Exception], dict[str, Any], str]] = [
     (InvalidInput, {"cron": "0 3 * * *", "tz": "Berlin"}, "is not known here"),
     (InvalidInput, {"every": 60, "start": datetime(2026, 1, 1)}, "with a time zone"),  # noqa: DTZ001 - that is refused
     (InvalidInput, {"every": 60, "max_fires": 0}, "max_fires"),
+    (InvalidInput, {"cron": "0 3 * * *", "anchor": datetime(2026, 1, 1, tzinfo=UTC)}, "has an anchor, which only"),
+    (InvalidInput, {"every": 60, "paused": "yes"}, "pass True or False"),
+    (
+        InvalidInput,
+        {"every": 60, "start": datetime(2027, 1, 1, tzinfo=UTC), "end": datetime(2026, 1, 1, tzinfo=UTC)},
+        "its end is not behind its start",
+    ),
     (InvalidInput, {"every": 60, "overlap": "never"}, "it can be 'allow' or 'skip' or 'cancel'"),
     (InvalidInput, {"every": 60, "missed": "all"}, "'catch_up'"),
     (InvalidInput, {"every": 60, "catch_up": 5}, 'say missed="catch_up" as well'),

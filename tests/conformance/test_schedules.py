@@ -402,6 +402,7 @@ BAD: dict[str, ScheduleSpec] = {
     "an anchor behind all calendars": schedule(anchor_ms=bounds.MAX_SLOT_MS + 1),
     "a start below zero": schedule(start_ms=-1),
     "an end behind all calendars": schedule(end_ms=bounds.MAX_SLOT_MS + 1),
+    "an end that is not behind the start": schedule(start_ms=5, end_ms=5),
     "never": schedule(max_fires=0),
     "nothing to catch up": schedule(catch_up=0),
     "too much to catch up": schedule(catch_up=bounds.MAX_CATCH_UP + 1),

@@ -11,6 +11,7 @@ import pytest
 
 import aiq
 from aiq.backends.memory.storage import open_memory
+from aiq.engine.calendar import AT_ONCE
 from aiq.model import Missed, Overlap, Phase, QueueSettings, ScheduleSpec, State
 from aiq.rules.slots import slot_id
 from aiq.testing.faulty import LoseReply, Refuse
@@ -179,6 +180,18 @@ async def test_a_schedule_that_means_nothing_here_is_left_to_other_workers(
     assert await the_schedule(life.world.storage, "strange") == before
     assert len(life.runs) == 5
     assert caplog.text.count("Mars/Olympus") == 1
+
+
+@virtually
+async def test_any_number_of_schedules_that_mean_nothing_here_keep_no_other_from_being_fired(world: World) -> None:
+    life = await Life.begin(world)
+    template = life.tick.job().spec(job_id="")
+    strange = [schedule(f"a{n}", template, cron="0 3 * * *", tz="Mars/Olympus") for n in range(AT_ONCE + 1)]
+    await life.world.storage.put_schedules(strange)
+    await life.put("good", every_ms=10 * SECOND)
+    await life.work(45)
+
+    assert len(life.runs) >= 4
 
 
 @virtually

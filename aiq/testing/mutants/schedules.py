@@ -230,6 +230,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "every_slot_that_is_left_out_was_refused": mutant(
         "SCHED-28", (_RULES, "refused=status.refused + fire.refused,", "refused=status.refused + fire.skipped,")
     ),
+    "a_schedule_may_end_before_it_starts": mutant("SCHED-26", (_RULES, "spec.end_ms <= spec.start_ms", "False")),
     "a_template_may_have_an_instant": mutant(
         "SCHED-26", (_RULES, '("an instant", template.at_ms is not None,', '("an instant", False,')
     ),
