@@ -99,6 +99,14 @@ class Line(Struct, frozen=True, kw_only=True, tag="line"):
     service: int
 
 
+class Pool(Struct, frozen=True, kw_only=True, tag="pool"):
+    """What the line of a pool that was served last had been served, by band: there new ones begin. FAIR-3"""
+
+    queue: str
+    name: str
+    served: tuple[int, int, int, int]
+
+
 class Group(Struct, frozen=True, kw_only=True, tag="group"):
     """A group of dead letters, without its members."""
 
@@ -169,7 +177,8 @@ class Job(Struct, frozen=True, kw_only=True, tag="job"):
     One that was stored as a child stands `depth` below the job of the number `root`; of any other both are 0. KEY-13
 
     `signal` is the name of that for which a suspended one waits; `held_at` the place of a held one among those that
-    are held, and `need` what its budget refused; `since_ms` is when it came into its state.
+    are held, and `need` what its budget refused; `since_ms` is when it came into its state; a ready one waits for its route
+    until `patience_end_ms`.
     """
 
     record: JobRecord
@@ -180,6 +189,7 @@ class Job(Struct, frozen=True, kw_only=True, tag="job"):
     held_at: int = 0
     need: Amounts = none()
     since_ms: int = 0
+    patience_end_ms: int | None = None
     turn: Turn | None = None
     grave: Grave | None = None
     rising: Rising | None = None
@@ -335,6 +345,7 @@ Record: TypeAlias = (
     | Tenant
     | Queue
     | Line
+    | Pool
     | Log
     | Minute
     | Remains

@@ -14,6 +14,7 @@ from aiq.model import (
     MinuteFilter,
     QueueSettings,
     RetentionSpec,
+    RouteSpec,
     ScheduleSpec,
     Settlement,
     State,
@@ -30,10 +31,12 @@ from aiq.testing.actions import (
     chunks,
     claim_one,
     end,
+    end_one,
     enqueue_one,
     failed,
     get_one,
     job,
+    keep_up,
     look,
     spawn,
     start,
@@ -41,11 +44,12 @@ from aiq.testing.actions import (
     value,
     wish,
 )
+from aiq.testing.burials import die, revive
 from aiq.testing.clock import Clock
 from aiq.testing.faulty import Faulty, LoseReply
 from aiq.testing.marks import clause
 from aiq.testing.moves import everything, move, reference
-from aiq.testing.spending import balance, need, open_call, put_budget, put_limit, tell
+from aiq.testing.spending import balance, need, open_call, put_budget, put_limit, tell, units
 
 
 @pytest.fixture
@@ -259,6 +263,76 @@ async def test_jobs_of_one_key_keep_their_turns_where_they_move(source: Storage,
     assert await claim(goal, wish(5)) == ()
     await end(goal, second, GOOD)
     assert (await claim_one(goal)).id == "third"
+
+
+@clause("MOVE-1")
+async def test_a_dead_job_of_a_key_takes_the_end_of_its_line_where_it_has_moved(source: Storage, goal: Storage) -> None:
+    await die(source, "early", key="talk", per_key=1, while_parked="free")
+    await source.enqueue([job("stands", key="talk", per_key=1, while_parked="free")])
+    before = await look(source)
+
+    await move(source, goal)
+
+    assert await look(goal) == before
+    await revive(goal, "early")
+    await goal.enqueue([job("new", key="talk", per_key=1, while_parked="free")])
+    assert await goal.audit() == []
+    assert [(await end_one(goal, GOOD)).id for _ in range(3)] == ["stands", "early", "new"]
+
+
+@clause("MOVE-1")
+async def test_a_tenant_that_comes_after_a_move_begins_where_the_last_one_was_served(
+    source: Storage, goal: Storage
+) -> None:
+    await put_limit(source, tokens=60_000)
+    terms = {"limits": ("gpt",), "estimate": need(100)}
+    await end(source, await start(source, "old", tenant="old", **terms), GOOD)
+
+    await move(source, goal)
+    await goal.enqueue([job(f"new {n}", tenant="new", **terms) for n in range(2)])
+    await goal.enqueue([job("old again", tenant="old", **terms)])
+
+    assert [run.id for run in await claim(goal, wish(3))] == await begun_without_a_move(terms)
+
+
+async def begun_without_a_move(terms: dict[str, object]) -> list[str]:
+    """In which order these jobs start where nothing has moved."""
+    storage = await reference(Clock())
+    await put_limit(storage, tokens=60_000)
+    await end(storage, await start(storage, "old", tenant="old", **terms), GOOD)
+    await storage.enqueue([job(f"new {n}", tenant="new", **terms) for n in range(2)])
+    await storage.enqueue([job("old again", tenant="old", **terms)])
+    found = [run.id for run in await claim(storage, wish(3))]
+    await storage.close()
+    return found
+
+
+@clause("MOVE-1")
+async def test_patience_goes_on_where_a_job_has_moved(source: Storage, goal: Storage, clock: Clock) -> None:
+    await source.put_limits([units("slow")])
+    await start(source, "takes it all", limits=("slow",), lease_ms=600_000)
+    routes = (RouteSpec(name="slow", limits=("slow",), patience_ms=60_000), RouteSpec(name="fast"))
+    await enqueue_one(source, "patient", queue="patient", routes=routes)
+    assert await claim(source, wish(1, "patient")) == ()
+    clock.advance_ms(50_000)
+
+    await move(source, goal)
+
+    assert await claim(goal, wish(1, "patient")) == ()
+    clock.advance_ms(10_000)
+    assert [(run.id, run.route) for run in await claim(goal, wish(1, "patient"))] == [("patient", 1)]
+
+
+@clause("MOVE-1")
+async def test_a_child_that_outlives_its_parent_does_so_where_it_has_moved(source: Storage, goal: Storage) -> None:
+    parent = await start(source, "parent")
+    await spawn(source, parent, "stays", on_parent="leave")
+
+    await move(source, goal)
+    await goal.cancel(["parent"], force=True)
+    await keep_up(goal)
+
+    assert await states(goal, "parent", "stays") == [State.CANCELLED, State.READY]
 
 
 @clause("MOVE-1")

@@ -152,6 +152,7 @@ def _jobs(tables: Tables) -> Iterator[moving.Record]:
             held_at=0 if hold is None else hold.number,
             need=none() if hold is None else hold.need,
             since_ms=tables.since.get(record.id, record.created_at_ms),
+            patience_end_ms=tables.lanes[record.queue].patience.of(record.id),
             turn=_turn(tables, record),
             grave=_grave(tables, record.id),
             rising=_rising(tables, record.id),
@@ -258,6 +259,12 @@ def _lines(tables: Tables) -> Iterator[moving.Record]:
             )
 
 
+def _pools(tables: Tables) -> Iterator[moving.Record]:
+    for queue, lanes in tables.lanes.items():
+        for pool in (pool for pool in lanes.pools.values() if pool.name != PLAIN and any(pool.served)):
+            yield moving.Pool(queue=queue, name=pool.name, served=pool.served)
+
+
 def _reservations(tables: Tables) -> Iterator[moving.Record]:
     return (moving.Reservation(reservation=one) for one in tables.accounts.reservations.values())
 
@@ -313,6 +320,7 @@ SOURCES: Final[Sequence[Source]] = (
     _minutes,
     _remains,
     _lines,
+    _pools,
     _reservations,
     _usage,
     _schedules,

@@ -67,6 +67,10 @@ class Patience:
             if not self._by_pool[pool]:
                 del self._by_pool[pool]
 
+    def of(self, job_id: str) -> int | None:
+        """When the patience of a job ends, if it has any."""
+        return self._by_job[job_id][0] if job_id in self._by_job else None
+
     def next_ms(self, pool: str) -> int | None:
         """When the first patience with a pool ends."""
         index = self._by_pool.get(pool)

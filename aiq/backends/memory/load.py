@@ -21,13 +21,12 @@ from aiq.backends.memory.data import (
 from aiq.backends.memory.graves import Death, Following
 from aiq.backends.memory.holding import await_windows
 from aiq.backends.memory.keys import Keyed
-from aiq.backends.memory.transition import Transaction, begin_patience
+from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_PAGE
 from aiq.errors import Conflict, Moved
 from aiq.model import (
     ChunkKind,
     Settled,
-    State,
     moving,
 )
 from aiq.rules.books import Learned
@@ -139,8 +138,8 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
         tables.children[record.parent_id].append(record.id)
     if moved.signal is not None:
         tables.awaited[record.id] = moved.signal
-    if record.state is State.READY:
-        begin_patience(tx, record)
+    if moved.patience_end_ms is not None:
+        tables.lanes[record.queue].patience.begin(record.id, tables.pool(record), moved.patience_end_ms)
     if record.held is not None:
         _hold(tx, moved)
     _bury(tx, moved)
@@ -257,6 +256,11 @@ def _line(tx: Transaction, moved: moving.Line) -> None:
     lanes.put_line(structs.replace(line, service=moved.service, wake_at_ms=0, parked_by=""))
 
 
+def _pool(tx: Transaction, moved: moving.Pool) -> None:
+    lanes = tx.tables.lanes[moved.queue]
+    lanes.put_pool(replace(lanes.pool(moved.name), served=moved.served))
+
+
 def _reservation(tx: Transaction, moved: moving.Reservation) -> None:
     MemoryBooks(tx).put_reservation(moved.reservation)
 
@@ -303,6 +307,7 @@ _LOADERS: Final[dict[type[moving.Record], Callable[[Transaction, Any], None]]] =
     moving.Minute: _minute,
     moving.Remains: _remains,
     moving.Line: _line,
+    moving.Pool: _pool,
     moving.Reservation: _reservation,
     moving.Usage: _usage,
     moving.Schedule: _schedule,

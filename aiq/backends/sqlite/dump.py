@@ -94,7 +94,7 @@ def _jobs(tx: Transaction, after: Key, limit: int) -> list[Found]:
 
 
 def _job(record: JobRecord, row: _Row) -> moving.Record:
-    number, root, depth, signal, held_at, need, since_ms, turn, grave, rising = row
+    number, root, depth, signal, held_at, need, since_ms, patience_end_ms, turn, grave, rising = row
     return moving.Job(
         record=record,
         number=number,
@@ -104,6 +104,7 @@ def _job(record: JobRecord, row: _Row) -> moving.Record:
         held_at=held_at,
         need=need,
         since_ms=since_ms,
+        patience_end_ms=patience_end_ms,
         turn=_of(turn, moving.Turn | None),
         grave=_of(grave, moving.Grave | None),
         rising=_of(rising, moving.Rising | None),
@@ -265,6 +266,7 @@ SOURCES: Final[Sequence[Source]] = (
         (_TEXTS, _TEXTS, _NUMBERS, _TEXTS),
         lambda row: moving.Line(queue=row[0], pool=row[1], band=row[2], tenant=row[3], service=row[4]),
     ),
+    _table("pools", (_TEXTS, _TEXTS), lambda row: moving.Pool(queue=row[0], name=row[1], served=tuple(row[2]))),
     _table(
         "reservations",
         (_TEXTS, _NUMBERS, _NUMBERS),

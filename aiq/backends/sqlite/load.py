@@ -1,7 +1,7 @@
 """Taking in what another storage held."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 
 import msgspec
@@ -152,9 +152,12 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
             "n": n,
             "wait_signal": moved.signal,
             "since_ms": moved.since_ms,
+            "patience_end_ms": moved.patience_end_ms,
         },
     )
     tx.later(NEW["spec"], _cold(n, record), payload=record.payload)
+    if record.on_parent == "leave":
+        tx.later(NEW["leave"], (n,))
     if terms is not None:
         tx.later(NEW["terms"], (n, terms))
     if record.result is not None:
@@ -188,13 +191,11 @@ def _kept_out(tx: Transaction, moved: moving.Job) -> bool:
 
 def _hot(tx: Transaction, record: JobRecord, gated: bool) -> dict[str, object]:
     ready = record.state is State.READY
-    patience_ms = record.routes[record.route].patience_ms if ready and record.routes else None
     return {
         **{name: getattr(record, name) for name in _ALIKE},
         "gated": gated,
         "pool": admission(tx).lanes.key_of(record)[1] if gated and ready else PLAIN,
         "errors": len(record.errors),
-        "patience_end_ms": None if patience_ms is None else tx.now_ms + patience_ms,
     }
 
 
@@ -304,6 +305,11 @@ def _line(tx: Transaction, moved: moving.Line) -> None:
     turns.put(moved.tenant, moved.service, 0, "")
 
 
+def _pool(tx: Transaction, moved: moving.Pool) -> None:
+    pools = admission(tx).lanes.pools
+    pools.put(replace(pools.row(moved.queue, moved.name).pool, served=moved.served))
+
+
 def _reservation(tx: Transaction, moved: moving.Reservation) -> None:
     admission(tx).ledger.put_reservation(moved.reservation)
 
@@ -348,6 +354,7 @@ _LOADERS: Final[dict[type[moving.Record], Callable[[Transaction, Any], None]]] =
     moving.Minute: _minute,
     moving.Remains: _remains,
     moving.Line: _line,
+    moving.Pool: _pool,
     moving.Reservation: _reservation,
     moving.Usage: _usage,
     moving.Schedule: _schedule,

@@ -9,6 +9,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "signals_do_not_move": mutant("MOVE-1", ("dump", "    _signals,\n    _items,\n", "    _items,\n")),
     "streams_do_not_move": mutant("MOVE-1", ("dump", "    _items,\n    _ranges,\n", "")),
     "reservations_do_not_move": mutant("MOVE-1", ("dump", "    _reservations,\n    _usage,\n", "    _usage,\n")),
+    "a_tenant_that_comes_late_goes_before_all": mutant(
+        "MOVE-1", ("dump", "    _lines,\n    _pools,\n", "    _lines,\n")
+    ),
+    "patience_begins_anew_where_a_job_has_moved": mutant(
+        "MOVE-1", ("load", "tables.pool(record), moved.patience_end_ms)", "tables.pool(record), tx.now_ms + 60_000)")
+    ),
     "use_does_not_move": mutant("MOVE-1", ("dump", "    _usage,\n    _schedules,\n", "    _schedules,\n")),
     "edges_do_not_move": mutant("MOVE-1", ("dump", "    _waits,\n    _edges,\n", "    _waits,\n")),
     "schedules_do_not_move": mutant("MOVE-1", ("dump", "    _schedules,\n    _outbox,\n", "    _outbox,\n")),

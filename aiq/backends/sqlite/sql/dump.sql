@@ -92,7 +92,7 @@ FROM (
 -- name: jobs
 -- Their records are read apart.
 SELECT json_group_array(json_array(
-    n, root, depth, wait_signal, held_at, json(need), since_ms,
+    n, root, depth, wait_signal, held_at, json(need), since_ms, patience_end_ms,
     CASE WHEN turn IS NOT NULL THEN json_object('turn', turn, 'stand', stand) END,
     CASE WHEN died_at_ms IS NOT NULL THEN json_object(
         'fingerprint', fingerprint, 'died_at_ms', died_at_ms, 'tokens', tokens, 'usd_micros', usd_micros,
@@ -104,7 +104,8 @@ SELECT json_group_array(json_array(
 ))
 FROM (
     SELECT
-        j.n, s.root, s.depth, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, json_object()) AS need, j.since_ms,
+        j.n, s.root, s.depth, j.wait_signal, coalesce(h.number, 0) AS held_at, coalesce(h.need, json_object()) AS need,
+        j.since_ms, CASE WHEN j.state = 'ready' THEN j.patience_end_ms END AS patience_end_ms,
         k.turn, k.stand, d.fingerprint, d.died_at_ms, d.tokens, d.usd_micros, d.sample,
         r.redrive_id, r.fingerprint AS of_group, r.tokens AS counted_tokens, r.usd_micros AS counted_usd_micros
     FROM aiq_jobs AS j
@@ -221,6 +222,15 @@ FROM (
         json_extract(:after, '$[3]')
     )
     ORDER BY queue, pool, band, tenant LIMIT :limit
+);
+
+-- name: pools
+SELECT json_group_array(json_array(queue, name, json(json_extract(body, '$[0].served'))))
+FROM (
+    SELECT queue, name, body FROM aiq_pools
+    WHERE (queue, name) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+        AND name <> '' AND json_extract(body, '$[0].served') <> '[0,0,0,0]'
+    ORDER BY queue, name LIMIT :limit
 );
 
 -- name: reservations
