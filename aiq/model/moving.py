@@ -14,7 +14,7 @@ from aiq.model import step as steps
 from aiq.model.budget import Amounts, BudgetSpec, BudgetState
 from aiq.model.dead import DeadGroup
 from aiq.model.event import MinuteRow
-from aiq.model.job import JobRecord, OnUnique, State
+from aiq.model.job import HeldFor, JobRecord, OnUnique, State
 from aiq.model.limit import LimitSpec, LimitState, QueueSettings, none
 from aiq.model.retention import RetentionSpec
 from aiq.model.schedule import ScheduleStatus
@@ -177,8 +177,8 @@ class Job(Struct, frozen=True, kw_only=True, tag="job"):
     One that was stored as a child stands `depth` below the job of the number `root`; of any other both are 0. KEY-13
 
     `signal` is the name of that for which a suspended one waits; `held_at` the place of a held one among those that
-    are held, and `need` what its budget refused; `since_ms` is when it came into its state; a ready one waits for its route
-    until `patience_end_ms`.
+    are held, and `need` what its budget refused; `since_ms` is when it came into its state. A ready one waits for its
+    route until `patience_end_ms`.
     """
 
     record: JobRecord
@@ -310,6 +310,15 @@ class Reservation(Struct, frozen=True, kw_only=True, tag="reservation"):
     reservation: calls.Reservation
 
 
+class Room(Struct, frozen=True, kw_only=True, tag="room"):
+    """What is left of a room in which held jobs are still to be let go, and whether a grant has made it. HOLD-8"""
+
+    reason: HeldFor
+    by: str
+    left: Amounts
+    granted: bool
+
+
 class Usage(Struct, frozen=True, kw_only=True, tag="usage"):
     """What was used in a minute, by model and category, for one `scope`: a job, flow, tenant, or all."""
 
@@ -361,6 +370,7 @@ Record: TypeAlias = (
     | Range
     | Event
     | Reservation
+    | Room
     | Schedule
     | Usage
     | Outgoing

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES
+from aiq.bounds import MAX_PAGE, MAX_STEP_BYTES, MAX_SWEEP
 from aiq.errors import ForeignCursor, InvalidInput, TooLarge, Unavailable
 from aiq.model import (
     DeadQuery,
@@ -154,6 +154,23 @@ async def test_held_jobs_move_in_the_order_in_which_they_were_held(source: Stora
 
 
 @clause("MOVE-1")
+async def test_who_is_still_to_be_let_go_when_a_storage_moves_is_let_go_there(source: Storage, goal: Storage) -> None:
+    await put_budget(source, "purse", tokens=1)
+    for first in range(0, MAX_SWEEP + 44, 100):
+        names = [f"job {n}" for n in range(first, first + 100)]
+        await source.enqueue([job(name, budgets=("purse",), estimate=need(2)) for name in names])
+        assert await claim(source, wish(100)) == ()
+        assert await claim(source, wish(100)) == ()
+    await source.grant("purse", "more", {"tokens": 10**6})
+    assert (await source.count("default"))["default"][State.HELD] == 44
+
+    await move(source, goal)
+    await keep_up(goal)
+
+    assert await goal.count("default") == {"default": {State.READY: MAX_SWEEP + 44}}
+
+
+@clause("MOVE-1")
 async def test_the_repeat_of_a_settlement_gets_its_answer_where_the_job_has_moved(
     source: Storage, goal: Storage
 ) -> None:
@@ -163,6 +180,18 @@ async def test_the_repeat_of_a_settlement_gets_its_answer_where_the_job_has_move
     await move(source, goal)
 
     assert await goal.exchange([Settlement(run.lease, "1", failed())]) == replace(first, next_due_ms=None)
+
+
+@clause("MOVE-1")
+async def test_that_answer_tells_the_signal_that_it_told(source: Storage, goal: Storage) -> None:
+    run = await start(source)
+    await source.send("job", "go", "signal", b"yes")
+    asked = [Settlement(run.lease, "1", Suspended("wait", "go", 1_000))]
+    first = await source.exchange(asked)
+
+    await move(source, goal)
+
+    assert (await goal.exchange(asked)).settled == first.settled
 
 
 @clause("MOVE-1")

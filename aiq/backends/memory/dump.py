@@ -273,6 +273,11 @@ def _schedules(tables: Tables) -> Iterator[moving.Record]:
     return (moving.Schedule(status=status) for status in tables.calendar.standing.values())
 
 
+def _rooms(tables: Tables) -> Iterator[moving.Record]:
+    for (reason, by), room in tables.accounts.holds.letting_go.items():
+        yield moving.Room(reason=reason, by=by, left=room.left, granted=room.granted)
+
+
 def _usage(tables: Tables) -> Iterator[moving.Record]:
     for (scope, owner), minutes in tables.accounts.usage.items():
         for (minute_ms, model, category), used in minutes.items():
@@ -307,10 +312,10 @@ SOURCES: Final[Sequence[Source]] = (
     _uniques,
     _groups,
     _jobs,
-    _answers,
     _waits,
     _edges,
     _steps,
+    _answers,
     _signals,
     _items,
     _ranges,
@@ -322,6 +327,7 @@ SOURCES: Final[Sequence[Source]] = (
     _lines,
     _pools,
     _reservations,
+    _rooms,
     _usage,
     _schedules,
     _outbox,

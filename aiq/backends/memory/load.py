@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from msgspec import structs
 
-from aiq.backends.memory.accounts import Hold, Used, line_of
+from aiq.backends.memory.accounts import Hold, LettingGo, Used, line_of
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.configure import configure
 from aiq.backends.memory.data import (
@@ -265,6 +265,10 @@ def _reservation(tx: Transaction, moved: moving.Reservation) -> None:
     MemoryBooks(tx).put_reservation(moved.reservation)
 
 
+def _room(tx: Transaction, moved: moving.Room) -> None:
+    tx.tables.accounts.holds.letting_go[moved.reason, moved.by] = LettingGo(moved.left, moved.granted)
+
+
 def _usage(tx: Transaction, moved: moving.Usage) -> None:
     used = Used(moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated)
     tx.tables.accounts.usage[moved.scope, moved.owner][moved.minute_ms, moved.model, moved.category] = used
@@ -309,6 +313,7 @@ _LOADERS: Final[dict[type[moving.Record], Callable[[Transaction, Any], None]]] =
     moving.Line: _line,
     moving.Pool: _pool,
     moving.Reservation: _reservation,
+    moving.Room: _room,
     moving.Usage: _usage,
     moving.Schedule: _schedule,
     moving.Outgoing: _outgoing,

@@ -10,6 +10,7 @@ import msgspec
 from aiq.backends.sqlite.events import SQL as EVENTS
 from aiq.backends.sqlite.events import read_events
 from aiq.backends.sqlite.get_schedules import get_schedules
+from aiq.backends.sqlite.holds import Room
 from aiq.backends.sqlite.retention import get_retention, results_mark
 from aiq.backends.sqlite.rows import whole_records
 from aiq.backends.sqlite.sql import load
@@ -21,6 +22,7 @@ from aiq.model import (
     Chunk,
     ChunkKind,
     DeadGroup,
+    HeldFor,
     JobRecord,
     LimitSpec,
     LimitState,
@@ -223,6 +225,11 @@ def _usage(row: _Row) -> moving.Record:
     return moving.Usage(**dict(zip(names, row, strict=True)))
 
 
+def _room(row: _Row) -> moving.Record:
+    room = _of(row[2], Room)
+    return moving.Room(reason=HeldFor(row[0]), by=row[1], left=room.left, granted=room.granted)
+
+
 def _of(value: object, kind: Any) -> Any:  # Any: what the caller names
     return msgspec.convert(value, kind)
 
@@ -249,10 +256,10 @@ SOURCES: Final[Sequence[Source]] = (
     _table("uniques", (_TEXTS, _TEXTS), _unique),
     _table("groups", (_TEXTS,), lambda row: moving.Group(group=_of(row[1], DeadGroup))),
     Source((_NUMBERS,), _jobs, most=16),
-    _table("answers", (_NUMBERS,), _answer),
     _table("waits", (_NUMBERS, _TEXTS), _wait),
     _table("edges", (_NUMBERS, _TEXTS, _NUMBERS), _edge),
     _table("steps", (_NUMBERS, _TEXTS), _step, most=8),
+    _table("answers", (_NUMBERS,), _answer),
     _table("signals", (_NUMBERS,), _signal, most=64),
     _table("items", (_NUMBERS, _NUMBERS), _item, most=64),
     _table("ranges", (_NUMBERS, _NUMBERS), _range),
@@ -272,6 +279,7 @@ SOURCES: Final[Sequence[Source]] = (
         (_TEXTS, _NUMBERS, _NUMBERS),
         lambda row: moving.Reservation(reservation=_of(row[3], Reservation)),
     ),
+    _table("rooms", (_TEXTS, _TEXTS), _room),
     Source((_TEXTS,), _schedules),
     _table("usage", (_TEXTS, _TEXTS, _NUMBERS, _TEXTS, _TEXTS), _usage),
     _table("outbox", (_NUMBERS,), lambda row: moving.Outgoing(kind=row[1], job_id=row[2], key=row[3])),

@@ -11,7 +11,7 @@ from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.calendar import write_whole
 from aiq.backends.sqlite.configure import configure
 from aiq.backends.sqlite.enqueue import SQL as NEW
-from aiq.backends.sqlite.holds import line_of
+from aiq.backends.sqlite.holds import Room, line_of
 from aiq.backends.sqlite.keys import keys_of, spot_of
 from aiq.backends.sqlite.pause import pause
 from aiq.backends.sqlite.retention import mark_results, put_retention
@@ -314,6 +314,10 @@ def _reservation(tx: Transaction, moved: moving.Reservation) -> None:
     admission(tx).ledger.put_reservation(moved.reservation)
 
 
+def _room(tx: Transaction, moved: moving.Room) -> None:
+    admission(tx).holds.go_on((moved.reason, moved.by), Room(moved.left, moved.granted))
+
+
 def _usage(tx: Transaction, moved: moving.Usage) -> None:
     place = (moved.scope, moved.owner, moved.minute_ms, moved.model, moved.category)
     tx.later(SQL["usage"], (*place, moved.tokens, moved.usd_micros, moved.unpriced, moved.estimated))
@@ -356,6 +360,7 @@ _LOADERS: Final[dict[type[moving.Record], Callable[[Transaction, Any], None]]] =
     moving.Line: _line,
     moving.Pool: _pool,
     moving.Reservation: _reservation,
+    moving.Room: _room,
     moving.Usage: _usage,
     moving.Schedule: _schedule,
     moving.Outgoing: _outgoing,

@@ -5,16 +5,19 @@ from typing import Final
 from aiq.testing.mutants.mutant import Mutant, mutant
 
 MUTANTS: Final[dict[str, Mutant]] = {
-    "steps_do_not_move": mutant("MOVE-1", ("dump", "    _edges,\n    _steps,\n", "    _edges,\n")),
-    "signals_do_not_move": mutant("MOVE-1", ("dump", "    _signals,\n    _items,\n", "    _items,\n")),
+    "steps_do_not_move": mutant(
+        "MOVE-1", ("dump", "    _edges,\n    _steps,\n    _answers,\n", "    _edges,\n    _answers,\n")
+    ),
+    "signals_do_not_move": mutant("MOVE-1", ("dump", "    _answers,\n    _signals,\n", "    _answers,\n")),
     "streams_do_not_move": mutant("MOVE-1", ("dump", "    _items,\n    _ranges,\n", "")),
-    "reservations_do_not_move": mutant("MOVE-1", ("dump", "    _reservations,\n    _usage,\n", "    _usage,\n")),
+    "reservations_do_not_move": mutant("MOVE-1", ("dump", "    _reservations,\n    _rooms,\n", "    _rooms,\n")),
     "a_tenant_that_comes_late_goes_before_all": mutant(
         "MOVE-1", ("dump", "    _lines,\n    _pools,\n", "    _lines,\n")
     ),
     "patience_begins_anew_where_a_job_has_moved": mutant(
         "MOVE-1", ("load", "tables.pool(record), moved.patience_end_ms)", "tables.pool(record), tx.now_ms + 60_000)")
     ),
+    "who_was_to_be_let_go_stays_held": mutant("MOVE-1", ("dump", "    _rooms,\n    _usage,\n", "    _usage,\n")),
     "use_does_not_move": mutant("MOVE-1", ("dump", "    _usage,\n    _schedules,\n", "    _schedules,\n")),
     "edges_do_not_move": mutant("MOVE-1", ("dump", "    _waits,\n    _edges,\n", "    _waits,\n")),
     "schedules_do_not_move": mutant("MOVE-1", ("dump", "    _schedules,\n    _outbox,\n", "    _outbox,\n")),
@@ -22,7 +25,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "MOVE-1", ("load", "    if moved.turn is not None and not record.state.terminal:\n", "    if False:\n")
     ),
     "a_settlement_that_was_answered_elsewhere_is_a_lost_lease": mutant(
-        "MOVE-1", ("dump", "    _jobs,\n    _answers,\n", "    _jobs,\n")
+        "MOVE-1", ("dump", "    _answers,\n    _signals,\n", "    _signals,\n")
     ),
     "held_jobs_stand_in_the_order_of_enqueueing": mutant(
         "MOVE-1",

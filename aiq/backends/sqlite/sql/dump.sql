@@ -233,6 +233,14 @@ FROM (
     ORDER BY queue, name LIMIT :limit
 );
 
+-- name: rooms
+SELECT json_group_array(json_array(line, held_by, json(room)))
+FROM (
+    SELECT line, held_by, room FROM aiq_letting_go
+    WHERE (line, held_by) > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'))
+    ORDER BY line, held_by LIMIT :limit
+);
+
 -- name: reservations
 SELECT '[' || coalesce(group_concat(
     '[' || json_quote(job_id) || ',' || fence || ',' || call || ',' || body || ']', ','), '') || ']'
