@@ -125,22 +125,21 @@ def tables(path: Path) -> Tables:
         names = sorted({name for name, *_ in columns(path)} - LEFT_OUT.keys())
         found = {name: [dict(row) for row in connection.execute(f"SELECT * FROM {name}")] for name in names}
     ids = {row["n"]: row["id"] for name in ("aiq_jobs", "aiq_tombstones") for row in found[name]}
-    turns = sorted(row["turn"] for row in found["aiq_keyed"])
     for name, rows in found.items():
         for row in rows:
             for column in {"n", "upstream", "dependent"} & row.keys():
                 row[column] = ids.get(row[column], row[column])
-            MEANT.get(name, _as_it_is)(row, turns)
+            MEANT.get(name, _as_it_is)(row)
             for column in [column for column in row if f"{name}.{column}" in LEFT_OUT]:
                 row[column] = None
     return found
 
 
-def _as_it_is(row: dict[str, Any], _: list[int]) -> None:
+def _as_it_is(row: dict[str, Any]) -> None:
     """Most rows mean what they say."""
 
 
-def _job(row: dict[str, Any], _: list[int]) -> None:
+def _job(row: dict[str, Any]) -> None:
     """Columns that say something of a job in some states alone."""
     if row["state"] != "ready":
         row["pool"] = row["patience_end_ms"] = None
@@ -149,16 +148,11 @@ def _job(row: dict[str, Any], _: list[int]) -> None:
     row["aside"] = row["aside"] == 2
 
 
-def _turn(row: dict[str, Any], turns: list[int]) -> None:
-    """Turns are numbers of a file's own, and their order moves. Of a job that has ended it says nothing."""
-    row["turn"] = turns.index(row["turn"])
-
-
-def _pool(row: dict[str, Any], _: list[int]) -> None:
+def _pool(row: dict[str, Any]) -> None:
     """Of what a pool says of itself the service moves; the jobs in it are counted anew."""
     pool, ready = json.loads(row["body"])
     row["body"] = [pool["served"], ready]
 
 
-MEANT: Final = {"aiq_jobs": _job, "aiq_keyed": _turn, "aiq_pools": _pool}
+MEANT: Final = {"aiq_jobs": _job, "aiq_pools": _pool}
 """What the rows of some tables mean, whatever the file."""

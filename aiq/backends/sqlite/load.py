@@ -155,17 +155,13 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
             "patience_end_ms": moved.patience_end_ms,
         },
     )
-    tx.later(NEW["spec"], _cold(n, record), payload=record.payload)
-    if record.on_parent == "leave":
-        tx.later(NEW["leave"], (n,))
+    _spec(tx, n, moved)
     if terms is not None:
         tx.later(NEW["terms"], (n, terms))
     if record.result is not None:
         tx.later(SETTLE["result"], {"n": n}, result=record.result)
     if record.parent_id is not None:
         tx.later(SQL["parents"], (record.parent_id,))
-    if moved.depth:
-        tx.later(NEW["branch"], (n, moved.root, moved.depth))
     _errors(tx, n, record)
     if record.held is not None:
         line, by = line_of(record.held, record.held_by)
@@ -180,6 +176,16 @@ def _job(tx: Transaction, moved: moving.Job) -> None:
     if moved.rising is not None:
         tx.later(SQL["redriven"], {"n": n, **structs.asdict(moved.rising)})
     _stand(tx, record, gated and not out)
+
+
+def _spec(tx: Transaction, n: int, moved: moving.Job) -> None:
+    """Write what a job was enqueued with."""
+    record = moved.record
+    tx.later(NEW["spec"], _cold(n, record), payload=record.payload)
+    if record.on_parent == "leave":
+        tx.later(NEW["leave"], (n,))
+    if moved.depth:
+        tx.later(NEW["branch"], (n, moved.root, moved.depth))
 
 
 def _kept_out(tx: Transaction, moved: moving.Job) -> bool:
