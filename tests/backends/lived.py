@@ -45,14 +45,16 @@ async def begin(storage: Storage, name: str, **options: Any) -> JobRecord:
 
 async def gone(storage: Storage, clock: Clock) -> None:
     """Jobs that are gone, one with a child that still runs, one with its stream trimmed; what is kept is short."""
-    await storage.put_retention(RetentionSpec(streams=Keep(for_ms=1_000), events=Keep(count=10_000)))
+    await storage.put_retention(
+        RetentionSpec(streams=Keep(for_ms=1_000), events=Keep(count=10_000), results=Keep(for_ms=30_000))
+    )
     parent = await begin(storage, "gone", keep_ms=1_000, digest="digest")
     await spawn(storage, parent, "left", queue="left", on_parent="leave")
     await end(storage, await claim_one(storage, "left"), GOOD)
     await end(storage, parent, GOOD)
     silent = await begin(storage, "trimmed")
     await storage.append(silent.lease, chunks("one", "two"))
-    await end(storage, silent, GOOD)
+    await end(storage, silent, Succeeded(b"1"))
     clock.advance_ms(60_000)
     await keep_up(storage)
 

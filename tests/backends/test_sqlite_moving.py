@@ -38,6 +38,7 @@ LEFT_OUT: Final[dict[str, str]] = {
         (f"aiq_{name}.touched_at_ms" for name in ("budget_states", "limit_states", "lines", "pools")),
         "when it may be forgotten, which is so much later",
     ),
+    "aiq_retention.results_n": "of the jobs that ended at the instant of the mark all are looked at again",
     "aiq_jobs.put_off_ms": "when a job that must stay is looked at again, which is so much sooner",
 }
 """Columns, and whole tables, that do not move, and why."""
