@@ -18,6 +18,10 @@ MAX_PAGE: Final = 256
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Payloads and results, values of steps, or data of items that one page of `list`, `get_steps` or `read` answers with:
 it ends with the one that reaches this."""
+MAX_FLOW: Final = 100_000
+"""Jobs of one flow, which its producer holds in memory."""
+STAGE_KEPT_MS: Final = 3_600_000
+"""How long a flow that one step cannot hold may take to be stored."""
 MAX_LOOKED: Final = 4_096
 """Jobs that one listing looks at: what a filter means may be far from where it begins to look."""
 MAX_TOLD: Final = 10_000

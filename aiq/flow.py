@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, Literal, TypeVar, cast
 
-from aiq.bounds import MAX_BATCH
+from aiq.bounds import MAX_FLOW
 from aiq.errors import FlowInvalid
 from aiq.job import Job
 from aiq.misuse import check_job, check_word
 from aiq.model import CancelAnswer, JobSpec
+from aiq.needs import parts
 from aiq.newjob import ALONE, NewJob, Place
 from aiq.policy import Budget, budget_of
 from aiq.rules.ids import node_id
@@ -122,20 +123,20 @@ class Flow:
         `jobs` are those of its nodes as a middleware hands them on.
 
         Raises:
-            FlowInvalid: it is empty, or has more than MAX_BATCH jobs, which cannot be stored in one step.
+            FlowInvalid: it is empty, or has more than MAX_FLOW jobs.
             InvalidInput: the estimate of a task fails.
         """
         if not self._nodes:
             raise FlowInvalid(f'Flow "{self.name}" has no jobs; add one.')
-        if len(self._nodes) > MAX_BATCH:
+        if len(self._nodes) > MAX_FLOW:
             raise FlowInvalid(
-                f'Flow "{self.name}" has {len(self._nodes)} jobs, and at most {MAX_BATCH} are stored in one step. '
-                "Let a task fan out with ctx.gather, which takes any number."
+                f'Flow "{self.name}" has {len(self._nodes):,} jobs, and {MAX_FLOW:,} are the most. '
+                "Let a task fan out with ctx.gather, which stores its children as it goes."
             )
         ids = {node.index: self._id_of(node, flow_id) for node in self._nodes}
         budget = self.budget if common.budget is None else common.budget
         common = replace(common, flow=flow_id, budget=budget)
-        # The budget is stored with the first job; all of them are stored in one step, so the others only name it.
+        # The budget is stored with the first job, in the first step, so the others only name it.
         named = replace(common, budget=budget.spec(f"flow:{flow_id}").id if isinstance(budget, Budget) else budget)
         handed = [node.job for node in self._nodes] if jobs is None else jobs
         return [
@@ -207,7 +208,10 @@ class FlowRun:
 
         One that runs is asked to stop, or with `force` taken from its worker.
         """
-        return await self._storage.cancel(self.job_ids, force=force)
+        answers: list[CancelAnswer] = []
+        for batch in parts(self.job_ids):
+            answers += await self._storage.cancel(batch, force=force)
+        return answers
 
     def __getitem__(self, node: Node[R]) -> Job[R]:
         """The job at a node.

@@ -12,7 +12,7 @@ from aiq.asking import OnTimeout, Question
 from aiq.bounds import MAX_PAGE
 from aiq.codecs import Codec, check_codecs
 from aiq.coded import behind, sealed
-from aiq.errors import InvalidInput, NotFound, Unavailable
+from aiq.errors import InvalidInput, NotFound, PartlyEnqueued, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.happening import events
 from aiq.job import Job, fresh_id, plain_json, until_known
@@ -37,7 +37,7 @@ from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of, duration_ms, instant_ms
 from aiq.rules.validation import check_name, check_opaque, check_spec
 from aiq.storage import Storage
-from aiq.storing import Patience, store, store_all
+from aiq.storing import Patience, store, store_all, store_flow
 from aiq.task import Task
 
 R = TypeVar("R")
@@ -221,14 +221,19 @@ class Queue:
     ) -> FlowRun:
         """Store a flow, all its jobs or none.
 
+        One that a single step cannot hold, of more than MAX_BATCH jobs, is stored in several, and nothing of it runs
+        before all is there: its jobs wait for one more, of the task `aiq.open`. If storing breaks off, run it again
+        with its `id` within an hour, and it goes on; else it is cancelled.
+
         With an `id` of your own, running the same flow again finds the same jobs. `tenant` and `band` are for
         those jobs that say nothing themselves; `budget` takes the place of the flow's own. `wait` is as for `enqueue`.
 
         Raises:
-            FlowInvalid: the flow is empty, or has more than MAX_BATCH jobs.
+            FlowInvalid: the flow is empty, or has more than MAX_FLOW jobs.
             Conflict("content"): the id is stored with another flow.
+            Conflict("abandoned"): the flow was not stored whole within an hour, and is cancelled.
             QueueFull, UnknownLimit, NeverFits, PriceUnknown, NotFound: as for `enqueue`.
-            Unavailable: a note says under which id to repeat the call.
+            Unavailable, PartlyEnqueued: a note says under which id to repeat the call.
         """
         if id is not None:
             check_opaque("flow", id)
@@ -245,12 +250,12 @@ class Queue:
         async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
             specs = flow.specs(flow_id, queue_default=self.name, common=common, jobs=jobs)
             await self._meet(jobs, specs)
-            return await store(self.storage, await sealed(self.storage, specs), patience)
+            return await store_flow(self.storage, flow_id, await sealed(self.storage, specs), patience)
 
         try:
             call = EnqueueCall(tuple(node.job for node in flow.nodes), flow=flow_id)
             answers = await through(self.middleware, call, put)
-        except Unavailable as error:
+        except (Unavailable, PartlyEnqueued) as error:
             error.add_note(f"To repeat it without storing the flow twice: run(flow, id={flow_id!r}).")
             raise
         ids = tuple(answer.job_id for answer in answers)

@@ -34,6 +34,7 @@ from aiq.rules.checks import check_range
 from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import replay_id
 from aiq.rules.replaying import again, in_order, is_made_by
+from aiq.rules.staging import OPENER
 from aiq.storage import Storage
 
 Which: TypeAlias = "Job[object] | str | Iterable[Job[object] | str] | JobFilter"
@@ -211,7 +212,7 @@ async def how_many(storage: Storage, walk: Walk, states: frozenset[State]) -> in
     async def deed(records: list[JobRecord], account: Account) -> None:
         nonlocal count
         alone = walk.by_filter and states == SUCCEEDED
-        meant = [record for record in records if record.state in states and not (alone and record.parent_id)]
+        meant = [record for record in records if record.state in states and (not alone or _stands_alone(record))]
         count += len(meant)
         account.add(record.id for record in meant)
 
@@ -279,8 +280,8 @@ def _ids(which: Job[object] | str | Iterable[Job[object] | str]) -> list[str]:
     return list(dict.fromkeys(one.id if isinstance(one, Job) else one for one in named))
 
 
-def _stands_alone(record: JobRecord, replay: str) -> bool:
-    return not is_made_by(record, replay) and record.parent_id is None
+def _stands_alone(record: JobRecord, replay: str = "") -> bool:
+    return not is_made_by(record, replay) and record.parent_id is None and record.task != OPENER
 
 
 def _unfit(record: JobRecord) -> Refused | None:

@@ -4,12 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from functools import partial
 
-from aiq.errors import PartlyEnqueued, QueueFull, StorageError, Unavailable
+from aiq.errors import Conflict, PartlyEnqueued, QueueFull, StorageError, Unavailable
 from aiq.job import POLL_MS, until_known
-from aiq.model import Enqueued, JobSpec
+from aiq.model import Enqueued, JobSpec, State
 from aiq.policy import Duration, duration_ms
 from aiq.rules.batches import batches
-from aiq.rules.validation import check_batch
+from aiq.rules.staging import OPEN, abandoned, is_held_by_one_step, opening, staged
+from aiq.rules.validation import check_batch, check_spec
 from aiq.storage import Storage, room_topic
 
 
@@ -53,6 +54,41 @@ async def store_all(storage: Storage, specs: Sequence[JobSpec], patience: Patien
         ids = [spec.id for spec in specs]
         raise PartlyEnqueued(error, ids[: len(answers)], ids[len(answers) :]) from error
     return answers
+
+
+async def store_flow(storage: Storage, flow_id: str, specs: Sequence[JobSpec], patience: Patience) -> list[Enqueued]:
+    """Store a flow: in one step if it can be, else behind its opener, which is told when all is there.
+
+    Raises:
+        Conflict("abandoned"): it was begun more than an hour ago, and is cancelled.
+        QueueFull, PartlyEnqueued: as for `store` and `store_all`.
+    """
+    if is_held_by_one_step(specs):
+        return await store(storage, specs, patience)
+    for spec in specs:
+        check_spec(spec)
+    opener, *behind = staged(flow_id, specs)
+    (first,) = await _store(storage, [opener], patience, in_parts=False)
+    if first.state in (State.DEAD, State.CANCELLED):
+        raise _abandoned(flow_id)
+    answers = await store_all(storage, behind, patience)
+    await _open(storage, flow_id, opener.id)
+    return answers
+
+
+async def _open(storage: Storage, flow_id: str, opener_id: str) -> None:
+    """Tell the opener of a flow that all is there, if nobody has."""
+    try:
+        await until_known(partial(storage.update, [opening(opener_id)]))
+    except Conflict:
+        # It runs, or has: it was told before, or its hour is over.
+        (record,) = await storage.get([opener_id])
+        if record is not None and record.payload != OPEN:
+            raise _abandoned(flow_id) from None
+
+
+def _abandoned(flow_id: str) -> Conflict:
+    return Conflict(abandoned(flow_id).message, reason="abandoned")
 
 
 async def _store_parts(storage: Storage, batch: Sequence[JobSpec], patience: Patience, answers: list[Enqueued]) -> None:

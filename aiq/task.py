@@ -28,7 +28,7 @@ from typing import (
 )
 
 from aiq.bounds import DEFAULT_LEASE_MS, DEFAULT_MAX_DEFERRAL_MS, DEFAULT_STALLS, MAX_ATTEMPTS
-from aiq.errors import InvalidInput, ResultInvalid
+from aiq.errors import InvalidInput, InvalidName, ResultInvalid
 from aiq.model import Band, Estimate, Failure
 from aiq.newjob import NewJob
 from aiq.policy import (
@@ -47,6 +47,7 @@ from aiq.policy import (
     timeout_ms_of,
 )
 from aiq.rules.arguments import Arguments, Parameters
+from aiq.rules.staging import OPENER
 from aiq.rules.validation import check_name, check_range
 from aiq.rules.writing import Unfit
 
@@ -225,6 +226,8 @@ class Task(Generic[P, R_co]):
 
     def _check(self) -> None:
         check_name("task", self.name)
+        if self.name == OPENER:
+            raise InvalidName("task", self.name, "It is that of the jobs that open large flows; choose another one.")
         if self.queue is not None:
             check_name("queue", self.queue)
         check_range("max_stalls", self.max_stalls, 1, MAX_ATTEMPTS)

@@ -15,6 +15,7 @@ from aiq.engine import dropped
 from aiq.engine.batches import Batches, Left
 from aiq.engine.child import Request, outcome_of
 from aiq.engine.deferrals import Deferral, deferral_of, deferred
+from aiq.engine.opening import opened
 from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
@@ -27,6 +28,7 @@ from aiq.rules.arguments import upstream
 from aiq.rules.coding import check_readable
 from aiq.rules.retention import result_of
 from aiq.rules.retry import job_error, leaves
+from aiq.rules.staging import OPENER
 from aiq.task import Task
 
 _log = logging.getLogger("aiq.worker")
@@ -86,6 +88,8 @@ class Runner:
 
     async def _perform(self, run: Run) -> Outcome | None:
         record = run.record
+        if record.task == OPENER:
+            return await opened(run.desk.storage, record)
         task = self._tasks.get(record.task)
         if task is None:
             _log.warning("No task of this name is known to this worker.", extra=run.extra)

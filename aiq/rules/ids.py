@@ -22,6 +22,11 @@ def node_id(flow_id: str, index: int) -> str:
     return _derived(flow_id, str(index))
 
 
+def opener_id(flow_id: str) -> str:
+    """The id of the job that opens a flow which one step cannot hold. FLOW-17"""
+    return _derived("opener", flow_id)
+
+
 def replay_id(origin: str, replay: str) -> str:
     """The id of the job that a replay makes of another, so that the same replay makes it once. REPLAY-1"""
     return _derived("replay", origin, replay)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import pytest
 
 import aiq
-from aiq.bounds import MAX_BATCH
 from aiq.model import Died, JobError, JobFilter, Succeeded
 from aiq.rules.arguments import upstream
 from aiq.testing import Faulty, LoseReply
@@ -170,26 +169,6 @@ def test_a_word_for_on_upstream_that_does_not_exist_is_refused() -> None:
 async def test_an_empty_flow_is_refused(queue: aiq.Queue) -> None:
     with pytest.raises(aiq.FlowInvalid, match="has no jobs"):
         await queue.run(aiq.Flow("digest"))
-
-
-async def test_a_flow_of_more_jobs_than_one_step_takes_is_refused_whole(queue: aiq.Queue, storage: Faulty) -> None:
-    flow = aiq.Flow("digest")
-    for _ in range(MAX_BATCH + 1):
-        flow.add(summarize.job("x"))
-
-    with pytest.raises(aiq.FlowInvalid, match=r"has 257 jobs, and at most 256 .* ctx\.gather"):
-        await queue.run(flow)
-    assert await storage.count() == {}
-
-
-async def test_a_flow_whose_jobs_are_too_large_together_is_refused_whole(queue: aiq.Queue, storage: Faulty) -> None:
-    flow = aiq.Flow("digest")
-    for _ in range(17):
-        flow.add(summarize.job("x" * 255_000))
-
-    with pytest.raises(aiq.TooLarge, match=r"The batch .*bytes"):
-        await queue.run(flow)
-    assert await storage.count() == {}
 
 
 async def test_running_a_flow_twice_makes_two_sets_of_jobs(queue: aiq.Queue) -> None:

@@ -208,6 +208,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "    if not doomed(record, wait):\n",
         ),
     ),
+    "jobs_of_a_flow_do_not_wait_for_the_rest_of_it": mutant(
+        "FLOW-17", ("rules.staging", "replace(spec, depends_on=behind) for spec", "spec for spec")
+    ),
+    "the_opener_of_a_flow_is_due_at_once": mutant("FLOW-17", ("rules.staging", "delay_ms=STAGE_KEPT_MS", "delay_ms=0")),
+    "the_opener_of_a_flow_comes_when_its_hour_is_over": mutant(
+        "FLOW-18", ("rules.staging", "Edit(job_id=job_id, delay_ms=0, ", "Edit(job_id=job_id, ")
+    ),
+    "the_opener_of_a_flow_is_not_told_that_all_is_there": mutant(
+        "FLOW-18", ("rules.staging", "payload=OPEN))", "payload=SHUT))")
+    ),
     "a_row_of_the_outbox_is_never_done": mutant(
         "FAN-8", ("outbox", "            outbox.popleft()\n", "            pass\n")
     ),
