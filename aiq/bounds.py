@@ -55,6 +55,9 @@ DEAD_GROUP_KEPT_MS: Final = 30 * 24 * 3_600_000
 """How long a group of dead jobs in which none stands any more is kept after it last changed."""
 MAX_PURGED: Final = 64
 """Jobs that one call of upkeep lets go: it holds up claims for as long as that takes, and nobody waits for it."""
+MAX_PURGED_BYTES: Final = 256 * 1024
+"""Payloads and results of the jobs that one call of upkeep lets go: it ends with the one that reaches this. A store
+writes about as much as it gives up."""
 MAX_PURGED_ROWS: Final = 2_048
 """Rows that one call of upkeep removes of jobs that are gone: a job may have tens of thousands."""
 PUT_OFF_MS: Final = 3_600_000

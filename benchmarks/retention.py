@@ -3,8 +3,8 @@
     python -m benchmarks.retention --url "sqlite:///bench.db?synchronous=normal" --jobs 100000
 
 One process claims and settles jobs one by one, at a steady pace, and times each claim; a second does upkeep as a worker
-would. First nothing is to go; then the period of those that have succeeded is set to nothing. Compare only within one
-run: machines differ, and drift.
+would. In turn nothing is to go, and the period of those that have succeeded is nothing, until all old ones are gone.
+Compare only within one run: machines differ, and drift.
 """
 
 import argparse
@@ -24,6 +24,8 @@ from benchmarks.throughput import refuse_existing, remove
 PACE_S = 0.002
 """Between two claims: a storage that is busy, and not at its limit."""
 BATCH = 250
+_ALL = RetentionSpec(succeeded=Keep())
+_NONE = RetentionSpec(succeeded=Keep(for_ms=0))
 
 
 async def fill(storage: Storage, jobs: int) -> None:
@@ -35,8 +37,8 @@ async def fill(storage: Storage, jobs: int) -> None:
         await storage.exchange([Settlement(run.lease, "s", Succeeded(b"1")) for run in runs])
 
 
-async def claims(storage: Storage, part: str, seconds: float, until_empty: bool) -> list[float]:
-    """The time of each claim in ms, for some seconds, or until no old job is left."""
+async def claims(storage: Storage, part: str, seconds: float) -> list[float]:
+    """The time of each claim in ms, for some seconds."""
     found: list[float] = []
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
@@ -46,8 +48,6 @@ async def claims(storage: Storage, part: str, seconds: float, until_empty: bool)
         (run,) = await claim(storage, ClaimRequest(part, len(found) + 1, f"lease {name}", (Want("new", 1),)))
         found.append((time.perf_counter() - start) * 1000)
         await storage.exchange([Settlement(run.lease, "s", Succeeded(b"1"))])
-        if until_empty and len(found) % 100 == 0 and (await storage.get(["old-last"])) == [None]:
-            break
         await asyncio.sleep(PACE_S)
     return found
 
@@ -63,25 +63,42 @@ def keep_up(url: str) -> None:
 
 
 async def measure(url: str, jobs: int, seconds: float) -> dict[str, object]:
-    """Quiet first, then while jobs go."""
+    """Quiet and not, in turn, until all old jobs are gone. A round that they do not fill is not counted."""
     storage = await open_storage(url)
-    await storage.put_retention(RetentionSpec(succeeded=Keep()))
+    await storage.put_retention(_ALL)
     await fill(storage, jobs)
-    await storage.enqueue([JobSpec(id="old-last", task="old")])
-    (run,) = await claim(storage, ClaimRequest("last", 1, "lease last", (Want("default", 1),)))
-    await storage.exchange([Settlement(run.lease, "s", Succeeded(b"1"))])
     other = multiprocessing.get_context("spawn").Process(target=keep_up, args=(url,), daemon=True)
     other.start()
-    await asyncio.sleep(1)
-    quiet = await claims(storage, "quiet", seconds, until_empty=False)
-    await storage.put_retention(RetentionSpec(succeeded=Keep(for_ms=0)))
+    await claims(storage, "warm", 1)
+    rounds: list[tuple[list[float], list[float]]] = []
     start = time.perf_counter()
-    busy = await claims(storage, "busy", 600, until_empty=True)
-    took_s = time.perf_counter() - start
+    while True:
+        quiet = await claims(storage, f"quiet-{len(rounds)}", seconds)
+        await storage.put_retention(_NONE)
+        busy = await claims(storage, f"busy-{len(rounds)}", seconds)
+        await storage.put_retention(_ALL)
+        if (await storage.get([f"old-{jobs - 1}"])) == [None]:
+            break
+        rounds.append((quiet, busy))
+    took_s = (time.perf_counter() - start) / 2
     other.kill()
     other.join()
     await storage.close()
-    return {"jobs": jobs, "took_s": round(took_s, 1), "quiet": figures(quiet), "while jobs go": figures(busy)}
+    return summary(jobs, took_s, rounds)
+
+
+def summary(jobs: int, took_s: float, rounds: list[tuple[list[float], list[float]]]) -> dict[str, object]:
+    """Both sides over all rounds, and the ratio of each round."""
+    pairs = [(figures(quiet), figures(busy)) for quiet, busy in rounds]
+    ratios = sorted(round(busy["p99"] / quiet["p99"], 2) for quiet, busy in pairs)
+    return {
+        "jobs": jobs,
+        "removing took at most, in s": round(took_s, 1),
+        "quiet": figures([ms for quiet, _ in rounds for ms in quiet]),
+        "while jobs go": figures([ms for _, busy in rounds for ms in busy]),
+        "ratio of p99, median of rounds": statistics.median(ratios),
+        "ratios": ratios,
+    }
 
 
 def figures(times: list[float]) -> dict[str, float]:
@@ -95,7 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
     parser.add_argument("--jobs", type=int, default=100_000)
-    parser.add_argument("--seconds", type=float, default=10, help="how long the quiet part takes")
+    parser.add_argument("--seconds", type=float, default=5, help="of one quiet part, and of the busy one that follows")
     arguments = parser.parse_args()
     refuse_existing(parser, arguments.url)
     try:

@@ -256,6 +256,11 @@ class JobRecord(JobSpec):
     finished_at_ms: int | None = None
 
     @property
+    def content_size(self) -> int:
+        """The bytes of its payload and its result, which is what pages and steps are measured by."""
+        return len(self.payload) + len(self.result or b"")
+
+    @property
     def attempt(self) -> int:
         """The attempt as users count it: 1 for the first. Of a dead job it is the last one, 0 if it never ran."""
         return self.failures if self.state is State.DEAD else self.failures + 1

@@ -21,11 +21,11 @@ def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
         yield batch
 
 
-def page_length(sizes: Iterable[int]) -> int:
-    """How many of the first go into one page: it ends with the one that takes it to MAX_PAGE_BYTES. Spec: STORE-13"""
+def page_length(sizes: Iterable[int], most: int = MAX_PAGE_BYTES) -> int:
+    """How many of the first go into one page: it ends with the one that takes it to so many bytes. Spec: STORE-13"""
     length = total = 0
     for size in sizes:
-        if total >= MAX_PAGE_BYTES:
+        if total >= most:
             break
         length, total = length + 1, total + size
     return length

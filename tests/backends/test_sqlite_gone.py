@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from aiq.backends.sqlite.storage import open_sqlite
+from aiq.bounds import MAX_PURGED_BYTES
 from aiq.model import BudgetSpec, Suspended, Usage, Waiting
 from aiq.testing.actions import (
     BAD,
@@ -23,6 +24,7 @@ from aiq.testing.actions import (
 from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
 from aiq.testing.spending import need, put_limit, tell
+from tests.backends.sqlite_files import in_writer, opened
 
 REMEMBERED = {"aiq_tombstones", "aiq_events"}
 
@@ -66,3 +68,28 @@ async def test_no_table_has_a_row_of_a_job_that_is_gone(tmp_path: Path, clock: C
     assert left == {}
     assert await storage.audit() == []
     await storage.close()
+
+
+async def test_what_is_long_goes_bit_by_bit(tmp_path: Path, clock: Clock) -> None:
+    path = tmp_path / "jobs.db"
+    async with opened(path, clock) as storage:
+        run = await start(storage, keep_ms=0)
+        for key in ("one#1", "two#1", "three#1"):
+            await storage.save_step(run.lease, value(key, b"x" * (MAX_PURGED_BYTES // 2)))
+        await end(storage, run, GOOD)
+        left = []
+        for _ in range(3):
+            await storage.upkeep()
+            left.append(rows_of_jobs(path)["aiq_steps"])
+        assert left == [1, 0, 0]
+
+
+async def test_what_is_not_due_is_not_looked_for_while_the_file_is_locked(tmp_path: Path, clock: Clock) -> None:
+    async with opened(tmp_path / "jobs.db", clock) as storage:
+        await end(storage, await start(storage, keep_ms=0), GOOD)
+        seen: list[str] = []
+        await in_writer(storage, lambda raw: raw.set_trace_callback(seen.append))
+        kept_up = await storage.upkeep()
+        await in_writer(storage, lambda raw: raw.set_trace_callback(None))
+        assert kept_up.purged == 1
+        assert [sql for sql in seen if "state = 'running'" in sql or "state = 'scheduled'" in sql] == []

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from aiq.bounds import MAX_KEEP_MS, PUT_OFF_MS
+from aiq.bounds import MAX_KEEP_MS, MAX_PURGED_BYTES, PUT_OFF_MS
 from aiq.errors import Conflict, Gone, InvalidInput, NotFound
 from aiq.model import (
     BudgetSpec,
@@ -15,6 +15,7 @@ from aiq.model import (
     Outcome,
     RetentionSpec,
     State,
+    Succeeded,
     Suspended,
     Usage,
     UsageFilter,
@@ -273,6 +274,33 @@ async def test_one_upkeep_lets_no_more_go_than_its_limit_the_oldest_first(storag
     last = await storage.upkeep(2)
     assert last.purged == 1
     assert await stored(storage, *names) == []
+
+
+@clause("KEEP-9")
+async def test_one_upkeep_lets_jobs_go_up_to_the_one_that_takes_them_to_their_bytes(
+    storage: Storage, clock: Clock
+) -> None:
+    names = ["a", "b", "c", "d"]
+    for name in names:
+        await ended(storage, name, payload=b"x" * (MAX_PURGED_BYTES // 2 - 1), outcome=Succeeded(b"y"))
+        clock.advance_ms(1)
+    clock.advance_ms(WEEK_MS)
+    first = await storage.upkeep()
+    assert (first.purged, first.next_due_ms) == (2, PACE_MS)
+    assert await stored(storage, *names) == ["c", "d"]
+    assert (await storage.upkeep()).purged == 2
+
+
+@clause("KEEP-9")
+async def test_children_that_are_too_large_for_one_upkeep_go_in_the_next(storage: Storage) -> None:
+    parent = await start(storage, "parent", keep_ms=0)
+    await spawn(storage, parent, "first", "second", queue="children", payload=b"x" * MAX_PURGED_BYTES)
+    await end(storage, parent, Waiting("children", None))
+    for _ in range(2):
+        await end_one(storage, GOOD, "children")
+    await end_one(storage, GOOD)
+    assert [(await storage.upkeep()).purged for _ in range(3)] == [1, 1, 1]
+    assert await storage.audit() == []
 
 
 # What is gone.

@@ -1,10 +1,13 @@
 """What is over goes: a job that has ended, and everything that belongs to it (T18)."""
 
+from collections.abc import Sequence
+
 from aiq.backends.memory.data import Remains, Tombstone
 from aiq.backends.memory.deaths import forget_death
 from aiq.backends.memory.transition import Transaction
-from aiq.bounds import PUT_OFF_MS
+from aiq.bounds import MAX_PURGED_BYTES, PUT_OFF_MS
 from aiq.model import JobRecord, State
+from aiq.rules.batches import page_length
 from aiq.rules.retention import tombstone_ms
 from aiq.storage import job_topic, stream_topic
 
@@ -41,8 +44,14 @@ def gone(tx: Transaction, record: JobRecord) -> None:
     tx.topics |= {job_topic(record.id), stream_topic(record.id)}
 
 
-def clear_remains(tx: Transaction, limit: int) -> int:
-    """Let the children of jobs that are gone go too, and then their budgets and use; say how many jobs went.
+def that_fit(may: Sequence[JobRecord], room: int) -> Sequence[JobRecord]:
+    """Of jobs that may go those that do in one upkeep, which has room for so many bytes. Spec: KEEP-9"""
+    return may[: page_length((record.content_size for record in may), room)]
+
+
+def clear_remains(tx: Transaction, limit: int) -> tuple[int, int]:
+    """Let the children of jobs that are gone go too, and then their budgets and use; say how many jobs went, and how
+    many bytes with them.
 
     Spec: GONE-6, GONE-8
     """
@@ -50,16 +59,17 @@ def clear_remains(tx: Transaction, limit: int) -> int:
     due = [found for found in tables.remains.items() if found[1].due_ms <= tx.now_ms]
     due = sorted(due, key=lambda found: found[1].due_ms)[:limit]
     children = [tables.jobs[child] for job_id, _ in due for child in _children(tx, job_id)]
-    going = [child for child in children if may_go(tx, child)][:limit]
+    may = [child for child in children if may_go(tx, child)]
+    going = that_fit(may[:limit], MAX_PURGED_BYTES)
     for child in going:
         gone(tx, child)
-    busy = {child.parent_id for child in going}
+    busy = {child.parent_id for child in may}
     for job_id, remains in due:
         if not _has_family(tx, job_id):
             finish(tx, job_id, remains)
-        elif len(going) < limit and job_id not in busy and _children(tx, job_id):
+        elif job_id not in busy and _children(tx, job_id):
             remains.due_ms = tx.now_ms + PUT_OFF_MS
-    return len(going)
+    return len(going), sum(child.content_size for child in going)
 
 
 def anything_remains(tx: Transaction) -> bool:

@@ -17,7 +17,7 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
     check_limit(limit)
     check_filter(query)
     found, place = _ahead(tx, query, _place(cursor), limit)
-    length = page_length(_size(record) for record in found[:limit])
+    length = page_length(record.content_size for record in found[:limit])
     if length == len(found):
         return Page(tuple(found), None if place is None else str(place))
     return Page(tuple(found[:length]), str(tx.tables.numbers[found[length - 1].id] + 1))
@@ -37,10 +37,6 @@ def _ahead(tx: Transaction, query: JobFilter, place: int, limit: int) -> tuple[l
 def _is_in_group(tx: Transaction, query: JobFilter, record: JobRecord) -> bool:
     """Spec: DEAD-9"""
     return query.fingerprint is None or record.id in tx.tables.graves.members.get(query.fingerprint, ())
-
-
-def _size(record: JobRecord) -> int:
-    return len(record.payload) + len(record.result or b"")
 
 
 def _place(cursor: str | None) -> int:

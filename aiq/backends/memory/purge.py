@@ -1,8 +1,8 @@
 """Letting jobs go whose time is over, the oldest first. Spec: KEEP-1, KEEP-2, KEEP-9."""
 
-from aiq.backends.memory.gone import anything_remains, clear_remains, gone, may_go
+from aiq.backends.memory.gone import anything_remains, clear_remains, gone, may_go, that_fit
 from aiq.backends.memory.transition import Transaction
-from aiq.bounds import MAX_PURGED, PUT_OFF_MS
+from aiq.bounds import MAX_PURGED, MAX_PURGED_BYTES, PUT_OFF_MS
 from aiq.model import JobRecord
 from aiq.rules.retention import ENDED, excess, is_over, of_state, since_ms
 
@@ -15,12 +15,13 @@ def purge(tx: Transaction, limit: int) -> int:
     Spec: GONE-4, GONE-5, GONE-8
     """
     limit = min(limit, MAX_PURGED)
-    done = clear_remains(tx, limit)
+    done, size = clear_remains(tx, limit)
     over = _over(tx, limit - done)
-    going = [record for record in over if not _must_stay(tx, record)]
+    may = [record for record in over if not _must_stay(tx, record)]
     for record in over:
-        if record not in going:
+        if record not in may:
             tx.tables.ended.put_off(tx.tables.numbers[record.id], record, tx.now_ms + PUT_OFF_MS)
+    going = that_fit(may, MAX_PURGED_BYTES - size)
     for record in going:
         gone(tx, record)
     return done + len(going)

@@ -27,6 +27,8 @@ PATIENCE_MS: Final = 5_000
 """How long a step waits for other processes to let go of the file."""
 _FIRST_PAUSE_MS: Final = 0.5
 _LONGEST_PAUSE_MS: Final = 20.0
+_SHARE: Final = 0.5
+"""A pause is at most this share of what was waited before it, so that a short lock is not followed by a long sleep."""
 
 
 @dataclass(eq=False, slots=True)
@@ -128,7 +130,7 @@ def patiently(home: Home, attempt: Callable[[], T], unwanted: Callable[[], bool]
             pause_ms = random.uniform(0, longest_ms)  # noqa: S311 - nothing here is a secret
             time.sleep(pause_ms / 1_000)
             waited_ms += pause_ms
-            longest_ms = min(2 * longest_ms, _LONGEST_PAUSE_MS)
+            longest_ms = min(max(waited_ms * _SHARE, _FIRST_PAUSE_MS), _LONGEST_PAUSE_MS)
 
 
 def _looked(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:

@@ -27,8 +27,8 @@ _LINE: Final[Any] = tuple[str, str, Band, str, int, int, int | None, PoolRow | N
 _Key: TypeAlias = tuple[str | int, ...]
 
 
-def forget(tx: Transaction, limit: int) -> bool:
-    """Forget at most `limit` of each kind, and say whether more of any kind is to be looked at.
+def forget(tx: Transaction, limit: int) -> None:
+    """Forget at most `limit` of each kind.
 
     The last act of its step: what that knows of limits, budgets and lines is not told.
     """
@@ -41,7 +41,6 @@ def forget(tx: Transaction, limit: int) -> bool:
     _forget_lines(tx, asked)
     tx.run(SQL["pools"], asked)
     tx.run(UNIQUE["forget"], asked)
-    return anything_to_forget(tx)
 
 
 def anything_to_forget(tx: Transaction) -> bool:

@@ -179,14 +179,13 @@ def forget_deaths(tx: Transaction, ns: Iterable[int]) -> None:
         graves(tx).write()
 
 
-def forget_groups(tx: Transaction, limit: int) -> bool:
-    """Forget at most `limit` groups in which no job has stood for long; say whether there are more. Spec: DEAD-10"""
+def forget_groups(tx: Transaction, limit: int) -> None:
+    """Forget at most `limit` groups in which no job has stood for long. Spec: DEAD-10"""
     if tx.graves is not None:
         if tx.admission is not None:
             tx.admission.write()
         tx.graves.write()
     tx.run(SQL["forget_groups"], {"since_ms": tx.now_ms - DEAD_GROUP_KEPT_MS, "limit": limit})
-    return any_group_to_forget(tx)
 
 
 def any_group_to_forget(tx: Transaction) -> bool:

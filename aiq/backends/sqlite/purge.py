@@ -1,10 +1,10 @@
 """Letting jobs go whose time is over, the oldest first. Spec: KEEP-1, KEEP-2, KEEP-9."""
 
-from aiq.backends.sqlite.gone import anything_remains, clear_remains, gone, may_go
+from aiq.backends.sqlite.gone import anything_remains, clear_remains, gone, may_go, that_fit
 from aiq.backends.sqlite.retention import SQL, get_retention
 from aiq.backends.sqlite.rows import numbers
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.bounds import MAX_PURGED, PUT_OFF_MS
+from aiq.bounds import MAX_PURGED, MAX_PURGED_BYTES, PUT_OFF_MS
 from aiq.model import Keep, RetentionSpec, State
 from aiq.rules.retention import ENDED, excess, is_over, of_state, since_ms
 
@@ -17,12 +17,13 @@ def purge(tx: Transaction, limit: int) -> int:
     Spec: GONE-4, GONE-5, GONE-8
     """
     limit = min(limit, MAX_PURGED)
-    done = clear_remains(tx, limit)
+    done, size = clear_remains(tx, limit)
     over = _over(tx, get_retention(tx), limit - done)
-    going = may_go(tx, [n for n, had_its_time in over.items() if had_its_time])
-    stay = over.keys() - set(going)
+    may = may_go(tx, [n for n, had_its_time in over.items() if had_its_time])
+    stay = over.keys() - may.keys()
     if stay:
         tx.run(SQL["put_off"], {"ns": numbers(sorted(stay)), "until_ms": tx.now_ms + PUT_OFF_MS})
+    going = that_fit(may, len(may), MAX_PURGED_BYTES - size)
     gone(tx, going)
     return done + len(going)
 
@@ -32,12 +33,11 @@ def anything_over(tx: Transaction) -> bool:
     return anything_remains(tx) or bool(_over(tx, get_retention(tx), 1))
 
 
-def forget_ids(tx: Transaction, limit: int) -> bool:
-    """Forget ids of which nothing else is kept; say whether there are more. Spec: GONE-3"""
+def forget_ids(tx: Transaction, limit: int) -> None:
+    """Forget ids of which nothing else is kept. Spec: GONE-3"""
     free = tx.numbers(SQL["ids"], {"now_ms": tx.now_ms, "limit": limit})
     if free:
         tx.run(SQL["forget_ids"], {"ns": numbers(free)})
-    return len(free) == limit and any_free_id(tx)
 
 
 def any_free_id(tx: Transaction) -> bool:

@@ -17,7 +17,7 @@ def purge_jobs(tx: Transaction, job_ids: Sequence[str]) -> list[Purged]:
     found = {job.record.id: (job.n, job.record.state) for job in tx.fetch(job_ids)}
     unknown = [job_id for job_id in job_ids if job_id not in found]
     stones = {job_id: State(state) for job_id, state in tx.table(SQL["stones"], {"ids": ids(unknown)})}
-    going = set(may_go(tx, [n for n, _ in found.values()]))
+    going = may_go(tx, [n for n, _ in found.values()])
     gone(tx, sorted(going))
     return [
         Purged(job_id, found[job_id][1], gone=found[job_id][0] in going)

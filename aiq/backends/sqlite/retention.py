@@ -16,6 +16,7 @@ _decoder: Final = msgspec.json.Decoder(RetentionSpec)
 def put_retention(tx: Transaction, spec: RetentionSpec) -> RetentionSpec:
     """Set it, in the place of what was set before. Spec: KEEP-3"""
     tx.run(SQL["put"], {"spec": msgspec.json.encode(spec).decode()})
+    tx.retention = spec
     return spec
 
 
@@ -32,5 +33,7 @@ def mark_results(tx: Transaction, at_ms: int, n: int) -> None:
 
 def get_retention(tx: Transaction) -> RetentionSpec:
     """Read it. Spec: KEEP-3"""
-    row = tx.row(SQL["get"])
-    return _DEFAULT if row is None else _decoder.decode(row[0])
+    if tx.retention is None:
+        row = tx.row(SQL["get"])
+        tx.retention = _DEFAULT if row is None else _decoder.decode(row[0])
+    return tx.retention

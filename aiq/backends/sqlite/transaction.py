@@ -17,7 +17,7 @@ from aiq.backends.sqlite.rows import Job, Row, ids, job_from_row
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.table import read_table
 from aiq.backends.sqlite.terms import plain
-from aiq.model import Wait
+from aiq.model import RetentionSpec, Wait
 from aiq.rules.metrics import COLUMNS, MINUTE_MS, nothing
 from aiq.storage import events_topic
 
@@ -75,6 +75,8 @@ class Transaction:
         """What this step knows of admission; see `admission`."""
         self.keys: Keys | None = None
         """What it knows of ordered keys; see `keys`."""
+        self.retention: RetentionSpec | None = None
+        """What is kept for how long, once it was read; see `retention`."""
         self.graves: Graves | None = None
         """What it does to the dead-letter view; see `graves`."""
         self._jobs: dict[str, Job] = {}

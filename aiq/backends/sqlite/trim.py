@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
+from aiq.backends.sqlite.gone import SQL as GONE
+from aiq.backends.sqlite.gone import remove_long
 from aiq.backends.sqlite.retention import SQL, get_retention
 from aiq.backends.sqlite.rows import numbers
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.bounds import MAX_PURGED_ROWS
+from aiq.bounds import MAX_PURGED_BYTES, MAX_PURGED_ROWS
 from aiq.model import Keep
 from aiq.rules.retention import excess, since_ms
 
@@ -14,8 +16,8 @@ _COUNT: Final = {"streams": "count_streams", "minutes": "count_minutes", "usage"
 """What counts the rows of a kind. Only where there is a bound are they counted."""
 
 
-def trim(tx: Transaction, limit: int) -> bool:
-    """Remove at most `limit` of each kind, the oldest first, and say whether more is over."""
+def trim(tx: Transaction, limit: int) -> None:
+    """Remove at most `limit` of each kind, the oldest first."""
     retention = get_retention(tx)
     _trim_streams(tx, _old(tx, "streams", retention.streams, limit))
     _trim_events(tx, _old_events(tx, retention.events, limit))
@@ -23,7 +25,6 @@ def trim(tx: Transaction, limit: int) -> bool:
         tx.later(SQL["forget_minutes"], minute)
     for row in _old(tx, "usage", retention.usage, limit):
         tx.later(SQL["forget_usage"], row)
-    return anything_to_trim(tx)
 
 
 def anything_to_trim(tx: Transaction) -> bool:
@@ -47,7 +48,8 @@ def _trim_streams(tx: Transaction, rows: Sequence[Sequence[int | str]]) -> None:
     """Leave its last item to the stream of a job that has ended, the oldest items first. Spec: KEEP-4"""
     if rows:
         ns = numbers(int(n) for _, n in rows)
-        tx.run(SQL["trim_chunks"], {"ns": ns, "room": MAX_PURGED_ROWS})
+        statements = (SQL["old_chunks"], GONE["forget_chunks"])
+        remove_long(tx, statements, {"ns": ns, "room": MAX_PURGED_ROWS}, MAX_PURGED_BYTES)
         tx.run(SQL["trimmed_streams"], {"ns": ns})
 
 

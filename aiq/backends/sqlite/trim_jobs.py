@@ -33,13 +33,12 @@ _STEPS: Final = _Kind("steps", "count_steps", "forget_steps", "left_steps")
 _SIGNALS: Final = _Kind("signals", "count_signals", "forget_signals", "left_signals")
 
 
-def trim_jobs(tx: Transaction, limit: int) -> bool:
-    """Remove at most `limit` of each kind, the oldest first, and say whether more is over."""
+def trim_jobs(tx: Transaction, limit: int) -> None:
+    """Remove at most `limit` of each kind, the oldest first."""
     retention = get_retention(tx)
     _trim_results(tx, _old_results(tx, retention.results, min(limit, MAX_PURGED)))
     _trim(tx, _STEPS, _old(tx, _STEPS, retention.steps, {"limit": limit}))
     _trim(tx, _SIGNALS, _old(tx, _SIGNALS, retention.signals, {"limit": limit}))
-    return anything_to_trim_of_jobs(tx)
 
 
 def anything_to_trim_of_jobs(tx: Transaction) -> bool:

@@ -1,11 +1,14 @@
 """A bounded amount of whatever is due, oldest first, for any worker to do."""
 
+from dataclasses import dataclass, replace
+
 from aiq.backends.sqlite.calendar import count_due
 from aiq.backends.sqlite.forgetting import anything_to_forget, forget
 from aiq.backends.sqlite.graves import any_group_to_forget, forget_groups
 from aiq.backends.sqlite.holding import go_on_letting_go
 from aiq.backends.sqlite.outbox import apply_outbox
 from aiq.backends.sqlite.purge import any_free_id, anything_over, forget_ids, purge
+from aiq.backends.sqlite.retire import require_open
 from aiq.backends.sqlite.sweeps import (
     anybody_impatient,
     end_graces,
@@ -24,7 +27,47 @@ from aiq.model import Upkept
 from aiq.rules.retention import soon
 
 
-def upkeep(tx: Transaction, limit: int) -> Upkept:
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What there is to do, as a look without the lock finds it; what comes later is left to the next one.
+
+    Most of upkeep is finding that nothing of a kind is due. That is done here, where nobody waits for it, so that the
+    lock is held for what is written alone.
+    """
+
+    due: bool
+    """Something is due, or to be looked at anew."""
+    jobs: bool
+    """Jobs that have ended are to go. Nobody waits for that, so it is not among what is due."""
+    rest: bool
+    """Something else that is over is to go."""
+    next_due_ms: int | None
+
+
+def look(tx: Transaction) -> Look:
+    """Look what there is to do, and when there is more. Spec: TIME-7, KEEP-9"""
+    require_open(tx)
+    next_ms = next_due_ms(tx)
+    more = anything_to_forget(tx) or any_long_silent(tx) or any_group_to_forget(tx)
+    due = more or next_ms == 0 or anybody_impatient(tx)
+    rest = anything_to_trim(tx) or anything_to_trim_of_jobs(tx) or any_free_id(tx)
+    jobs = anything_over(tx)
+    next_ms = 0 if more else next_ms
+    return Look(due, jobs, rest, soon(next_ms) if jobs or rest else next_ms)
+
+
+def upkeep(tx: Transaction, limit: int, found: Look) -> Upkept:
+    """Do what was found, each kind at most `limit`. When there is more, the next look tells."""
+    done = _sweep(tx, limit) if found.due else Upkept()
+    purged = purge(tx, limit) if found.jobs else 0
+    if found.rest:
+        trim(tx, limit)
+        trim_jobs(tx, limit)
+        forget_ids(tx, limit)
+    return replace(done, purged=purged)
+
+
+def _sweep(tx: Transaction, limit: int) -> Upkept:
     """Sweep, each kind at most `limit`, in this order.
 
     Spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4, DEADLINE-3
@@ -37,28 +80,9 @@ def upkeep(tx: Transaction, limit: int) -> Upkept:
     applied = apply_outbox(tx, limit)
     rerouted = lose_patience(tx, limit)
     unheld = go_on_letting_go(tx, limit)
-    more = forget(tx, limit)
-    more = forget_workers(tx, limit) or more
-    more = forget_groups(tx, limit) or more
+    forget(tx, limit)
+    forget_workers(tx, limit)
+    forget_groups(tx, limit)
     schedules = count_due(tx, limit)
-    purged = purge(tx, limit)
-    over = trim(tx, limit)
-    over = trim_jobs(tx, limit) or over
-    over = forget_ids(tx, limit) or anything_over(tx) or over
-    due_ms = 0 if more else next_due_ms(tx)
-    due_ms = soon(due_ms) if over else due_ms
-    swept = (promoted, revoked, timed_out, cancelled, applied, due_ms, rerouted, unheld)
-    return Upkept(*swept, purged=purged, schedules=schedules, overdue=overdue)
-
-
-def nothing_to_keep_up(tx: Transaction) -> Upkept | None:
-    """Look whether anything is due, and answer if not: then no lock is taken. Spec: STORE-5"""
-    next_ms = next_due_ms(tx)
-    due = next_ms == 0 or anybody_impatient(tx) or anything_to_forget(tx) or any_long_silent(tx)
-    due = due or any_group_to_forget(tx) or anything_had_its_time(tx)
-    return None if due else Upkept(next_due_ms=next_ms)
-
-
-def anything_had_its_time(tx: Transaction) -> bool:
-    """Whether something that is over is to go. Nobody waits for that, so it is not among what is due."""
-    return anything_over(tx) or anything_to_trim(tx) or anything_to_trim_of_jobs(tx) or any_free_id(tx)
+    swept = (promoted, revoked, timed_out, cancelled, applied, None, rerouted, unheld)
+    return Upkept(*swept, schedules=schedules, overdue=overdue)

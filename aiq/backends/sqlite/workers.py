@@ -33,10 +33,9 @@ def workers(tx: Transaction, after: str, limit: int) -> list[WorkerStatus]:
     ]
 
 
-def forget_workers(tx: Transaction, limit: int) -> bool:
-    """Forget at most `limit` workers that have long been silent, and say whether there are more. Spec: WORK-4"""
+def forget_workers(tx: Transaction, limit: int) -> None:
+    """Forget at most `limit` workers that have long been silent. Spec: WORK-4"""
     tx.run(SQL["forget"], {"since_ms": tx.now_ms - WORKER_KEPT_MS, "limit": limit})
-    return any_long_silent(tx)
 
 
 def any_long_silent(tx: Transaction) -> bool:

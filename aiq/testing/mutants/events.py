@@ -160,6 +160,17 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "        signal = tables.signals[job_id][signal_id]\n",
         ),
     ),
+    "one_upkeep_lets_any_number_of_bytes_go": mutant(
+        "KEEP-9", ("gone", "page_length((record.content_size for record in may), room)", "len(may)")
+    ),
+    "children_that_did_not_fit_are_put_off": mutant(
+        "KEEP-9",
+        (
+            "gone",
+            "    busy = {child.parent_id for child in may}\n",
+            "    busy = {child.parent_id for child in ()}\n",
+        ),
+    ),
     "one_upkeep_lets_all_go": mutant(
         "KEEP-9", ("upkeep", "    purged = purge(tx, limit)\n", "    purged = purge(tx, 1_000)\n")
     ),
@@ -199,11 +210,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "children_stay_behind": mutant(
         "GONE-6",
-        (
-            "gone",
-            "    going = [child for child in children if may_go(tx, child)][:limit]\n",
-            "    going = [child for child in children if may_go(tx, child)][:0]\n",
-        ),
+        ("gone", "    may = [child for child in children if may_go(tx, child)]\n", "    may: list[JobRecord] = []\n"),
     ),
     "the_budget_goes_before_the_grandchildren": mutant(
         "GONE-6",

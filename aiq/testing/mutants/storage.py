@@ -181,11 +181,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "ENQ-1", ("enqueue", "        **content,\n", '        **{**content, "tenant": ""},\n')
     ),
     "a_page_goes_over_what_fills_it": mutant(
-        "STORE-13", ("rules.batches", "        if total >= MAX_PAGE_BYTES:\n", "        if total > MAX_PAGE_BYTES:\n")
+        "STORE-13", ("rules.batches", "        if total >= most:\n", "        if total > most:\n")
     ),
-    "a_page_has_no_end": mutant(
-        "STORE-13", ("rules.batches", "        if total >= MAX_PAGE_BYTES:\n", "        if False:\n")
-    ),
+    "a_page_has_no_end": mutant("STORE-13", ("rules.batches", "        if total >= most:\n", "        if False:\n")),
     "a_stream_never_says_that_more_is_there": mutant(
         "STORE-13", ("read", "record.state, length < len(behind))", "record.state, False)")
     ),

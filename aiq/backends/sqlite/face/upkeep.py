@@ -1,12 +1,14 @@
 """Upkeep of a SQLite file: checked here, and made one step in a thread of its own."""
 
+from dataclasses import replace
+
 from aiq.backends.sqlite.audit import audit
 from aiq.backends.sqlite.configure import configure
 from aiq.backends.sqlite.door import Door
 from aiq.backends.sqlite.facts import facts
 from aiq.backends.sqlite.get_queue import get_queue
 from aiq.backends.sqlite.pause import pause, resume
-from aiq.backends.sqlite.upkeep import nothing_to_keep_up, upkeep
+from aiq.backends.sqlite.upkeep import look, upkeep
 from aiq.backends.sqlite.weigh import weigh
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
 from aiq.model import Fact, QueueSettings, QueueStatus, Upkept, Violation
@@ -19,7 +21,11 @@ class UpkeepFace(Door):
     async def upkeep(self, limit: int = MAX_SWEEP) -> Upkept:
         """See `aiq.storage.Upkeep`."""
         check_limit(limit, MAX_SWEEP)
-        return await self._write_unless(nothing_to_keep_up, upkeep, limit)
+        found = await self._read(look)
+        if not (found.due or found.jobs or found.rest):
+            return Upkept(next_due_ms=found.next_due_ms)
+        done = await self._write(upkeep, limit, found)
+        return replace(done, next_due_ms=(await self._read(look)).next_due_ms)
 
     async def pause(self, queue: str) -> None:
         """See `aiq.storage.Upkeep`."""

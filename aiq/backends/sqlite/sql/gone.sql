@@ -3,9 +3,11 @@
 
 -- name: may_go
 -- Those that have ended, that nobody needs, whose children have ended, and of which nothing is left to be done.
-SELECT json_group_array(j.n)
+SELECT json_group_array(json_array(j.n, length(s.payload) + coalesce(length(r.result), 0)))
 FROM json_each(:ns) AS asked
 CROSS JOIN aiq_jobs AS j ON j.n = asked.value
+JOIN aiq_specs AS s ON s.n = j.n
+LEFT JOIN aiq_results AS r ON r.n = j.n
 WHERE j.finished_at_ms IS NOT NULL
     AND NOT (j.dependents <> 0 AND EXISTS (
         SELECT 1
@@ -19,8 +21,11 @@ WHERE j.finished_at_ms IS NOT NULL
     ))
     AND NOT EXISTS (SELECT 1 FROM aiq_outbox AS o WHERE o.n = j.n);
 
--- name: ids
-SELECT json_group_array(j.id) FROM json_each(:ns) AS asked CROSS JOIN aiq_jobs AS j ON j.n = asked.value;
+-- name: own
+-- Their ids, and whether they have errors, terms, a key.
+SELECT json_group_array(json_array(j.id, j.errors > 0, j.gated, j.order_key IS NOT NULL))
+FROM json_each(:ns) AS asked
+CROSS JOIN aiq_jobs AS j ON j.n = asked.value;
 
 -- name: entomb
 INSERT INTO aiq_tombstones (n, id, digest, state, task, queue, until_ms)
@@ -78,11 +83,17 @@ SELECT json_group_array(json_array(asked.key, c.n))
 FROM json_each(:ids) AS asked
 CROSS JOIN aiq_jobs AS c ON c.parent_id = asked.value;
 
--- name: forget_chunks
-DELETE FROM aiq_chunks
-WHERE change IN (
-    SELECT c.change FROM json_each(:ns) AS asked CROSS JOIN aiq_chunks AS c ON c.n = asked.value LIMIT :room
+-- name: chunks_left
+-- Rows that may be long, with their bytes: how many go is decided by both.
+SELECT json_group_array(json_array(change, size))
+FROM (
+    SELECT c.change, length(c.data) AS size
+    FROM json_each(:ns) AS asked CROSS JOIN aiq_chunks AS c ON c.n = asked.value
+    LIMIT :room
 );
+
+-- name: forget_chunks
+DELETE FROM aiq_chunks WHERE change IN (SELECT value FROM json_each(:places));
 
 -- name: forget_ranges
 DELETE FROM aiq_ranges
@@ -90,17 +101,27 @@ WHERE (n, first) IN (
     SELECT r.n, r.first FROM json_each(:ns) AS asked CROSS JOIN aiq_ranges AS r ON r.n = asked.value LIMIT :room
 );
 
+-- name: steps_left
+SELECT json_group_array(json_array(place, size))
+FROM (
+    SELECT s.rowid AS place, length(s.value) AS size
+    FROM json_each(:ns) AS asked CROSS JOIN aiq_steps AS s ON s.n = asked.value
+    LIMIT :room
+);
+
 -- name: forget_steps
-DELETE FROM aiq_steps
-WHERE rowid IN (
-    SELECT s.rowid FROM json_each(:ns) AS asked CROSS JOIN aiq_steps AS s ON s.n = asked.value LIMIT :room
+DELETE FROM aiq_steps WHERE rowid IN (SELECT value FROM json_each(:places));
+
+-- name: signals_left
+SELECT json_group_array(json_array(number, size))
+FROM (
+    SELECT s.number, length(s.payload) AS size
+    FROM json_each(:ns) AS asked CROSS JOIN aiq_signals AS s ON s.n = asked.value
+    LIMIT :room
 );
 
 -- name: forget_signals
-DELETE FROM aiq_signals
-WHERE number IN (
-    SELECT s.number FROM json_each(:ns) AS asked CROSS JOIN aiq_signals AS s ON s.n = asked.value LIMIT :room
-);
+DELETE FROM aiq_signals WHERE number IN (SELECT value FROM json_each(:places));
 
 -- name: forget_waits
 DELETE FROM aiq_waits

@@ -57,10 +57,11 @@ FROM (
 -- name: count_streams
 SELECT count(*) FROM aiq_jobs WHERE finished_at_ms IS NOT NULL AND stream_bytes > 0;
 
--- name: trim_chunks
-DELETE FROM aiq_chunks
-WHERE change IN (
-    SELECT c.change
+-- name: old_chunks
+-- With their bytes. They come in the order of their numbers, which is that in which they were written.
+SELECT json_group_array(json_array(change, size))
+FROM (
+    SELECT c.change, length(c.data) AS size
     FROM json_each(:ns) AS asked
     CROSS JOIN aiq_jobs AS j ON j.n = asked.value
     CROSS JOIN aiq_chunks AS c ON c.n = j.n AND c.number < j.chunks
