@@ -117,9 +117,10 @@ def replaced(record: JobRecord, spec: JobSpec, now_ms: int) -> JobRecord:
 
 def retaken(there: Held | None, record: JobRecord, now_ms: int) -> Holder | None:
     """The row of a key that a redriven job takes again; None if another has it. Spec: DEAD-23"""
-    if there is not None and there.holder.job_id == record.id and there.holder.until_ms is not None:
+    own = there is not None and there.holder.job_id == record.id
+    if there is not None and own and (there.holder.until_ms or 0) > now_ms:
         return replace(there.holder, state=None)
-    if there is not None and there.holder.job_id != record.id and not _is_free(there, record, now_ms):
+    if there is not None and not own and not _is_free(there, record, now_ms):
         return None
     return Holder(record.id, "keep", record.id, record.digest)
 

@@ -13,6 +13,7 @@ from aiq.model import (
     Keep,
     MinuteFilter,
     QueueSettings,
+    Redrive,
     RetentionSpec,
     RouteSpec,
     ScheduleSpec,
@@ -20,6 +21,7 @@ from aiq.model import (
     State,
     Succeeded,
     Suspended,
+    Target,
     Usage,
     UsageFilter,
     Waiting,
@@ -27,6 +29,7 @@ from aiq.model import (
 )
 from aiq.storage import Storage, claim, settle
 from aiq.testing.actions import (
+    BAD,
     GOOD,
     chunks,
     claim_one,
@@ -292,6 +295,38 @@ async def test_jobs_of_one_key_keep_their_turns_where_they_move(source: Storage,
     assert await claim(goal, wish(5)) == ()
     await end(goal, second, GOOD)
     assert (await claim_one(goal)).id == "third"
+
+
+@clause("MOVE-1", "KEY-13")
+async def test_children_stand_before_their_parent_where_it_has_moved(source: Storage, goal: Storage) -> None:
+    parent = await start(source, "parent", key="talk", per_key=1)
+    await source.enqueue([job("later", key="talk", per_key=1)])
+    kept = job("child", child_of="children", key="talk", per_key=1, on_parent="leave")
+    await source.enqueue([kept], parent=parent.lease)
+    await end(source, parent, Waiting("children", None))
+
+    await move(source, goal)
+    child = await claim_one(goal)
+    assert (child.id, child.on_parent) == ("child", "leave")
+    await goal.enqueue([job("grandchild", child_of="more", key="talk", per_key=1)], parent=child.lease)
+    await end(goal, child, Waiting("more", None))
+
+    for name in ("grandchild", "child", "parent", "later"):
+        run = await claim_one(goal)
+        assert run.id == name
+        await end(goal, run, GOOD)
+
+
+@clause("MOVE-1")
+async def test_an_ordered_job_that_has_ended_is_ordered_where_it_has_moved(source: Storage, goal: Storage) -> None:
+    await end(source, await start(source, "dead", key="talk", per_key=2), BAD)
+
+    await move(source, goal)
+    assert (await get_one(goal, "dead")).per_key == 2
+    await goal.redrive(Redrive(id="again", targets=(Target("dead", 1),)))
+
+    assert await goal.audit() == []
+    assert (await claim_one(goal)).id == "dead"
 
 
 @clause("MOVE-1")

@@ -187,6 +187,19 @@ async def test_a_job_has_its_unique_key_again_that_it_had_for_a_time(storage: St
     assert await storage.audit() == []
 
 
+@clause("DEAD-23")
+async def test_a_job_has_its_unique_key_until_it_ends_if_the_time_for_that_is_over(
+    storage: Storage, clock: Clock
+) -> None:
+    await die(storage, unique="k", unique_for_ms=1_000)
+    clock.advance_ms(1_000)
+
+    await revive(storage)
+
+    assert (await storage.enqueue([job("other", unique="k")]))[0].job_id == "job"
+    assert await storage.audit() == []
+
+
 @clause("DEAD-24")
 async def test_an_ordered_job_stays_in_its_queue(storage: Storage) -> None:
     await die(storage, key="k", per_key=1)

@@ -225,7 +225,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_redriven_job_takes_its_unique_key_from_others": mutant(
         "DEAD-23",
-        ("rules.unique", "holder.job_id != record.id and not _is_free(there, record, now_ms)", "holder.job_id == ''"),
+        ("rules.unique", "not own and not _is_free(there, record, now_ms)", "False"),
+    ),
+    "a_redriven_job_has_its_unique_key_for_a_time_that_is_over": mutant(
+        "DEAD-23", ("rules.unique", "own and (there.holder.until_ms or 0) > now_ms", "own and there.holder.until_ms")
     ),
     "an_ordered_job_leaves_its_queue": mutant(
         "DEAD-24", ("rules.redriving", "record.ordered and request.queue not in", "False and request.queue not in")
