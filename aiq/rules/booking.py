@@ -12,6 +12,7 @@ from aiq import bounds
 from aiq.errors import NeverFits, NotFound, PriceUnknown, TooLarge, UnknownLimit
 from aiq.model import (
     Admitted,
+    Band,
     CallRequest,
     Estimate,
     Exceeded,
@@ -21,7 +22,7 @@ from aiq.model import (
     Need,
     Refused,
 )
-from aiq.rules import calls, charging, drawing, estimates, limits, planning
+from aiq.rules import calls, charging, drawing, estimates, limits, planning, standing
 from aiq.rules.books import Books
 from aiq.rules.drawing import Hopeless, Short
 from aiq.rules.planning import Blocked, Plan
@@ -62,6 +63,17 @@ def quote(books: Books, record: JobRecord) -> int:
     if spec is None or planning.resumes(record):
         return charging.cost((), name)
     return charging.cost([charging.part(spec, "", planning.need_of(books, record, record.estimate))], name)
+
+
+def ahead(books: Books, record: JobRecord, displaced: Band) -> int:
+    """What the calls count for that go before a ready job, and not before those of the band that it displaces, on the
+    limit that its cost is counted on. CALL-5, BAND-2"""
+    name = planning.cost_limit(books, record)
+    if name is None:
+        return 0
+    calls = standing.before(books.waiting(name, ""), record.band, None)
+    needs = (call.limits[name, ""] for call in calls if call.band > displaced)
+    return sum(charge + rest for _, charge, rest, _ in needs)
 
 
 def claim(books: Books, record: JobRecord, fence: int) -> Claimed:

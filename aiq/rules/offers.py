@@ -138,9 +138,17 @@ class Floor:
         for band in stand.bands:
             credit = stand.pool.credits[band]
             head = self._head(stand, band) if band > first and credit else None
-            if head is not None and credit >= WHOLE * booking.quote(self._books, head.record):
+            if head is not None and credit >= self._price(head.record, first):
                 return band
         return None
+
+    def _price(self, record: JobRecord, displaced: Band) -> int:
+        """The credit for which a job goes before a more urgent band.
+
+        That waits for all that must be admitted first, so it is for the calls in line before the job too. BAND-2
+        """
+        ahead = booking.ahead(self._books, record, displaced)
+        return WHOLE * (booking.quote(self._books, record) + ahead)
 
     def _favoured(self) -> Band | None:
         if len(self._ranks) < 2:
@@ -154,12 +162,12 @@ class Floor:
             return
         purse = stand.pool.credits
         if band != offer.rank:
-            purse = with_credit(purse, band, purse[band] - WHOLE * booking.quote(self._books, offer.head.record))
+            # All of it: what a dearer head before this one has saved would else let many small ones go in a row.
+            purse = with_credit(purse, band, 0)
         for other in stand.bands:
             head = self._head(stand, other) if other > band else None
             if head is not None:
-                most = WHOLE * booking.quote(self._books, head.record)
-                purse = credited(purse, other, FLOOR * cost, most)
+                purse = credited(purse, other, FLOOR * cost, self._price(head.record, band))
         if purse != stand.pool.credits:
             stand.change(credits=purse)
 

@@ -143,7 +143,7 @@ class _Model:
             self._low.credit = min(self._low.credit + FLOOR * self._cost(call), self._cost(low.call))
         elif self._high.head(slot_free=self._slots > 0) is not None:
             # It went before somebody more urgent, which only its credit allows. What it gets unopposed costs nothing.
-            self._low.credit -= self._cost(call)
+            self._low.credit = 0.0
 
     def _start(self, running: _Running) -> None:
         if running.done == 0:

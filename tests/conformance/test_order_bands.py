@@ -6,11 +6,13 @@ import pytest
 
 from aiq.model import Band, JobRecord, Lane, LimitSpec, Released
 from aiq.storage import Storage
-from aiq.testing.actions import claim_some, end, get_one, job
+from aiq.testing.actions import claim_some, end, get_one, job, start
+from aiq.testing.clock import Clock
 from aiq.testing.marks import clause
-from aiq.testing.spending import need, offered, put_limit, units
+from aiq.testing.spending import need, offered, put_limit, units, wait_of
 
 BANDS = {"i": Band.INTERACTIVE, "h": Band.HIGH, "n": Band.NORMAL, "b": Band.BATCH}
+HOUR_MS = 3_600_000
 PLENTY = LimitSpec(name="gpt", tokens=10**9)
 AT_ONCE = pytest.mark.parametrize("at_once", [1, 7, 200])
 
@@ -118,9 +120,13 @@ async def test_the_floor_counts_costs(storage: Storage, at_once: int) -> None:
 @clause("BAND-2")
 async def test_credit_is_at_most_what_the_head_costs(storage: Storage) -> None:
     await storage.put_limits([PLENTY])
-    await enqueue_in(storage, "b", 10, 100)
+    await enqueue_in(storage, "b", 1, 100)
+    await enqueue_in(storage, "b", 1, 400)
     await enqueue_in(storage, "i", 10, 5_000)
-    assert await order(storage, 8) == "ibibibib"
+    assert await order(storage, 1) == "i"
+    await storage.cancel(["b0"])
+    # 100,000 of the 500,000 that were given: the next head has yet to be passed over.
+    assert await order(storage, 2) == "ib"
 
 
 @clause("BAND-2")
@@ -131,6 +137,45 @@ async def test_what_goes_by_credit_pays_what_it_cost(storage: Storage) -> None:
     await enqueue_in(storage, "i", 20, 5_000)
     # 2,500,000 after five; then the next head needs 500,000, which one more gives.
     assert await order(storage, 11) == "iiiiibibibi"
+
+
+@clause("BAND-2")
+async def test_what_a_dearer_head_has_saved_goes_with_the_next_one(storage: Storage) -> None:
+    await storage.put_limits([PLENTY])
+    await enqueue_in(storage, "b", 1, 2_500)
+    await enqueue_in(storage, "b", 4, 500)
+    await enqueue_in(storage, "i", 20, 5_000)
+    assert await order(storage, 4) == "iiii"
+    await storage.cancel(["b0"])
+    # 2,000,000 would be enough for four of them in a row.
+    assert await order(storage, 5) == "bibib"
+
+
+@clause("BAND-2")
+async def test_a_head_behind_calls_of_its_band_needs_credit_for_them_too(storage: Storage, clock: Clock) -> None:
+    await put_limit(storage)
+    run = await start(storage, "runs", queue="other", band=Band.BATCH, lease_ms=HOUR_MS)
+    await wait_of(storage, run, 1, need(5_200), "gpt")
+    await enqueue_in(storage, "b", 1, 10)
+    await enqueue_in(storage, "i", 20, 5_000)
+    # Each adds 500,000, and those that the head displaces wait for 5,210 tokens.
+    for _ in range(11):
+        assert await order(storage, 1) == "i"
+        clock.advance_ms(5_000)
+    assert await offered(storage) == ([], 210)
+    clock.advance_ms(210)
+    assert await order(storage, 2) == "bi"
+
+
+@clause("BAND-2")
+async def test_a_head_needs_no_credit_for_calls_before_those_that_it_displaces(storage: Storage, clock: Clock) -> None:
+    await put_limit(storage)
+    run = await start(storage, "runs", queue="other", band=Band.INTERACTIVE, lease_ms=HOUR_MS)
+    await wait_of(storage, run, 1, need(5_200), "gpt")
+    clock.advance_ms(5_000)
+    await enqueue_in(storage, "b", 1, 100)
+    await enqueue_in(storage, "i", 20, 400)
+    assert await order(storage, 4) == "iiib"
 
 
 @clause("BAND-2")

@@ -132,7 +132,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "the_floor_counts_jobs": mutant(
         "BAND-2",
-        ("rules.offers", "credited(purse, other, FLOOR * cost, most)", "credited(purse, other, FLOOR * 1000, most)"),
+        ("rules.offers", "credited(purse, other, FLOOR * cost, self", "credited(purse, other, FLOOR * 1000, self"),
     ),
     "the_floor_is_a_fifth": mutant("BAND-2 BAND-3", ("rules.fairness", "FLOOR: Final = 100", "FLOOR: Final = 200")),
     "credit_has_no_bound": mutant(
@@ -140,15 +140,29 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "what_goes_by_credit_pays_nothing": mutant(
         "BAND-2",
-        ("rules.offers", "        if band != offer.rank:\n            purse", "        if False:\n            purse"),
+        ("rules.offers", "purse = with_credit(purse, band, 0)", "purse = with_credit(purse, band, purse[band])"),
     ),
-    "what_goes_by_credit_pays_all_of_it": mutant(
+    "what_goes_by_credit_costs_all_bands_theirs": mutant(
+        "BAND-2", ("rules.offers", "purse = with_credit(purse, band, 0)", "purse = (0, 0, 0, 0)")
+    ),
+    "what_goes_by_credit_keeps_what_it_did_not_cost": mutant(
         "BAND-2",
         (
             "rules.offers",
-            "purse = with_credit(purse, band, purse[band] - WHOLE * booking.quote(self._books, offer.head.record))",
-            "purse = (0, 0, 0, 0)",
+            "purse = with_credit(purse, band, 0)",
+            "purse = with_credit(purse, band, purse[band] - self._price(offer.head.record, offer.rank))",
         ),
+    ),
+    "calls_in_line_go_on_the_credit_of_the_head": mutant(
+        "BAND-2",
+        (
+            "rules.offers",
+            "return WHOLE * (booking.quote(self._books, record) + ahead)",
+            "return WHOLE * booking.quote(self._books, record)",
+        ),
+    ),
+    "calls_before_the_displaced_band_need_credit": mutant(
+        "BAND-2", ("rules.booking", "for call in calls if call.band > displaced)", "for call in calls)")
     ),
     "a_job_that_displaces_another_gives_no_credit": mutant(
         "BAND-2",
@@ -156,11 +170,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "rules.offers",
             (
                 "head = self._head(stand, other) if other > band else None\n"
-                "            if head is not None:\n                most"
+                "            if head is not None:\n                purse"
             ),
             (
                 "head = self._head(stand, other) if other > band == offer.rank else None\n"
-                "            if head is not None:\n                most"
+                "            if head is not None:\n                purse"
             ),
         ),
     ),
