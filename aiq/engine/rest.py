@@ -17,6 +17,9 @@ POLL_MS: Final = (1_000, 5_000)
 no more than that (LIVE-3)."""
 MIN_PAUSE_MS: Final = 20
 """When the storage has something to do that this worker cannot claim, it is not asked more often than this."""
+SOON_MS: Final = 5
+"""Nor is it asked sooner than this about what is not due yet: a pool behind a limit may open that soon, its head may
+be urgent."""
 LISTEN_MS: Final = 60_000
 
 
@@ -53,7 +56,7 @@ class Rest:
         if self._timer is None:
             self._look_in(self._rng.randint(*POLL_MS))
         if due_ms is not None:
-            self._look_in(max(due_ms, MIN_PAUSE_MS))
+            self._look_in(max(due_ms, SOON_MS) if due_ms else MIN_PAUSE_MS)
         await self.sleep()
 
     def close(self) -> None:

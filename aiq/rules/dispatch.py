@@ -144,7 +144,7 @@ class _Claim:
             return 0
         found = planning.plan(self._books, head.record)
         if isinstance(found, Plan):
-            return self._give(offer._replace(head=head), found)
+            return self._give(offer._replace(head=head, passing=True), found)
         if isinstance(found, Blocked) and found.by is None:
             self._tries -= 1
         else:

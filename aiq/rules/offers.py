@@ -23,13 +23,14 @@ class Head(NamedTuple):
 class Offer(NamedTuple):
     """What a pool offers: a head, which stands in the band `rank`, its own or the one that its credit displaces.
 
-    `favoured` says that the queue's credit lets the rank go first.
+    `favoured` says that the queue's credit lets the rank go first; `passing` that the job passes the pool's head.
     """
 
     stand: "Stand"
     head: Head
     rank: Band
     favoured: bool = False
+    passing: bool = False
 
 
 class Stand:
@@ -158,13 +159,13 @@ class Floor:
 
     def _pay_pool(self, offer: Offer, cost: int) -> None:
         stand, band = offer.stand, offer.head.record.band
-        if len(stand.bands) < 2:
-            return
         purse = stand.pool.credits
-        if band != offer.rank:
-            # All of it: what a dearer head before this one has saved would else let many small ones go in a row.
-            purse = with_credit(purse, band, 0)
-        for other in stand.bands:
+        if purse[band]:
+            # All of it, and whether it displaced anybody or not: a floor is for a band that gets nothing else. What was
+            # saved while a dear head waited would let others behind it go before urgent jobs, soon after its turn.
+            paid = min(purse[band], WHOLE * cost) if offer.passing else purse[band]
+            purse = with_credit(purse, band, purse[band] - paid)
+        for other in stand.bands if len(stand.bands) > 1 else ():
             head = self._head(stand, other) if other > band else None
             if head is not None:
                 purse = credited(purse, other, FLOOR * cost, self._price(head.record, band))

@@ -137,13 +137,11 @@ class _Model:
 
     def _settle_credit(self, band: _Band, call: Call) -> None:
         low = self._low.head(slot_free=True)
-        if low is None:
+        if low is None or band is self._low:
+            # A floor is for a band that gets nothing else: what it was given, opposed or not, ends what it has saved.
             self._low.credit = 0.0
-        elif band is self._high:
+        else:
             self._low.credit = min(self._low.credit + FLOOR * self._cost(call), self._cost(low.call))
-        elif self._high.head(slot_free=self._slots > 0) is not None:
-            # It went before somebody more urgent, which only its credit allows. What it gets unopposed costs nothing.
-            self._low.credit = 0.0
 
     def _start(self, running: _Running) -> None:
         if running.done == 0:

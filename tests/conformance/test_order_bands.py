@@ -152,6 +152,31 @@ async def test_what_a_dearer_head_has_saved_goes_with_the_next_one(storage: Stor
 
 
 @clause("BAND-2")
+async def test_a_band_that_is_given_a_job_in_its_own_place_has_no_credit_left(storage: Storage) -> None:
+    await storage.put_limits([PLENTY])
+    await enqueue_in(storage, "b", 3, 1_000)
+    await enqueue_in(storage, "i", 1, 9_000)
+    # After the urgent job nobody is displaced, and 900,000 have been saved.
+    assert await order(storage, 2) == "ib"
+    await enqueue_in(storage, "i", 10, 1_000)
+    assert await order(storage, 12) == "i" * 10 + "bb"
+
+
+@clause("BAND-2", "POOL-2")
+async def test_what_passes_the_head_of_a_pool_takes_its_own_cost_of_the_credit(storage: Storage, clock: Clock) -> None:
+    await put_limit(storage)
+    await enqueue_in(storage, "b", 1, 900, tenant="b")
+    await enqueue_in(storage, "b", 1, 100, tenant="a")
+    await enqueue_in(storage, "i", 1, 4_500)
+    assert await order(storage, 1) == "i"
+    # 450,000 are saved for the head, which waits, and 100,000 of them go with what passes it.
+    assert (await offered(storage))[0] == ["b1"]
+    clock.advance_ms(10_000)
+    await enqueue_in(storage, "i", 4, 2_500)
+    assert await order(storage, 4) == "iiib"
+
+
+@clause("BAND-2")
 async def test_a_head_behind_calls_of_its_band_needs_credit_for_them_too(storage: Storage, clock: Clock) -> None:
     await put_limit(storage)
     run = await start(storage, "runs", queue="other", band=Band.BATCH, lease_ms=HOUR_MS)

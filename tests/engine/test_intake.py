@@ -103,6 +103,17 @@ async def test_a_delayed_job_starts_when_it_is_due(world: World) -> None:
 
 
 @virtually
+async def test_what_is_due_in_a_few_milliseconds_is_looked_at_then(world: World) -> None:
+    worker = await world.start(noop)
+    await asyncio.sleep(10)
+    [job] = await world.enqueue(noop.job(1).using(delay=0.007))
+    record = await world.until(job, State.SUCCEEDED)
+    await worker.stop()
+
+    assert 7 <= (record.started_at_ms or 0) - record.created_at_ms <= 12
+
+
+@virtually
 async def test_a_lost_wake_up_costs_at_most_one_poll(world: World) -> None:
     world.faults.plan(*[Refuse("wait")] * 1_000)
     worker = await world.start(noop)

@@ -140,18 +140,32 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "what_goes_by_credit_pays_nothing": mutant(
         "BAND-2",
-        ("rules.offers", "purse = with_credit(purse, band, 0)", "purse = with_credit(purse, band, purse[band])"),
+        (
+            "rules.offers",
+            "purse = with_credit(purse, band, purse[band] - paid)",
+            "purse = with_credit(purse, band, purse[band])",
+        ),
     ),
     "what_goes_by_credit_costs_all_bands_theirs": mutant(
-        "BAND-2", ("rules.offers", "purse = with_credit(purse, band, 0)", "purse = (0, 0, 0, 0)")
+        "BAND-2", ("rules.offers", "purse = with_credit(purse, band, purse[band] - paid)", "purse = (0, 0, 0, 0)")
     ),
-    "what_goes_by_credit_keeps_what_it_did_not_cost": mutant(
+    "what_is_given_leaves_what_it_did_not_cost": mutant(
         "BAND-2",
         (
             "rules.offers",
-            "purse = with_credit(purse, band, 0)",
-            "purse = with_credit(purse, band, purse[band] - self._price(offer.head.record, offer.rank))",
+            "purse = with_credit(purse, band, purse[band] - paid)",
+            "purse = with_credit(purse, band, max(0, purse[band] - self._price(offer.head.record, offer.rank)))",
         ),
+    ),
+    "what_passes_takes_all_credit": mutant(
+        "BAND-2",
+        ("rules.offers", "min(purse[band], WHOLE * cost) if offer.passing else purse[band]", "purse[band]"),
+    ),
+    "what_passes_pays_no_credit": mutant(
+        "BAND-2", ("rules.offers", "min(purse[band], WHOLE * cost) if offer.passing else", "0 if offer.passing else")
+    ),
+    "what_goes_in_its_own_place_leaves_the_credit": mutant(
+        "BAND-2", ("rules.offers", "        if purse[band]:\n", "        if purse[band] and band != offer.rank:\n")
     ),
     "calls_in_line_go_on_the_credit_of_the_head": mutant(
         "BAND-2",
