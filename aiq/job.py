@@ -35,7 +35,7 @@ from aiq.model import (
 )
 from aiq.policy import BandName, Duration, Signal, band_of, duration_ms
 from aiq.rules.codec import Codec
-from aiq.rules.coding import why_unreadable
+from aiq.rules.coding import check_there, why_unreadable
 from aiq.rules.ids import new_id
 from aiq.rules.retention import result_of
 from aiq.rules.writing import Unfit
@@ -149,11 +149,13 @@ class Job(Generic[R_co]):
 
         Raises:
             ResultInvalid: an item is encoded, and the queue has not the codecs.
+            Unavailable: an item is kept elsewhere, and cannot be had now.
             JobDead, JobCancelled, NotFound: as `stream`.
         """
         async for chunk in self.stream(after):
             if chunk.kind is not ChunkKind.DATA:
                 continue
+            check_there(chunk.data)
             if (why := why_unreadable(chunk.data)) is not None:
                 raise ResultInvalid(f"Item {chunk.number} of the stream cannot be read. {why}.")
             yield chunk.text

@@ -105,15 +105,20 @@ def job_of(template: JobSpec, job_id: str) -> JobSpec:
 
 
 def put(standing: ScheduleStatus | None, spec: ScheduleSpec, *, absent_only: bool) -> ScheduleStatus:
-    """A schedule as it stands once it is put. Spec: SCHED-2, SCHED-3, SCHED-4"""
+    """A schedule as it stands once it is put. Spec: SCHED-2, SCHED-3, SCHED-4, SCHED-29"""
     if standing is None:
         return ScheduleStatus(spec=spec, paused=spec.paused)
     if absent_only or says_same(standing.spec, spec):
-        return standing
+        return standing if absent_only or standing.spec == spec else replace(standing, spec=spec)
     changed = replace(standing, spec=spec, revision=standing.revision + 1, error="")
     if all(getattr(standing.spec, name) == getattr(spec, name) for name in _TIMES):
         return changed
     return replace(changed, phase=Phase.UNPLANNED, next_ms=None)
+
+
+def is_other(before: ScheduleStatus | None, after: ScheduleStatus) -> bool:
+    """Whether what was put is new or says something else, so that its job is looked at. Spec: SCHED-27"""
+    return before is None or after.revision > before.revision
 
 
 def says_same(standing: ScheduleSpec, spec: ScheduleSpec) -> bool:

@@ -13,7 +13,7 @@ from aiq.coded import Chain, CodedStorage
 from aiq.engine.calendar import Calendar
 from aiq.errors import Conflict, JobDead, PayloadInvalid, Unavailable
 from aiq.model import Cause, ChunkKind, JobSpec, NewChunk, ScheduleSpec, Step, StepKind, Suspended
-from aiq.rules.coding import Unreadable, coded
+from aiq.rules.coding import Unreadable, coded, parted
 from aiq.schedule import ScheduleAdmin
 from aiq.testing.actions import end, start, value
 from aiq.testing.clock import Clock
@@ -283,6 +283,19 @@ async def test_a_schedule_that_cannot_be_read_is_left_to_those_who_can() -> None
     assert await Calendar(able).fire_due() == 1
     [status] = await storage.get_schedules()
     assert (status.fires, status.skipped) == (1, 0)
+
+
+async def test_a_schedule_that_is_put_again_is_encoded_with_the_new_key() -> None:
+    storage = await open_memory("memory://")
+    both = {"k1": b"1" * 32, "k2": b"2" * 32}
+    for key in both:
+        queue = aiq.Queue(storage, codecs=[aiq.AESGCM(keys=both, current=key)])
+        report = await queue.admin.put_schedule(aiq.Schedule("often", shout.job("a"), every=1))
+
+    [status] = await storage.get_schedules()
+    found = parted(status.spec.template.payload)
+    assert found is not None
+    assert (report.revision, found[0]) == (1, ("aesgcm=k2",))
 
 
 async def test_an_id_that_was_written_with_another_key_is_told_what_to_do() -> None:

@@ -90,11 +90,25 @@ async def test_putting_a_schedule_as_it_stands_changes_nothing(storage: Storage)
     assert await the_schedule(storage) == before
 
 
+@clause("SCHED-29", "SCHED-2")
+async def test_other_bytes_of_the_same_template_take_the_place_of_its_own(storage: Storage) -> None:
+    await planned(storage, template=replace(TEMPLATE, digest="d", payload=b"one way"))
+    before = await the_schedule(storage)
+    other = replace(TEMPLATE, digest="d", payload=b"another, and longer")
+
+    assert await storage.put_schedules([schedule(template=other)], absent_only=True) == [before]
+    after = await put_one(storage, template=other)
+
+    assert after == replace(before, spec=replace(before.spec, template=other))
+    assert await the_schedule(storage) == after
+
+
 @clause("SCHED-2")
 async def test_the_content_of_a_template_is_known_by_its_digest(storage: Storage) -> None:
     before = await put_one(storage, template=replace(TEMPLATE, digest="d", payload=b"one way"))
 
-    assert await put_one(storage, template=replace(TEMPLATE, digest="d", payload=b"another way")) == before
+    again = await put_one(storage, template=replace(TEMPLATE, digest="d", payload=b"another way"))
+    assert again.revision == before.revision
     for changed in (
         replace(TEMPLATE, digest="e", payload=b"one way"),
         replace(TEMPLATE, digest="e", payload=b"one way", band=Band.BATCH),

@@ -6,20 +6,22 @@ from aiq.backends.sqlite.calendar import delete, named, write, write_whole
 from aiq.backends.sqlite.enqueue import check_for_ever
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import ScheduleSpec, ScheduleStatus
-from aiq.rules.schedules import job_of, paused, put, resumed
+from aiq.rules.schedules import is_other, job_of, paused, put, resumed
 
 
 def put_schedules(tx: Transaction, specs: Sequence[ScheduleSpec], *, absent_only: bool) -> list[ScheduleStatus]:
-    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4, SCHED-27"""
+    """Store schedules by name, all of them or none. Spec: SCHED-1, SCHED-2, SCHED-3, SCHED-4, SCHED-27, SCHED-29"""
     standing = named(tx, [spec.name for spec in specs])
-    answers, changed = [], dict[str, ScheduleStatus]()
+    answers, changed, others = [], dict[str, ScheduleStatus](), list[ScheduleStatus]()
     for spec in specs:
         before = standing.get(spec.name)
         after = put(before, spec, absent_only=absent_only)
         if after is not before:
             standing[spec.name] = changed[spec.name] = after
+        if is_other(before, after):
+            others.append(after)
         answers.append(after)
-    check_for_ever(tx, [job_of(status.spec.template, status.name) for status in changed.values()])
+    check_for_ever(tx, [job_of(status.spec.template, status.name) for status in others])
     for status in changed.values():
         write_whole(tx, status)
     return answers

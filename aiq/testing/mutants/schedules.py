@@ -26,6 +26,17 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "SCHED-2",
         (_RULES, "    if spec.template.digest and spec.template.digest ==", "    if False and spec.template.digest =="),
     ),
+    "a_template_keeps_the_bytes_that_it_had_first": mutant(
+        "SCHED-29", (_RULES, "else replace(standing, spec=spec)", "else standing")
+    ),
+    "other_bytes_of_a_template_are_a_change": mutant(
+        "SCHED-29",
+        (
+            _RULES,
+            "else replace(standing, spec=spec)",
+            "else replace(standing, spec=spec, phase=Phase.UNPLANNED, next_ms=None)",
+        ),
+    ),
     "two_templates_without_a_digest_are_the_same": mutant(
         "SCHED-2", (_RULES, "    if spec.template.digest and spec.template.digest ==", "    if spec.template.digest ==")
     ),
