@@ -1,6 +1,7 @@
 """The queue: what producers hold. It opens a storage, hands jobs to it, and gives their handles back."""
 
 import copy
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -290,9 +291,19 @@ class Queue:
         check_opaque("job id", id)
         return Job(self.storage, id, plain_json if task is None else task.decode_result)
 
-    async def count(self) -> Mapping[State, int]:
-        """How many of this queue's jobs stand in each state; a state without jobs may be missing."""
-        return (await self.storage.count(self.name)).get(self.name, {})
+    async def count(self, query: JobFilter | None = None) -> Mapping[State, int]:
+        """How many of this queue's jobs, or of those that `query` asks for in all queues, stand in each state; a state
+        without jobs may be missing. With a query all that it finds is read, a page at a time: ask for a small part."""
+        if query is None:
+            return (await self.storage.count(self.name)).get(self.name, {})
+        counts: Counter[State] = Counter()
+        cursor: str | None = None
+        while True:
+            page = await self.storage.list(query, cursor=cursor)
+            counts.update(record.state for record in page.jobs)
+            cursor = page.cursor
+            if cursor is None:
+                return dict(counts)
 
     async def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
         """Follow what happens to the jobs of all queues of this storage, from the oldest event that is kept or from

@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
-from aiq.errors import Conflict, PartlyEnqueued, QueueFull, StorageError, Unavailable
+from aiq.bounds import MAX_PAYLOAD_BYTES
+from aiq.errors import Conflict, FlowInvalid, PartlyEnqueued, QueueFull, StorageError, Unavailable
 from aiq.job import POLL_MS, until_known
 from aiq.model import Enqueued, JobSpec, State
 from aiq.policy import Duration, duration_ms
@@ -12,6 +14,9 @@ from aiq.rules.batches import batches
 from aiq.rules.staging import OPEN, abandoned, is_held_by_one_step, opening, staged
 from aiq.rules.validation import check_batch, check_spec
 from aiq.storage import Storage, room_topic
+
+MANY_OUTPUTS: Final = 1_000
+"""From so many on, the places of outputs are what makes a job too large."""
 
 
 class Patience:
@@ -66,6 +71,7 @@ async def store_flow(storage: Storage, flow_id: str, specs: Sequence[JobSpec], p
     if is_held_by_one_step(specs):
         return await store(storage, specs, patience)
     for spec in specs:
+        _check_places(spec)
         check_spec(spec)
     opener, *behind = staged(flow_id, specs)
     (first,) = await _store(storage, [opener], patience, in_parts=False)
@@ -74,6 +80,15 @@ async def store_flow(storage: Storage, flow_id: str, specs: Sequence[JobSpec], p
     answers = await store_all(storage, behind, patience)
     await _open(storage, flow_id, opener.id)
     return answers
+
+
+def _check_places(spec: JobSpec) -> None:
+    """Refuse a job that is too large by the outputs that it uses, with a sentence that says how to use so many."""
+    if len(spec.payload) > MAX_PAYLOAD_BYTES and len(spec.depends_on) >= MANY_OUTPUTS:
+        raise FlowInvalid(
+            f"A job of task {spec.task!r} uses what {len(spec.depends_on):,} others return, and places for so many "
+            "do not fit into its arguments. Gather some hundred each in jobs between them, or use ctx.gather in one job."
+        )
 
 
 async def _open(storage: Storage, flow_id: str, opener_id: str) -> None:

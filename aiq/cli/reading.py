@@ -1,6 +1,7 @@
 """Verbs that look at jobs: ls, show, count."""
 
 from argparse import Namespace
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -21,7 +22,7 @@ from aiq.cli.happening import show_events
 from aiq.cli.output import Output
 from aiq.cli.verbs import Verbs, add_verb, asking
 from aiq.errors import NotFound
-from aiq.model import JobFilter, JobRecord, State, Step
+from aiq.model import Counts, JobFilter, JobRecord, State, Step
 from aiq.storage import Storage
 
 DEFAULT_LIMIT: Final = 50
@@ -76,9 +77,11 @@ def _add_count(verbs: Verbs) -> None:
         "count",
         asking(_count),
         help="count jobs by queue and state",
-        example="  aiq count\n  aiq count --queue default --json | jq .default.ready",
+        example="  aiq count\n"
+        "  aiq count --queue default --json | jq .default.ready\n"
+        "  aiq count --tenant acme --since 1d    # reads all these jobs, to count them",
     )
-    parser.add_argument("--queue", help="only this queue")
+    add_filters(parser)
 
 
 async def _ls(storage: Storage, args: Namespace, output: Output) -> Exit:
@@ -156,7 +159,8 @@ def _step_line(step: Step, *, payload: bool) -> str:
 
 
 async def _count(storage: Storage, args: Namespace, output: Output) -> Exit:
-    counts = await storage.count(args.queue)
+    query = filter_of(args)
+    counts = await (storage.count(args.queue) if query == JobFilter(queue=args.queue) else _counted(storage, query))
     if output.json:
         output.fact({queue: {state.value: number for state, number in by.items()} for queue, by in counts.items()})
         return Exit.DONE
@@ -164,3 +168,10 @@ async def _count(storage: Storage, args: Namespace, output: Output) -> Exit:
     rows = [[queue, *(str(by.get(state, 0)) for state in states)] for queue, by in sorted(counts.items())]
     output.table(["QUEUE", *(state.upper() for state in states)], rows)
     return Exit.DONE
+
+
+async def _counted(storage: Storage, query: JobFilter) -> Counts:
+    counts: defaultdict[str, Counter[State]] = defaultdict(Counter)
+    async for record in _jobs(storage, query):
+        counts[record.queue][record.state] += 1
+    return counts

@@ -1,7 +1,7 @@
 """Dead letters as operators see them: groups, redrive, replay, purge."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -333,6 +333,14 @@ async def test_a_storage_that_fails_at_once_raises(admin: Admin, storage: Faulty
 
     with pytest.raises(aiq.Unavailable):
         await admin.redrive(JobFilter(fingerprint=PRINT))
+
+
+async def test_jobs_are_counted_by_a_filter(queue: aiq.Queue, storage: Faulty, clock: Clock) -> None:
+    await storage.enqueue([job("ours", tenant="acme"), job("theirs"), job("far", tenant="acme", queue="far")])
+    since = datetime.fromtimestamp(clock() / 1000, UTC)
+
+    assert await queue.count(JobFilter(tenant="acme", created=aiq.between(since=since))) == {State.READY: 2}
+    assert await queue.count(JobFilter(tenant="acme", created=aiq.between(until=since))) == {}
 
 
 async def test_a_flow_is_replayed_by_its_run(queue: aiq.Queue, admin: Admin) -> None:

@@ -79,6 +79,12 @@ async def test_a_flow_of_too_many_jobs_is_refused(
     assert MAX_FLOW == 100_000
 
 
+async def test_a_job_that_uses_more_outputs_than_fit_is_told_to_be_a_tree(queue: aiq.Queue, storage: Faulty) -> None:
+    with pytest.raises(aiq.FlowInvalid, match=r"uses what 6,000 others return.*in jobs between them"):
+        await queue.run(sum_of(6_000)[0])
+    assert await storage.count() == {}
+
+
 async def test_a_flow_that_broke_off_is_run_again_and_ends(queue: aiq.Queue, storage: Faulty) -> None:
     await break_off(queue, storage)
     flow, last = sum_of(JOBS)

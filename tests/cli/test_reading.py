@@ -340,6 +340,8 @@ def test_jobs_are_narrowed_by_tenant_and_time(stored: Stored, capsys: pytest.Cap
     assert listed("--until", "1h") == []
     assert listed("--due-since", "2000-01-01T00:00:00Z") == ["later"]
     assert listed("--ended-since", "7d") == []
+    (counts,) = facts(said(capsys, "count", "--tenant", "acme", "--json")[1])
+    assert counts == {"default": {"ready": 1, "scheduled": 1}}
 
 
 def test_what_is_no_instant_is_refused(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
