@@ -87,7 +87,7 @@ def _check_places(spec: JobSpec) -> None:
     if len(spec.payload) > MAX_PAYLOAD_BYTES and len(spec.depends_on) >= MANY_OUTPUTS:
         raise FlowInvalid(
             f"A job of task {spec.task!r} uses what {len(spec.depends_on):,} others return, and places for so many "
-            "do not fit into its arguments. Gather some hundred each in jobs between them, or use ctx.gather in one job."
+            "do not fit into its arguments. Gather hundreds each in jobs between them, or use ctx.gather in one job."
         )
 
 
