@@ -132,7 +132,9 @@ def _read(line: bytes, number: int) -> Head | moving.Record | End:
     try:
         read: Head | moving.Record | End = _decoder.decode(line)
     except msgspec.MsgspecError as error:
-        raise InvalidInput(f"Line {number:,} is no record of an export ({error}). Export again.") from error
+        raise InvalidInput(
+            f"Line {number:,} is no record of an export ({error}). Export again, with the same version of aiq."
+        ) from error
     if isinstance(read, Head) and read.form != FORM:
         raise InvalidInput(f"The export is of form {read.form}, and this version of aiq reads {FORM}. Upgrade aiq.")
     return read

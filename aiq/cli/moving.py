@@ -1,11 +1,12 @@
 """Verbs that move a storage to another address: export, import."""
 
+import asyncio
 import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from aiq.cli.exits import Exit
 from aiq.cli.output import Output
@@ -14,6 +15,9 @@ from aiq.errors import InvalidInput
 from aiq.job import fresh_id
 from aiq.moving import lines, load_lines
 from aiq.storage import Storage
+
+_TOLD: Final = 1_000
+"""How many records go by between two words on how far it has come."""
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -51,21 +55,69 @@ async def _export(storage: Storage, args: Namespace, output: Output) -> Exit:
             "Say with --moved-to where the jobs go on: nothing else may write here from then on, else what is "
             "written between two lines would be lost."
         )
+    _refuse_itself(storage.url, args.moved_to)
+    try:
+        count = await _write(storage, args, output)
+    except (BrokenPipeError, asyncio.CancelledError):
+        output.note(
+            f"The export is not whole. {storage.url} is retired: export it again, or open it with `aiq export --undo`."
+        )
+        raise
+    output.note(f"{count:,} records. {storage.url} now names {args.moved_to} to all who write to it.")
+    return Exit.DONE
+
+
+async def _write(storage: Storage, args: Namespace, output: Output) -> int:
+    """Retire a storage and write what it holds; say how many records that were."""
     count = 0
     with _written(args.to) as file:
         move_id = await storage.retire(args.moved_to, fresh_id())
         async for line in lines(storage, move_id):
             file.write(line + b"\n")
             count += 1
-    output.note(f"{count - 2:,} records. {storage.url} now names {args.moved_to} to all who write to it.")
-    return Exit.DONE
+            # In a pipe it is for the import to say how far they are.
+            if args.to is not None and count % _TOLD == 0:
+                output.progress(f"{count:,} records")
+    return count - 2
 
 
 async def _import(storage: Storage, args: Namespace, output: Output) -> Exit:
-    with _read(args.file) as file:
-        count = await load_lines(storage, file)
+    try:
+        with _read(args.file) as file:
+            count = await load_lines(storage, _told(file, output))
+    except asyncio.CancelledError:
+        output.note(f"The import is not over, and nothing else can write to {storage.url}. Repeat it, and it goes on.")
+        raise
     output.fact({"records": count, "url": storage.url}, f"{count:,} records are in {storage.url}, which is open now.")
     return Exit.DONE
+
+
+def _told(file: BinaryIO, output: Output) -> Iterator[bytes]:
+    """The lines, while it is said how many there were."""
+    for number, line in enumerate(file):
+        if number % _TOLD == 0:
+            output.progress(f"{number:,} records")
+        yield line
+    output.progress("")
+
+
+def _refuse_itself(url: str, moved_to: str) -> None:
+    """Refuse to retire a storage in favour of itself.
+
+    Raises:
+        InvalidInput: the two addresses name one storage.
+    """
+    if _place(url) == _place(moved_to):
+        raise InvalidInput(f"{moved_to} is this storage itself. Say with --moved-to to which other one it moves.")
+
+
+def _place(url: str) -> str:
+    """What an address names, without how it is opened."""
+    if not url.lower().startswith("sqlite://"):
+        return url.partition("?")[0]
+    from aiq.backends.sqlite.address import parse
+
+    return str(parse(url).path.resolve())
 
 
 @contextmanager
