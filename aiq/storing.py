@@ -9,6 +9,7 @@ from aiq.bounds import MAX_PAYLOAD_BYTES
 from aiq.errors import Conflict, FlowInvalid, PartlyEnqueued, QueueFull, StorageError, Unavailable
 from aiq.job import POLL_MS, until_known
 from aiq.model import Enqueued, JobSpec, State
+from aiq.needs import parts
 from aiq.policy import Duration, duration_ms
 from aiq.rules.batches import batches
 from aiq.rules.staging import OPEN, abandoned, is_held_by_one_step, opening, staged
@@ -78,7 +79,11 @@ async def store_flow(storage: Storage, flow_id: str, specs: Sequence[JobSpec], p
     if first.state in (State.DEAD, State.CANCELLED):
         raise _abandoned(flow_id)
     answers = await store_all(storage, behind, patience)
-    await _open(storage, flow_id, opener.id)
+    if not await _opens(storage, opener.id):
+        # What came after its opener had looked goes as the rest did: the last one first, so that none begins.
+        for batch in parts(spec.id for spec in reversed(behind)):
+            await storage.cancel(batch)
+        raise _abandoned(flow_id)
     return answers
 
 
@@ -91,15 +96,15 @@ def _check_places(spec: JobSpec) -> None:
         )
 
 
-async def _open(storage: Storage, flow_id: str, opener_id: str) -> None:
-    """Tell the opener of a flow that all is there, if nobody has."""
+async def _opens(storage: Storage, opener_id: str) -> bool:
+    """Tell the opener of a flow that all is there, if nobody has; whether it has been told in time."""
     try:
         await until_known(partial(storage.update, [opening(opener_id)]))
     except Conflict:
         # It runs, or has: it was told before, or its hour is over.
         (record,) = await storage.get([opener_id])
-        if record is not None and record.payload != OPEN:
-            raise _abandoned(flow_id) from None
+        return record is None or record.payload == OPEN
+    return True
 
 
 def _abandoned(flow_id: str) -> Conflict:

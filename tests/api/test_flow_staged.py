@@ -9,7 +9,7 @@ from aiq.bounds import MAX_BATCH, MAX_FLOW, STAGE_KEPT_MS
 from aiq.model import JobFilter, State
 from aiq.rules.staging import OPENER
 from aiq.testing import Clock, Delay, Faulty, Refuse
-from aiq.testing.actions import keep_up
+from aiq.testing.actions import claim_one, keep_up
 
 JOBS = MAX_BATCH + 10
 
@@ -112,6 +112,20 @@ async def test_a_flow_that_is_abandoned_runs_nothing_and_is_told(
     with pytest.raises(aiq.Conflict) as conflict:
         await queue.run(sum_of(JOBS)[0], id="f")
     assert conflict.value.reason == "abandoned"
+
+
+async def test_a_flow_that_is_stored_whole_when_its_hour_is_over_is_cancelled_whole(
+    queue: aiq.Queue, storage: Faulty, clock: Clock
+) -> None:
+    await break_off(queue, storage)
+    clock.advance_ms(STAGE_KEPT_MS)
+    opener = await claim_one(storage)
+
+    with pytest.raises(aiq.Conflict) as conflict:
+        await queue.run(sum_of(JOBS)[0], id="f")
+
+    assert (opener.task, conflict.value.reason) == (OPENER, "abandoned")
+    assert await queue.count() == {State.RUNNING: 1, State.CANCELLED: JOBS + 1}
 
 
 async def test_a_large_flow_may_be_encrypted(storage: Faulty) -> None:
