@@ -68,7 +68,7 @@ def test_a_move_whose_processes_are_killed_in_its_middle_comes_to_the_same_end_w
     for _ in range(3 * MAX_BATCH):
         load.stdin.write(export.stdout.readline())
     load.stdin.flush()
-    until = time.monotonic() + 30
+    until = time.monotonic() + 60
     while not jobs_in(there) and time.monotonic() < until:
         time.sleep(0.02)
     for one in (export, load):
