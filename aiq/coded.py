@@ -45,7 +45,7 @@ from aiq.model import (
     Succeeded,
 )
 from aiq.rules.coding import MAGIC, Sealed, Unreadable, check_readable, coded, parted, told
-from aiq.storage import Storage
+from aiq.storage import Storage, all_records
 
 T = TypeVar("T")
 
@@ -288,7 +288,7 @@ class CodedStorage:
         """Where the payloads of stored jobs belong. A job keeps its task and key, so this is true for ever. UNIQ-12"""
         if not job_ids:
             return {}
-        records = await self._storage.get(job_ids)
+        records = await all_records(self._storage, job_ids)
         return {record.id: place_of(record) for record in records if record is not None}
 
     async def _new_chunk(self, lease: Lease, chunk: NewChunk) -> NewChunk:

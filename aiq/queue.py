@@ -37,7 +37,7 @@ from aiq.needs import Named, Needs, limits_in, models_in, parts
 from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of, duration_ms, instant_ms
 from aiq.rules.validation import check_name, check_opaque, check_spec
-from aiq.storage import Storage
+from aiq.storage import Storage, all_records
 from aiq.storing import Patience, store, store_all, store_flow
 from aiq.task import Task
 
@@ -392,7 +392,7 @@ class Queue:
         """
         records: list[JobRecord | None] = []
         for batch in parts(ids_of(ids, "hold([{}])")):
-            records += await self.storage.hold(batch)
+            records += await all_records(self.storage, batch, await self.storage.hold(batch))
         return records
 
     async def unhold(self, ids: Iterable[str | Job[object]]) -> list[JobRecord | None]:
@@ -402,7 +402,7 @@ class Queue:
         """
         records: list[JobRecord | None] = []
         for batch in parts(ids_of(ids, "unhold([{}])")):
-            records += await self.storage.unhold(batch)
+            records += await all_records(self.storage, batch, await self.storage.unhold(batch))
         return records
 
     async def explain(self, job: Job[object] | str) -> Why:

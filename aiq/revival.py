@@ -35,7 +35,7 @@ from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import replay_id
 from aiq.rules.replaying import again, in_order, is_made_by
 from aiq.rules.staging import OPENER
-from aiq.storage import Storage
+from aiq.storage import Storage, all_records
 
 Which: TypeAlias = "Job[object] | str | Iterable[Job[object] | str] | JobFilter"
 """Jobs: one or several, by handle or id, or all that a filter finds."""
@@ -250,7 +250,7 @@ async def _through(
 
 async def _named(storage: Storage, ids: Sequence[str], deed: Deed, account: Account) -> None:
     for batch in parts(ids):
-        records = [record for record in await storage.get(batch) if record is not None]
+        records = [record for record in await all_records(storage, batch) if record is not None]
         stored = {record.id for record in records}
         if records:
             await deed(records, account)
@@ -298,7 +298,7 @@ async def _made_before(storage: Storage, records: Sequence[JobRecord], replay: s
     names = dict.fromkeys(name for record in records for name in record.depends_on if name not in made)
     found: list[str] = []
     for batch in parts(names):
-        new = await storage.get([replay_id(name, replay) for name in batch])
+        new = await all_records(storage, [replay_id(name, replay) for name in batch])
         found += [name for name, record in zip(batch, new, strict=True) if record is not None]
     return found
 

@@ -17,7 +17,7 @@ from aiq.errors import InvalidInput, Unavailable
 from aiq.job import fresh_id, until_known
 from aiq.model import Band, CancelAnswer, Edit, JobRecord, Sent, State
 from aiq.policy import band_of, duration_ms, instant_ms
-from aiq.storage import Storage
+from aiq.storage import Storage, all_records
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -150,11 +150,11 @@ async def _cancel(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 
 async def _hold(storage: Storage, args: Namespace, output: Output) -> Exit:
-    return await _each(storage.hold, args.ids, output)
+    return await _each(storage, storage.hold, args.ids, output)
 
 
 async def _unhold(storage: Storage, args: Namespace, output: Output) -> Exit:
-    return await _each(storage.unhold, args.ids, output)
+    return await _each(storage, storage.unhold, args.ids, output)
 
 
 async def _update(storage: Storage, args: Namespace, output: Output) -> Exit:
@@ -172,16 +172,24 @@ async def _update(storage: Storage, args: Namespace, output: Output) -> Exit:
         at_ms=args.at,
         content=content,
     )
-    return await _each(lambda ids: storage.update([replace(edit, job_id=job_id) for job_id in ids]), args.ids, output)
+
+    def deed(ids: Sequence[str]) -> Awaitable[list[JobRecord | None]]:
+        return storage.update([replace(edit, job_id=job_id) for job_id in ids])
+
+    return await _each(storage, deed, args.ids, output)
 
 
 async def _each(
-    deed: Callable[[Sequence[str]], Awaitable[list[JobRecord | None]]], ids: Sequence[str], output: Output
+    storage: Storage,
+    deed: Callable[[Sequence[str]], Awaitable[list[JobRecord | None]]],
+    ids: Sequence[str],
+    output: Output,
 ) -> Exit:
     status = Exit.DONE
     for start in range(0, len(ids), MAX_BATCH):
         batch = ids[start : start + MAX_BATCH]
-        for job_id, record in zip(batch, await until_known(partial(deed, batch)), strict=True):
+        records = await all_records(storage, batch, await until_known(partial(deed, batch)))
+        for job_id, record in zip(batch, records, strict=True):
             state = None if record is None else record.state
             output.fact({"job_id": job_id, "state": state}, f"{job_id}  {state or 'not found'}")
             if record is None:

@@ -18,7 +18,7 @@ A new backend implements these, satisfies `Storage` structurally, and runs `aiq.
 """
 
 from aiq.storage.budgets import Budgets
-from aiq.storage.contract import Storage, claim, settle
+from aiq.storage.contract import Storage, all_records, claim, settle
 from aiq.storage.dead import DeadLetters
 from aiq.storage.events import Events
 from aiq.storage.jobs import Jobs
@@ -48,6 +48,7 @@ __all__ = [
     "Upkeep",
     "Wakeups",
     "Workers",
+    "all_records",
     "claim",
     "events_topic",
     "every_worker",

@@ -1,5 +1,6 @@
 """The whole contract, and two halves of its main operation."""
 
+from collections.abc import Sequence
 from typing import Protocol, Self
 
 from aiq.errors import LeaseLost, TooLarge
@@ -56,6 +57,16 @@ class Storage(
     async def close(self) -> None:
         """Let go of connections and threads. Calling it twice is fine; other calls afterwards are not."""
         ...
+
+
+async def all_records(
+    storage: Jobs, job_ids: Sequence[str], answered: Sequence[JobRecord | None] = ()
+) -> list[JobRecord | None]:
+    """Read jobs to the last one, however many answers that takes. `answered` is what was said of the first of them."""
+    records = list(answered)
+    while len(records) < len(job_ids):
+        records += await storage.get(job_ids[len(records) :])
+    return records
 
 
 async def claim(storage: Jobs, request: ClaimRequest) -> tuple[JobRecord, ...]:

@@ -129,7 +129,14 @@ class Jobs(Protocol):
         ...
 
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
-        """Read jobs whole, with payload, result and errors; None where an id is not stored."""
+        """Read jobs whole, with payload, result and errors; None where an id is not stored.
+
+        The answer may be shorter than what was asked: it ends with the job that takes it to MAX_PAGE_BYTES of payloads
+        and results, and the others are asked for again (`all_records`). Those of `hold`, `unhold` and `update`, which
+        act on all, end in the same way.
+
+        Spec: STORE-10, STORE-11, STORE-16
+        """
         ...
 
     async def list(self, query: JobFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:

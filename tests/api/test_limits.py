@@ -320,6 +320,15 @@ async def test_a_held_job_waits_until_it_is_let_go(queue: aiq.Queue) -> None:
     assert [record.state for record in await queue.unhold([job.id]) if record] == [aiq.State.READY]
 
 
+async def test_all_jobs_are_told_that_were_held_however_large_they_are(queue: aiq.Queue) -> None:
+    names = [f"{number:02}" for number in range(20)]
+    for name in names:
+        await queue.enqueue(plain.job("x" * 250_000).using(id=name))
+
+    assert [record and record.id for record in await queue.hold(names)] == names
+    assert [record and record.state for record in await queue.unhold(names)] == [aiq.State.READY] * 20
+
+
 async def test_a_job_that_is_not_there_cannot_be_held_or_explained(queue: aiq.Queue) -> None:
     missing = queue.job("nobody")
 

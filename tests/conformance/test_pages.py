@@ -1,4 +1,4 @@
-"""STORE-13 to STORE-15: how much of what is stored one answer holds, and what a listing is narrowed by."""
+"""STORE-13 to STORE-16: how much of what is stored one answer holds, and what a listing is narrowed by."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import pytest
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_LOOKED, MAX_PAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_STEP_BYTES
 from aiq.errors import InvalidInput
-from aiq.model import JobFilter, NewChunk, State, TimeRange
-from aiq.storage import Storage
+from aiq.model import Band, Edit, JobFilter, NewChunk, State, TimeRange
+from aiq.storage import Storage, all_records
 from aiq.testing import Clock
 from aiq.testing.actions import GOOD, end, job, start, value
 from aiq.testing.burials import die
@@ -153,3 +153,39 @@ async def test_a_page_that_its_limit_ends_says_that_more_is_there(storage: Stora
     pages = [await storage.read(run.id, after=after, limit=1) for after in (0, 1, 2)]
 
     assert [(len(page.chunks), page.more) for page in pages] == [(1, True), (1, False), (0, False)]
+
+
+@clause("STORE-16")
+async def test_jobs_that_are_asked_for_by_id_are_answered_as_far_as_one_answer_goes(storage: Storage) -> None:
+    names = await large(storage)
+
+    found = await storage.get(["missing", *names])
+
+    assert [one and one.id for one in found] == [None, *names[: JOBS + 1]]
+    assert [one and one.id for one in await all_records(storage, names, found[1:])] == names
+
+
+@clause("STORE-16")
+async def test_what_is_held_let_go_or_edited_is_all_of_it_and_answered_as_far_as_one_answer_goes(
+    storage: Storage,
+) -> None:
+    names = await large(storage)
+    held = await storage.hold(names)
+    assert len(held) == JOBS + 1
+    assert (await storage.count())["default"] == {State.HELD: JOBS + 2}
+
+    edited = await storage.update([Edit(job_id=name, band=Band.HIGH) for name in names])
+    assert len(edited) == JOBS + 1
+    assert {one and one.band for one in await all_records(storage, names)} == {Band.HIGH}
+
+    let_go = await storage.unhold(names)
+    assert len(let_go) == JOBS + 1
+    assert (await storage.count())["default"] == {State.READY: JOBS + 2}
+
+
+async def large(storage: Storage) -> list[str]:
+    """Jobs of which one is left over when an answer is full: one byte is lacking to each, so one more goes into it."""
+    names = [f"{number:02}" for number in range(JOBS + 2)]
+    for name in names:
+        await storage.enqueue([job(name, payload=b"1" * (MAX_PAYLOAD_BYTES - 1))])
+    return names

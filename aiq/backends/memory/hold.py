@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aiq.backends.memory.get import answered
 from aiq.backends.memory.holding import keep
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_BATCH
@@ -21,4 +22,4 @@ def hold(tx: Transaction, job_ids: Sequence[str]) -> list[JobRecord | None]:
     for record in found:
         if record.state is State.READY:
             keep(tx, record, replace(record, held=HeldFor.OPERATOR), none())
-    return [tx.tables.jobs.get(job_id) for job_id in job_ids]
+    return answered(tx, job_ids)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from aiq.backends.memory.get import answered
 from aiq.backends.memory.holding import let_go
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_BATCH
@@ -17,4 +18,4 @@ def unhold(tx: Transaction, job_ids: Sequence[str]) -> list[JobRecord | None]:
         record = tx.tables.jobs.get(job_id)
         if record is not None and record.state is State.HELD:
             let_go(tx, replace(record, closed_routes=0))
-    return [tx.tables.jobs.get(job_id) for job_id in job_ids]
+    return answered(tx, job_ids)

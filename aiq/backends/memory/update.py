@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.editing import edit_job
+from aiq.backends.memory.get import answered
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Edit, JobRecord
 from aiq.rules.booking import check_at_enqueue
@@ -23,4 +24,4 @@ def update(tx: Transaction, edits: Sequence[Edit]) -> list[JobRecord | None]:
     for before, after in changes:
         if after != before:
             edit_job(tx, before, after)
-    return [tx.tables.jobs.get(edit.job_id) for edit in edits]
+    return answered(tx, [edit.job_id for edit in edits])

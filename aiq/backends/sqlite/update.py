@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from aiq.backends.sqlite.admission import admission
 from aiq.backends.sqlite.editing import SQL, edit_job
-from aiq.backends.sqlite.get import get
+from aiq.backends.sqlite.get import get, get_whole
 from aiq.backends.sqlite.rows import Job
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Edit, JobRecord
@@ -18,7 +18,7 @@ def update(tx: Transaction, edits: Sequence[Edit]) -> list[JobRecord | None]:
     names = [edit.job_id for edit in edits]
     jobs = {job.record.id: job for job in tx.fetch(names)}
     changes: list[tuple[Job, JobRecord]] = []
-    for edit, whole in zip(edits, get(tx, names), strict=True):
+    for edit, whole in zip(edits, get_whole(tx, names), strict=True):
         if whole is not None:
             jobs[edit.job_id].record = whole
             after = edited(whole, edit, tx.now_ms)

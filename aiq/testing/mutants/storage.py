@@ -190,6 +190,22 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_listing_ends_with_a_page_that_is_full": mutant(
         "STORE-13", ("list", "    if length == len(found):\n", "    if len(found) <= limit:\n")
     ),
+    "an_answer_by_id_has_no_end": mutant(
+        "STORE-16",
+        (
+            "get",
+            "records[: page_length(0 if record is None else record.content_size for record in records)]",
+            "records",
+        ),
+    ),
+    "what_an_answer_has_no_room_for_is_not_held": mutant(
+        "STORE-16",
+        (
+            "hold",
+            "    for record in found:\n        if record.state is State.READY",
+            "    for record in found[:17]:\n        if record.state is State.READY",
+        ),
+    ),
     "a_listing_that_has_looked_enough_is_over": mutant(
         "STORE-14", ("list", "            return found, place_of\n", "            return found, None\n")
     ),

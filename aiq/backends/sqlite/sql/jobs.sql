@@ -81,6 +81,14 @@ SELECT json_group_array(json_array(
 FROM json_each(:ns) AS asked
 CROSS JOIN aiq_errors AS e ON e.n = asked.value;
 
+-- name: sizes
+-- The bytes of payloads and results, by id, where there is a job.
+SELECT json_group_array(json_array(j.id, length(s.payload) + coalesce(length(r.result), 0)))
+FROM json_each(:ids) AS asked
+CROSS JOIN aiq_jobs AS j ON j.id = asked.value
+JOIN aiq_specs AS s ON s.n = j.n
+LEFT JOIN aiq_results AS r ON r.n = j.n;
+
 -- name: numbers
 -- From ids to numbers, where there is a job.
 SELECT json_group_array(j.n)
