@@ -154,8 +154,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-11",
         (
             "get",
-            "return [tx.tables.jobs.get(job_id) for job_id in job_ids]",
-            "return [tx.tables.jobs[job_id] for job_id in job_ids if job_id in tx.tables.jobs]",
+            "records = [tx.tables.jobs.get(job_id) for job_id in job_ids]",
+            "records = [tx.tables.jobs[job_id] for job_id in job_ids if job_id in tx.tables.jobs]",
         ),
     ),
     "answers_come_in_the_order_of_the_ids": mutant(
