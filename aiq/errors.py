@@ -208,12 +208,21 @@ class ForeignCursor(EventsLost):
         self.cursor = cursor
 
 
+_FINAL_REASONS = frozenset({"content", "parent", "lifo", "signal"})
+
+
 class Conflict(StorageError):
     """What is stored forbids this; nothing was changed. `reason` is a word that programs may compare."""
 
     def __init__(self, message: str, *, reason: str) -> None:
         super().__init__(message)
         self.reason = reason
+
+    @property
+    def final(self) -> bool:
+        """Whether it is about what was passed, so that the same call is refused for as long as that stands there. A run
+        that does not catch it is not tried again."""
+        return self.reason in _FINAL_REASONS
 
 
 class Moved(StorageError):

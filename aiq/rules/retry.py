@@ -7,6 +7,7 @@ from random import Random
 from aiq.errors import (
     BudgetExceeded,
     ChildFailed,
+    Conflict,
     InvalidInput,
     QuotaExhausted,
     RateLimited,
@@ -26,8 +27,8 @@ def after_failure(
 
     `attempt` is 1 for the first. Attempts are not counted here: the store holds the job's own number, which
     may differ from the policy's, and makes the job dead when none is left. A RunError is about the handler
-    itself, an InvalidInput about what it passed to aiq; both would only be met again. An exception group is
-    repeated if all that it holds may be.
+    itself, an InvalidInput and a final Conflict about what it passed to aiq; all would only be met again. An exception
+    group is repeated if all that it holds may be.
     Spec: RETRY-1, RETRY-3, RETRY-4
     """
     error = job_error(exc, cause)
@@ -67,7 +68,8 @@ def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
 
 def repeatable(policy: Retry, exc: BaseException) -> bool:
     """Whether a failure with this exception, which is no group, may be tried again."""
-    return isinstance(exc, policy.on) and not isinstance(exc, (*policy.never, RunError, InvalidInput))
+    final = isinstance(exc, Conflict) and exc.final
+    return isinstance(exc, policy.on) and not (final or isinstance(exc, (*policy.never, RunError, InvalidInput)))
 
 
 def leaves(exc: BaseException) -> Iterator[BaseException]:

@@ -110,7 +110,7 @@ class Histories(Twins):
         run = self.live(pick)
         batch = [
             replace(
-                spec, id=f"{run.id}{self.next()}", child_of="c", depends_on=(), on_parent=("leave", "cancel")[n % 2]
+                spec, id=f"{run.id}.{self.next()}", child_of="c", depends_on=(), on_parent=("leave", "cancel")[n % 2]
             )
             for n, spec in enumerate(children)
         ]

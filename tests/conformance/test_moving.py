@@ -12,22 +12,19 @@ from aiq.model import (
     DeadQuery,
     Keep,
     MinuteFilter,
-    Redrive,
     RetentionSpec,
     ScheduleSpec,
     Settlement,
     State,
     Succeeded,
     Suspended,
-    Target,
     Usage,
     UsageFilter,
     Waiting,
     moving,
 )
-from aiq.storage import Storage, claim, settle
+from aiq.storage import Storage, settle
 from aiq.testing.actions import (
-    BAD,
     GOOD,
     chunks,
     claim_one,
@@ -43,7 +40,6 @@ from aiq.testing.actions import (
     start,
     states,
     value,
-    wish,
 )
 from aiq.testing.burials import die, revive
 from aiq.testing.clock import Clock
@@ -232,54 +228,6 @@ async def test_what_is_no_cursor_and_what_is_too_much_are_refused(storage: Stora
         await storage.dump(cursor="somewhere")
     with pytest.raises(TooLarge):
         await storage.load("move", [moving.Tenant(tenant="acme", weight=1)] * (MAX_PAGE + 1))
-
-
-@clause("MOVE-1")
-async def test_jobs_of_one_key_keep_their_turns_where_they_move(source: Storage, goal: Storage) -> None:
-    names = ["first", "second", "third"]
-    await source.enqueue([job(name, key="talk", per_key=1) for name in names])
-    first = await claim_one(source)
-
-    await move(source, goal)
-    await end(goal, first, GOOD)
-    second = await claim_one(goal)
-
-    assert (first.id, second.id) == ("first", "second")
-    assert await claim(goal, wish(5)) == ()
-    await end(goal, second, GOOD)
-    assert (await claim_one(goal)).id == "third"
-
-
-@clause("MOVE-1", "KEY-13")
-async def test_children_stand_before_their_parent_where_it_has_moved(source: Storage, goal: Storage) -> None:
-    parent = await start(source, "parent", key="talk", per_key=1)
-    await source.enqueue([job("later", key="talk", per_key=1)])
-    kept = job("child", child_of="children", key="talk", per_key=1, on_parent="leave")
-    await source.enqueue([kept], parent=parent.lease)
-    await end(source, parent, Waiting("children", None))
-
-    await move(source, goal)
-    child = await claim_one(goal)
-    assert (child.id, child.on_parent) == ("child", "leave")
-    await goal.enqueue([job("grandchild", child_of="more", key="talk", per_key=1)], parent=child.lease)
-    await end(goal, child, Waiting("more", None))
-
-    for name in ("grandchild", "child", "parent", "later"):
-        run = await claim_one(goal)
-        assert run.id == name
-        await end(goal, run, GOOD)
-
-
-@clause("MOVE-1")
-async def test_an_ordered_job_that_has_ended_is_ordered_where_it_has_moved(source: Storage, goal: Storage) -> None:
-    await end(source, await start(source, "dead", key="talk", per_key=2), BAD)
-
-    await move(source, goal)
-    assert (await get_one(goal, "dead")).per_key == 2
-    await goal.redrive(Redrive(id="again", targets=(Target("dead", 1),)))
-
-    assert await goal.audit() == []
-    assert (await claim_one(goal)).id == "dead"
 
 
 @clause("MOVE-1")

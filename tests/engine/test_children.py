@@ -7,7 +7,7 @@ import pytest
 
 import aiq
 from aiq.context import Parked
-from aiq.model import Cause, State
+from aiq.model import Cause, QueueSettings, State
 from aiq.rules.ids import child_id
 from aiq.testing import LoseReply
 from tests.engine.handlers import double, finished, last_error, picky, slow
@@ -313,3 +313,17 @@ async def test_a_job_that_stands_elsewhere_is_not_waited_for_as_a_child(world: W
 
     assert record.state is State.DEAD
     assert "Conflict: Job 'kid' is stored already, and not as a child" in await last_error(world, job)
+
+
+@virtually
+async def test_a_child_that_will_be_refused_again_kills_its_parent_at_once_and_says_why(world: World) -> None:
+    @aiq.task
+    async def parent(ctx: aiq.Context) -> list[int]:
+        return await ctx.gather("kids", [double.job(1).using(queue="news", key="talk")])
+
+    await world.storage.configure("news", QueueSettings(lifo=True))
+    [job] = await world.enqueue(parent.job())
+    record = await finished(world, job, parent, double)
+
+    assert (record.state, record.failures) == (State.DEAD, 1)
+    assert "Queue 'news' gives the newest first" in await last_error(world, job)

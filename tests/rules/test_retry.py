@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from aiq.errors import ChildFailed, Fatal, InvalidInput, ResultInvalid
+from aiq.errors import ChildFailed, Conflict, Fatal, InvalidInput, ResultInvalid
 from aiq.model import Cause, Died, Retried
 from aiq.policy import Retry
 from aiq.rules.retry import after_failure, draw_delay_ms, job_error
@@ -67,6 +67,10 @@ def test_never_wins_over_on() -> None:
         (ChildFailed("child", "boom"), Cause.CHILD),
         (ResultInvalid("no"), Cause.RESULT),
         (InvalidInput("no such option"), Cause.HANDLER),
+        (Conflict("another content", reason="content"), Cause.HANDLER),
+        (Conflict("not as a child of this wait", reason="parent"), Cause.HANDLER),
+        (Conflict("the newest first", reason="lifo"), Cause.HANDLER),
+        (Conflict("another value", reason="signal"), Cause.HANDLER),
     ],
 )
 def test_an_error_about_the_run_itself_is_never_tried_again(error: Exception, cause: Cause) -> None:
@@ -74,6 +78,11 @@ def test_an_error_about_the_run_itself_is_never_tried_again(error: Exception, ca
 
     assert isinstance(died, Died)
     assert died.error.cause is cause
+
+
+@pytest.mark.parametrize("reason", ["state", "unique", "terminal"])
+def test_what_is_refused_for_how_a_job_stands_now_is_tried_again(reason: str) -> None:
+    assert isinstance(after_failure(Retry(), 1, Conflict("not now", reason=reason), Random(1)), Retried)
 
 
 def test_a_group_of_errors_is_tried_again_if_each_of_them_may_be() -> None:
