@@ -95,7 +95,8 @@ class Books(Protocol):
         ...
 
     def freed(self, name: str, key: str) -> None:
-        """Room has appeared on a limit: wake the pools, lines and jobs it parked, and the calls that wait. POOL-1"""
+        """Room has appeared on a limit: wake the pools, lines and jobs it parked, and the calls that wait; where
+        it is a queue's own, tell those who ask that queue. POOL-1, QUEUE-3"""
         ...
 
     def waiting(self, name: str, key: str) -> Sequence[WaitingCall]:

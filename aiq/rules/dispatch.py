@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from aiq import bounds
 from aiq.model import Band, Cause, HeldFor, JobError, JobRecord, OnExceeded, none
-from aiq.rules import booking, planning
+from aiq.rules import booking, planning, standing
 from aiq.rules.books import Books, Line, Yard
 from aiq.rules.drawing import Hopeless, Short
 from aiq.rules.fairness import PLAIN
@@ -29,6 +29,8 @@ def dispatch(yard: Yard, books: Books, count: int, takes: Callable[[JobRecord], 
     The answer is whether the claim ended at that bound: then more may be had at once, and it must answer that it is
     due in 1 ms.
     """
+    if standing.full_queue(books, yard.queue):
+        return False
     return _Claim(yard, books, count, takes).run()
 
 
@@ -51,7 +53,8 @@ class _Claim:
                 self._park_pool(offer, found)
             else:
                 self._refuse(offer.stand, offer.head, found)
-            offer = self._floor.offer()
+            # Of a queue that runs all that it may no pool has a head that could go: none is looked at. QUEUE-3
+            offer = None if standing.full_queue(self._books, self._yard.queue) else self._floor.offer()
         self._floor.flush()
         return offer is not None and self._left > 0
 

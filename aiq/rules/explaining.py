@@ -188,6 +188,8 @@ def _parked(books: Books, facts: Facts) -> Why | None:
         return _limited(books, record, Gate.TENANT, facts.line.parked_by, record.tenant, facts.line.wake_at_ms)
     if facts.pool is not None and facts.pool.wake_at_ms > now_ms:
         return _limited(books, record, Gate.LIMIT, facts.pool.parked_by, "", facts.pool.wake_at_ms)
+    if standing.full_queue(books, record.queue):
+        return _limited(books, record, Gate.LIMIT, standing.QUEUE + record.queue, "", MAX_INSTANT_MS)
     return None
 
 

@@ -103,8 +103,21 @@ def put(books: Books, bound: Bound, old: LimitState, new: LimitState) -> None:
     """Write what is left of a limit, and say so when that lets others go on. POOL-1"""
     spec, key = bound
     books.put_limit_state(spec.name, key, new)
-    if _roomier(old, new):
+    # Of a queue's own bound nobody waits for the rate to be given back, nor for a unit while one is free.
+    if _roomier(old, new) and (full(spec, old) or not spec.name.startswith(QUEUE)):
         books.freed(spec.name, key)
+
+
+def full(spec: LimitSpec, state: LimitState) -> bool:
+    """Whether all units of a concurrency are taken."""
+    return spec.concurrency is not None and state.running >= spec.concurrency
+
+
+def full_queue(books: Books, queue: str) -> bool:
+    """Whether a queue runs as many jobs as its settings allow. QUEUE-3"""
+    spec = books.limit(QUEUE + queue) if books.queue_limited(queue) else None
+    state = None if spec is None else books.limit_state(spec.name, "")
+    return spec is not None and state is not None and full(spec, state)
 
 
 def _sum(bound: Bound, calls: Sequence[WaitingCall]) -> Ahead:

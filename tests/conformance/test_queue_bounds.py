@@ -6,7 +6,7 @@ import pytest
 
 from aiq.bounds import MAX_CONCURRENCY, MAX_PERIOD_MS
 from aiq.errors import InvalidInput, InvalidName, QueueFull
-from aiq.model import Admitted, OnExceeded, QueueSettings, QueueStatus, Released, Sleeping, State, Waiting
+from aiq.model import Admitted, OnExceeded, QueueSettings, QueueStatus, Released, RouteSpec, Sleeping, State, Waiting
 from aiq.storage import Storage, queue_topic, room_topic
 from aiq.testing.actions import (
     GOOD,
@@ -178,6 +178,39 @@ async def test_calls_do_not_count_against_the_rate_of_a_queue(storage: Storage) 
     assert isinstance(await ask(storage, run, 5, need(1)), Admitted)
     await enqueue_one(storage, "next")
     assert (await offered(storage))[0] == ["next"]
+
+
+@clause("QUEUE-3")
+async def test_a_queue_that_is_full_parks_none_of_its_pools(storage: Storage, clock: Clock) -> None:
+    await bound(storage, concurrency=1)
+    await storage.put_limits([units("gpt", 99), units("claude", 99)])
+    run = await start(storage, "runs", lease_ms=HOUR_MS)
+    routes = (
+        RouteSpec(name="one", model="one", limits=("gpt",), patience_ms=1_000),
+        RouteSpec(name="two", model="two", limits=("claude",)),
+    )
+    await enqueue_one(storage, routes=routes)
+    assert (await offered(storage))[0] == []
+    # No pool is parked, so nobody loses patience: the other route would not be any shorter.
+    clock.advance_ms(1_000)
+    assert (await storage.upkeep()).rerouted == 0
+    await end(storage, run, GOOD)
+    assert [run.model for run in await claim_some(storage, 1)] == ["one"]
+
+
+@clause("QUEUE-3", "BAND-1")
+async def test_the_pools_of_a_full_queue_go_on_in_their_order(storage: Storage) -> None:
+    await bound(storage, concurrency=1)
+    await storage.put_limits([units(f"limit-{n}", 99) for n in range(7)])
+    run = await start(storage, "runs")
+    await storage.enqueue([job(f"job {n:02}", limits=(f"limit-{n * 3 % 7}",)) for n in range(14)])
+    for n in range(14):
+        mark = await storage.wait([queue_topic("default")], after=None, timeout_ms=LONG_MS)
+        assert (await offered(storage))[0] == []
+        await end(storage, run, GOOD)
+        assert await changed(storage, mark, queue_topic("default"))
+        (run,) = await claim_some(storage, 10)
+        assert run.id == f"job {n:02}"
 
 
 @clause("QUEUE-2")

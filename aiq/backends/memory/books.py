@@ -23,6 +23,7 @@ from aiq.model import (
 from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
 from aiq.rules.fairness import risen
 from aiq.rules.metrics import count_use
+from aiq.rules.standing import QUEUE
 from aiq.storage import limit_topic, queue_topic
 
 USUAL_WEIGHT: Final = 1000
@@ -67,6 +68,8 @@ class MemoryBooks:
         for queue, lanes in self._tx.tables.lanes.items():
             if lanes.wake_behind(name, key):
                 self._tx.topics.add(queue_topic(queue))
+        if name.startswith(QUEUE):
+            self._tx.topics.add(queue_topic(name.removeprefix(QUEUE)))
         if self._accounts.waiting_for.get((name, key)):
             self._tx.topics.add(limit_topic(name))
 

@@ -33,7 +33,7 @@ from aiq.rules.budgets import window_start
 from aiq.rules.fairness import risen
 from aiq.rules.metrics import count_use
 from aiq.rules.standing import QUEUE, key_of
-from aiq.storage import limit_topic
+from aiq.storage import limit_topic, queue_topic
 
 SQL: Final = load("ledger")
 
@@ -92,6 +92,8 @@ class Ledger:
     def freed(self, name: str, key: str) -> None:
         """Wake what the limit keeps aside, of any queue, and the calls that wait for it."""
         self._lanes.wake_behind(name, key)
+        if name.startswith(QUEUE):
+            self._tx.tell(queue_topic(name.removeprefix(QUEUE)))
         if self.calls.of(name, key):
             self._tx.tell(limit_topic(name))
 

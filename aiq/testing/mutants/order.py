@@ -138,6 +138,17 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "credit_has_no_bound": mutant(
         "BAND-2", ("rules.fairness", "min(credits[band] + added, most)", "credits[band] + added")
     ),
+    "a_full_queue_parks_its_pools": mutant(
+        "QUEUE-3",
+        (
+            "rules.standing",
+            "    return spec is not None and state is not None and full(spec, state)\n",
+            "    return False\n",
+        ),
+    ),
+    "nobody_is_told_of_a_unit_of_a_queue": mutant(
+        "QUEUE-3", ("books", "        if name.startswith(QUEUE):\n", "        if False:\n")
+    ),
     "what_goes_by_credit_pays_nothing": mutant(
         "BAND-2",
         (
