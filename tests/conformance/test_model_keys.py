@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
 
-from aiq.bounds import MAX_SWEEP
+from aiq.bounds import MAX_PAGE, MAX_SWEEP
 from aiq.model import (
     Cancelled,
     ClaimRequest,
@@ -80,6 +80,11 @@ outcomes: st.SearchStrategy[Outcome] = st.one_of(
 )
 
 
+def is_small(machine: Any) -> bool:
+    """Whether all jobs of a history fit into the one page by which they are compared."""
+    return len(machine.seen) < MAX_PAGE - 30
+
+
 class Histories(Twins):
     """Operations drawn at random, and stories of trees whose jobs have the keys of each other."""
 
@@ -97,6 +102,7 @@ class Histories(Twins):
         self.lines.step(page.events, self.seen)
         return answer
 
+    @precondition(is_small)
     @rule(batch=st.lists(specs, min_size=1, max_size=4))
     def enqueue(self, batch: list[JobSpec]) -> None:
         known = {*self.seen}
@@ -105,6 +111,7 @@ class Histories(Twins):
             known.add(spec.id)
         self.step(lambda s: s.enqueue(batch))
 
+    @precondition(is_small)
     @rule(pick=picks, children=st.lists(specs, min_size=1, max_size=3), wait=st.booleans())
     def spawn(self, pick: int, children: list[JobSpec], wait: bool) -> None:
         run = self.live(pick)
@@ -143,6 +150,7 @@ class Histories(Twins):
         (run,) = self.claim_from(1, name.replace(" ", ""))
         return run
 
+    @precondition(is_small)
     @rule(pick=picks, outcome=outcomes)
     def settle(self, pick: int, outcome: Outcome) -> None:
         self.settle_it(self.live(pick), outcome)
@@ -194,6 +202,7 @@ class Histories(Twins):
     def upkeep(self, limit: int) -> None:
         self.step(lambda s: s.upkeep(limit))
 
+    @precondition(is_small)
     @rule(
         tops=st.lists(manners, min_size=1, max_size=2),
         below=st.lists(manners, min_size=1, max_size=2),
