@@ -7,31 +7,29 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from aiq.model import FIRST, CallState, Draw, LimitSpec, LimitState, Part, Reservation, Usage
-from aiq.rules import budgets, calls, charging, drawing, limits, standing, usage
+from aiq.model import FIRST, CallState, Draw, LimitSpec, LimitState, Part, Reservation
+from aiq.rules import budgets, calls, charging, drawing, limits, standing
+from aiq.rules.alike import Account
 from aiq.rules.books import Books
 from aiq.rules.standing import Bound
-from aiq.rules.usage import Lines
 
 UNUSED: Final = (CallState.UNSENT, CallState.THROTTLED)
 """How a call ends that has used no tokens."""
 
 
-def part_so_far(books: Books, part: Part, used: tuple[Usage, ...]) -> Part:
+def part_so_far(books: Books, part: Part, account: Account) -> Part:
     """Move use so far out of what a part holds. CALL-10"""
     spec = books.limit(part.limit)
     if spec is None:
         return part
     bound = Bound(spec, part.key)
     state = standing.state_of(books, bound)
-    changed, part = limits.reported(spec, state, part, charging.counted(spec, used))
+    changed, part = limits.reported(spec, state, part, account.on_limit(spec))
     standing.put(books, bound, state, changed)
     return part
 
 
-def closed_part(
-    books: Books, how: CallState, part: Part, counted: tuple[Usage, ...], *, guessed: bool, units: bool
-) -> Part:
+def closed_part(books: Books, how: CallState, part: Part, account: Account, *, units: bool) -> Part:
     """Close a reservation's part of a limit, and with `units` its unit. What comes back says what stands charged."""
     spec = books.limit(part.limit)
     if spec is None:
@@ -40,12 +38,12 @@ def closed_part(
     state = standing.state_of(books, bound)
     if how is CallState.EXPIRED:
         after, closed = limits.expired(spec, state, part), _charged(part, part.charge + part.rest)
-    elif how in UNUSED and not counted:
+    elif how in UNUSED and not account.charged:
         after, closed = _given_back(how, spec, state, part)
     else:
-        used = charging.counted(spec, counted)
+        used = account.on_limit(spec)
         # A guess never takes more than was reserved by it.
-        used = min(used, part.charge + part.rest) if guessed else used
+        used = min(used, part.charge + part.rest) if account.guessed else used
         after = limits.settled(spec, state, part, used)
         closed = _charged(part, used if spec.refund else max(used, part.charge))
     if part.slot and units:
@@ -70,21 +68,18 @@ def corrected_part(books: Books, closed: Reservation, part: Part) -> Part:
     return part_after
 
 
-def draw_so_far(books: Books, draw: Draw, used: tuple[Usage, ...], lines: Lines) -> Draw:
+def draw_so_far(books: Books, draw: Draw, account: Account) -> Draw:
     """Move use so far out of what a draw holds. BUDGET-6"""
     spec = books.budget(draw.budget)
     if spec is None:
         return draw
     state = books.budget_state(draw.budget, draw.window_ms)
-    amounts = budgets.amounts_used(spec, used, {}, usage.usd_micros(lines))
-    changed, draw = budgets.reported(state, draw, amounts)
+    changed, draw = budgets.reported(state, draw, account.on_budget(spec))
     drawing.put(books, draw.budget, state, changed)
     return draw
 
 
-def closed_draw(
-    books: Books, how: CallState, draw: Draw, counted: tuple[Usage, ...], lines: Lines, *, guessed: bool
-) -> Draw:
+def closed_draw(books: Books, how: CallState, draw: Draw, account: Account) -> Draw:
     """Close a draw on a budget. What comes back says what stands spent, for a late correction."""
     spec = books.budget(draw.budget)
     if spec is None:
@@ -93,8 +88,8 @@ def closed_draw(
     if how is CallState.EXPIRED:
         after = budgets.spent_in_full(state, draw)
     else:
-        amounts = budgets.amounts_used(spec, counted, {}, usage.usd_micros(lines))
-        if guessed and amounts != draw.held:
+        amounts = account.on_budget(spec)
+        if account.guessed and amounts != draw.held:
             amounts = {kind: min(amount, draw.held.get(kind, 0)) for kind, amount in amounts.items()}
         after = budgets.settled(state, draw, amounts)
     drawing.put(books, draw.budget, state, after)

@@ -58,11 +58,8 @@ def check_at_enqueue(books: Books, spec: JobSpec) -> None:
 
 def quote(books: Books, record: JobRecord) -> int:
     """What a ready job counts for in order and credits. Spec: chapter 12, cost"""
-    name = planning.cost_limit(books, record)
-    spec = None if name is None else books.limit(name)
-    if spec is None or planning.resumes(record):
-        return charging.cost((), name)
-    return charging.cost([charging.part(spec, "", planning.need_of(books, record, record.estimate))], name)
+    ask = planning.ask_of(books, record)
+    return charging.cost((), ask.cost_limit) if planning.resumes(record) else ask.cost
 
 
 def ahead(books: Books, record: JobRecord, displaced: Band) -> int:

@@ -23,6 +23,7 @@ from aiq.model import (
     PriceRow,
     Reservation,
 )
+from aiq.rules.alike import Alike, Lines
 
 
 class Learned(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
@@ -52,22 +53,15 @@ class WaitingCall:
     """The instant at which it may be admitted, as far as was known when it last asked."""
 
 
-class UsageEntry(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
-    """What one call has used more of one category than was counted so far; corrections may be below zero."""
+class UsageOf(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Whose use is counted, and in which minute. `queue` and `task` are empty where the job is not stored any more."""
 
     minute_ms: int
     job_id: str
-    flow: str | None
-    tenant: str
-    model: str
-    category: str
-    tokens: int
-    usd_micros: int
-    unpriced: int = 0
-    estimated: int = 0
+    flow: str | None = None
+    tenant: str = ""
     queue: str = ""
     task: str = ""
-    """Empty where the job is not stored any more."""
 
 
 class Books(Protocol):
@@ -76,6 +70,11 @@ class Books(Protocol):
     @property
     def now_ms(self) -> int:
         """The one instant of the step."""
+        ...
+
+    @property
+    def alike(self) -> Alike:
+        """What was worked out in this step for calls that are alike. Rules alone look into it, and it may be empty."""
         ...
 
     def limit(self, name: str) -> LimitSpec | None:
@@ -165,8 +164,9 @@ class Books(Protocol):
         """Write one."""
         ...
 
-    def add_usage(self, entry: UsageEntry) -> None:
-        """Count use for its job, flow, tenant and minute. USAGE-1"""
+    def add_usage(self, owner: UsageOf, more: Lines) -> None:
+        """Count what one call has used more than was counted so far, for its job, flow, tenant and minute; corrections
+        may be below zero. USAGE-1"""
         ...
 
     def serve(self, record: JobRecord, cost: int) -> int:

@@ -56,18 +56,19 @@ def plan(books: Books, record: JobRecord, request: CallRequest) -> Opening | Mus
     chain = drawing.chain(books, record)
     if not need.model and drawing.in_money(chain) is not None:
         return Refused(kind="price_unknown", text="A budget counts money, so say which model is called: model=….")
-    fit = drawing.fit(books, chain, need, first.draws if first else ())
+    fit = drawing.fit(books, chain, drawing.want(books, need), first.draws if first else ())
     if isinstance(fit, Short):
         spec = fit.budget
         return Exceeded(budget=spec.id, on_exceeded=spec.on_exceeded, need=fit.need, text=fit.text)
     if isinstance(fit, Hopeless):
         return Refused(kind="price_unknown", text=fit.text)
-    parts = [charging.part(spec, key, fit.need) for spec, key in bound]
-    too_large = planning.oversized(bound, parts, fit.need)
+    need = fit.want.need
+    parts = [charging.part(spec, key, need) for spec, key in bound]
+    too_large = planning.oversized(bound, parts, need)
     if too_large is not None:
         return Refused(kind="never_fits", text=too_large.text)
     name = planning.cost_limit(books, record)
-    sketch = Plan(fit.need, (), fit.drafts, fit.prices, charging.cost(parts, name), name)
+    sketch = Plan(need, (), fit.drafts, fit.want.prices, charging.cost(parts, name), name)
     return _with_limits(books, record, request.number, Opening(sketch, first), bound, parts)
 
 
@@ -171,7 +172,7 @@ def _with_limits(
         needs[one.spec.name, one.key] = (more.requests, more.charge, more.rest, int(unit))
     worst = standing.longest(rooms)
     if worst is None:
-        return Opening(opening.plan._replace(takings=takings), opening.first)
+        return Opening(replace(opening.plan, takings=takings), opening.first)
     planning.keep(books, takings)
     wait_ms = worst.wait_ms
     books.put_waiting(
@@ -243,7 +244,7 @@ def _more(part: Part, own: Part | None) -> Part:
 
 def _after(taking: Taking, first: Reservation | None) -> LimitState:
     """A limit once a call has taken its part, or the difference to what it adopts."""
-    (spec, _), state, part = taking
+    (spec, _), state, part = taking.bound, taking.state, taking.part
     own = part_of(first, taking.bound)
     if own is None:
         return limits.taken(spec, state, part)
@@ -252,7 +253,7 @@ def _after(taking: Taking, first: Reservation | None) -> LimitState:
 
 def _hand_over(books: Books, first: Reservation, found: Plan) -> None:
     """Leave call 0 with its units of concurrency alone, and with nothing that another call could adopt."""
-    adopted = {(bound.spec.name, bound.key) for bound, _, _ in found.takings}
+    adopted = {(taking.bound.spec.name, taking.bound.key) for taking in found.takings}
     for part in first.parts:
         if (part.limit, part.key) not in adopted:
             _give_back(books, part)

@@ -24,8 +24,9 @@ from aiq.model import (
     Throttle,
     Usage,
 )
-from aiq.rules import calls, charging, drawing, limits, standing, usage
+from aiq.rules import calls, drawing, limits, standing, usage
 from aiq.rules.accounting import closed_draw, closed_part, corrected_part, draw_so_far, part_so_far, pass_units_on
+from aiq.rules.alike import Account
 from aiq.rules.books import Books
 from aiq.rules.leases import lost
 from aiq.rules.standing import Bound
@@ -138,10 +139,10 @@ def _throttle(part: Part, told: Report) -> Throttle:
 def _count_so_far(books: Books, record: JobRecord, found: Reservation, used: tuple[Usage, ...]) -> None:
     if used == found.used:
         return
-    lines = usage.lines(books, found, used)
-    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(part_so_far(books, part, used) for part in found.parts)
-    draws = tuple(draw_so_far(books, draw, used, lines) for draw in found.draws)
+    account = usage.reported(books, found, used)
+    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), account.lines)
+    parts = tuple([part_so_far(books, part, account) for part in found.parts])
+    draws = tuple([draw_so_far(books, draw, account) for draw in found.draws])
     books.put_reservation(replace(found, used=used, parts=parts, draws=draws))
 
 
@@ -150,13 +151,13 @@ def _settle_first(books: Books, record: JobRecord, found: Reservation, how: Call
     then is counted too. Where nobody says what it used, the end of the run decides. CALL-4, CALL-12"""
     if how is CallState.SETTLED and not used:
         return
-    lines = usage.lines(books, found, used)
-    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple(closed_part(books, how, part, used, guessed=False, units=False) for part in found.parts)
-    draws = tuple(closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
+    account = usage.reported(books, found, used)
+    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), account.lines)
+    parts = tuple([closed_part(books, how, part, account, units=False) for part in found.parts])
+    draws = tuple([closed_draw(books, how, draw, account) for draw in found.draws])
     need = Need(model=found.need.model)
     books.put_reservation(replace(found, used=used, need=need, parts=parts, draws=draws, cost=0, cost_limit=None))
-    _settle_order(books, record, found, used, guessed=False)
+    _settle_order(books, record, found, account)
 
 
 def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
@@ -166,32 +167,28 @@ def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, 
     was taken too much comes back by itself. Use and budgets, which nothing refills, follow `usage.guess`. CALL-12
     """
     need = usage.guess(found, how)
-    counted, guessed = usage.standing(how, used, need)
-    charged = counted if need is found.need else usage.standing(how, used, found.need)[0]
-    lines = usage.lines(books, found, counted, estimated=guessed)
-    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), lines)
-    parts = tuple([closed_part(books, how, part, charged, guessed=guessed, units=True) for part in found.parts])
-    draws = tuple([closed_draw(books, how, draw, counted, lines, guessed=guessed) for draw in found.draws])
+    account = usage.reported(books, found, used) if used else usage.silent(books, found, how, need)
+    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), account.lines)
+    parts = tuple([closed_part(books, how, part, account, units=True) for part in found.parts])
+    draws = tuple([closed_draw(books, how, draw, account) for draw in found.draws])
     now_ms = books.now_ms
     books.put_reservation(
         replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=now_ms)
     )
     if how is not CallState.EXPIRED:
-        _settle_order(books, record, found, charged, guessed=guessed)
+        _settle_order(books, record, found, account)
     # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
     if how is CallState.SETTLED and any(one.tokens for one in used):
         usage.teach(books, record, found.need.model, used)
 
 
-def _settle_order(
-    books: Books, record: JobRecord, found: Reservation, counted: tuple[Usage, ...], *, guessed: bool
-) -> None:
+def _settle_order(books: Books, record: JobRecord, found: Reservation, account: Account) -> None:
     """Let the service of the job's line follow what was used instead of what was expected. FAIR-2"""
     spec = books.limit(found.cost_limit) if found.cost_limit else None
-    if spec is None or all(part.limit != spec.name for part in found.parts):
+    if spec is None or spec.name not in [part.limit for part in found.parts]:
         return
-    used = charging.counted(spec, counted)
-    difference = (min(used, found.cost) if guessed else used) - found.cost
+    used = account.on_limit(spec)
+    difference = (min(used, found.cost) if account.guessed else used) - found.cost
     if difference:
         books.serve(record, difference)
 
@@ -210,10 +207,10 @@ def _correct(books: Books, record: JobRecord | None, found: Reservation, told: R
     how = CallState.SETTLED if told.state is CallState.UNSENT and sent else told.state
     closed = replace(found, state=how, used=used)
     before, guessed = usage.standing(found.state, found.used, found.need)
-    lines = usage.lines(books, found, used)
-    usage.count(books, record, found.job_id, usage.lines(books, found, before, estimated=guessed), lines)
+    account = usage.reported(books, found, used)
+    usage.count(books, record, found.job_id, usage.lines(books, found, before, estimated=guessed), account.lines)
     parts = tuple(corrected_part(books, closed, part) for part in found.parts)
-    draws = tuple(closed_draw(books, how, draw, used, lines, guessed=False) for draw in found.draws)
+    draws = tuple([closed_draw(books, how, draw, account) for draw in found.draws])
     books.put_reservation(replace(closed, parts=parts, draws=draws))
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from aiq.errors import PriceUnknown
@@ -22,6 +22,7 @@ from aiq.model import (
 )
 from aiq.policy import counted, dollars, money
 from aiq.rules import budgets, prices
+from aiq.rules.alike import Want
 from aiq.rules.books import Books
 
 
@@ -43,7 +44,7 @@ class Hopeless:
     text: str
 
 
-class Draft(NamedTuple):
+class Draft(Struct, frozen=True, gc=False):
     """What is to be held of one budget."""
 
     spec: BudgetSpec
@@ -51,12 +52,11 @@ class Draft(NamedTuple):
     amounts: Amounts
 
 
-class Fit(NamedTuple):
-    """What a call may hold of its chain, with its need as far as that had to shrink."""
+class Fit(Struct, frozen=True, gc=False):
+    """What a call may hold of its chain, with what it wants as far as that had to shrink."""
 
-    need: Need
+    want: Want
     drafts: Sequence[Draft]
-    prices: Mapping[str, int]
 
 
 def own_chain(books: Books, spec: JobSpec) -> list[BudgetSpec]:
@@ -89,48 +89,58 @@ def state_of(books: Books, spec: BudgetSpec) -> BudgetState:
     return books.budget_state(spec.id, budgets.window_start(spec.window, books.now_ms))
 
 
-def fit(books: Books, specs: Sequence[BudgetSpec], need: Need, given: Sequence[Draw] = ()) -> Fit | Short | Hopeless:
+def want(books: Books, need: Need) -> Want:
+    """What a call of some need wants in this step."""
+    found = books.alike.wants.get(need)
+    if found is None:
+        found = books.alike.wants[need] = Want(need, prices_of(books, need.model, books.now_ms))
+    return found
+
+
+def fit(books: Books, specs: Sequence[BudgetSpec], wanted: Want, given: Sequence[Draw] = ()) -> Fit | Short | Hopeless:
     """What a call may hold of each budget of its chain, if `given` were given back before. Writes nothing.
 
     Where a budget has too little room, a need with a `min_output` shrinks to the most output that fits, and one that
     nobody declared to the room that is left. BUDGET-1, BUDGET-8, HOLD-8
     """
-    charged = prices_of(books, need.model, books.now_ms)
     if not specs:
-        return Fit(need, (), charged)
+        return Fit(wanted, ())
     priced = in_money(specs)
-    if priced is not None and need.model and not charged:
-        text = str(PriceUnknown(need.model, priced.id))
-        return Hopeless(reason=HeldFor.PRICE, by=need.model, text=text)
-    stands = [(spec, _without(state_of(books, spec), spec, given)) for spec in specs]
-    drafts, shrunk = [], need
-    for spec, state in stands:
-        amounts = budgets.amounts(spec, shrunk, charged)
+    if priced is not None and wanted.need.model and not wanted.prices:
+        text = str(PriceUnknown(wanted.need.model, priced.id))
+        return Hopeless(reason=HeldFor.PRICE, by=wanted.need.model, text=text)
+    drafts, shrunk = [], wanted
+    for spec in specs:
+        state = state_of(books, spec)
+        if given:
+            state = _without(state, spec, given)
+        amounts = shrunk.amounts(spec)
         if not budgets.fits(spec, state, amounts):
-            answer = _shrunk(spec, state, shrunk, charged)
+            answer = _shrunk(spec, state, shrunk)
             if isinstance(answer, Short):
                 return answer
-            shrunk = answer
+            shrunk = want(books, answer)
         drafts.append(Draft(spec, state, amounts))
-    if shrunk is not need:
-        drafts = [_draft(spec, state, shrunk, charged) for spec, state in stands]
-    return Fit(shrunk, drafts, charged)
+    if shrunk is not wanted:
+        drafts = [_draft(draft.spec, draft.state, shrunk.need, shrunk.prices) for draft in drafts]
+    return Fit(shrunk, drafts)
 
 
 def hold(books: Books, drafts: Iterable[Draft]) -> tuple[Draw, ...]:
     """Hold what was drafted."""
     draws = []
-    for spec, state, amounts in drafts:
-        books.put_budget_state(spec.id, budgets.drawn(state, amounts))
-        draws.append(Draw(budget=spec.id, window_ms=state.window_ms, held=amounts))
+    for draft in drafts:
+        name, state = draft.spec.id, draft.state
+        books.put_budget_state(name, budgets.drawn(state, draft.amounts))
+        draws.append(Draw(budget=name, window_ms=state.window_ms, held=draft.amounts))
     return tuple(draws)
 
 
 def hold_instead(books: Books, drafts: Iterable[Draft], given: Sequence[Draw]) -> tuple[Draw, ...]:
     """Hold what was drafted as if `given` had been given back, and give those back: one change for each budget."""
     found = list(drafts)
-    drafted = {(spec.id, state.window_ms) for spec, state, _ in found}
-    before = [(spec.id, books.budget_state(spec.id, state.window_ms)) for spec, state, _ in found]
+    drafted = {(one.spec.id, one.state.window_ms) for one in found}
+    before = [(one.spec.id, books.budget_state(one.spec.id, one.state.window_ms)) for one in found]
     draws = hold(books, found)
     for name, state in before:
         put(books, name, state, books.budget_state(name, state.window_ms))
@@ -194,8 +204,9 @@ def _without(state: BudgetState, spec: BudgetSpec, given: Sequence[Draw]) -> Bud
     return state
 
 
-def _shrunk(spec: BudgetSpec, state: BudgetState, need: Need, charged: Mapping[str, int]) -> Need | Short:
+def _shrunk(spec: BudgetSpec, state: BudgetState, wanted: Want) -> Need | Short:
     """A need that a budget can hold, if the need can shrink so far."""
+    need, charged = wanted.need, wanted.prices
     largest = budgets.largest_output(spec, state, need, charged)
     if need.declared:
         if need.min_output is not None and largest >= need.min_output:

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from msgspec import Struct
+
 from aiq.model import (
     FIRST,
     By,
@@ -23,6 +25,7 @@ from aiq.model import (
 )
 from aiq.policy import counted
 from aiq.rules import charging, drawing, estimates, limits, standing
+from aiq.rules.alike import Want
 from aiq.rules.books import Books
 from aiq.rules.drawing import Draft, Hopeless, Short
 from aiq.rules.standing import Bound, Room
@@ -42,7 +45,7 @@ class Blocked:
     seen: "Sequence[Taking]" = ()
 
 
-class Taking(NamedTuple):
+class Taking(Struct, frozen=True, gc=False):
     """What is to be taken of one limit, and how it stands before."""
 
     bound: Bound
@@ -50,7 +53,18 @@ class Taking(NamedTuple):
     part: Part
 
 
-class Plan(NamedTuple):
+class Ask(NamedTuple):
+    """What jobs that are alike ask for: of which limits, what their first call wants, its part of each of these limits,
+    and what that counts for. It says nothing of whether there is room."""
+
+    bound: Sequence[Bound]
+    want: Want
+    parts: Sequence[Part]
+    cost: int
+    cost_limit: str | None
+
+
+class Plan(Struct, frozen=True, gc=False):
     """Everything that a job's first call needs, found to be there and not taken yet. `cost` 0 marks a call 0 that no
     call can adopt, because it has nothing but units of concurrency."""
 
@@ -68,38 +82,46 @@ FREE: Final = Plan(Need())
 
 def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
     """Look for everything that a ready job's first call needs. Writes nothing."""
-    bound = standing.of_job(books, record)
-    chain = drawing.chain(books, record)
-    if not bound and not chain:
+    ask, chain = ask_of(books, record), drawing.chain(books, record)
+    if not ask.bound and not chain:
         return FREE
     if resumes(record):
-        parts = [Part(limit=spec.name, key=key) for spec, key in bound]
-        takings = _takings(books, record, bound, parts)
+        takings = _takings(books, record, ask.bound, [Part(limit=spec.name, key=key) for spec, key in ask.bound])
         return takings if isinstance(takings, Blocked) else Plan(Need(model=record.model), takings, cost=0)
-    need = need_of(books, record, record.estimate)
-    if record.resumes and not bound and not need.declared:
+    if record.resumes and not ask.bound and not ask.want.need.declared:
         # It has gone on after a wait, and never said that it calls a model: its children's budget may well be used up.
         return FREE
-    fit = drawing.fit(books, chain, need)
+    fit = drawing.fit(books, chain, ask.want)
     if not isinstance(fit, drawing.Fit):
         return fit
-    parts = [charging.part(spec, key, fit.need) for spec, key in bound]
-    too_big = oversized(bound, parts, fit.need)
+    if fit.want is not ask.want:
+        ask = _asking(ask.bound, fit.want)
+    too_big = oversized(ask.bound, ask.parts, fit.want.need)
     if too_big is not None:
         return too_big
-    takings = _takings(books, record, bound, parts)
+    takings = _takings(books, record, ask.bound, ask.parts)
     if isinstance(takings, Blocked):
         return takings
-    name = charging.cost_limit([one.spec for one in bound])
-    return Plan(fit.need, takings, fit.drafts, fit.prices, charging.cost(parts, name), name)
+    return Plan(fit.want.need, takings, fit.drafts, fit.want.prices, ask.cost, ask.cost_limit)
+
+
+def ask_of(books: Books, record: JobRecord) -> Ask:
+    """What a ready job asks for, on its present route."""
+    alike = (record.queue, record.task, record.taken_limits, record.model, record.tenant, record.key, record.estimate)
+    found = books.alike.asks.get(alike)
+    if found is None:
+        want = drawing.want(books, need_of(books, record, record.estimate))
+        found = books.alike.asks[alike] = _asking(standing.of_job(books, record), want)
+    return found
 
 
 def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
     """Take what was planned in this step, and tell what the job counts for in its order."""
     if not found.takings and not found.drafts:
         return charging.JOB
-    for bound, state, part in found.takings:
-        books.put_limit_state(bound.spec.name, bound.key, limits.taken(bound.spec, state, part))
+    for taking in found.takings:
+        spec, key = taking.bound
+        books.put_limit_state(spec.name, key, limits.taken(spec, taking.state, taking.part))
     reservation = Reservation(
         job_id=record.id,
         fence=fence,
@@ -133,6 +155,12 @@ def cost_limit(books: Books, record: JobRecord) -> str | None:
     return charging.cost_limit([spec for spec in specs if spec is not None])
 
 
+def _asking(bound: Sequence[Bound], want: Want) -> Ask:
+    parts = [charging.part(spec, key, want.need) for spec, key in bound]
+    name = charging.cost_limit([one.spec for one in bound])
+    return Ask(bound, want, parts, charging.cost(parts, name), name)
+
+
 def oversized(bound: Iterable[Bound], parts: Iterable[Part], need: Need) -> Hopeless | None:
     """The first limit that can never give what was declared. CALL-17"""
     if not need.declared:
@@ -146,8 +174,8 @@ def oversized(bound: Iterable[Bound], parts: Iterable[Part], need: Need) -> Hope
 def keep(books: Books, seen: Iterable[Taking]) -> None:
     """Write what is left of limits that refused somebody: how long it lasts was counted from there, and a limit that
     nothing was taken of yet fills from there. LIMIT-5"""
-    for bound, state, _ in seen:
-        books.put_limit_state(bound.spec.name, bound.key, state)
+    for one in seen:
+        books.put_limit_state(one.bound.spec.name, one.bound.key, one.state)
 
 
 def _takings(
@@ -159,7 +187,8 @@ def _takings(
         spec, key = one
         state = standing.state_of(books, one)
         unit = spec.concurrency is not None
-        calls = standing.before(books.waiting(spec.name, key), record.band, None)
+        calls = books.waiting(spec.name, key)
+        calls = standing.before(calls, record.band, None) if calls else ()
         wait_ms = standing.wait_ms(books, one, state, part, unit, calls)
         if wait_ms != 0:
             rooms.append(Room(one, wait_ms))

@@ -1,28 +1,17 @@
 """What calls have used: what reports add up to, what it costs, and what is counted of it. Spec: chapter 13."""
 
-from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from aiq.model import FIRST, INPUT, OUTPUT, PRODUCED, CallState, JobRecord, Need, Reservation, Usage
 from aiq.rules import drawing, estimates, prices
-from aiq.rules.books import Books, UsageEntry
+from aiq.rules.alike import Account, Counted, Lines
+from aiq.rules.books import Books, UsageOf
 
 MINUTE_MS = 60_000
 
 
-class Counted(NamedTuple):
-    """What one category of one model counts for: tokens, what they cost, those without a price, those estimated."""
-
-    tokens: int = 0
-    usd_micros: int = 0
-    unpriced: int = 0
-    estimated: int = 0
-
-
 NOTHING: Final = Counted()
-
-Lines = Mapping[tuple[str, str], Counted]
-"""By model and category."""
 
 
 def merged(known: Iterable[Usage], told: Iterable[Usage], model: str) -> tuple[Usage, ...]:
@@ -63,12 +52,32 @@ def standing(state: CallState, used: tuple[Usage, ...], need: Need) -> tuple[tup
     return expected(need), True
 
 
-def lines(books: Books, reservation: Reservation, used: Iterable[Usage], *, estimated: bool = False) -> Lines:
+def reported(books: Books, reservation: Reservation, used: tuple[Usage, ...]) -> Account:
+    """What stands for a call that has said what it used, or that has used nothing."""
+    return Account(used, used, lines(books, reservation, used))
+
+
+def silent(books: Books, reservation: Reservation, how: CallState, need: Need) -> Account:
+    """What stands for a call of which nobody says what it used, where `need` is the guess. Limits follow what was
+    reserved all the same. CALL-12"""
+    alike = (how, need, reservation.need, *reservation.prices.items())
+    found = books.alike.accounts.get(alike)
+    if found is None:
+        counted, guessed = standing(how, (), need)
+        charged = counted if need is reservation.need else standing(how, (), reservation.need)[0]
+        entered = lines(books, reservation, counted, estimated=guessed)
+        found = books.alike.accounts[alike] = Account(counted, charged, entered, guessed=guessed)
+    return found
+
+
+def lines(books: Books, reservation: Reservation, used: Sequence[Usage], *, estimated: bool = False) -> Lines:
     """Use by model and category, at the prices that held when the call was admitted.
 
     What a model costs is rounded up once; a category counts for what it adds to those before it, so that the sum is
     exact. USAGE-5, USAGE-6, USAGE-9
     """
+    if not used:
+        return {}
     found = [_lines_of(usage, _prices(books, reservation, usage.model), estimated) for usage in used]
     return found[0] if len(found) == 1 else {place: line for one in found for place, line in one.items()}
 
@@ -86,34 +95,31 @@ def _lines_of(usage: Usage, charged: Mapping[str, int], estimated: bool) -> Line
     return found
 
 
-def usd_micros(lines: Lines) -> int:
-    """What a call costs in all."""
-    return sum([line.usd_micros for line in lines.values()])
-
-
 def count(books: Books, record: JobRecord | None, job_id: str, old: Lines, new: Lines) -> None:
     """Count the difference between two states of a call, in the present minute. USAGE-1"""
-    minute_ms = books.now_ms - books.now_ms % MINUTE_MS
-    for place in sorted(old.keys() | new.keys()) if old else new:
-        before, after = old.get(place, NOTHING), new.get(place, NOTHING)
-        if before == after:
-            continue
+    more = _more(old, new) if old else new
+    if more:
         books.add_usage(
-            UsageEntry(
-                minute_ms=minute_ms,
+            UsageOf(
+                minute_ms=books.now_ms - books.now_ms % MINUTE_MS,
                 job_id=job_id,
                 flow=record.flow if record else None,
                 tenant=record.tenant if record else "",
-                model=place[0],
-                category=place[1],
-                tokens=after.tokens - before.tokens,
-                usd_micros=after.usd_micros - before.usd_micros,
-                unpriced=after.unpriced - before.unpriced,
-                estimated=after.estimated - before.estimated,
                 queue=record.queue if record else "",
                 task=record.task if record else "",
-            )
+            ),
+            more,
         )
+
+
+def _more(old: Lines, new: Lines) -> Lines:
+    """What is counted now and was not before, or the other way round."""
+    found: dict[tuple[str, str], Counted] = {}
+    for place in sorted(old.keys() | new.keys()):
+        before, after = old.get(place, NOTHING), new.get(place, NOTHING)
+        if before != after:
+            found[place] = Counted(*[now - then for now, then in zip(after, before, strict=True)])
+    return found
 
 
 def teach(books: Books, record: JobRecord, model: str, used: Iterable[Usage]) -> None:

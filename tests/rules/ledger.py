@@ -7,6 +7,7 @@ aside. Time is a number that a test sets.
 from collections import defaultdict
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -39,12 +40,25 @@ from aiq.model import (
 )
 from aiq.rules import booking, closing, fairness
 from aiq.rules import limits as formulas
-from aiq.rules.books import Books, Learned, Line, Pool, UsageEntry, WaitingCall, Yard
+from aiq.rules.alike import Alike, Lines
+from aiq.rules.books import Books, Learned, Line, Pool, UsageOf, WaitingCall, Yard
 from aiq.rules.dispatch import dispatch
 
 QUEUE = "default"
 DONE = Succeeded(b"")
 LineKey = tuple[str, Band, str]
+
+
+class Entry(NamedTuple):
+    """What was counted of one model and category."""
+
+    owner: UsageOf
+    model: str
+    category: str
+    tokens: int
+    usd_micros: int
+    unpriced: int
+    estimated: int
 
 
 @dataclass
@@ -61,7 +75,7 @@ class Ledger:
     reservations: dict[tuple[str, int, int], Reservation] = field(default_factory=dict)
     calls: dict[tuple[str, int, int], WaitingCall] = field(default_factory=dict)
     places: int = 0
-    entries: list[UsageEntry] = field(default_factory=list)
+    entries: list[Entry] = field(default_factory=list)
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     lanes: dict[LineKey, dict[str, JobRecord]] = field(default_factory=dict)
     """Jobs that stand in line; a line without any is not there."""
@@ -192,6 +206,11 @@ class Ledger:
 
     # Books.
 
+    @property
+    def alike(self) -> Alike:
+        """A new one each time: what rules decide must not depend on what they have worked out before."""
+        return Alike()
+
     def limit(self, name: str) -> LimitSpec | None:
         return self.limits.get(name)
 
@@ -266,8 +285,9 @@ class Ledger:
     def put_reservation(self, reservation: Reservation) -> None:
         self.reservations[reservation.job_id, reservation.fence, reservation.call] = reservation
 
-    def add_usage(self, entry: UsageEntry) -> None:
-        self.entries.append(entry)
+    def add_usage(self, owner: UsageOf, more: Lines) -> None:
+        for (model, category), counted in more.items():
+            self.entries.append(Entry(owner, model, category, *counted))
 
     def serve(self, record: JobRecord, cost: int) -> int:
         key = self.line_key(record)

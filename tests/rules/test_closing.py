@@ -191,7 +191,8 @@ def test_use_is_counted_for_the_job_its_flow_its_tenant_and_its_minute(ledger: L
 
     (entry,) = ledger.entries
     minute_ms = ledger.now_ms // 60_000 * 60_000
-    assert (entry.job_id, entry.flow, entry.tenant, entry.minute_ms) == ("job", "f", "a", minute_ms)
+    owner = entry.owner
+    assert (owner.job_id, owner.flow, owner.tenant, owner.minute_ms) == ("job", "f", "a", minute_ms)
 
 
 def test_a_settled_call_teaches_its_task_and_model(ledger: Ledger) -> None:

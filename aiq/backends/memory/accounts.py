@@ -17,7 +17,8 @@ from aiq.model import (
     QueueSettings,
     Reservation,
 )
-from aiq.rules.books import Learned, UsageEntry, WaitingCall
+from aiq.rules.alike import Counted
+from aiq.rules.books import Learned, WaitingCall
 
 CallKey: TypeAlias = tuple[str, int, int]
 """Job, fence, number of the call."""
@@ -39,7 +40,7 @@ class Used:
     unpriced: int = 0
     estimated: int = 0
 
-    def __iadd__(self, other: "Used | UsageEntry") -> Self:
+    def __iadd__(self, other: "Used | Counted") -> Self:
         """Add what was used more."""
         self.tokens += other.tokens
         self.usd_micros += other.usd_micros

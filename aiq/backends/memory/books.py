@@ -20,7 +20,8 @@ from aiq.model import (
     Reservation,
     State,
 )
-from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
+from aiq.rules.alike import Alike, Lines
+from aiq.rules.books import Books, Learned, UsageOf, WaitingCall
 from aiq.rules.fairness import risen
 from aiq.rules.metrics import count_use
 from aiq.rules.standing import QUEUE
@@ -39,6 +40,7 @@ class MemoryBooks:
         self._tx = tx
         self._accounts = tx.tables.accounts
         self._created = created or {}
+        self.alike = Alike()
 
     @property
     def now_ms(self) -> int:
@@ -165,16 +167,17 @@ class MemoryBooks:
         if not self._accounts.open[run]:
             del self._accounts.open[run]
 
-    def add_usage(self, entry: UsageEntry) -> None:
+    def add_usage(self, owner: UsageOf, more: Lines) -> None:
         """Count use for its job, flow, tenant and minute."""
-        key = (entry.minute_ms, entry.model, entry.category)
-        for scope in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
-            if scope[1] is not None:
-                used = self._accounts.usage[scope[0], scope[1]].setdefault(key, Used())
-                used += entry
-        if entry.task:
-            minute = self._tx.tables.minutes[entry.minute_ms, entry.queue, entry.task]
-            count_use(minute, entry.tokens, entry.usd_micros)
+        for (model, category), counted in more.items():
+            key = (owner.minute_ms, model, category)
+            for scope in (("job", owner.job_id), ("flow", owner.flow), ("tenant", owner.tenant), ("all", "")):
+                if scope[1] is not None:
+                    used = self._accounts.usage[scope[0], scope[1]].setdefault(key, Used())
+                    used += counted
+            if owner.task:
+                minute = self._tx.tables.minutes[owner.minute_ms, owner.queue, owner.task]
+                count_use(minute, counted.tokens, counted.usd_micros)
 
     def serve(self, record: JobRecord, cost: int) -> int:
         """Let the service of a job's line rise or fall."""

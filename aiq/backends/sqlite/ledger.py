@@ -3,6 +3,7 @@
 Decisions are in `rules`, which ask the same thing many times in a step; here each row is read once and written once.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -28,7 +29,8 @@ from aiq.model import (
     PriceRow,
     Reservation,
 )
-from aiq.rules.books import Books, Learned, UsageEntry, WaitingCall
+from aiq.rules.alike import Alike, Counted, Lines
+from aiq.rules.books import Books, Learned, UsageOf, WaitingCall
 from aiq.rules.budgets import window_start
 from aiq.rules.fairness import risen
 from aiq.rules.metrics import count_use
@@ -49,6 +51,8 @@ class Ledger:
 
     def __init__(self, tx: Transaction, lanes: Lanes, queues: Queues) -> None:
         self._tx, self._lanes, self._queues = tx, lanes, queues
+        self.now_ms = tx.now_ms
+        self.alike = Alike()
         self.limits = Shelf[str, LimitSpec](tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
         row: Any = tuple[tuple[str, str], LimitState]
         self.limit_states = Shelf[tuple[str, str], LimitState](tx, SQL["limit_states"], SQL["put_limit_states"], row)
@@ -66,12 +70,8 @@ class Ledger:
         self.rooms: dict[HoldLine, bool] = {}
         """Lines of held jobs for which room has appeared, and whether by a grant, which opens approvals too."""
         self.reserved = Reserved(tx)
-        self._usage: dict[tuple[object, ...], list[int]] = {}
-
-    @property
-    def now_ms(self) -> int:
-        """The one instant of the step."""
-        return self._tx.now_ms
+        self._used: defaultdict[tuple[str, str, int], list[Lines]] = defaultdict(list)
+        """What was used more, by whom and in which minute."""
 
     def limit(self, name: str) -> LimitSpec | None:
         """A stored limit."""
@@ -171,22 +171,17 @@ class Ledger:
         """Write one."""
         self.reserved.put(reservation)
 
-    def add_usage(self, entry: UsageEntry) -> None:
+    def add_usage(self, owner: UsageOf, more: Lines) -> None:
         """Count use for its job, flow, tenant and minute, and with what its task does. Spec: METRIC-3"""
-        if entry.task:
-            count_use(self._tx.figures(entry.queue, entry.task), entry.tokens, entry.usd_micros)
-        for scope, owner in (("job", entry.job_id), ("flow", entry.flow), ("tenant", entry.tenant), ("all", "")):
-            if owner is None:
-                continue
-            place = (scope, owner, entry.minute_ms, entry.model, entry.category)
-            known = self._usage.get(place)
-            if known is None:
-                self._usage[place] = [entry.tokens, entry.usd_micros, entry.unpriced, entry.estimated]
-            else:
-                known[0] += entry.tokens
-                known[1] += entry.usd_micros
-                known[2] += entry.unpriced
-                known[3] += entry.estimated
+        if owner.task:
+            figures = self._tx.figures(owner.queue, owner.task)
+            for counted in more.values():
+                count_use(figures, counted.tokens, counted.usd_micros)
+        self._used["job", owner.job_id, owner.minute_ms].append(more)
+        self._used["tenant", owner.tenant, owner.minute_ms].append(more)
+        self._used["all", "", owner.minute_ms].append(more)
+        if owner.flow is not None:
+            self._used["flow", owner.flow, owner.minute_ms].append(more)
 
     def serve(self, record: JobRecord, cost: int) -> int:
         """Let the service of a job's line rise or fall."""
@@ -284,9 +279,23 @@ class Ledger:
         for write in (self.price_lists.write, self.learnt.write, self.weights.write):
             write()
         self.reserved.write()
-        for place, counts in self._usage.items():
-            self._tx.later(SQL["add_usage"], (*place, *counts))
-        self._usage.clear()
+        for place, entries in self._used.items():
+            for line, counted in _summed(entries).items():
+                self._tx.later(SQL["add_usage"], (*place, *line, *counted))
+        self._used.clear()
+
+
+def _summed(entries: Sequence[Lines]) -> Lines:
+    """All entries together. Those of a job are mostly one."""
+    if len(entries) == 1:
+        return entries[0]
+    sums: dict[tuple[str, str], list[int]] = {}
+    for entry in entries:
+        for line, counted in entry.items():
+            known = sums.setdefault(line, [0, 0, 0, 0])
+            for place, more in enumerate(counted):
+                known[place] += more
+    return {line: Counted(*counts) for line, counts in sums.items()}
 
 
 def _drawn_from(record: JobRecord) -> Sequence[str]:
