@@ -140,10 +140,7 @@ def amounts_used(
 
 def room(spec: BudgetSpec, state: BudgetState) -> Amounts:
     """What is left of each amount that has a cap; below zero where more was spent, or a cap was lowered."""
-    return {
-        name: cap + state.granted.get(name, 0) - state.spent.get(name, 0) - state.held.get(name, 0)
-        for name, cap in spec.caps.items()
-    }
+    return {name: _left(state, name, cap) for name, cap in spec.caps.items()}
 
 
 def ceiling(spec: BudgetSpec, state: BudgetState) -> Amounts:
@@ -153,7 +150,10 @@ def ceiling(spec: BudgetSpec, state: BudgetState) -> Amounts:
 
 def fits(spec: BudgetSpec, state: BudgetState, amounts: Amounts) -> bool:
     """Whether a budget can hold these as well; exactly equal fits. Spec: BUDGET-1"""
-    return all(amounts.get(name, 0) <= left for name, left in room(spec, state).items())
+    for name, cap in spec.caps.items():
+        if amounts.get(name, 0) > _left(state, name, cap):
+            return False
+    return True
 
 
 def largest_output(spec: BudgetSpec, state: BudgetState, need: Need, prices: Mapping[str, int]) -> int:
@@ -205,11 +205,13 @@ def spent_in_full(state: BudgetState, draw: Draw) -> BudgetState:
 
 def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
+    if not second:
+        return first
     sums = dict(first)
     for name, more in second.items():
         amount = sums.get(name, 0) + more
         if amount:
-            sums[name] = min(amount, bounds.MAX_LEVEL)
+            sums[name] = amount if amount < bounds.MAX_LEVEL else bounds.MAX_LEVEL
         else:
             sums.pop(name, None)
     return sums
@@ -217,6 +219,8 @@ def total(first: Amounts, second: Amounts) -> Amounts:
 
 def less(first: Amounts, second: Amounts) -> Amounts:
     """The first without the second, and without what is nothing; below zero where that has more."""
+    if not second:
+        return first
     rest = dict(first)
     for name, taken in second.items():
         amount = rest.get(name, 0) - taken
@@ -225,6 +229,10 @@ def less(first: Amounts, second: Amounts) -> Amounts:
         else:
             rest.pop(name, None)
     return rest
+
+
+def _left(state: BudgetState, name: str, cap: int) -> int:
+    return cap + state.granted.get(name, 0) - state.spent.get(name, 0) - state.held.get(name, 0)
 
 
 def _amounts(spec: BudgetSpec, tokens: Mapping[str, int], usd_micros: int) -> Amounts:

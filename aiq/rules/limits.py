@@ -137,18 +137,19 @@ def wait_ms(spec: LimitSpec, state: LimitState, part: Part, ahead: tuple[int, in
         # A run that goes on after a wait takes its unit alone, which neither a debt nor a pause keeps it from.
         return 0
     waits = [max(0, state.frozen_until_ms - state.at_ms)]
-    pace = _pace(spec, state)
     if spec.requests is not None:
         found = _requests(spec)
         lack = ahead[0] * found.sub + min(part.requests * found.sub, found.capacity) - state.requests
-        waits.append(buckets.wait_ms(found, lack, pace))
+        if lack > 0:
+            waits.append(buckets.wait_ms(found, lack, _pace(spec, state)))
     if spec.tokens is not None:
         found = _tokens(spec)
         if state.held + part.rest * found.sub > bounds.MAX_LEVEL:
             return None
         own = min((part.charge + part.rest) * found.sub + state.held, found.capacity)
         lack = (ahead[1] + ahead[2]) * found.sub + own - state.tokens
-        waits.append(buckets.wait_ms(found, lack, pace))
+        if lack > 0:
+            waits.append(buckets.wait_ms(found, lack, _pace(spec, state)))
     return max(waits)
 
 
@@ -312,21 +313,24 @@ def _moved(
 ) -> LimitState:
     """Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have
     had tokens when the call was admitted, and have them again when it ends."""
-    by_token = _tokens(spec)
+    by_request, by_token = _requests(spec), _tokens(spec)
+    level, token_level = state.requests, state.tokens
+    if by_request is NOTHING:
+        level = 0
+    elif requests:
+        level = bounded(by_request, level + requests * by_request.sub)
+    if by_token is NOTHING:
+        token_level = 0
+    elif tokens:
+        token_level = bounded(by_token, token_level + tokens * by_token.sub)
     return replace(
         state,
-        requests=_level(_requests(spec), state.requests, requests),
-        tokens=_level(by_token, state.tokens, tokens),
+        requests=level,
+        tokens=token_level,
         held=state.held + held * by_token.sub,
         running=state.running + units,
         strikes=state.strikes if strikes is None else strikes,
     )
-
-
-def _level(found: Scale, level: int, units: int) -> int:
-    if found is NOTHING:
-        return 0
-    return bounded(found, level + units * found.sub) if units else level
 
 
 def _owed(spec: LimitSpec, charged: int, used: int) -> int:

@@ -207,31 +207,40 @@ class Ledger:
 
     def fetch_ends(self, records: Sequence[JobRecord]) -> None:
         """Read what the ends of some runs will change."""
-        self.reserved.fetch_open((record.id, record.fence) for record in records)
-        found = [(record, one) for record in records for one in self.reserved.open((record.id, record.fence))]
-        if not found:
-            return
-        parts = {(part.limit, part.key) for _, one in found for part in one.parts}
-        draws = {(draw.budget, draw.window_ms) for _, one in found for draw in one.draws}
+        self.reserved.fetch_open([(record.id, record.fence) for record in records])
+        parts, draws, models, placed = set(), set(), set(), []
+        for record in records:
+            for one in self.reserved.open((record.id, record.fence)):
+                parts.update([(part.limit, part.key) for part in one.parts])
+                draws.update([(draw.budget, draw.window_ms) for draw in one.draws])
+                models.add((record.task, one.need.model))
+                if one.cost_limit:
+                    placed.append(record)
         self.limits.fetch(name for name, _ in parts)
         self.limit_states.fetch(parts)
         self.budgets.fetch(budget for budget, _ in draws)
         self.budget_states.fetch(draws)
-        self.learnt.fetch((record.task, one.need.model) for record, one in found)
-        self.fetch_places([record for record, one in found if one.cost_limit])
+        self.learnt.fetch(models)
+        self.fetch_places(placed)
 
     def fetch_starts(self, records: Sequence[JobRecord]) -> None:
         """Read what the starts of some ready jobs will look at."""
-        names = {name for limits in {record.taken_limits for record in records} for name in limits}
-        names |= {QUEUE + queue for queue in {record.queue for record in records} if self.queue_limited(queue)}
+        limits, queues, models, tenants = set(), set(), set(), set()
+        for record in records:
+            limits.add(record.taken_limits)
+            queues.add(record.queue)
+            models.add((record.task, record.model))
+            tenants.add(record.tenant)
+            self.reserved.new_run((record.id, record.fence + 1))
+        names = {name for taken in limits for name in taken}
+        names |= {QUEUE + queue for queue in queues if self.queue_limited(queue)}
         self.limits.fetch(names)
         self.limit_states.fetch(self._parts(names, records))
-        self.fetch_chains(budget for record in records for budget in _drawn_from(record))
-        self.learnt.fetch((record.task, record.model) for record in records)
-        self.price_lists.fetch(record.model for record in records if record.model)
-        self.weights.fetch(record.tenant for record in records)
-        for record in records:
-            self.reserved.new_run((record.id, record.fence + 1))
+        budgets = {budget for record in records for budget in record.budgets}
+        self.fetch_chains(budgets.union(f"tenant:{tenant}" for tenant in tenants if tenant))
+        self.learnt.fetch(models)
+        self.price_lists.fetch(model for _, model in models if model)
+        self.weights.fetch(tenants)
 
     def fetch_calls(self, records: Sequence[JobRecord], calls: Sequence[CallRequest]) -> None:
         """Read what some calls of running jobs will look at."""
