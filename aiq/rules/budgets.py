@@ -150,10 +150,7 @@ def ceiling(spec: BudgetSpec, state: BudgetState) -> Amounts:
 
 def fits(spec: BudgetSpec, state: BudgetState, amounts: Amounts) -> bool:
     """Whether a budget can hold these as well; exactly equal fits. Spec: BUDGET-1"""
-    for name, cap in spec.caps.items():
-        if amounts.get(name, 0) > _left(state, name, cap):
-            return False
-    return True
+    return all(amounts.get(name, 0) <= _left(state, name, cap) for name, cap in spec.caps.items())
 
 
 def largest_output(spec: BudgetSpec, state: BudgetState, need: Need, prices: Mapping[str, int]) -> int:
@@ -211,7 +208,7 @@ def total(first: Amounts, second: Amounts) -> Amounts:
     for name, more in second.items():
         amount = sums.get(name, 0) + more
         if amount:
-            sums[name] = amount if amount < bounds.MAX_LEVEL else bounds.MAX_LEVEL
+            sums[name] = min(bounds.MAX_LEVEL, amount)
         else:
             sums.pop(name, None)
     return sums

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
+from aiq.backends.sqlite.reserved import Bodies
 from aiq.backends.sqlite.shelf import decoder_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
@@ -12,13 +13,15 @@ from aiq.rules.limits import status
 
 SQL: Final = load("audit")
 
+_CALL: Final[Any] = tuple[str, int, int, int, str]
 _LIMIT: Final[Any] = tuple[str, str, LimitSpec, LimitState]
 _BUDGET: Final[Any] = tuple[str, int, BudgetState]
 
 
 def of_accounts(tx: Transaction) -> Iterator[Violation]:
     """Compare what limits and budgets hold with what the open calls have of them."""
-    calls: list[Reservation] = tx.peek(SQL["reserved"], {}, decoder_of(Reservation))
+    bodies, rows = Bodies(), tx.peek(SQL["reserved"], {}, decoder_of(_CALL))
+    calls = [bodies.reservation((job_id, fence, call), at_ms, None, text) for job_id, fence, call, at_ms, text in rows]
     yield from _of_limits(tx, calls)
     yield from _of_budgets(tx, calls)
 

@@ -11,6 +11,7 @@ from aiq.backends.sqlite.events import SQL as EVENTS
 from aiq.backends.sqlite.events import read_events
 from aiq.backends.sqlite.get_schedules import get_schedules
 from aiq.backends.sqlite.holds import Room
+from aiq.backends.sqlite.reserved import Bodies
 from aiq.backends.sqlite.retention import get_retention, results_mark
 from aiq.backends.sqlite.rows import whole_records
 from aiq.backends.sqlite.sql import load
@@ -29,7 +30,6 @@ from aiq.model import (
     MinuteRow,
     PriceRow,
     QueueSettings,
-    Reservation,
     State,
     Step,
     StepKind,
@@ -277,7 +277,7 @@ SOURCES: Final[Sequence[Source]] = (
     _table(
         "reservations",
         (_TEXTS, _NUMBERS, _NUMBERS),
-        lambda row: moving.Reservation(reservation=_of(row[3], Reservation)),
+        lambda row: moving.Reservation(reservation=Bodies().reservation((row[0], row[1], row[2]), *row[3:])),
     ),
     _table("rooms", (_TEXTS, _TEXTS), _room),
     Source((_TEXTS,), _schedules),

@@ -118,6 +118,11 @@ class Transaction:
         """Read what no gathered row can change: one JSON text, of whatever the decoder makes."""
         return decoder.decode(self.connection.execute(sql, parameters).fetchall()[0][0])
 
+    def lines(self, sql: str, parameters: Parameters) -> list[str]:
+        """The same of one text of many lines."""
+        text = self.connection.execute(sql, parameters).fetchall()[0][0]
+        return text.split("\n") if text else []
+
     def run(self, sql: str, parameters: Parameters = _NONE) -> None:
         """Run a statement that has no rows."""
         self.flush()

@@ -7,15 +7,11 @@ from aiq.testing.mutants.mutant import Mutant, mutant
 MUTANTS: Final[dict[str, Mutant]] = {
     "a_budget_refuses_the_exact_amount": mutant(
         "BUDGET-1",
-        ("rules.budgets", "return all(amounts.get(name, 0) <= left for", "return all(amounts.get(name, 0) < left for"),
+        ("rules.budgets", "return all(amounts.get(name, 0) <= _left(", "return all(amounts.get(name, 0) < _left("),
     ),
     "a_budget_is_not_checked": mutant(
         "BUDGET-1 BUDGET-6",
-        (
-            "rules.budgets",
-            "return all(amounts.get(name, 0) <= left for name, left in room(spec, state).items())",
-            "return True",
-        ),
+        ("rules.budgets", "return all(amounts.get(name, 0) <= _left(", "return True or all(_left("),
     ),
     "a_budget_is_checked_in_one_step_and_added_to_in_another": mutant(
         "BUDGET-1 BUDGET-6",
@@ -116,7 +112,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BUDGET-3",
         (
             "rules.accounting",
-            "        if guessed and amounts != draw.held:\n            amounts = {kind",
+            "        if account.guessed and amounts != draw.held:\n            amounts = {kind",
             "        if draw.held:\n            amounts = {kind",
         ),
     ),
@@ -140,7 +136,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BUDGET-3",
         (
             "rules.closing",
-            "draws = tuple(draw_so_far(books, draw, used, lines) for draw in found.draws)",
+            "draws = tuple([draw_so_far(books, draw, account) for draw in found.draws])",
             "draws = found.draws",
         ),
     ),
@@ -210,8 +206,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BUDGET-7",
         (
             "rules.accounting",
-            "    state = books.budget_state(draw.budget, draw.window_ms)\n    amounts",
-            "    state = drawing.state_of(books, spec)\n    amounts",
+            "    state = books.budget_state(draw.budget, draw.window_ms)\n    changed",
+            "    state = drawing.state_of(books, spec)\n    changed",
         ),
     ),
     "a_grant_is_for_ever": mutant(
@@ -256,17 +252,13 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BUDGET-8",
         (
             "rules.calls",
-            "    parts = [charging.part(spec, key, fit.need) for spec, key in bound]\n",
-            "    parts = [charging.part(spec, key, need) for spec, key in bound]\n",
+            "    need = fit.want.need\n    parts = [charging.part(spec, key, need) for spec, key in bound]\n",
+            "    parts = [charging.part(spec, key, need) for spec, key in bound]\n    need = fit.want.need\n",
         ),
-        (
-            "rules.planning",
-            "    parts = [charging.part(spec, key, fit.need) for spec, key in bound]\n",
-            "    parts = [charging.part(spec, key, need) for spec, key in bound]\n",
-        ),
+        ("rules.planning", "    if fit.want is not ask.want:\n", "    if False:\n"),
     ),
     "only_the_nearest_budget_makes_a_call_shrink": mutant(
-        "BUDGET-8", ("rules.drawing", "    if shrunk is not need:\n        drafts", "    if False:\n        drafts")
+        "BUDGET-8", ("rules.drawing", "    if shrunk is not wanted:\n        drafts", "    if False:\n        drafts")
     ),
     "a_guess_is_held_by_its_budget": mutant(
         "BUDGET-8",
@@ -336,7 +328,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BUDGET-10", ("grant", "granted=total(state.granted, amounts)", "granted=amounts")
     ),
     "a_grant_is_not_counted": mutant(
-        "BUDGET-10", ("rules.budgets", "name: cap + state.granted.get(name, 0) - state", "name: cap - state")
+        "BUDGET-10", ("rules.budgets", "return cap + state.granted.get(name, 0) - state", "return cap - state")
     ),
     "a_budget_that_comes_with_a_job_overwrites": mutant(
         "BUDGET-11",

@@ -7,14 +7,14 @@ from aiq.testing.mutants.mutant import Mutant, mutant
 MUTANTS: Final[dict[str, Mutant]] = {
     "a_call_takes_of_some_limits_when_others_refuse": mutant(
         "CALL-1",
-        ("rules.planning", "    for bound, state, _ in seen:\n", "    for bound, state, part in seen:\n"),
         (
             "rules.planning",
-            "        books.put_limit_state(bound.spec.name, bound.key, state)\n",
+            "        books.put_limit_state(one.bound.spec.name, one.bound.key, one.state)\n",
             (
-                "        if not limits.wait_ms(bound.spec, state, part):\n"
-                "            state = limits.taken(bound.spec, state, part)\n"
-                "        books.put_limit_state(bound.spec.name, bound.key, state)\n"
+                "        (spec, key), state = one.bound, one.state\n"
+                "        if not limits.wait_ms(spec, state, one.part):\n"
+                "            state = limits.taken(spec, state, one.part)\n"
+                "        books.put_limit_state(spec.name, key, state)\n"
             ),
         ),
     ),
@@ -71,7 +71,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_claim_reserves_nothing": mutant(
-        "CALL-2", ("rules.planning", "    if not bound and not chain:\n", "    if True:\n")
+        "CALL-2", ("rules.planning", "    if not ask.bound and not chain:\n", "    if True:\n")
     ),
     "a_claim_reserves_for_the_first_route_only": mutant(
         "ROUTE-1",
@@ -126,8 +126,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "CALL-3",
         (
             "rules.calls",
-            "fit = drawing.fit(books, chain, need, first.draws if first else ())",
-            "fit = drawing.fit(books, chain, need, ())",
+            "fit = drawing.fit(books, chain, drawing.want(books, need), first.draws if first else ())",
+            "fit = drawing.fit(books, chain, drawing.want(books, need), ())",
         ),
     ),
     "a_first_call_does_not_know_its_jobs_estimate": mutant(
@@ -175,14 +175,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "jobs_pass_calls_that_wait": mutant(
         "CALL-5",
-        ("rules.planning", "calls = standing.before(books.waiting(spec.name, key), record.band, None)", "calls = ()"),
+        ("rules.planning", "calls = standing.before(calls, record.band, None) if calls else ()", "calls = ()"),
     ),
     "more_urgent_jobs_wait_for_calls_too": mutant(
         "CALL-5",
         (
             "rules.planning",
-            "calls = standing.before(books.waiting(spec.name, key), record.band, None)",
-            "calls = books.waiting(spec.name, key)",
+            "calls = standing.before(calls, record.band, None) if calls else ()",
+            "calls = list(calls)",
         ),
     ),
     "a_call_that_waits_stands_in_one_line_only": mutant(

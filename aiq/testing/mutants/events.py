@@ -64,7 +64,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "figures[_WAITED_MOST] = lasted_ms",
         ),
     ),
-    "use_is_not_counted_by_task": mutant("METRIC-3", ("books", "        if entry.task:\n", "        if False:\n")),
+    "use_is_not_counted_by_task": mutant(
+        "METRIC-3", ("books", "            if owner.task:\n", "            if False:\n")
+    ),
     "metrics_are_of_all_queues": mutant(
         "METRIC-4", ("metrics", "(query.queue is None or query.queue == queue)", "(True)")
     ),

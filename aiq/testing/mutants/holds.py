@@ -228,7 +228,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_job_without_a_price_runs": mutant(
-        "HOLD-8", ("rules.drawing", "    if priced is not None and need.model and not charged:\n", "    if False:\n")
+        "HOLD-8",
+        (
+            "rules.drawing",
+            "    if priced is not None and wanted.need.model and not wanted.prices:\n",
+            "    if False:\n",
+        ),
     ),
     "a_price_lets_nobody_go": mutant(
         "HOLD-8",

@@ -109,10 +109,10 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "LIMIT-5",
         (
             "rules.planning",
-            "    for bound, state, _ in seen:\n        books.put_limit_state(bound.spec.name, bound.key, state)\n",
+            "        books.put_limit_state(one.bound.spec.name, one.bound.key, one.state)\n",
             (
-                "    for bound, state, part in seen:\n        books.put_limit_state(bound.spec.name, "
-                "bound.key, limits.taken(bound.spec, state, Part(limit='', requests=1)))\n"
+                "        books.put_limit_state(one.bound.spec.name, one.bound.key, "
+                "limits.taken(one.bound.spec, one.state, Part(limit='', requests=1)))\n"
             ),
         ),
     ),

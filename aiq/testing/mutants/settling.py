@@ -58,7 +58,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "use_so_far_is_taken_each_time": mutant(
         "CALL-10",
-        ("rules.closing", "    if used == found.used:\n        return\n    lines", "    lines"),
+        ("rules.closing", "    if used == found.used:\n        return\n    account", "    account"),
         (
             "rules.limits",
             "return state, replace(part, charge=used, rest=part.rest - moved)",
@@ -280,8 +280,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_job_that_calls_no_model_takes_nothing_of_its_limits": mutant(
         "CALL-12",
         (
-            "rules.closing",
-            "charged = counted if need is found.need else usage.standing(how, used, found.need)[0]",
+            "rules.usage",
+            "charged = counted if need is reservation.need else standing(how, (), reservation.need)[0]",
             "charged = counted",
         ),
     ),

@@ -11,9 +11,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "rules.closing",
             (
                 "    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), "
-                "lines)\n    parts = tuple(part_so_far"
+                "account.lines)\n    parts = tuple([part_so_far"
             ),
-            "    usage.count(books, record, found.job_id, {}, lines)\n    parts = tuple(part_so_far",
+            "    usage.count(books, record, found.job_id, {}, account.lines)\n    parts = tuple([part_so_far",
         ),
     ),
     "what_was_reported_is_counted_again_at_the_end": mutant(
@@ -22,16 +22,16 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "rules.closing",
             (
                 "    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), "
-                "lines)\n    parts = tuple([closed_part(books, how, part, charged"
+                "account.lines)\n    parts = tuple([closed_part(books, how, part, account, units=True"
             ),
             (
-                "    usage.count(books, record, found.job_id, {}, lines)\n"
-                "    parts = tuple([closed_part(books, how, part, charged"
+                "    usage.count(books, record, found.job_id, {}, account.lines)\n"
+                "    parts = tuple([closed_part(books, how, part, account, units=True"
             ),
         ),
     ),
     "use_is_counted_for_the_flow_only": mutant(
-        "USAGE-1", ("books", 'for scope in (("job", entry.job_id), ', "for scope in (")
+        "USAGE-1", ("books", 'for scope in (("job", owner.job_id), ', "for scope in (")
     ),
     "use_of_a_tenant_is_not_told_apart": mutant(
         "USAGE-1", ("rules.usage", 'tenant=record.tenant if record else "",', 'tenant="",')
@@ -41,7 +41,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "use_is_counted_by_the_hour": mutant("USAGE-1", ("rules.usage", "MINUTE_MS = 60_000", "MINUTE_MS = 3_600_000")),
     "categories_are_thrown_together": mutant(
-        "USAGE-1", ("rules.usage", "                category=place[1],\n", '                category="input",\n')
+        "USAGE-1", ("books", "key = (owner.minute_ms, model, category)", 'key = (owner.minute_ms, model, "input")')
     ),
     "a_call_without_a_reservation_uses_nothing": mutant(
         "USAGE-1",
@@ -83,9 +83,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "rules.closing",
             (
                 "    usage.count(books, record, found.job_id, usage.lines(books, found, before, "
-                "estimated=guessed), lines)\n"
+                "estimated=guessed), account.lines)\n"
             ),
-            "    usage.count(books, record, found.job_id, {}, lines)\n",
+            "    usage.count(books, record, found.job_id, {}, account.lines)\n",
         ),
     ),
     "an_estimate_stands_for_ever": mutant(
@@ -255,12 +255,12 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (
             "rules.closing",
             (
-                "    draws = tuple(closed_draw(books, how, draw, used, lines, guessed=False) for draw in "
-                "found.draws)\n    books.put_reservation(replace(closed, parts=parts, draws=draws))\n"
+                "    draws = tuple([closed_draw(books, how, draw, account) for draw in "
+                "found.draws])\n    books.put_reservation(replace(closed, parts=parts, draws=draws))\n"
             ),
             (
-                "    draws = tuple(closed_draw(books, how, draw, used, lines, guessed=False) for draw in "
-                "found.draws)\n    books.put_reservation(replace(closed, parts=parts, draws=draws))\n"
+                "    draws = tuple([closed_draw(books, how, draw, account) for draw in "
+                "found.draws])\n    books.put_reservation(replace(closed, parts=parts, draws=draws))\n"
                 "    if record is not None and used:\n        usage.teach(books, record, "
                 "found.need.model, used)\n"
             ),

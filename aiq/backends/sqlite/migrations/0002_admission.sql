@@ -143,6 +143,7 @@ CREATE TABLE aiq_reservations (
     job_id TEXT NOT NULL,
     fence INTEGER NOT NULL,
     call INTEGER NOT NULL,
+    opened_at_ms INTEGER NOT NULL,
     closed_at_ms INTEGER,
     body TEXT NOT NULL,
     PRIMARY KEY (job_id, fence, call)

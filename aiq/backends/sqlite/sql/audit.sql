@@ -402,7 +402,9 @@ WHERE c.lifo <> (SELECT count(*) FROM aiq_queues AS q WHERE json_extract(q.setti
 
 -- name: reserved
 -- All calls that are open.
-SELECT '[' || coalesce(group_concat(body, ','), '') || ']' FROM aiq_reservations WHERE closed_at_ms IS NULL;
+SELECT json_group_array(json_array(job_id, fence, call, opened_at_ms, body))
+FROM aiq_reservations
+WHERE closed_at_ms IS NULL;
 
 -- name: limit_states
 SELECT json_group_array(json_array(s.name, s.part, json(l.spec), json(s.state)))

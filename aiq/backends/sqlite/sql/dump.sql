@@ -242,10 +242,9 @@ FROM (
 );
 
 -- name: reservations
-SELECT '[' || coalesce(group_concat(
-    '[' || json_quote(job_id) || ',' || fence || ',' || call || ',' || body || ']', ','), '') || ']'
+SELECT json_group_array(json_array(job_id, fence, call, opened_at_ms, closed_at_ms, body))
 FROM (
-    SELECT job_id, fence, call, body FROM aiq_reservations
+    SELECT job_id, fence, call, opened_at_ms, closed_at_ms, body FROM aiq_reservations
     WHERE (job_id, fence, call)
         > (json_extract(:after, '$[0]'), json_extract(:after, '$[1]'), json_extract(:after, '$[2]'))
     ORDER BY job_id, fence, call LIMIT :limit
