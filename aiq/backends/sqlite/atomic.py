@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 
 from aiq.backends.clock import Clock
 from aiq.backends.sqlite.address import Address
+from aiq.backends.sqlite.collector import without_collector
 from aiq.backends.sqlite.errors import gone, is_busy, ours
 from aiq.backends.sqlite.holding import let_go_on_room
 from aiq.backends.sqlite.pause_key import call_up
@@ -144,17 +145,23 @@ def _looked(home: Home, connection: sqlite3.Connection, operation: Callable[[Tra
 def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
-        tx = Transaction(connection, home.clock())
-        answer = operation(tx)
-        let_go_on_room(tx)
-        call_up(tx)
-        tx.finish()
+        with without_collector():
+            tx, answer = _made(home, connection, operation)
         connection.execute("COMMIT")
     finally:
         _end(connection, "ROLLBACK")
     home.news.publish(tx.topics, tx.changes)
     return answer
+
+
+def _made(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> tuple[Transaction, T]:
+    # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
+    tx = Transaction(connection, home.clock())
+    answer = operation(tx)
+    let_go_on_room(tx)
+    call_up(tx)
+    tx.finish()
+    return tx, answer
 
 
 def _end(connection: sqlite3.Connection, how: str) -> None:

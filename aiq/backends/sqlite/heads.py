@@ -47,7 +47,8 @@ class Heads:
         self._lanes: dict[LineKey, _Lane] = {}
         self._records: dict[str, JobRecord] = {}
         self._numbers: dict[str, int] = {}
-        self._fresh: list[JobRecord] = []
+        self.fresh: list[JobRecord] = []
+        """The jobs that were read since somebody asked last."""
 
     def wants(self, key: LineKey) -> bool:
         """Whether the first job of a line is to be read yet, if there is one."""
@@ -55,15 +56,17 @@ class Heads:
         return lane is None or (not lane.places and lane.ahead is not None)
 
     def take_fresh(self) -> list[JobRecord]:
-        """The jobs that were read since somebody asked last."""
-        fresh, self._fresh = self._fresh, []
+        """`fresh`, which is empty from then on."""
+        fresh, self.fresh = self.fresh, []
         return fresh
 
     def first(self, key: LineKey) -> JobRecord | None:
         """The first job of a line."""
-        lane = self._lane(key)
-        if not lane.places:
-            return None
+        lane = self._lanes.get(key)
+        if lane is None or not lane.places:
+            lane = self._lane(key)
+            if not lane.places:
+                return None
         job_id = lane.places[0][2]
         if job_id not in self._records:
             self._tx.flush()
@@ -138,7 +141,7 @@ class Heads:
     def _read_records(self, ns: Iterable[int]) -> None:
         for record in whole_records(self._tx.connection, list(ns)):
             self._records[record.id] = record
-            self._fresh.append(record)
+            self.fresh.append(record)
 
 
 def _within(rows: Sequence[_Row]) -> Sequence[_Row]:

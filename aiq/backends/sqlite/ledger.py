@@ -42,6 +42,8 @@ SQL: Final = load("ledger")
 USUAL_WEIGHT: Final = 1000
 _NOTHING_LEARNED: Final = Learned()
 
+_BUDGET: Final[Any] = tuple[str, BudgetSpec, BudgetState | None]
+
 HoldLine: TypeAlias = tuple[HeldFor, str]
 """What jobs are held for together: BUDGET (approvals too) or another reason, and by what."""
 
@@ -218,7 +220,7 @@ class Ledger:
                     placed.append(record)
         self.limits.fetch(name for name, _ in parts)
         self.limit_states.fetch(parts)
-        self.budgets.fetch(budget for budget, _ in draws)
+        self.fetch_chains([budget for budget, _ in draws])
         self.budget_states.fetch(draws)
         self.learnt.fetch(models)
         self.fetch_places(placed)
@@ -276,10 +278,17 @@ class Ledger:
         if not wanted:
             return
         asked = {"ids": msgspec.json.encode(wanted).decode()}
-        found = dict(self._tx.peek(SQL["chains"], asked, decoder_of(tuple[str, BudgetSpec])))
-        for budget_id in {*wanted, *found}:
-            self.budgets.learn(budget_id, found.get(budget_id))
-        self.budget_states.fetch((spec.id, window_start(spec.window, self.now_ms)) for spec in found.values())
+        missing, windows = set(wanted), []
+        for budget_id, spec, state in self._tx.peek(SQL["chains"], asked, decoder_of(_BUDGET)):
+            missing.discard(budget_id)
+            self.budgets.learn(budget_id, spec)
+            if spec.window is None:
+                self.budget_states.learn((budget_id, 0), state)
+            else:
+                windows.append((budget_id, window_start(spec.window, self.now_ms)))
+        for budget_id in missing:
+            self.budgets.learn(budget_id, None)
+        self.budget_states.fetch(windows)
 
     def write(self) -> None:
         """Write what was changed. The step is nearly done."""

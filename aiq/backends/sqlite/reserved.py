@@ -134,7 +134,9 @@ class Reserved:
         run = (reservation.job_id, reservation.fence)
         key = (*run, reservation.call)
         self._known[key] = self._changed[key] = reservation
-        self._open[run] = _with(self.open(run), reservation)
+        if run not in self._open:
+            self.fetch_open([run])
+        self._open[run] = _with(self._open[run], reservation)
 
     def write(self) -> None:
         """Write what was changed."""

@@ -13,7 +13,7 @@ _OWN: Final = ""
 """The id under which a job's own budget is kept, so that the texts of many jobs are the same. No budget has it."""
 
 
-class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
+class Terms(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """Fields of JobSpec that are there for admission alone. `own` says that some of the budgets are the job's own."""
 
     limits: tuple[str, ...] = ()
@@ -27,7 +27,7 @@ class Terms(msgspec.Struct, frozen=True, omit_defaults=True):
         """The same with another id for one of the budgets."""
         budgets = tuple([after if name == before else name for name in self.budgets])
         creates = tuple([replace(one, id=after) if one.id == before else one for one in self.creates])
-        return replace(self, budgets=budgets, creates=creates)
+        return Terms(self.limits, self.routes, self.estimate, budgets, creates, self.own)
 
 
 def plain(value: object) -> object:

@@ -55,7 +55,7 @@ class WaitingLine:
 
     def of(self, name: str, part: str) -> Sequence[WaitingCall]:
         """The calls that wait for a limit, first come first, as long as they ask."""
-        if not self.any():
+        if self._any is False or not self.any():
             return ()
         if (name, part) not in self._lines:
             place = {"name": name, "part": part, "since_ms": self._since_ms(), "limit": MAX_BATCH}

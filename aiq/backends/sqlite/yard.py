@@ -93,9 +93,8 @@ class SQLiteYard:
             heads.read_ahead(upcoming, chunk)
             heads.read_on(key, chunk)
         record = heads.first(key)
-        fresh = heads.take_fresh()
-        if fresh:
-            self._admission.ledger.fetch_starts(fresh)
+        if heads.fresh:
+            self._admission.ledger.fetch_starts(heads.take_fresh())
         return record
 
     def queue_credits(self) -> tuple[int, int, int, int]:

@@ -37,7 +37,8 @@ FROM json_each(:keys) AS asked
 CROSS JOIN aiq_budgets AS b ON b.id = asked.value;
 
 -- name: chains
--- Some budgets, and all that they draw from. A circle cannot be stored, and UNION would end it.
+-- Some budgets, and all that they draw from, each with how it stands if it has no windows. A circle cannot be stored,
+-- and UNION would end it.
 WITH RECURSIVE chain (id) AS (
     SELECT value FROM json_each(:ids)
     UNION
@@ -46,9 +47,13 @@ WITH RECURSIVE chain (id) AS (
     JOIN aiq_budgets AS b ON b.id = chain.id
     WHERE b.parent IS NOT NULL
 )
-SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || ']', ','), '') || ']'
+SELECT
+    '[' || coalesce(group_concat(
+        '[' || json_quote(b.id) || ',' || b.spec || ',' || coalesce(s.state, 'null') || ']', ','
+    ), '') || ']'
 FROM chain
-CROSS JOIN aiq_budgets AS b ON b.id = chain.id;
+CROSS JOIN aiq_budgets AS b ON b.id = chain.id
+LEFT JOIN aiq_budget_states AS s ON s.budget = b.id AND s.window_ms = 0;
 
 -- name: put_budgets
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
