@@ -18,7 +18,7 @@ BUDGETS = (
     BudgetSpec(id="money", caps={"usd_micros": 200_000}),
     BudgetSpec(id="weighed", caps={"tokens": 40_000}, weights={"input": 500}),
     BudgetSpec(id="same", caps={"tokens": 30_000}),
-    BudgetSpec(id="also", caps={"tokens": 9_000}),
+    BudgetSpec(id="also", caps={"tokens": 4_100}),
 )
 
 
@@ -46,7 +46,9 @@ def run(ledger: Ledger, seed: int) -> tuple[object, ...]:
             limits=tuple(rng.sample("abc", rng.randrange(3))),
             budgets=tuple(rng.sample([one.id for one in BUDGETS], rng.randrange(3))),
             tenant=rng.choice(["", "x", "y"]),
-            estimate=rng.choice([None, *(Estimate(input=size, output=9, model="mn"[size % 2]) for size in (40, 301))]),
+            estimate=rng.choice(
+                [None, *(Estimate(input=size, output=9, model="mn"[size % 2]) for size in (40, 44, 301, 5_001))]
+            ),
         )
     for record in ledger.claim(60):
         if rng.random() < 0.3:
