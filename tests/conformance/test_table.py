@@ -5,7 +5,7 @@ operation is tried, and everything that can be seen of the storage is compared w
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -265,7 +265,7 @@ FREE = {"lease_id": None, "owner": None, "expires_at_ms": None}
 
 def written(now_ms: int, error: JobError = ERROR, **options: object) -> dict[str, object]:
     told = {"at_ms": now_ms, "fence": 1, "attempt": 1, "fingerprint": OF_CAUSE[error.cause], **options}
-    return {"errors": (JobError(type=error.type, message=error.message, cause=error.cause, **told),)}
+    return {"errors": (replace(error, **told),)}
 
 
 def remembered(kind: StepKind, data: bytes = b"", key: str = "until") -> dict[str, object]:
@@ -372,6 +372,7 @@ REVOKED = {
             type="LeaseExpired",
             message="Worker worker did not renew the lease of 30000 ms in time.",
             cause=Cause.STALLED,
+            pattern="A worker did not renew the lease in time.",
         ),
     ),
 }
