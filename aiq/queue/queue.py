@@ -1,83 +1,34 @@
-"""The queue: what producers hold. It opens a storage, hands jobs to it, and gives their handles back."""
+"""What producers hold: it hands jobs to a storage, and gives their handles back."""
 
 import copy
-from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterable, Sequence
 from functools import partial
-from types import TracebackType
-from typing import Self, TypeVar, Unpack, overload
+from typing import TypeVar, Unpack
 
 from aiq.admin import Admin
 from aiq.asking import OnTimeout, Question
-from aiq.bounds import MAX_PAGE
 from aiq.codecs import Codec, check_codecs
-from aiq.coded import behind, sealed
-from aiq.errors import InvalidInput, NotFound, PartlyEnqueued, Unavailable
+from aiq.coded import sealed
+from aiq.errors import InvalidInput, PartlyEnqueued, Unavailable
 from aiq.flow import Flow, FlowRun
-from aiq.happening import events
-from aiq.job import Job, fresh_id, plain_json, until_known
+from aiq.job import Job, fresh_id, until_known
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
-from aiq.misuse import check_job, check_word, ids_of, jobs_of
-from aiq.model import (
-    Band,
-    CancelAnswer,
-    Content,
-    Edit,
-    Enqueued,
-    Event,
-    JobFilter,
-    JobRecord,
-    JobSpec,
-    Page,
-    State,
-    Why,
-)
-from aiq.needs import Named, Needs, limits_in, models_in, parts
+from aiq.misuse import check_job, check_word, jobs_of
+from aiq.model import Band, Enqueued, JobSpec
+from aiq.needs import Named, limits_in, models_in
 from aiq.newjob import JobOptions, NewJob, Place
-from aiq.policy import BandName, Budget, Duration, band_of, budget_of, duration_ms, instant_ms
+from aiq.policy import BandName, Budget, Duration, band_of, budget_of
+from aiq.queue.jobs import StoredJobs
+from aiq.queue.line import Door
 from aiq.rules.validation import check_name, check_opaque, check_spec
-from aiq.storage import Storage, all_records
+from aiq.storage import Storage
 from aiq.storing import Patience, store, store_all, store_flow
 from aiq.task import Task
 
 R = TypeVar("R")
 
 
-class _Door:
-    """The storage that queues share: opened by the first who enters, closed by the last who leaves.
-
-    A storage that was handed in open stays open.
-    """
-
-    def __init__(self, storage: str | Storage, codecs: Sequence[Codec]) -> None:
-        self._url = storage if isinstance(storage, str) else None
-        self._storage = None if isinstance(storage, str) else behind(storage, codecs)
-        self._codecs = codecs
-        self._inside = 0
-        self.needs = Needs()
-
-    @property
-    def storage(self) -> Storage:
-        if self._storage is None:
-            raise InvalidInput("The queue is not open. Use it inside `async with aiq.Queue(...) as queue:`.")
-        return self._storage
-
-    async def enter(self) -> None:
-        if self._storage is None and self._url is not None:
-            from aiq.backends import open_storage
-
-            self._storage, self.needs = behind(await open_storage(self._url), self._codecs), Needs()
-        self._inside += 1
-
-    async def leave(self) -> None:
-        self._inside -= 1
-        if self._inside == 0 and self._url is not None and self._storage is not None:
-            storage, self._storage = self._storage, None
-            await storage.close()
-
-
-class Queue:
+class Queue(StoredJobs):
     """A named line in a storage, opened by a URL or handed in open.
 
         async with aiq.Queue("sqlite:///jobs.db") as queue:
@@ -110,18 +61,8 @@ class Queue:
         middleware: Iterable[EnqueueMiddleware] = (),
     ) -> None:
         check_name("queue", name)
-        self.name = name
         self.middleware = middleware_of(middleware, "Queue(url, middleware=[stamp])")
-        self._door = _Door(storage, check_codecs(codecs))
-
-    async def __aenter__(self) -> Self:
-        await self._door.enter()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._door.leave()
+        super().__init__(name, Door(storage, check_codecs(codecs)))
 
     def __getitem__(self, name: str) -> "Queue":
         """Another line in the same storage; it needs no opening of its own."""
@@ -129,15 +70,6 @@ class Queue:
         sister = copy.copy(self)
         sister.name = name
         return sister
-
-    @property
-    def storage(self) -> Storage:
-        """The open storage.
-
-        Raises:
-            InvalidInput: the queue is not open.
-        """
-        return self._door.storage
 
     @property
     def admin(self) -> Admin:
@@ -279,48 +211,6 @@ class Queue:
         question = Question(self.storage, job_id, timeout, on_timeout)
         return await question.answer(lambda: self.enqueue(job, id=job_id), ours=job.chosen.id is None)
 
-    @overload
-    def job(self, id: str, task: Task[..., R]) -> Job[R]: ...
-    @overload
-    def job(self, id: str, task: None = None) -> Job[object]: ...
-    def job(self, id: str, task: Task[..., object] | None = None) -> Job[object]:
-        """The handle of a stored job. With its task the result is typed, without it is plain JSON.
-
-        Nothing is looked up: a handle of a job that is not there raises when it is used.
-        """
-        check_opaque("job id", id)
-        return Job(self.storage, id, plain_json if task is None else task.decode_result)
-
-    async def count(self, query: JobFilter | None = None) -> Mapping[State, int]:
-        """How many of this queue's jobs, or of those that `query` asks for in all queues, stand in each state; a state
-        without jobs may be missing. With a query all that it finds is read, a page at a time: ask for a small part."""
-        if query is None:
-            return (await self.storage.count(self.name)).get(self.name, {})
-        counts: Counter[State] = Counter()
-        cursor: str | None = None
-        while True:
-            page = await self.storage.list(query, cursor=cursor)
-            counts.update(record.state for record in page.jobs)
-            cursor = page.cursor
-            if cursor is None:
-                return dict(counts)
-
-    async def events(self, after: str | None = None, *, follow: bool = True) -> AsyncIterator[Event]:
-        """Follow what happens to the jobs of all queues of this storage, from the oldest event that is kept or from
-        behind a cursor on; with `after="now"` only what happens from now on. With `follow=False` it ends with what has
-        happened.
-
-            async for event in queue.events(after=last):
-                print(event.job_id, event.transition, event.target)
-                last = event.cursor                             # where to go on after a restart
-
-        Raises:
-            EventsLost: the reader fell behind what is kept; nothing is passed over in silence.
-            InvalidInput: `after` is no cursor of this storage.
-        """
-        async for event in events(self.storage, after, follow=follow):
-            yield event
-
     async def pause(self) -> None:
         """Let no worker start a job of this queue from now on. Those that run go on."""
         await self.storage.pause(self.name)
@@ -339,83 +229,6 @@ class Queue:
         check_opaque("key", key)
         await self.storage.resume_key(self.name, key)
 
-    async def cancel(self, ids: Iterable[str | Job[object]], *, force: bool = False) -> list[CancelAnswer]:
-        """Cancel any number of jobs of any queue, as `Job.cancel` does one. A missing one answers with state None."""
-        answers: list[CancelAnswer] = []
-        for batch in parts(ids_of(ids, "cancel([{}])")):
-            answers += await self.storage.cancel(batch, force=force)
-        return answers
-
-    async def update(
-        self,
-        id: str,
-        job: NewJob[object] | None = None,
-        *,
-        band: BandName | Band | None = None,
-        delay: Duration | None = None,
-        at: datetime | None = None,
-    ) -> JobRecord:
-        """Change a job that waits to run: its band, when it may start, or by a `job` of the same task its arguments.
-
-            await queue.update(job.id, band="interactive")
-            await queue.update(job.id, summarize.job(corrected), delay=60)
-
-        It keeps its id and its place; of `job` only arguments and estimate count. What is not named stays.
-
-        Raises:
-            Conflict("state"): it runs, has ended, or waits for a signal; its arguments stay once it has started, and
-                only a job that is scheduled or has not started has a time to start at.
-            Conflict("task"): `job` is of another task.
-            NotFound: no such job.
-            InvalidInput: both `delay` and `at`, or a value out of its range.
-        """
-        check_opaque("job id", id)
-        if delay is not None and at is not None:
-            raise InvalidInput("Pass `delay`, counted from now, or `at`, an instant; not both.")
-        edit = Edit(
-            job_id=id,
-            band=None if band is None else band_of(band),
-            delay_ms=None if delay is None else duration_ms("delay", delay),
-            at_ms=None if at is None else instant_ms("at", at),
-            content=None if job is None else _content(job),
-        )
-        record = (await until_known(partial(self.storage.update, [edit])))[0]
-        if record is None:
-            raise NotFound(id)
-        return record
-
-    async def hold(self, ids: Iterable[str | Job[object]]) -> list[JobRecord | None]:
-        """Keep ready jobs from running until `unhold`. The records are as this left them, None for a missing job.
-
-        Raises:
-            Conflict("state"): one is neither ready nor held. Of the up to MAX_BATCH jobs around it none was changed.
-        """
-        records: list[JobRecord | None] = []
-        for batch in parts(ids_of(ids, "hold([{}])")):
-            records += await all_records(self.storage, batch, await self.storage.hold(batch))
-        return records
-
-    async def unhold(self, ids: Iterable[str | Job[object]]) -> list[JobRecord | None]:
-        """Let held jobs go, whatever holds them. A budget that still has no room holds its jobs again.
-
-        The records are as this left them, None for a missing job; one that is not held is left alone.
-        """
-        records: list[JobRecord | None] = []
-        for batch in parts(ids_of(ids, "unhold([{}])")):
-            records += await all_records(self.storage, batch, await self.storage.unhold(batch))
-        return records
-
-    async def explain(self, job: Job[object] | str) -> Why:
-        """Say why a job does not run: the one gate it waits for, the figures, and when it may open.
-
-            why = await queue.explain(job)
-            print(why.text, why.opens_in)                        # seconds, None where nobody knows
-
-        Raises:
-            NotFound: no such job.
-        """
-        return await self.storage.explain(job.id if isinstance(job, Job) else job)
-
     async def prepare(self, tasks: Iterable[Named]) -> None:
         """Store the limits that tasks name, and default prices of the models of their routes, where they are absent.
 
@@ -432,27 +245,8 @@ class Queue:
         limits, models = list(limits_in(*named)), list(models_in(specs))
         await until_known(partial(self._door.needs.meet, self.storage, limits, models))
 
-    # Last, because below it `list` is no more the builtin in annotations of this class.
-    async def list(self, query: JobFilter | None = None, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
-        """A page of this queue's jobs, or of whatever `query` asks for, in the order they were enqueued.
-
-        Some thousands of jobs are looked at in one go, until one is found. `cursor` is that of the page before.
-        """
-        asked = query or JobFilter(queue=self.name)
-        page = await self.storage.list(asked, cursor=cursor, limit=limit)
-        while not page.jobs and page.cursor is not None:
-            page = await self.storage.list(asked, cursor=page.cursor, limit=limit)
-        return page
-
 
 def _handle(storage: Storage, answer: Enqueued, task: Task[..., R]) -> Job[R]:
     """The handle of a job that was enqueued, or of the one that was found in its place."""
     gone = answer.state if answer.gone else None
     return Job(storage, answer.job_id, task.decode_result, existed=answer.existed, found_by=answer.by, gone=gone)
-
-
-def _content(job: NewJob[object]) -> Content:
-    """The arguments of a job as an edit hands them on."""
-    check_job(job, "update(id, {})")
-    spec = job.spec(job_id=fresh_id())
-    return Content(task=spec.task, payload=spec.payload, estimate=spec.estimate)
