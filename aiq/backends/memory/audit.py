@@ -10,10 +10,11 @@ from itertools import chain, islice
 from aiq.backends.memory.audit_accounts import of_budgets, of_hold, of_lanes, of_limits, of_reservations
 from aiq.backends.memory.audit_graves import of_grave, of_groups
 from aiq.backends.memory.audit_keys import of_key, of_keys
-from aiq.backends.memory.data import Kind, Outgoing, Stream, Tables
-from aiq.backends.memory.fan_in import DEPENDENCIES, doomed
+from aiq.backends.memory.data import Outgoing, Stream, Tables
+from aiq.backends.memory.fan_in import doomed
 from aiq.backends.memory.transition import Transaction
 from aiq.model import JobRecord, Phase, State, Violation, Wait
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.streams import marker
 from aiq.rules.unique import holding
 from aiq.rules.validation import check_limit

@@ -8,7 +8,6 @@ import secrets
 from collections import Counter, defaultdict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TypeAlias
 
 from aiq.backends.memory.accounts import Accounts
@@ -25,6 +24,7 @@ from aiq.rules.events import log_cursor, log_number
 from aiq.rules.fairness import pool_of
 from aiq.rules.keys import Branch
 from aiq.rules.metrics import nothing
+from aiq.rules.outbox import Kind
 from aiq.rules.streams import Range
 
 EndKey: TypeAlias = tuple[int, int]
@@ -44,21 +44,6 @@ class Edge:
     key: str
     done_order: int | None = None
     succeeded: bool = False
-
-
-class Kind(StrEnum):
-    """What is to be done for a row of the outbox."""
-
-    FLIP = "flip"
-    """Flip the rest of the edges that lead out of an ended job."""
-    DIE = "die"
-    """End a job that waits for a dependency which ended badly."""
-    CANCEL_REST = "cancel_rest"
-    """Cancel the children of a wait that is over without them."""
-    CANCEL_CHILDREN = "cancel_children"
-    """Cancel the children of a job that ended badly."""
-    REDRIVE = "redrive"
-    """Redrive the children for which a job waits again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """The step that ends a job: its stream is closed, and whoever waits for it is told. Spec: STATE-2, CANCEL-8."""
 
-from aiq.backends.memory.data import Kind, Outgoing
+from aiq.backends.memory.data import Outgoing
 from aiq.backends.memory.deaths import follow_end
 from aiq.backends.memory.fan_in import flip_edges
 from aiq.backends.memory.items import close_stream
@@ -8,6 +8,7 @@ from aiq.backends.memory.transition import Transaction, move
 from aiq.backends.memory.unique import free_key
 from aiq.bounds import MAX_FLIPS
 from aiq.model import JobRecord, State
+from aiq.rules.outbox import Kind
 from aiq.rules.schedules import job_ended
 
 

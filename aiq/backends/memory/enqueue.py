@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 
 from aiq.backends.memory.books import MemoryBooks
-from aiq.backends.memory.data import Kind, Outgoing
-from aiq.backends.memory.fan_in import DEPENDENCIES, add_edge, doomed, started
+from aiq.backends.memory.data import Outgoing
+from aiq.backends.memory.fan_in import add_edge, doomed, started
 from aiq.backends.memory.transition import Transaction, move
 from aiq.backends.memory.unique import answer, look_up, take_key
 from aiq.bounds import MAX_DEPENDENCIES
@@ -16,6 +16,7 @@ from aiq.rules.booking import check_at_enqueue
 from aiq.rules.deadlines import effective_ms
 from aiq.rules.keys import branch_under, check_order
 from aiq.rules.leases import lost_or_expired
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.retention import check_tombstone
 from aiq.rules.trees import to_store
 from aiq.rules.unique import Taken

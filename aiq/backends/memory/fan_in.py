@@ -2,13 +2,11 @@
 
 from dataclasses import replace
 
-from aiq.backends.memory.data import Edge, Kind, Outgoing
+from aiq.backends.memory.data import Edge, Outgoing
 from aiq.backends.memory.transition import Transaction, move, readied, remember
 from aiq.model import JobRecord, Lane, State, StepKind, Wait
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.waits import remembered, verdict
-
-DEPENDENCIES = ""
-"""The key of the wait on dependencies, before a first run."""
 
 
 def flip_edges(tx: Transaction, ended: JobRecord, limit: int) -> int:

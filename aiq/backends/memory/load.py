@@ -9,15 +9,7 @@ from msgspec import structs
 from aiq.backends.memory.accounts import Hold, LettingGo, Used, line_of
 from aiq.backends.memory.books import MemoryBooks
 from aiq.backends.memory.configure import configure
-from aiq.backends.memory.data import (
-    Edge,
-    Kind,
-    LastSettlement,
-    Outgoing,
-    Remains,
-    Signal,
-    Tombstone,
-)
+from aiq.backends.memory.data import Edge, LastSettlement, Outgoing, Remains, Signal, Tombstone
 from aiq.backends.memory.graves import Death, Following
 from aiq.backends.memory.holding import await_windows
 from aiq.backends.memory.keys import Keyed
@@ -32,6 +24,7 @@ from aiq.model import (
 from aiq.rules.books import Learned
 from aiq.rules.keys import Branch, KeyState, Stand, place_in_line
 from aiq.rules.metrics import COLUMNS
+from aiq.rules.outbox import Kind
 from aiq.rules.streams import Range, stored_size
 from aiq.rules.unique import Holder
 from aiq.rules.validation import check_count, check_opaque

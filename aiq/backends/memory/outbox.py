@@ -5,13 +5,14 @@ from dataclasses import replace
 from typing import assert_never
 
 from aiq.backends.memory.cancel import cancel_job
-from aiq.backends.memory.data import Edge, Kind, Outgoing
+from aiq.backends.memory.data import Edge, Outgoing
 from aiq.backends.memory.ending import end
-from aiq.backends.memory.fan_in import DEPENDENCIES, count, doomed, flip_edges
+from aiq.backends.memory.fan_in import count, doomed, flip_edges
 from aiq.backends.memory.redrive import redrive_child
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Cause, JobRecord, State
 from aiq.rules.failures import appended, upstream_failed
+from aiq.rules.outbox import DEPENDENCIES, Kind
 
 
 def apply_outbox(tx: Transaction, limit: int) -> int:

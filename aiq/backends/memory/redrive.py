@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aiq.backends.memory.data import Edge, Kind, Outgoing
+from aiq.backends.memory.data import Edge, Outgoing
 from aiq.backends.memory.deaths import leave_group
-from aiq.backends.memory.fan_in import DEPENDENCIES, count, doomed
+from aiq.backends.memory.fan_in import count, doomed
 from aiq.backends.memory.items import void_marker
 from aiq.backends.memory.transition import Transaction, move
 from aiq.backends.memory.unique import retake_key
 from aiq.errors import Conflict, NotFound
 from aiq.model import Cause, JobRecord, Redrive, Redriven, State, Target, Wait
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.redriving import anew, check_redrive, first_change, key_taken, refusal, reopened
 
 

@@ -8,10 +8,11 @@ from itertools import islice
 from typing import Final
 
 from aiq.backends.sqlite.audit_accounts import SQL, of_accounts
-from aiq.backends.sqlite.fan_in import DEPENDENCIES, doomed
+from aiq.backends.sqlite.fan_in import doomed
 from aiq.backends.sqlite.rows import Row
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Violation, Wait
+from aiq.rules.outbox import DEPENDENCIES
 from aiq.rules.waits import verdict
 
 CHECKS: Final = {

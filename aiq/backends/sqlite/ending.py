@@ -1,7 +1,7 @@
 """The step that ends a job: its stream is closed, and whoever waits for it is told. Spec: STATE-2, CANCEL-8."""
 
 from aiq.backends.sqlite.calendar import AWAITED, tell_end
-from aiq.backends.sqlite.fan_in import SQL, Kind, flip_edges, send_out
+from aiq.backends.sqlite.fan_in import SQL, flip_edges, send_out
 from aiq.backends.sqlite.graves import graves
 from aiq.backends.sqlite.items import close_stream
 from aiq.backends.sqlite.moves import By, move
@@ -10,6 +10,7 @@ from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.unique import free_key
 from aiq.bounds import MAX_FLIPS
 from aiq.model import State
+from aiq.rules.outbox import Kind
 from aiq.rules.settling import Change
 
 

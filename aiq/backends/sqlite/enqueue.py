@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from aiq.backends.sqlite.admission import Admission, admission
-from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, read_wait, send_out, started
+from aiq.backends.sqlite.fan_in import doomed, put_wait, read_wait, send_out, started
 from aiq.backends.sqlite.heads import LineKey
 from aiq.backends.sqlite.keys import arrive, keys_of, spot_of
 from aiq.backends.sqlite.ledger import Ledger
@@ -28,6 +28,7 @@ from aiq.rules.fairness import PLAIN
 from aiq.rules.keys import Branch, branch_under, check_order
 from aiq.rules.leases import lost_or_expired
 from aiq.rules.metrics import tally
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.retention import check_tombstone
 from aiq.rules.settling import Change
 from aiq.rules.states import check

@@ -1,7 +1,6 @@
 """What the end of one job does to those that wait for it. Spec: chapter 5."""
 
 from collections.abc import Iterable
-from enum import StrEnum
 from typing import Any, Final
 
 import msgspec
@@ -13,28 +12,11 @@ from aiq.backends.sqlite.steps import remember
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_FLIPS
 from aiq.model import JobSpec, Lane, State, StepKind, Wait
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.settling import Change
 from aiq.rules.waits import counted, remembered, verdict
 
-DEPENDENCIES: Final = ""
-"""The key of the wait on dependencies, before a first run."""
-
 SQL: Final = load("fan_in")
-
-
-class Kind(StrEnum):
-    """What is to be done for a row of the outbox."""
-
-    FLIP = "flip"
-    """Flip the rest of the edges that lead out of an ended job."""
-    DIE = "die"
-    """End a job that waits for a dependency which ended badly."""
-    CANCEL_REST = "cancel_rest"
-    """Cancel the children of a wait that is over without them."""
-    CANCEL_CHILDREN = "cancel_children"
-    """Cancel the children of a job that ended badly."""
-    REDRIVE = "redrive"
-    """Redrive the children for which a job waits again."""
 
 
 def send_out(tx: Transaction, kind: Kind, n: int, key: str = "") -> None:

@@ -5,7 +5,7 @@ from typing import Final, assert_never
 
 from aiq.backends.sqlite.cancel import cancel_job
 from aiq.backends.sqlite.ending import end
-from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, count, doomed, flip_edges, look_ahead, read_wait
+from aiq.backends.sqlite.fan_in import count, doomed, flip_edges, look_ahead, read_wait
 from aiq.backends.sqlite.moves import add_error
 from aiq.backends.sqlite.redrive import SQL as REDRIVE
 from aiq.backends.sqlite.redrive import redrive_child
@@ -15,6 +15,7 @@ from aiq.backends.sqlite.steps import find_step
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Cause, State
 from aiq.rules.failures import upstream_failed
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.settling import Change
 
 SQL: Final = load("outbox")

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from aiq.backends.sqlite.admission import admission
-from aiq.backends.sqlite.fan_in import DEPENDENCIES, Kind, doomed, put_wait, read_wait, send_out
+from aiq.backends.sqlite.fan_in import doomed, put_wait, read_wait, send_out
 from aiq.backends.sqlite.graves import graves
 from aiq.backends.sqlite.moves import move
 from aiq.backends.sqlite.rows import Job, numbers
@@ -15,6 +15,7 @@ from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.unique import retake_key
 from aiq.errors import Conflict, NotFound
 from aiq.model import Cause, JobRecord, Redrive, Redriven, State, Target, Wait
+from aiq.rules.outbox import DEPENDENCIES, Kind
 from aiq.rules.redriving import anew, first_change, key_taken, refusal, reopened
 from aiq.rules.waits import counted
 
