@@ -228,12 +228,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_schedule_in_no_order_of_its_key_is_taken": mutant("SCHED-27", ("enqueue", "    _check_order(tx, [spec])\n", "")),
     "a_schedule_that_stands_is_refused": mutant(
-        "SCHED-27",
-        (
-            "put_schedules",
-            "        if after is not before:\n            standing",
-            "        if True:\n            standing",
-        ),
+        "SCHED-27", ("put_schedules", "        if is_other(before, after):\n", "        if True:\n")
     ),
     "a_schedule_counts_no_refusals": mutant(
         "SCHED-28", (_RULES, "refused=status.refused + fire.refused,", "refused=status.refused,")
