@@ -369,7 +369,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             "rules.planning",
             "    if not isinstance(fit, drawing.Fit):\n        return fit\n",
             (
-                "    if not isinstance(fit, drawing.Fit):\n        for spec, key in bound:\n"
+                "    if not isinstance(fit, drawing.Fit):\n        for spec, key in ask.bound:\n"
                 "            one = Bound(spec, key)\n            books.put_limit_state(spec.name, key, "
                 "limits.taken(spec, standing.state_of(books, one), Part(limit=spec.name, requests=1)))\n"
                 "        return fit\n"

@@ -54,7 +54,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ),
     ),
     "a_job_that_holds_itself_keeps_its_unit": mutant(
-        "HOLD-2", ("rules.accounting", "    if part.slot and units:\n", "    if part.slot and units and counted:\n")
+        "HOLD-2",
+        ("rules.accounting", "    if part.slot and units:\n", "    if part.slot and units and account.charged:\n"),
     ),
     "letting_go_puts_jobs_behind_the_others": mutant(
         "HOLD-3",

@@ -274,7 +274,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
             (
                 "        usage.teach(books, record, found.need.model, used)\n"
                 "    elif how is CallState.SETTLED:\n        usage.teach(books, record, "
-                "found.need.model, counted)\n"
+                "found.need.model, usage.standing(how, used, need)[0])\n"
             ),
         ),
     ),
