@@ -1,9 +1,10 @@
 """What the other operations answer."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from aiq.errors import InvalidInput
 from aiq.model.job import JobRecord, State
 
 
@@ -58,7 +59,13 @@ class TimeRange:
 class JobFilter:
     """Which jobs a listing shows; None and the empty set mean all. `fingerprint` is that of the group of dead jobs in
     which they stand, `tenant` is "" for those of none. `created`, `ended` and `due` say when they were enqueued, when
-    they ended, and when what they wait for comes: the instant before which they do not start, or a time-out."""
+    they ended, and when what they wait for comes: the instant before which they do not start, or a time-out.
+
+    States may also be given as words, in any collection, or as one alone.
+
+    Raises:
+        InvalidInput: a state that there is not, or a value of another type.
+    """
 
     queue: str | None = None
     states: frozenset[State] = frozenset()
@@ -70,6 +77,30 @@ class JobFilter:
     created: TimeRange | None = None
     ended: TimeRange | None = None
     due: TimeRange | None = None
+
+    def __post_init__(self) -> None:
+        """Bring the states into one form, so that no store meets another, and refuse what is no text and no range."""
+        object.__setattr__(self, "states", _states_of(self.states))
+        for name in ("queue", "task", "flow", "parent_id", "fingerprint", "tenant"):
+            value = getattr(self, name)
+            if not isinstance(value, str | None):
+                raise InvalidInput(f"A filter's `{name}` is {value!r:.100}. Pass a text, or None for all.")
+        for name in ("created", "ended", "due"):
+            value = getattr(self, name)
+            if not isinstance(value, TimeRange | None):
+                told = "Pass aiq.between(since=…, until=…): from one datetime on, and before another."
+                raise InvalidInput(f"A filter's `{name}` is {value!r:.100}. {told}")
+
+
+def _states_of(given: object) -> frozenset[State]:
+    if given is None:
+        return frozenset()
+    words = given if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+    try:
+        return frozenset(map(State, words))
+    except (ValueError, TypeError) as error:
+        told = f"Pass some of {', '.join(State)}, or none for all."
+        raise InvalidInput(f"A filter's `states` are {given!r:.100}. {told}") from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
-"""What makes two failures the same: the class, the provider's code, the place in the user's code, and the message
-without what differs from job to job.
+"""What makes two failures the same: the class, the provider's code, and the place in the user's code; only where no
+place is known the message decides, without what differs from job to job.
 
 Computed by whoever makes the error, never by a store: a store only compares. Errors that a store makes itself, and
 those that bring no fingerprint, have the one of their cause. Spec: DEAD-2
@@ -45,6 +45,11 @@ _FOLDS: Final = (
     (re.compile(r"\s+"), " "),
 )
 _FOLDED: Final = re.compile("<(?:id|hex|n)>")
+# From a quote that no word ends with, as in "can't", to the next one of its kind that no word begins with. One that is
+# cut off, with the message, goes to the end.
+_QUOTED: Final = re.compile(r"""(?<!\w)(["'`]).*?(?:\1(?!\w)|$)""")
+_NAME: Final = re.compile(r"[@/\\]|\S\.\w")
+"""What in a word tells that it names somebody or something: an e-mail, an address, a path, a file, a host."""
 _LIBRARIES: Final = tuple(
     sorted({path for name in ("stdlib", "platstdlib", "purelib", "platlib") if (path := sysconfig.get_path(name))})
 )
@@ -71,10 +76,11 @@ def folded(message: str) -> str:
 
 
 def alike(message: str) -> str:
-    """What of a message decides its group: folded, and without what looks like a secret then, so that keys and tokens
-    which differ make no groups of their own. It follows from the folded message, so that clearing never parts what
-    folding has put together."""
-    return cleared_text(_FOLDED.sub("0", folded(message)))
+    """What of a message decides the group of a failure whose place is not known: folded, without what is quoted, words
+    that name something, and what looks like a secret then, so that names and keys which differ make no groups of their
+    own. It follows from the folded message, so that clearing never parts what folding has put together."""
+    text = _FOLDED.sub("0", _QUOTED.sub("0", folded(message)))
+    return cleared_text(" ".join("0" if _NAME.search(word) else word for word in text.split()))
 
 
 def code_of(exc: BaseException) -> str:

@@ -54,12 +54,14 @@ def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
     kind = _type_name(type(first if len(told) == 1 else exc))
     said = _text_of(first) if len(told) == 1 else "; ".join(f"{type(e).__name__}: {_text_of(e)}" for e in told)
     code, place, message = code_of(first), place_of(first), cleared_error(said)
+    # A message that tells what was worked on would make a group of each job: where the place is known, it decides.
+    kinds = " ".join(sorted({kind, *(_type_name(type(e)) for e in told)}))
     return JobError(
         type=kind,
         message=message,
         traceback=cleared_error("".join(traceback.format_exception(exc))),
         cause=cause or _cause_of(told),
-        fingerprint=fingerprint(kind, code, place, alike(said)),
+        fingerprint=fingerprint(kinds, code, place, "" if place else alike(said)),
         code=cleared_text(code),
         place=place,
         pattern=folded(message),

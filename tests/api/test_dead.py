@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -433,3 +434,15 @@ async def test_what_is_encrypted_leaves_no_sample_and_takes_other_arguments(stor
         await run_all(queue)
 
         assert await job.result() == 5
+
+
+@pytest.mark.parametrize(
+    "told",
+    [{"states": "asleep"}, {"states": 7}, {"states": [None]}, {"task": 7}, {"created": datetime.now(UTC)}],
+)
+# Any: what people write, whatever its type.
+def test_a_filter_of_what_it_does_not_know_is_refused_with_what_to_write(told: dict[str, Any]) -> None:
+    (field,) = told
+
+    with pytest.raises(aiq.InvalidInput, match=f"`{field}`.* Pass "):
+        JobFilter(**told)

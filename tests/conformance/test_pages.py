@@ -62,6 +62,18 @@ async def test_a_listing_is_narrowed_by_tenant(storage: Storage) -> None:
 
 
 @clause("STORE-15")
+# Any: what people write, whatever its type.
+@pytest.mark.parametrize("states", ["ready", State.READY, {"ready"}, ["ready"], (State.READY,)])
+async def test_states_may_be_told_in_words_and_one_alone(storage: Storage, states: Any) -> None:
+    await end(storage, await start(storage, "ended"), GOOD)
+    await storage.enqueue([job("waits")])
+    query = JobFilter(states=states)
+
+    assert query == JobFilter(states=frozenset({State.READY}))
+    assert await named(storage, query) == ["waits"]
+
+
+@clause("STORE-15")
 async def test_a_listing_is_narrowed_by_when_jobs_were_enqueued(storage: Storage, clock: Clock) -> None:
     start_ms = clock()
     for name in ("first", "second", "third"):

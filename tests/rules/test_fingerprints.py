@@ -1,6 +1,7 @@
 """What makes two failures the same."""
 
 import json
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -59,19 +60,54 @@ def test_what_differs_from_job_to_job_is_folded_out_of_a_message(message: str, p
     assert folded(message) == pattern
 
 
-def test_failures_that_differ_in_numbers_alone_are_the_same() -> None:
-    assert print_of(raised("no row 1")) == print_of(raised("no row 2"))
+NAMES = [
+    f"{first}{last}" for first in ("ali", "bo", "cy", "dé", "O'") for last in map("".join, combinations("abcdefgh", 3))
+]
+OF_NAMES = (
+    "{!r}",
+    "no document {}.pdf",
+    "user {}@x.com",
+    "https://x.com/{}/q",
+    '{{"name": "{}"}}',
+    "can't read {!r}",
+    "at /home/{}",
+)
 
 
-def test_failures_of_other_classes_words_and_places_are_not_the_same() -> None:
-    prints = {
-        print_of(raised("no row 1")),
-        print_of(raised("no line 1")),
-        print_of(raised("no row 1", KeyError)),
-        print_of(elsewhere("no row 1")),
-    }
+@pytest.mark.parametrize("message", ["no user {}", *OF_NAMES])
+def test_failures_in_one_place_are_the_same_whatever_they_say(message: str) -> None:
+    assert len({print_of(raised(message.format(name))) for name in NAMES}) == 1
 
-    assert len(prints) == 4
+
+@pytest.mark.parametrize("message", OF_NAMES)
+def test_failures_without_a_place_that_differ_in_names_alone_are_the_same(message: str) -> None:
+    assert len({print_of(ValueError(message.format(name))) for name in NAMES}) == 1
+
+
+def test_a_name_that_is_cut_off_with_its_message_makes_no_group() -> None:
+    assert print_of(KeyError("a" * 600)) == print_of(KeyError("b" * 700))
+
+
+def test_failures_without_a_place_that_differ_in_numbers_alone_are_the_same() -> None:
+    assert print_of(ValueError("no row 1")) == print_of(ValueError("no row 2"))
+
+
+def test_failures_of_other_classes_and_places_are_not_the_same() -> None:
+    prints = {print_of(raised("no row")), print_of(raised("no row", KeyError)), print_of(elsewhere("no row"))}
+
+    assert len(prints) == 3
+
+
+def test_failures_without_a_place_that_say_other_things_are_not_the_same() -> None:
+    assert print_of(ValueError("no row 1")) != print_of(ValueError("no line 1"))
+
+
+def test_groups_of_other_classes_are_not_the_same_and_groups_of_other_sizes_are() -> None:
+    def print_of_all(*kinds: type[Exception]) -> str:
+        return print_of(ExceptionGroup("unhandled", [raised("no row", kind) for kind in kinds]))
+
+    assert print_of_all(ValueError, KeyError) == print_of_all(KeyError, ValueError, KeyError)
+    assert print_of_all(ValueError, KeyError) != print_of_all(ValueError, OSError)
 
 
 def test_failures_with_other_codes_of_their_provider_are_not_the_same() -> None:
@@ -92,14 +128,14 @@ def test_a_provider_whose_code_cannot_be_asked_has_none() -> None:
 def test_failures_that_differ_in_a_secret_alone_are_the_same() -> None:
     keys = ("sk-abcdefghijklmnopq", "sk-ABCDefghijklmnopqrstu", "sk-abc123def456ghi789jkl")
 
-    assert len({print_of(raised(f"Incorrect API key provided: {key}.")) for key in keys}) == 1
+    assert len({print_of(ValueError(f"Incorrect API key provided: {key}.")) for key in keys}) == 1
 
 
 @given(st.text("ab1 =:'-", max_size=24), st.text("ab1 =:'-", max_size=24))
 def test_clearing_parts_nothing_that_folding_puts_together(one: str, two: str) -> None:
     for start in ("token=", "sk-", "no row "):
         if folded(start + one) == folded(start + two):
-            assert print_of(raised(start + one)) == print_of(raised(start + two))
+            assert print_of(ValueError(start + one)) == print_of(ValueError(start + two))
 
 
 def test_the_pattern_of_a_failure_tells_no_secret() -> None:
