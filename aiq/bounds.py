@@ -41,6 +41,10 @@ MAX_DECODED_BYTES: Final = 16 * 1024 * 1024
 MAX_STREAM_BYTES: Final = 16 * 1024 * 1024
 ITEM_OVERHEAD_BYTES: Final = 64
 """What an item of a stream takes of MAX_STREAM_BYTES beside its data, so that empty items are bounded too."""
+LOG_ROOM_BYTES: Final = 8 * 1024 * 1024
+"""How far lines of the log may fill a stream; a worker leaves out those beyond, so that output finds room."""
+PROGRESS_ROOM_BYTES: Final = 10 * 1024 * 1024
+"""The same of progress, which goes on for a while after the log is cut: the newest item is the job's progress."""
 MAX_ERROR_BYTES: Final = 16 * 1024
 """Longer error texts are cut, not refused: a failure must always be recordable."""
 MAX_ERRORS: Final = 8

@@ -324,20 +324,23 @@ class Context:
     async def log(self, line: str) -> None:
         """Add a line to the job's stream that is about the work and not part of it: `aiq tail` shows it as a remark.
 
-        A line over MAX_ERROR_BYTES is cut, since nobody's work should fail for what is said of it.
+        A line over MAX_ERROR_BYTES is cut, and lines beyond LOG_ROOM_BYTES of the stream are left out: a last one says
+        so. Nobody's work should fail for what is said of it.
 
-        Raises:
-            TooLarge: the stream is over MAX_STREAM_BYTES.
-        Spec: STREAM-10
+        Spec: STREAM-13
         """
         await self._emit(ChunkKind.LOG, cut(line).encode())
 
     async def progress(self, value: object) -> None:
         """Say how far the work has come: a fraction, or any value with a form in JSON. The newest one counts.
 
+        Of those that wait for the storage together only the newest goes there. What is beyond PROGRESS_ROOM_BYTES of
+        the stream is left out.
+
         Raises:
             InvalidInput: it cannot be written as JSON.
-        Spec: STREAM-12
+            TooLarge: it is over MAX_CHUNK_BYTES.
+        Spec: STREAM-12, STREAM-13
         """
         try:
             data = write(value).data

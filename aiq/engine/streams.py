@@ -8,9 +8,10 @@ import asyncio
 from collections import deque
 from functools import partial
 from random import Random
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
+from aiq.engine.remarks import Room
 from aiq.engine.timing import patiently
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import ChunkKind, Lease, NewChunk
@@ -21,6 +22,8 @@ BUFFER_BYTES: Final = 4 * MAX_CHUNK_BYTES
 """What a run may be ahead of the storage; beyond it, `emit` waits."""
 APPEND_BYTES: Final = 4 * MAX_CHUNK_BYTES
 """Bytes in one append, so that one talkative run does not hold up the others' steps."""
+Waiting: TypeAlias = tuple[ChunkKind, bytes, str | None]
+"""An item without a number yet: it may be left out."""
 
 
 class Listener(Protocol):
@@ -41,10 +44,13 @@ class Emitter:
     def __init__(self, storage: Streams, lease: Lease, listener: Listener, *, rng: Random) -> None:
         self._storage, self._lease, self._listener = storage, lease, listener
         self._rng = rng
-        self._waiting: deque[NewChunk] = deque()
+        self._room = Room(0 if lease.fence == 1 else None)
+        self._waiting: deque[Waiting] = deque()
         self._bytes = 0
         self._taken = 0
         self._stored = 0
+        """Of those taken, also what was left out."""
+        self._seq = 0
         self._pump: asyncio.Task[None] | None = None
         self._turn: asyncio.Future[None] | None = None
         """Done with the append under way; None when there is none."""
@@ -54,18 +60,24 @@ class Emitter:
     async def put(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
         """Take one item; it is stored soon. Waits while the storage is BUFFER_BYTES or BUFFER_ITEMS behind.
 
+        Progress takes the place of the progress that waits as the newest item: a later one counts.
+
         Raises:
-            TooLarge: this item is over MAX_CHUNK_BYTES, or an earlier one took the stream over its bound.
+            TooLarge: this item is over MAX_CHUNK_BYTES, or it is data, and earlier data took the stream over its bound.
             LeaseLost: an earlier item was refused.
         """
         if len(data) > MAX_CHUNK_BYTES:
             raise TooLarge("chunk", len(data), MAX_CHUNK_BYTES, "Emit it in several parts.", unit=" bytes")
-        self._raise_error()
-        while self._bytes >= BUFFER_BYTES or len(self._waiting) >= BUFFER_ITEMS:
+        while self._error is None and (self._bytes >= BUFFER_BYTES or len(self._waiting) >= BUFFER_ITEMS):
             await self._append_done()
-            self._raise_error()
+        if isinstance(self._error, TooLarge) and kind is not ChunkKind.DATA:
+            return
+        self._raise_error()
+        if kind is ChunkKind.PROGRESS and self._waiting and self._waiting[-1][0] is kind:
+            self._bytes -= len(self._waiting.pop()[1])
+            self._taken -= 1
         self._taken += 1
-        self._waiting.append(NewChunk(self._taken, data, kind, step))
+        self._waiting.append((kind, data, step))
         self._bytes += len(data)
         if self._turn is None:
             self._start()
@@ -108,7 +120,15 @@ class Emitter:
 
     async def _append_all(self) -> None:
         while self._waiting:
-            await self._append(self._next_batch())
+            if self._room.stream_bytes is None and any(kind is not ChunkKind.DATA for kind, _, _ in self._waiting):
+                # An append of nothing tells how full earlier runs have left the stream.
+                await self._append([])
+            before = len(self._waiting)
+            batch = self._next_batch()
+            taken = before - len(self._waiting)
+            if batch:
+                await self._append(batch)
+            self._stored += taken
             self._next_turn(asyncio.get_running_loop().create_future())
 
     def _stopped(self, _: "asyncio.Task[None]") -> None:
@@ -128,19 +148,24 @@ class Emitter:
         except Exception as error:  # noqa: BLE001 - kept for whoever emits or flushes next
             self._broke(error)
             return
-        self._stored = batch[-1].seq
+        self._room.stream_bytes = answer.stream_bytes
         if answer.cancel_requested:
             self._listener.cancel_requested()
 
     def _next_batch(self) -> list[NewChunk]:
+        """What goes with the next append; nothing, where all that waits is left out."""
         batch: list[NewChunk] = []
         size = 0
         while self._waiting and len(batch) < MAX_BATCH:
-            size += len(self._waiting[0].data)
-            if batch and size > APPEND_BYTES:
+            kind, data, step = self._waiting[0]
+            if batch and size + len(data) > APPEND_BYTES:
                 break
-            batch.append(self._waiting.popleft())
-        self._bytes -= sum(len(chunk.data) for chunk in batch)
+            self._waiting.popleft()
+            self._bytes -= len(data)
+            if (admitted := self._room.admit(kind, data)) is not None:
+                size += len(admitted)
+                self._seq += 1
+                batch.append(NewChunk(self._seq, admitted, kind, step))
         return batch
 
     def _broke(self, error: Exception) -> None:

@@ -32,11 +32,13 @@ class NewChunk:
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """`last` is the number readers see on the job's newest item."""
+    """`last` is the number readers see on the job's newest item, `stream_bytes` what runs have used up of
+    MAX_STREAM_BYTES."""
 
     last: int
     cancel_requested: bool
     late: bool = False
+    stream_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ class Streams(Protocol):
             LeaseLost: nothing was added.
             Conflict("gap"): `seq` does not follow the run's last; Conflict("chunk"): it was used for other bytes.
             TooLarge: over MAX_CHUNK_BYTES, MAX_BATCH items, or MAX_STREAM_BYTES in all.
-        Spec: STREAM-1, STREAM-2, STREAM-3, STREAM-4, STREAM-10, STREAM-11, STREAM-12
+        Spec: STREAM-1, STREAM-2, STREAM-3, STREAM-4, STREAM-10, STREAM-11, STREAM-12, STREAM-13
         """
         ...
 

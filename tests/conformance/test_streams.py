@@ -50,7 +50,9 @@ async def the_items(storage: Storage, after: int = 0) -> list[tuple[int, ChunkKi
 @clause("STREAM-1")
 async def test_items_of_every_kind_and_run_share_one_sequence_of_numbers(storage: Storage, clock: Clock) -> None:
     run = await start(storage)
-    assert await storage.append(run.lease, chunks("a", "b")) == Appended(2, cancel_requested=False)
+    assert await storage.append(run.lease, chunks("a", "b")) == Appended(
+        2, cancel_requested=False, stream_bytes=2 * (1 + bounds.ITEM_OVERHEAD_BYTES)
+    )
     clock.advance_ms(1)
     await storage.append(run.lease, chunks("note", first=3, kind=K.LOG))
     run = await run_again(storage, run)
@@ -306,6 +308,20 @@ async def test_an_append_tells_of_a_cancel(storage: Storage) -> None:
 
     assert (await storage.append(run.lease, chunks("b", first=2))).cancel_requested
     assert (await storage.append(run.lease, [])).cancel_requested
+
+
+@clause("STREAM-13", "STREAM-2")
+async def test_an_append_tells_how_full_the_stream_is_over_all_runs(storage: Storage) -> None:
+    run = await start(storage)
+    item = bounds.ITEM_OVERHEAD_BYTES
+    assert (await storage.append(run.lease, [])).stream_bytes == 0
+    assert (await storage.append(run.lease, chunks("four"))).stream_bytes == item + 4
+    assert (await storage.append(run.lease, chunks("four"))).stream_bytes == item + 4
+
+    again = await run_again(storage, run)
+
+    assert (await storage.append(again.lease, [])).stream_bytes == item + 4
+    assert (await storage.append(again.lease, chunks("six", kind=K.LOG))).stream_bytes == 2 * item + 7
 
 
 @clause("STREAM-12")

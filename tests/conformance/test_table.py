@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from aiq.bounds import DEFAULT_LEASE_MS
+from aiq.bounds import DEFAULT_LEASE_MS, ITEM_OVERHEAD_BYTES
 from aiq.errors import Conflict, LeaseLost, LostReason, NotFound
 from aiq.model import (
     TERMINAL,
@@ -343,7 +343,7 @@ def other_writes_of_the_holder(name: str) -> Table:
     spawned = Expected([Enqueued("child", S.READY)], {"events": situation.events + 1}, frozenset({"child"}))
     return {
         (name, "renew"): expired if late else renewed,
-        (name, "append"): Expected(Appended(1, asked, late), {"chunks": 1, "stream": [item]}),
+        (name, "append"): Expected(Appended(1, asked, late, 1 + ITEM_OVERHEAD_BYTES), {"chunks": 1, "stream": [item]}),
         (name, "save a step"): Expected(Saved(step, False, asked, late), {"steps": [step], "remembers": True}),
         (name, "spawn"): expired if late else spawned,
         (name, "call"): expired if late else Expected(Admitted(max_output=1), {"opened_calls": True}),

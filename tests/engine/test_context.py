@@ -41,15 +41,15 @@ async def test_what_a_saved_step_emitted_counts_and_what_a_lost_run_emitted_outs
 async def test_progress_and_log_lines_are_items_and_the_newest_progress_is_the_jobs(world: World) -> None:
     @aiq.task
     async def worker(ctx: aiq.Context) -> None:
-        await ctx.log("begins")
         await ctx.progress(0.5)
+        await ctx.log("half of it is done")
         await ctx.progress({"done": 3, "of": 4})
 
     [job] = await world.enqueue(worker.job())
     record = await finished(world, job, worker)
 
     kinds = [chunk.kind for chunk in (await world.storage.read(job)).chunks]
-    assert kinds == [ChunkKind.LOG, ChunkKind.PROGRESS, ChunkKind.PROGRESS, ChunkKind.END]
+    assert kinds == [ChunkKind.PROGRESS, ChunkKind.LOG, ChunkKind.PROGRESS, ChunkKind.END]
     assert record.progress == b'{"done":3,"of":4}'
 
 

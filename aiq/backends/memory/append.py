@@ -17,7 +17,7 @@ from aiq.storage import stream_topic
 
 
 def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
-    """Add items, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-12, LEASE-5."""
+    """Add items, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-13, LEASE-5."""
     check_chunks(chunks)
     record = owned(tx, lease)
     stream = tx.tables.streams.get(record.id, Stream())
@@ -27,7 +27,7 @@ def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appende
         raise TooLarge(f"stream of job {record.id}", size, MAX_STREAM_BYTES)
     if new:
         record = _add(tx, record, new)
-    return Appended(record.chunks, record.cancel_requested_at_ms is not None, expired(record, tx.now_ms))
+    return Appended(record.chunks, record.cancel_requested_at_ms is not None, expired(record, tx.now_ms), size)
 
 
 def _unknown(known: Sequence[Chunk], chunks: Sequence[NewChunk]) -> list[NewChunk]:

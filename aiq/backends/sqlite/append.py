@@ -19,7 +19,7 @@ SQL: Final = load("append")
 
 
 def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
-    """Add items, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-12, LEASE-5."""
+    """Add items, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-13, LEASE-5."""
     job = owned(tx, lease)
     record = job.record
     new = _unknown(tx, job, chunks)
@@ -27,7 +27,7 @@ def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appende
     if size > MAX_STREAM_BYTES:
         raise TooLarge(f"stream of job {record.id}", size, MAX_STREAM_BYTES)
     last = _add(tx, job, new, size) if new else record.chunks
-    return Appended(last, record.cancel_requested_at_ms is not None, expired(record, tx.now_ms))
+    return Appended(last, record.cancel_requested_at_ms is not None, expired(record, tx.now_ms), size)
 
 
 def _unknown(tx: Transaction, job: Job, chunks: Sequence[NewChunk]) -> list[NewChunk]:

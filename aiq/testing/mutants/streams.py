@@ -255,6 +255,13 @@ STREAMS: Final[dict[str, Mutant]] = {
     "an_append_does_not_tell_of_a_cancel": mutant(
         "STREAM-11", ("append", "record.cancel_requested_at_ms is not None", "False")
     ),
+    "an_append_does_not_tell_how_full_the_stream_is": mutant(
+        "STREAM-13", ("append", "expired(record, tx.now_ms), size)", "expired(record, tx.now_ms))")
+    ),
+    "an_append_tells_how_full_the_stream_was": mutant(
+        "STREAM-13",
+        ("append", "expired(record, tx.now_ms), size)", "expired(record, tx.now_ms), size - stored_bytes(new))"),
+    ),
     "progress_is_not_kept": mutant(
         "STREAM-12", ("append", "            record = replace(record, progress=chunk.data)\n", "            pass\n")
     ),

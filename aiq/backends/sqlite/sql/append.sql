@@ -1,5 +1,5 @@
 -- append: what a run has appended before, and how far it has come.
--- spec: STREAM-2, STREAM-3, STREAM-10, STREAM-12
+-- spec: STREAM-2, STREAM-3, STREAM-10, STREAM-12, STREAM-13
 
 -- name: known
 -- No item has a number below its seq, so that the search begins there.
