@@ -8,7 +8,7 @@ to be done for each job are comparisons and sums of whole numbers.
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiq.model import Amounts, BudgetSpec, Charge, LimitSpec, Need, Usage
+from aiq.model import Amounts, BudgetSpec, LimitSpec, Need, Usage
 from aiq.rules import budgets, charging
 
 if TYPE_CHECKING:
@@ -57,20 +57,19 @@ class Account:
     ) -> None:
         self.counted, self.charged, self.lines, self.guessed = counted, charged, lines, guessed
         self.usd_micros = sum([line.usd_micros for line in lines.values()])
-        self._on_limits: dict[Hashable, int] = {}
+        self._on_limits: dict[str, int] = {}
         self._on_budgets: dict[Hashable, Amounts] = {}
 
     def on_limit(self, spec: LimitSpec) -> int:
         """The weighted tokens that count on a limit. CALL-9"""
-        kind = (spec.charge is Charge.INPUT, *spec.weights.items())
-        found = self._on_limits.get(kind)
+        found = self._on_limits.get(spec.name)
         if found is None:
-            found = self._on_limits[kind] = charging.counted(spec, self.charged)
+            found = self._on_limits[spec.name] = charging.counted(spec, self.charged)
         return found
 
     def on_budget(self, spec: BudgetSpec) -> Amounts:
         """What was spent of a budget. BUDGET-3"""
-        kind = tuple(spec.weights.items())
+        kind = tuple(spec.weights.items()) if spec.weights else ()
         found = self._on_budgets.get(kind)
         if found is None:
             found = self._on_budgets[kind] = budgets.amounts_used(spec, self.counted, {}, self.usd_micros)

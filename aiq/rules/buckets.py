@@ -66,7 +66,9 @@ def wait_ms(found: Scale, lack: int, pace: int) -> int:
 
 def bounded(found: Scale, level: int) -> int:
     """A level within what a bucket can say: its capacity above, and below the largest debt that is kept exactly."""
-    return max(-MAX_LEVEL, min(found.capacity, level))
+    if level > found.capacity:
+        return found.capacity
+    return max(-MAX_LEVEL, level)
 
 
 def ceiling(value: int, divisor: int) -> int:

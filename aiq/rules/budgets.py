@@ -204,6 +204,9 @@ def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
     if not second:
         return first
+    if not first:
+        # So it is of a budget that one call alone draws from.
+        return {name: min(bounds.MAX_LEVEL, amount) for name, amount in second.items() if amount}
     sums = dict(first)
     for name, more in second.items():
         amount = sums.get(name, 0) + more
@@ -218,6 +221,8 @@ def less(first: Amounts, second: Amounts) -> Amounts:
     """The first without the second, and without what is nothing; below zero where that has more."""
     if not second:
         return first
+    if first == second:
+        return {}
     rest = dict(first)
     for name, taken in second.items():
         amount = rest.get(name, 0) - taken

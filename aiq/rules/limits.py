@@ -313,11 +313,12 @@ def _moved(
 ) -> LimitState:
     """Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have
     had tokens when the call was admitted, and have them again when it ends."""
-    by_request, by_token = _requests(spec), _tokens(spec)
+    by_token = _tokens(spec)
     level, token_level = state.requests, state.tokens
-    if by_request is NOTHING:
+    if spec.requests is None:
         level = 0
     elif requests:
+        by_request = _requests(spec)
         level = bounded(by_request, level + requests * by_request.sub)
     if by_token is NOTHING:
         token_level = 0

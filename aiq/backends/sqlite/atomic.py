@@ -146,22 +146,26 @@ def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Tr
     connection.execute("BEGIN IMMEDIATE")
     try:
         with without_collector():
-            tx, answer = _made(home, connection, operation)
+            topics, changes, answer = _made(home, connection, operation)
         connection.execute("COMMIT")
     finally:
         _end(connection, "ROLLBACK")
-    home.news.publish(tx.topics, tx.changes)
+    home.news.publish(topics, changes)
     return answer
 
 
-def _made(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> tuple[Transaction, T]:
+def _made(
+    home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]
+) -> tuple[set[str], range, T]:
+    """Do it, and say what is to be told of it. Nothing else of the step is left then, so that the collector, which may
+    go on now, does not go through all that it has read."""
     # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
     tx = Transaction(connection, home.clock())
     answer = operation(tx)
     let_go_on_room(tx)
     call_up(tx)
     tx.finish()
-    return tx, answer
+    return tx.topics, tx.changes, answer
 
 
 def _end(connection: sqlite3.Connection, how: str) -> None:

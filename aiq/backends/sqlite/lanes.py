@@ -13,7 +13,7 @@ from aiq.backends.sqlite.gates import Gate, Gates
 from aiq.backends.sqlite.heads import Heads, LineKey, Place
 from aiq.backends.sqlite.pools import Pools
 from aiq.backends.sqlite.queues import Queues
-from aiq.backends.sqlite.shelf import decoder_of
+from aiq.backends.sqlite.shelf import Shelf, decoder_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.turns import LineRow, Turns
@@ -28,11 +28,9 @@ _LINE: Final[Any] = tuple[str, str, Band, str]
 
 
 class Lanes:
-    """Pools and lines as they stand in a step. `limits` answers with those of some names that are stored."""
+    """Pools and lines as they stand in a step."""
 
-    def __init__(
-        self, tx: Transaction, queues: Queues, limits: Callable[[Iterable[str]], Mapping[str, LimitSpec]]
-    ) -> None:
+    def __init__(self, tx: Transaction, queues: Queues, limits: Shelf[str, LimitSpec]) -> None:
         self._tx, self._queues, self._limits = tx, queues, limits
         self.pools = Pools(tx)
         self.heads = Heads(tx)
@@ -57,7 +55,7 @@ class Lanes:
         parts = (record.taken_limits, record.model, record.tenant)
         pool = self._names.get(parts)
         if pool is None:
-            pool = self._names[parts] = pool_of(self._limits(record.taken_limits), record)
+            pool = self._names[parts] = pool_of(self._taken(record), record)
         return (record.queue, pool, record.band, record.tenant)
 
     def fetch(self, keys: Iterable[LineKey]) -> None:
@@ -209,7 +207,7 @@ class Lanes:
         the lane. Spec: LIMIT-16"""
         if record.key is None or not record.taken_limits or not self._anything_aside()[2]:
             return
-        limits = self._limits(record.taken_limits)
+        limits = self._taken(record)
         gates = [Gate(*key, name, record.key) for name, spec in limits.items() if spec.by == "key"]
         self._open_gates([other for other in gates if other != gate])
 
@@ -233,6 +231,11 @@ class Lanes:
         first = sorted(due, key=itemgetter(0, 1, 2, 3, 4))[:limit]
         self._wake_lines([(turns, row) for *_, turns, row in first])
         return len(first)
+
+    def _taken(self, record: JobRecord) -> Mapping[str, LimitSpec]:
+        """The limits that a job takes, as far as they are stored."""
+        found = ((name, self._limits.get(name)) for name in record.taken_limits)
+        return {name: spec for name, spec in found if spec is not None}
 
     def _parked(self) -> Iterator[tuple[Turns, LineRow]]:
         """The lines that stand aside, as far as they are known: this step may have parked some itself."""

@@ -51,11 +51,10 @@ HoldLine: TypeAlias = tuple[HeldFor, str]
 class Ledger:
     """See `aiq.rules.books.Books`."""
 
-    def __init__(self, tx: Transaction, lanes: Lanes, queues: Queues) -> None:
-        self._tx, self._lanes, self._queues = tx, lanes, queues
+    def __init__(self, tx: Transaction, lanes: Lanes, queues: Queues, limits: Shelf[str, LimitSpec]) -> None:
+        self._tx, self._lanes, self._queues, self.limits = tx, lanes, queues, limits
         self.now_ms = tx.now_ms
         self.alike = Alike()
-        self.limits = Shelf[str, LimitSpec](tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
         row: Any = tuple[tuple[str, str], LimitState]
         self.limit_states = Shelf[tuple[str, str], LimitState](tx, SQL["limit_states"], SQL["put_limit_states"], row)
         self.budgets = TextShelf[str, BudgetSpec](tx, SQL["budgets"], SQL["put_budgets"], tuple[str, BudgetSpec])
@@ -210,14 +209,15 @@ class Ledger:
     def fetch_ends(self, records: Sequence[JobRecord]) -> None:
         """Read what the ends of some runs will change."""
         self.reserved.fetch_open([(record.id, record.fence) for record in records])
-        parts, draws, models, placed = set(), set(), set(), []
+        taken, draws, models, placed = set(), set(), set(), []
         for record in records:
             for one in self.reserved.open((record.id, record.fence)):
-                parts.update([(part.limit, part.key) for part in one.parts])
+                taken.add(one.parts)
                 draws.update([(draw.budget, draw.window_ms) for draw in one.draws])
                 models.add((record.task, one.need.model))
                 if one.cost_limit:
                     placed.append(record)
+        parts = {(part.limit, part.key) for some in taken for part in some}
         self.limits.fetch(name for name, _ in parts)
         self.limit_states.fetch(parts)
         self.fetch_chains([budget for budget, _ in draws])
@@ -301,6 +301,11 @@ class Ledger:
             for line, counted in _summed(entries).items():
                 self._tx.later(SQL["add_usage"], (*place, *line, *counted))
         self._used.clear()
+
+
+def limits_of(tx: Transaction) -> Shelf[str, LimitSpec]:
+    """The limits that are stored, by name."""
+    return Shelf(tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
 
 
 def _summed(entries: Sequence[Lines]) -> Lines:

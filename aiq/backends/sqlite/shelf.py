@@ -58,9 +58,11 @@ class Shelf(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         """A row, with what this step has done to it."""
-        if key not in self._rows:
+        try:
+            return self._rows[key]
+        except KeyError:
             self.fetch([key])
-        return self._rows[key]
+            return self._rows[key]
 
     def put(self, key: K, value: V) -> None:
         """Change a row, or make it."""

@@ -249,7 +249,7 @@ class Transaction:
         return self._counters[which]
 
     def finish(self) -> None:
-        """Write what is still to be written; the commit follows."""
+        """Write what is still to be written, and let go of what is known; the commit follows."""
         if self.admission is not None:
             self.admission.write()
         if self.graves is not None:
@@ -274,3 +274,5 @@ class Transaction:
             jobs, positions, changes = self._counters
             counters = {"jobs": jobs, "positions": positions, "changes": changes}
             self.connection.execute(SQL["count"], {**counters, "events": self.logged})
+        # They name the step: it would go only when the collector finds it.
+        self.admission = self.graves = self.keys = None

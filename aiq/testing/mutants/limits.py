@@ -140,8 +140,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "LIMIT-6",
         (
             "rules.buckets",
-            "return max(-MAX_LEVEL, min(found.capacity, level))",
-            "return max(0, min(found.capacity, level))",
+            "    return max(-MAX_LEVEL, level)\n",
+            "    return max(0, level)\n",
         ),
     ),
     "what_is_held_is_given_to_others": mutant(

@@ -30,7 +30,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
     ),
     "a_refund_overfills": mutant(
         "CALL-9",
-        ("rules.buckets", "return max(-MAX_LEVEL, min(found.capacity, level))", "return max(-MAX_LEVEL, level)"),
+        ("rules.buckets", "    if level > found.capacity:\n        return found.capacity\n", ""),
         (
             "rules.buckets",
             "    if level >= found.capacity:\n        return found.capacity\n",
