@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from aiq.model import FIRST, CallState, Draw, LimitSpec, LimitState, Part, Reservation
 from aiq.rules import budgets, calls, charging, drawing, limits, standing
-from aiq.rules.alike import Account
+from aiq.rules.alike import Account, charged
 from aiq.rules.books import Books
 from aiq.rules.standing import Bound
 
@@ -37,15 +37,12 @@ def closed_part(books: Books, how: CallState, part: Part, account: Account, *, u
     bound = Bound(spec, part.key)
     state = standing.state_of(books, bound)
     if how is CallState.EXPIRED:
-        after, closed = limits.expired(spec, state, part), _charged(part, part.charge + part.rest)
+        after, closed = limits.expired(spec, state, part), charged(part, part.charge + part.rest)
     elif how in UNUSED and not account.charged:
         after, closed = _given_back(how, spec, state, part)
     else:
-        used = account.on_limit(spec)
-        # A guess never takes more than was reserved by it.
-        used = min(used, part.charge + part.rest) if account.guessed else used
+        used, closed = account.on_part(spec, part)
         after = limits.settled(spec, state, part, used)
-        closed = _charged(part, used if spec.refund else max(used, part.charge))
     if part.slot and units:
         after, closed = limits.released(after), replace(closed, slot=False)
     standing.put(books, bound, state, after)
@@ -120,10 +117,6 @@ def _release_another(books: Books, closed: Reservation, bound: Bound) -> None:
             state = standing.state_of(books, bound)
             standing.put(books, bound, state, limits.released(state))
             return
-
-
-def _charged(part: Part, charge: int) -> Part:
-    return Part(limit=part.limit, key=part.key, requests=part.requests, charge=charge, slot=part.slot)
 
 
 def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:

@@ -8,7 +8,7 @@ to be done for each job are comparisons and sums of whole numbers.
 from collections.abc import Hashable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from aiq.model import Amounts, BudgetSpec, LimitSpec, Need, Usage
+from aiq.model import Amounts, BudgetSpec, LimitSpec, Need, Part, Usage
 from aiq.rules import budgets, charging
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Account:
     """What stands for a call: the use that is `counted` and what that is worth (`lines`), and the use that its limits
     are `charged`. `guessed` says that nobody reported it."""
 
-    __slots__ = ("_on_budgets", "_on_limits", "charged", "counted", "guessed", "lines", "usd_micros")
+    __slots__ = ("_on_budgets", "_on_limits", "_on_parts", "charged", "counted", "guessed", "lines", "usd_micros")
 
     def __init__(
         self, counted: tuple[Usage, ...], charged: tuple[Usage, ...], lines: Lines, *, guessed: bool = False
@@ -58,6 +58,7 @@ class Account:
         self.counted, self.charged, self.lines, self.guessed = counted, charged, lines, guessed
         self.usd_micros = sum([line.usd_micros for line in lines.values()])
         self._on_limits: dict[str, int] = {}
+        self._on_parts: dict[Part, tuple[int, Part]] = {}
         self._on_budgets: dict[Hashable, Amounts] = {}
 
     def on_limit(self, spec: LimitSpec) -> int:
@@ -67,6 +68,16 @@ class Account:
             found = self._on_limits[spec.name] = charging.counted(spec, self.charged)
         return found
 
+    def on_part(self, spec: LimitSpec, part: Part) -> tuple[int, Part]:
+        """What counts in the end of what a call took of a limit, and the part that says so. CALL-9, CALL-12"""
+        found = self._on_parts.get(part)
+        if found is None:
+            used = self.on_limit(spec)
+            # A guess never takes more than was reserved by it.
+            used = min(used, part.charge + part.rest) if self.guessed else used
+            found = self._on_parts[part] = used, charged(part, used if spec.refund else max(used, part.charge))
+        return found
+
     def on_budget(self, spec: BudgetSpec) -> Amounts:
         """What was spent of a budget. BUDGET-3"""
         kind = tuple(spec.weights.items()) if spec.weights else ()
@@ -74,6 +85,11 @@ class Account:
         if found is None:
             found = self._on_budgets[kind] = budgets.amounts_used(spec, self.counted, {}, self.usd_micros)
         return found
+
+
+def charged(part: Part, charge: int) -> Part:
+    """A part that is closed: what it held is over, and so much stands charged."""
+    return Part(limit=part.limit, key=part.key, requests=part.requests, charge=charge, slot=part.slot)
 
 
 class Alike:

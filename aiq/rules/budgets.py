@@ -204,9 +204,9 @@ def total(first: Amounts, second: Amounts) -> Amounts:
     """Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly."""
     if not second:
         return first
-    if not first:
+    if not first and min(second.values()) > 0 and max(second.values()) <= bounds.MAX_LEVEL:
         # So it is of a budget that one call alone draws from.
-        return {name: min(bounds.MAX_LEVEL, amount) for name, amount in second.items() if amount}
+        return second
     sums = dict(first)
     for name, more in second.items():
         amount = sums.get(name, 0) + more

@@ -273,21 +273,22 @@ class Ledger:
         self._lanes.fetch({self._lanes.key_of(record) for record in records})
 
     def fetch_chains(self, budget_ids: Iterable[str]) -> None:
-        """Read budgets with all that they draw from, and how they stand."""
-        wanted = sorted(set(budget_ids))
-        if not wanted:
-            return
-        asked = {"ids": msgspec.json.encode(wanted).decode()}
-        missing, windows = set(wanted), []
-        for budget_id, spec, state in self._tx.peek(SQL["chains"], asked, decoder_of(_BUDGET)):
-            missing.discard(budget_id)
-            self.budgets.learn(budget_id, spec)
-            if spec.window is None:
-                self.budget_states.learn((budget_id, 0), state)
-            else:
-                windows.append((budget_id, window_start(spec.window, self.now_ms)))
-        for budget_id in missing:
-            self.budgets.learn(budget_id, None)
+        """Read budgets with all that they draw from, and how they stand: these, their parents, and so on."""
+        unknown, windows = self.budgets.unknown(budget_ids), []
+        while unknown:
+            parents = []
+            asked = {"ids": msgspec.json.encode(unknown).decode()}
+            for budget_id, spec, state in self._tx.peek(SQL["standing_budgets"], asked, decoder_of(_BUDGET)):
+                self.budgets.learn(budget_id, spec)
+                if spec.parent is not None:
+                    parents.append(spec.parent)
+                if spec.window is None:
+                    self.budget_states.learn((budget_id, 0), state)
+                else:
+                    windows.append((budget_id, window_start(spec.window, self.now_ms)))
+            for budget_id in self.budgets.unknown(unknown):
+                self.budgets.learn(budget_id, None)
+            unknown = self.budgets.unknown(parents)
         self.budget_states.fetch(windows)
 
     def write(self) -> None:

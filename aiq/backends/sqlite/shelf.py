@@ -45,12 +45,16 @@ class Shelf(Generic[K, V]):
 
     def fetch(self, keys: Iterable[K]) -> None:
         """Read rows that will be asked for, all at once."""
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._rows]
+        unknown = self.unknown(keys)
         if not unknown:
             return
         self._rows.update(dict.fromkeys(unknown))
         asked = msgspec.json.encode(unknown).decode()
         self._rows.update(self._step.peek(self._read, {"keys": asked}, decoder_of(self._row)))
+
+    def unknown(self, keys: Iterable[K]) -> list[K]:
+        """Those of some keys of which nobody has asked yet, in their order, and each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._rows]
 
     def learn(self, key: K, value: V | None) -> None:
         """Take in a row that was read another way, or that there is none, unless it is known."""

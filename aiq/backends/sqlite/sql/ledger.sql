@@ -36,23 +36,15 @@ SELECT '[' || coalesce(group_concat('[' || json_quote(b.id) || ',' || b.spec || 
 FROM json_each(:keys) AS asked
 CROSS JOIN aiq_budgets AS b ON b.id = asked.value;
 
--- name: chains
--- Some budgets, and all that they draw from, each with how it stands if it has no windows. A circle cannot be stored,
--- and UNION would end it.
-WITH RECURSIVE chain (id) AS (
-    SELECT value FROM json_each(:ids)
-    UNION
-    SELECT b.parent
-    FROM chain
-    JOIN aiq_budgets AS b ON b.id = chain.id
-    WHERE b.parent IS NOT NULL
-)
+-- name: standing_budgets
+-- Some budgets, each with how it stands if it has no windows. Few have a parent, which is asked for then: a recursion
+-- here costs those that have none.
 SELECT
     '[' || coalesce(group_concat(
         '[' || json_quote(b.id) || ',' || b.spec || ',' || coalesce(s.state, 'null') || ']', ','
     ), '') || ']'
-FROM chain
-CROSS JOIN aiq_budgets AS b ON b.id = chain.id
+FROM json_each(:ids) AS asked
+CROSS JOIN aiq_budgets AS b ON b.id = asked.value
 LEFT JOIN aiq_budget_states AS s ON s.budget = b.id AND s.window_ms = 0;
 
 -- name: put_budgets
