@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from aiq.bounds import MAX_TOLD
+from aiq.bounds import MAX_INSTANT_MS, MAX_TOLD
 from aiq.errors import Conflict, InvalidInput, NeverFits, NotFound, PriceUnknown, QueueFull, UnknownLimit
 
 Told: TypeAlias = Callable[["Outcomes"], None]
 """Hears what became of the jobs of each batch."""
+PLACE: Final = "+"
+"""Stands between the cursor of a storage and the number of jobs before it: a `spread` goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +29,8 @@ class Outcomes:
 
     `done` has the ids of those that were done and `refused` those that were not, the first MAX_TOLD of each;
     `done_count` and `reasons` count all of them. `stopped` says what ended it early, None if nothing did. `after` is
-    where to go on: a cursor for the same call, None where nothing is left or jobs were named by their ids.
+    where to go on: a cursor for the same call, which also knows how many went before it, None where nothing is left
+    or jobs were named by their ids.
     """
 
     done: tuple[str, ...] = ()
@@ -48,8 +51,9 @@ class Account:
 
     def __init__(self, told: Told | None = None, after: str | None = None) -> None:
         self._told = told
-        self.after = after
-        """The cursor of what comes next."""
+        self.after, self.before = _parted(after)
+        """The cursor of what comes next in the storage, and how many jobs calls before this one have gone through."""
+        self._place = self.before
         self._done: list[str] = []
         self._refused: list[Refused] = []
         self._reasons: Counter[str] = Counter()
@@ -59,6 +63,15 @@ class Account:
     def total(self) -> int:
         """How many jobs there were."""
         return self._count + self._reasons.total()
+
+    @property
+    def place(self) -> int:
+        """How many jobs there were in this call and in those that it goes on from."""
+        return self.before + self.total
+
+    def advance(self, cursor: str | None) -> None:
+        """Go on from here: all before the cursor is taken down."""
+        self.after, self._place = cursor, self.place
 
     def add(self, done: Iterable[str] = (), refused: Iterable[Refused] = ()) -> None:
         """Take down what became of some jobs, and tell it."""
@@ -79,8 +92,15 @@ class Account:
             done_count=self._count,
             reasons=dict(self._reasons),
             stopped=stopped,
-            after=self.after,
+            after=None if self.after is None else f"{self.after}{PLACE}{self._place}",
         )
+
+
+def _parted(after: str | None) -> tuple[str | None, int]:
+    """A cursor of a storage, and the place to which it has come; none is told by a cursor that a listing gave."""
+    cursor, sign, place = (after or "").rpartition(PLACE)
+    fits = place.isascii() and place.isdecimal() and len(place) <= len(str(MAX_INSTANT_MS))
+    return (cursor, int(place)) if sign and fits else (after, 0)
 
 
 _WORDS: Final[Mapping[type[Exception], str]] = {

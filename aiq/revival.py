@@ -135,7 +135,7 @@ async def redrive(storage: Storage, walk: Walk, request: Redrive, told: Told | N
     """
 
     async def deed(records: list[JobRecord], account: Account) -> None:
-        delay_ms = min(request.delay_ms + account.total * request.spread_ms, MAX_DELAY_MS)
+        delay_ms = min(request.delay_ms + account.place * request.spread_ms, MAX_DELAY_MS)
         targets = tuple(Target(record.id, record.generation) for record in records)
         answers = await until_known(partial(storage.redrive, replace(request, targets=targets, delay_ms=delay_ms)))
         _tell_redriven(targets, answers, account)
@@ -166,7 +166,7 @@ async def replay(
         if walk.after is not None:
             made.update(await _made_before(storage, good, name, made))
         specs: list[JobSpec] = []
-        for place, record in enumerate(good, account.total):
+        for place, record in enumerate(good, account.place):
             specs.append(again(record, name, queue, min(place * spread_ms, MAX_DELAY_MS), made))
             made.add(record.id)
         for batch in batches(specs):
@@ -270,7 +270,7 @@ async def _found(
         page = await storage.list(query, cursor=account.after, limit=room)
         if page.jobs:
             await deed(list(page.jobs), account)
-        account.after = page.cursor
+        account.advance(page.cursor)
         if page.cursor is None or (limit is not None and account.total >= limit):
             return
 

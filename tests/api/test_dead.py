@@ -3,6 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -305,6 +307,19 @@ async def test_a_limit_ends_with_where_to_go_on(admin: Admin, storage: Faulty) -
 
     origins = {record.origin for record in await storage.get([*first.done, *second.done]) if record is not None}
     assert (origins, second.after) == (set("abc"), None)
+
+
+@pytest.mark.parametrize("way", ["redrive", "replay"])
+async def test_the_pace_goes_on_where_a_limit_ended_it(admin: Admin, storage: Faulty, way: str) -> None:
+    deed = admin.redrive if way == "redrive" else partial(admin.replay, id="again")
+    for name in "abcdef":
+        await (die(storage, name) if way == "redrive" else end(storage, await start(storage, name), GOOD))
+
+    first = await deed(JobFilter(), spread=60, limit=3)
+    rest = await deed(JobFilter(), spread=60, after=first.after)
+
+    due = [(record.due_ms or 0) for record in await storage.get([*first.done, *rest.done]) if record is not None]
+    assert [late - early for early, late in pairwise(due[1:])] == [60_000] * 4
 
 
 async def test_a_replay_that_goes_on_needs_its_id(admin: Admin) -> None:
