@@ -66,8 +66,9 @@ class Worker:
 
     When it stops, it claims no more, lets handlers finish for `grace` (30 s), then cancels them and gives their
     jobs back without counting an attempt. A handler that does not end within `cancel_grace` (10 s) after it was
-    cancelled is reported as stuck, and its job is left to other workers. A job whose task is not known here is
-    given back for others; after `unknown_grace` (300 s) it is dead. Durations are seconds, or timedeltas.
+    cancelled is reported as stuck: its job is settled without it, its slot stays taken, and the next attempt is for
+    other workers as long as that lasts. A job whose task is not known here is given back for others; after
+    `unknown_grace` (300 s) it is dead. Durations are seconds, or timedeltas.
 
     Of a run that fails the text and traceback of the error are kept, and of a job that dies its arguments as a text, a
     few of each kind of failure. What looks like a secret is taken out first; `redact` gets what is left of each of

@@ -158,16 +158,18 @@ class Engine:
         self._upkeep.due_in(ms)
 
     def _stopping(self, run: Run) -> None:
+        self._slots.tell(run)
         asyncio.get_running_loop().call_later(self._settings.cancel_grace_ms / 1000, self._check_stuck, run)
 
     def _check_stuck(self, run: Run) -> None:
-        """Its job is left to its fate: it is not renewed any more, and others may have it. The slot stays taken."""
-        if run in self._slots.runs:
+        """Its job does not wait for it: it is settled by why it was to stop. The slot stays taken."""
+        if self._slots.stick(run):
             self._tally.add("stuck")
-            self._leases.drop((run.lease,))
+            self._runner.settle_stuck(run)
             _log.error(
-                "A handler did not end within %g s after it was told to (%s). Its slot stays taken, and its job is "
-                "left to other workers. Handlers must let CancelledError pass; a thread cannot be ended at all.",
+                "A handler did not end within %g s after it was told to (%s). Its slot stays taken; its job is settled "
+                "without it, and does not run again here beside it. Handlers must let CancelledError pass; a thread "
+                "cannot be ended at all. Restart this worker.",
                 self._settings.cancel_grace_ms / 1000,
                 run.why,
                 extra=run.extra,

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from random import Random
-from typing import Protocol
+from typing import Final, Protocol
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.engine import dropped
@@ -35,6 +35,9 @@ from aiq.model import (
 )
 
 _log = logging.getLogger("aiq.worker")
+
+AGAIN_MS: Final = (1_000, 5_000)
+"""When a job is offered again that came back to a worker where its earlier run has not ended; it costs a claim."""
 
 
 class Crew(Protocol):
@@ -179,11 +182,14 @@ class Intake:
         self._tally.add("claimed", len(runs))
         self._crew.hold(run.held for run in runs)
         for run in runs:
-            if self.claiming:
+            if not self.claiming:
+                self._outbox.put(run, Released())
+            elif self._slots.unwinds(run.record.id):
+                # Not beside its own earlier run. Another worker may have it, and else this one, when that has ended.
+                self._outbox.put(run, Released(delay_ms=self._rng.randint(*AGAIN_MS)))
+            else:
                 self._slots.take(run)
                 self._crew.start_run(run)
-            else:
-                self._outbox.put(run, Released())
 
     def _take_answers(self, entries: Iterable[Entry], answers: Iterable[Answer]) -> None:
         gone = [entry.run.lease for entry, answer in zip(entries, answers, strict=True) if self._is_over(entry, answer)]

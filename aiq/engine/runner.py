@@ -63,18 +63,38 @@ class Runner:
         run.task, run.started = asyncio.current_task(), True
         try:
             outcome = await self._outcome(run)
+            if run.over:
+                # It was stuck, and is settled. What the handler has come to now counts for nothing.
+                _log.warning("A handler that was stuck has ended. What it came to is dropped.", extra=run.extra)
+                return
             outcome = shown(await self._flushed(run, outcome), run.record, self._redact)
-            run.close(None if run.parked or run.lost_because else outcome)
-            # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
-            if run.parked and outcome is not None:
-                dropped.tell(run, outcome)
-            self._finish(run, None if run.parked or run.lost_because else outcome)
+            self._conclude(run, outcome)
         finally:
             run.close()
             if run.work is None or run.work.done():
                 self._vacate(run)
             else:
                 run.work.add_done_callback(lambda _: self._vacate(run))
+
+    def settle_stuck(self, run: Run) -> None:
+        """Settle a run by why it was told to stop, though its handler goes on; that can write nothing any more.
+
+        The lease is still ours, so the failure is on record with its true cause. Left to run out, it would be a stall.
+        """
+        if run.why is None or run.over or run.parked or run.lost_because is not None:
+            return
+        outcome = shown(self._stopped(run, run.why), run.record, self._redact)
+        run.close(outcome)
+        self._finish(run, outcome)
+
+    def _conclude(self, run: Run, outcome: Outcome | None) -> None:
+        if run.over:
+            return  # found stuck while what it emitted was being stored
+        run.close(None if run.parked or run.lost_because else outcome)
+        # A handler may swallow what unwinds it, and return; there is nothing left to settle all the same.
+        if run.parked and outcome is not None:
+            dropped.tell(run, outcome)
+        self._finish(run, None if run.parked or run.lost_because else outcome)
 
     async def _outcome(self, run: Run) -> Outcome | None:
         if run.why is not None:

@@ -18,17 +18,6 @@ async def work(seconds: float) -> float:
     return seconds
 
 
-@aiq.task
-async def deaf(seconds: float) -> None:
-    """A handler that does not let its cancellation pass."""
-    end = asyncio.get_running_loop().time() + seconds
-    while (left := end - asyncio.get_running_loop().time()) > 0:
-        try:
-            await asyncio.sleep(left)
-        except asyncio.CancelledError:
-            continue
-
-
 def passed_s(world: World) -> float:
     return (world.clock() - START_MS) / 1000
 
@@ -147,37 +136,6 @@ async def test_a_worker_whose_storage_is_away_stops_all_the_same(world: World) -
 
     assert passed_s(world) - before_s <= 5
     assert await world.state(job) is State.RUNNING
-
-
-@virtually
-async def test_a_handler_that_ignores_its_cancel_is_reported_and_its_job_left_to_others(
-    world: World, caplog: pytest.LogCaptureFixture
-) -> None:
-    [job] = await world.enqueue(deaf.job(100).using(lease=5, timeout=10, attempts=5))
-    worker = await world.start(deaf, slots=1, cancel_grace_ms=10_000)
-    other = await world.start(work, slots=1)
-    await world.until(job, State.RUNNING)
-    record = await world.until(job, State.READY, State.SCHEDULED)
-
-    assert passed_s(world) <= 10 + 10 + 5 + 5
-    assert (record.stalls, worker.statistics.stuck, worker.statistics.running) == (1, 1, 1)
-    assert any("did not end within 10 s" in r.message and r.job_id == job for r in caplog.records)  # type: ignore[attr-defined]
-    await asyncio.sleep(100)
-    await other.stop()
-    await worker.stop()
-
-
-@virtually
-async def test_the_slot_of_a_stuck_handler_is_free_again_when_it_ends(world: World) -> None:
-    stuck, after = await world.enqueue(deaf.job(100).using(lease=5, timeout=10, attempts=1), work.job(1))
-    worker = await world.start(deaf, work, slots=1, cancel_grace_ms=10_000)
-
-    await world.until(after, State.SUCCEEDED)
-
-    assert 100 <= passed_s(world) <= 102
-    assert worker.statistics.running == 0
-    assert await world.state(stuck) in {State.DEAD, State.SUCCEEDED}
-    await worker.stop()
 
 
 @virtually
