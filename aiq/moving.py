@@ -6,11 +6,11 @@ from typing import Final
 import msgspec
 
 from aiq.bounds import MAX_PAGE, MAX_PAGE_BYTES
-from aiq.errors import InvalidInput
+from aiq.errors import Conflict, InvalidInput, Moved
 from aiq.job import fresh_id
 from aiq.model import moving
 from aiq.rules.moving import size_of
-from aiq.storage import Storage
+from aiq.storage import Storage, queue_topic
 
 FORM: Final = 1
 """The form of the lines. A release that writes another one still reads this."""
@@ -116,16 +116,49 @@ async def load_lines(storage: Storage, text: Iterable[bytes]) -> int:
 
 async def move(source: Storage, target: Storage) -> int:
     """Retire a storage in favour of another one that is empty, move everything there, and say how many records that
-    were. After a failure, move again, which goes on, or open the source with `source.retire(None)`.
+    were. After a failure on the way, move again, which goes on, or open the source with `source.retire(None)`.
 
     Raises:
-        Conflict("occupied"): the target holds jobs of its own. The source was retired: open it again.
+        Conflict("occupied"): the target holds jobs of its own. The source is as open as it was.
+        Conflict("moved"): the source has moved to another address.
+        Moved: the target has itself moved. The source is as open as it was.
     """
-    loader = Loader(target, await source.retire(target.url, fresh_id()))
+    if await _moved_to(source) is None:
+        # A move of nothing, at once at its end: refused by whatever would refuse this one, before anybody is told.
+        await target.load(fresh_id(), [], last=True)
+    move_id = await _begin(source, target)
+    loader = Loader(target, move_id)
     async for record in dumped(source):
         await loader.take(record)
     await loader.end()
     return loader.count
+
+
+async def _begin(source: Storage, target: Storage) -> str:
+    """Retire the source and let the target wait for it; the name of the move.
+
+    A source that was open before is opened again when the target refuses all the same: a job has come there meanwhile.
+    """
+    mine = fresh_id()
+    move_id = await source.retire(target.url, mine)
+    try:
+        await target.load(move_id, [])
+    except (Conflict, Moved):
+        # What was retired before may have been loaded before: to open it could let jobs run twice.
+        if move_id == mine:
+            await source.retire(None)
+        raise
+    return move_id
+
+
+async def _moved_to(storage: Storage) -> str | None:
+    """Where a storage has moved, None if it has not: a wait tells it, and writes nothing."""
+    topics = {queue_topic("default")}
+    try:
+        await storage.wait(topics, after=await storage.wait(topics, after=None, timeout_ms=0), timeout_ms=0)
+    except Moved as moved:
+        return moved.url
+    return None
 
 
 def _read(line: bytes, number: int) -> Head | moving.Record | End:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -13,7 +14,7 @@ from aiq.backends import open_storage
 from aiq.errors import Conflict, InvalidInput, Moved, Unavailable
 from aiq.moving import lines, load_lines, move
 from aiq.storage import job_topic
-from aiq.testing import Faulty, Refuse
+from aiq.testing import Delay, Faulty, Refuse
 
 APPROVAL = aiq.Signal("approval", bool)
 
@@ -126,23 +127,76 @@ async def test_a_storage_moves_into_another_one_and_names_it_from_then_on() -> N
     await target.close()
 
 
-async def test_a_target_with_jobs_of_its_own_is_refused() -> None:
-    source, target = await open_storage("memory://"), await open_storage("memory://")
-    async with aiq.Queue(source) as queue, aiq.Queue(target) as there:
-        task = Work().tasks()[0]
-        await queue.enqueue(task.job(0))
-        await there.enqueue(task.job(0))
-
-        with pytest.raises(Conflict):
-            await move(source, target)
-    await source.close()
-    await target.close()
-
-
 @pytest.fixture(params=["memory", "sqlite"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A storage that is opened by each who names it, as another process would."""
     return "memory://readers" if request.param == "memory" else f"sqlite:///{tmp_path}/readers.db"
+
+
+async def test_a_target_with_jobs_of_its_own_is_refused_and_the_source_stays_open(url: str) -> None:
+    source, occupied, third = [await open_storage(address) for address in (url, "memory://", "memory://third")]
+    async with aiq.Queue(source) as queue, aiq.Queue(occupied) as there:
+        task = Work().tasks()[0]
+        await queue.enqueue(task.job(0))
+        await there.enqueue(task.job(0))
+
+        with pytest.raises(Conflict, match="holds jobs"):
+            await move(source, occupied)
+
+        await queue.enqueue(task.job(1))
+        await move(source, third)
+        assert await aiq.Queue(third).count() == {aiq.State.READY: 2}
+        assert await there.count() == {aiq.State.READY: 1}
+    for storage in (source, occupied, third):
+        await storage.close()
+
+
+class Arrival(asyncio.Event):
+    """A gate at which whoever comes finds a new job in a queue."""
+
+    def __init__(self, queue: aiq.Queue) -> None:
+        super().__init__()
+        self.queue = queue
+
+    async def wait(self) -> Literal[True]:
+        await self.queue.enqueue(Work().tasks()[0].job(0))
+        return True
+
+
+async def test_a_source_is_retired_by_no_move_whose_target_has_itself_moved(url: str) -> None:
+    source, gone = await open_storage(url), await open_storage("memory://gone")
+    await gone.retire("memory://elsewhere")
+    async with aiq.Queue(source) as queue:
+        with pytest.raises(Moved, match="memory://elsewhere"):
+            await move(source, gone)
+
+        await queue.enqueue(Work().tasks()[0].job(0))
+    await source.close()
+    await gone.close()
+
+
+async def test_a_source_is_open_again_when_a_job_came_to_the_target_meanwhile(url: str) -> None:
+    source, target = await open_storage(url), await open_storage("memory://")
+    async with aiq.Queue(source) as queue, aiq.Queue(target) as there:
+        with pytest.raises(Conflict, match="holds jobs"):
+            await move(Faulty(source, Delay("retire", Arrival(there))), target)
+        await queue.enqueue(Work().tasks()[0].job(1))
+    await source.close()
+    await target.close()
+
+
+async def test_a_source_that_was_retired_before_is_opened_by_no_move_that_fails() -> None:
+    source, target = await open_storage("memory://"), await open_storage("memory://there")
+    async with aiq.Queue(source) as queue, aiq.Queue(target) as there:
+        await source.retire(target.url, "exported")
+        await there.enqueue(Work().tasks()[0].job(0))
+
+        with pytest.raises(Conflict, match="holds jobs"):
+            await move(source, target)
+        with pytest.raises(Moved):
+            await queue.enqueue(Work().tasks()[0].job(1))
+    await source.close()
+    await target.close()
 
 
 async def text_of(job: aiq.Job[object]) -> list[str]:
@@ -225,7 +279,7 @@ async def test_a_move_that_broke_off_goes_on_when_it_is_repeated(tmp_path: Path)
         task = Work().tasks()[0]
         await queue.enqueue_many(task.job(number) for number in range(3))
     with pytest.raises(Unavailable):
-        await move(source, Faulty(target, Refuse("load")))
+        await move(Faulty(source, Refuse("dump")), target)
 
     await move(source, target)
 
