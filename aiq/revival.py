@@ -33,6 +33,7 @@ from aiq.rules.batches import batches
 from aiq.rules.checks import check_range
 from aiq.rules.coding import why_unreadable
 from aiq.rules.ids import replay_id
+from aiq.rules.redriving import check_terms
 from aiq.rules.replaying import again, in_order, is_made_by
 from aiq.rules.staging import OPENER
 from aiq.storage import Storage, all_records
@@ -43,6 +44,7 @@ Deed: TypeAlias = Callable[[list[JobRecord], Account], Awaitable[None]]
 """Does something to some jobs, and takes down what became of them."""
 
 SUCCEEDED: Final = frozenset({State.SUCCEEDED})
+_NO_JOB: Final = "{!r:.100} is no job. Pass a job by its handle or its id, a list of these, or a JobFilter."
 REVIVED: Final = frozenset({State.DEAD, State.CANCELLED})
 
 
@@ -133,6 +135,7 @@ async def redrive(storage: Storage, walk: Walk, request: Redrive, told: Told | N
 
     A job that somebody else redrives meanwhile is refused, and the others go on.
     """
+    check_terms(request)
 
     async def deed(records: list[JobRecord], account: Account) -> None:
         delay_ms = min(request.delay_ms + account.place * request.spread_ms, MAX_DELAY_MS)
@@ -276,8 +279,14 @@ async def _found(
 
 
 def _ids(which: Job[object] | str | Iterable[Job[object] | str]) -> list[str]:
-    named = [which] if isinstance(which, Job | str) else list(which)
-    return list(dict.fromkeys(one.id if isinstance(one, Job) else one for one in named))
+    named = [which] if isinstance(which, Job | str) else which
+    if not isinstance(named, Iterable):
+        raise InvalidInput(_NO_JOB.format(which))
+    ids = [one.id if isinstance(one, Job) else one for one in named]
+    for one in ids:
+        if not isinstance(one, str):
+            raise InvalidInput(_NO_JOB.format(one))
+    return list(dict.fromkeys(ids))
 
 
 def _stands_alone(record: JobRecord, replay: str = "") -> bool:

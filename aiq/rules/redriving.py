@@ -17,16 +17,29 @@ def check_redrive(request: Redrive) -> None:
     """Refuse a redrive that could not be done for any job. Spec: DEAD-17, STORE-9"""
     check_opaque("redrive id", request.id)
     check_count("list of jobs", len(request.targets), MAX_BATCH)
-    check_range("delay in ms", request.delay_ms, 0, MAX_DELAY_MS)
-    check_range("time between jobs in ms", request.spread_ms, 0, MAX_DELAY_MS)
-    if request.queue is not None:
-        check_name("queue", request.queue)
+    check_terms(request)
     if request.payload is not None:
         check_size("payload", request.payload, MAX_PAYLOAD_BYTES)
         if len(request.targets) != 1:
             raise InvalidInput("Another payload is for one job. Redrive the others without it.")
     if len({target.job_id for target in request.targets}) < len(request.targets):
         raise InvalidInput("A job is named twice; redrive each once.")
+
+
+def check_terms(request: Redrive) -> None:
+    """Refuse what a redrive would give to no job, whichever are named. Spec: DEAD-17, STORE-9"""
+    check_range("delay in ms", request.delay_ms, 0, MAX_DELAY_MS)
+    check_range("time between jobs in ms", request.spread_ms, 0, MAX_DELAY_MS)
+    if request.queue is not None:
+        check_name("queue", request.queue)
+    _check_named("route", request.route, "its name, a text")
+    _check_named("budget", request.budget, "the id of a stored one, a text; queue.admin.put_budget stores it")
+
+
+def _check_named(kind: str, name: object, wanted: str) -> None:
+    # What is no text would be looked up as data by one store, and break the statement of another.
+    if name is not None and not isinstance(name, str):
+        raise InvalidInput(f"The {kind} is {name!r:.200}; pass {wanted}.")
 
 
 def refusal(

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -177,6 +178,33 @@ async def test_no_more_are_redriven_than_the_limit(admin: Admin, storage: Faulty
 async def test_a_filter_for_jobs_that_go_on_is_refused(admin: Admin) -> None:
     with pytest.raises(aiq.InvalidInput, match="cancelled or dead"):
         await admin.redrive(JobFilter(states=frozenset({State.READY})))
+
+
+@pytest.mark.parametrize("which", [None, 5, [1], [None], b"one", ["one", 2]])
+async def test_what_is_no_job_is_refused_with_what_to_pass(admin: Admin, which: object) -> None:
+    for act in (admin.redrive, admin.replay, admin.purge):
+        with pytest.raises(aiq.InvalidInput, match="Pass a job by its handle or its id"):
+            await act(which)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("terms", "told"),
+    [
+        ({"budget": aiq.Budget(usd="1")}, "pass the id of a stored one"),
+        ({"route": 5}, "The route is 5; pass its name"),
+    ],
+)
+async def test_terms_that_are_no_texts_are_refused_alike_by_every_storage(
+    tmp_path: Path, terms: dict[str, Any], told: str
+) -> None:
+    for url in ("memory://", f"sqlite:///{tmp_path}/jobs.db"):
+        async with aiq.Queue(url) as queue:
+            await die(queue.storage, "one")
+            for which in ("one", aiq.JobFilter(task="nothing")):
+                with pytest.raises(aiq.InvalidInput, match=told):
+                    await queue.admin.redrive(which, **terms)
+            with pytest.raises(aiq.InvalidInput, match=told):
+                await queue.job("one").redrive(**terms)
 
 
 async def test_a_redrive_whose_reply_is_lost_happens_once(admin: Admin, storage: Faulty) -> None:
