@@ -17,10 +17,11 @@ from aiq.rules.coding import check_readable
 from aiq.storage import Storage
 from aiq.task import Task
 
-HELP: Final = (
-    "other arguments, until the job first starts: in JSON, as a list, as an object by their names, or as "
+FORMS: Final = (
+    "other arguments, in JSON: as a list, as an object by their names, or as "
     "`aiq show --payload` shows them; @FILE reads them from a file"
 )
+TASKS: Final = "a worker, or a list of tasks, against which arguments are checked"
 _ENVELOPE: Final = msgspec.json.Decoder(Envelope)
 
 
@@ -36,6 +37,12 @@ def payload(text: str) -> bytes:
     if not isinstance(given, dict):
         raise ArgumentTypeError("it is neither a list of arguments nor an object of them by name: '[\"text\"]'")
     return _as_shown(data, given)
+
+
+def check_tasks(payload: bytes | None, tasks: str | None) -> None:
+    """Refuse tasks without arguments to check against them."""
+    if tasks is not None and payload is None:
+        raise InvalidInput("--tasks is what arguments are checked against. Pass --payload too, or leave it out.")
 
 
 async def content(storage: Storage, ids: Sequence[str], payload: bytes, tasks: str | None) -> Content | None:

@@ -98,10 +98,10 @@ def _add_update(verbs: Verbs) -> None:
         "--delay", metavar="SECONDS", type=float, help="start no earlier than so long from now; 0 is at once"
     )
     when.add_argument("--at", metavar="INSTANT", type=_instant, help="start no earlier than this, with its time zone")
-    parser.add_argument("--payload", metavar="JSON", type=arguments.payload, help=arguments.HELP)
     parser.add_argument(
-        "--tasks", metavar="MODULE:NAME", help="a worker, or a list of tasks, against which arguments are checked"
+        "--payload", metavar="JSON", type=arguments.payload, help=f"until the job first starts: {arguments.FORMS}"
     )
+    parser.add_argument("--tasks", metavar="MODULE:NAME", help=arguments.TASKS)
 
 
 def _instant(text: str) -> int:
@@ -160,8 +160,7 @@ async def _unhold(storage: Storage, args: Namespace, output: Output) -> Exit:
 async def _update(storage: Storage, args: Namespace, output: Output) -> Exit:
     if (args.band, args.delay, args.at, args.payload) == (None, None, None, None):
         raise InvalidInput("Nothing is to be changed. Pass --band, --delay, --at or --payload.")
-    if args.tasks is not None and args.payload is None:
-        raise InvalidInput("--tasks is what arguments are checked against. Pass --payload too, or leave it out.")
+    arguments.check_tasks(args.payload, args.tasks)
     content = None
     if args.payload is not None:
         content = await arguments.content(storage, args.ids, args.payload, args.tasks)

@@ -1,11 +1,12 @@
 """Verbs about what has ended: dead, redrive, replay, purge."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias
 
 from aiq.bounds import MAX_PAGE
+from aiq.cli import arguments
 from aiq.cli.exits import Exit
 from aiq.cli.facts import ago
 from aiq.cli.filters import add_filters, add_states, filter_of, now_ms, positive
@@ -60,16 +61,23 @@ def _add_redrive(verbs: Verbs) -> None:
         help="give jobs that are dead or cancelled all their attempts again",
         example="  aiq redrive 019a2b…\n"
         "  aiq redrive --group 3f7a… --spread 0.5        # two a second\n"
-        "  aiq redrive --task summarize --route claude --dry-run",
+        "  aiq redrive --task summarize --route claude --dry-run\n"
+        "  aiq redrive 019a2b… --payload '[\"a shorter text\"]' --tasks myapp.jobs:worker",
     )
     _add_which(parser, State.DEAD, State.CANCELLED)
     parser.add_argument("--to-queue", metavar="QUEUE", help="let them run in this queue")
     parser.add_argument("--band", help="in this band: interactive, high, normal or batch")
     parser.add_argument("--route", help="begin with this route")
     parser.add_argument("--budget", help="let them draw from this stored budget instead of their own")
+    parser.add_argument("--payload", metavar="JSON", type=arguments.payload, help=f"for one job: {arguments.FORMS}")
+    parser.add_argument("--tasks", metavar="MODULE:NAME", help=arguments.TASKS)
     parser.add_argument("--delay", type=float, default=0, help="seconds before the first may start")
     parser.add_argument("--spread", type=float, default=0, help="seconds between one and the next")
-    parser.add_argument("--forget-steps", action="store_true", help="do everything again, also what is remembered")
+    parser.add_argument(
+        "--forget-steps",
+        action=BooleanOptionalAction,
+        help="do everything again, also what is remembered; so it is with --payload, unless it is kept",
+    )
     parser.add_argument("--detach", action="store_true", help="also children whose parent has ended, on their own")
 
 
@@ -141,6 +149,7 @@ async def _dead(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 
 async def _redrive(storage: Storage, args: Namespace, output: Output) -> Exit:
+    walk, payload = _walk(args), await _payload(storage, args)
     request = Redrive(
         id=fresh_id(),
         targets=(),
@@ -148,13 +157,22 @@ async def _redrive(storage: Storage, args: Namespace, output: Output) -> Exit:
         band=None if args.band is None else band_of(args.band),
         route=args.route,
         budget=args.budget,
+        payload=payload,
         delay_ms=duration_ms("--delay", args.delay),
         spread_ms=duration_ms("--spread", args.spread),
-        forget_steps=args.forget_steps,
+        forget_steps=args.payload is not None if args.forget_steps is None else args.forget_steps,
         detach=args.detach,
     )
-    deed = partial(redrive, storage, _walk(args), request)
-    return await _do(storage, args, output, "redriven", REVIVED, deed)
+    return await _do(storage, args, output, "redriven", REVIVED, partial(redrive, storage, walk, request))
+
+
+async def _payload(storage: Storage, args: Namespace) -> bytes | None:
+    """The arguments that a job is to run with instead of its own; None if it keeps those, or is not stored."""
+    arguments.check_tasks(args.payload, args.tasks)
+    if args.payload is None:
+        return None
+    content = await arguments.content(storage, args.ids, args.payload, args.tasks)
+    return None if content is None else content.payload
 
 
 async def _replay(storage: Storage, args: Namespace, output: Output) -> Exit:

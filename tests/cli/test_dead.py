@@ -1,10 +1,13 @@
 """dead, redrive, replay, purge."""
 
+import json
+from pathlib import Path
+
 import pytest
 
-from aiq.model import QueueSettings, State
+from aiq.model import QueueSettings, State, Step, StepKind
 from aiq.storage import Storage
-from aiq.testing.actions import GOOD, end, end_one, enqueue_one, spawn, start, states
+from aiq.testing.actions import GOOD, end, end_one, enqueue_one, get_one, spawn, start, states
 from aiq.testing.burials import PRINT, deadly, die, redrive
 from tests.cli.command import facts, said, within
 from tests.cli.conftest import Stored
@@ -109,6 +112,55 @@ def test_each_job_is_told_and_a_refusal_is_a_no(stored: Stored, capsys: pytest.C
     told = facts(out)
     assert told[0] == {"job_id": "one", "done": "redriven"}
     assert [(fact["job_id"], fact["refused"]) for fact in told[1:]] == [("good", "state"), ("none", "not_found")]
+
+
+async def bury_with_a_step(storage: Storage) -> None:
+    await die(storage, "two")
+    run = await start(storage, "one")
+    await storage.save_step(run.lease, Step("paid", StepKind.VALUE, b"1"))
+    await end(storage, run, deadly())
+
+
+@pytest.mark.parametrize(("words", "steps"), [((), 0), (("--no-forget-steps",), 1)])
+def test_one_job_is_redriven_with_other_arguments(
+    url: str, stored: Stored, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], steps: int
+) -> None:
+    stored(bury_with_a_step)
+
+    assert said(capsys, "redrive", "one", "--payload", '["shorter"]', *words)[:2] == (0, "one  redriven\n")
+
+    record = within(url, lambda storage: get_one(storage, "one"))
+    assert (record.state, json.loads(record.payload)) == (State.READY, {"v": 1, "a": ["shorter"], "k": {}})
+    assert len(within(url, lambda storage: storage.get_steps("one"))) == steps
+
+
+def test_other_arguments_come_from_a_file_and_none_are_stored_for_a_job_that_is_not_there(
+    stored: Stored, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    stored(bury)
+    (tmp_path / "arguments.json").write_text('{"text": "b"}', encoding="utf-8")
+
+    assert said(capsys, "redrive", "one", "--payload", f"@{tmp_path}/arguments.json")[0] == 0
+    assert "none  refused" in said(capsys, "redrive", "none", "--payload", "[]")[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("one", "two", "--payload", "[]"), "name one ID"),
+        (("--all", "--payload", "[]"), "name one ID"),
+        (("one", "--tasks", "myapp:tasks"), "Pass --payload too"),
+    ],
+)
+def test_other_arguments_are_for_one_job_that_is_named(
+    words: tuple[str, ...], told: str, url: str, stored: Stored, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stored(bury)
+
+    status, _, err = said(capsys, "redrive", *words)
+
+    assert (status, told in err) == (2, True)
+    assert within(url, lambda storage: states(storage, "one", "two")) == [State.DEAD, State.DEAD]
 
 
 def test_jobs_are_replayed_once_under_one_id(url: str, stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
