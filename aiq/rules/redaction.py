@@ -18,6 +18,8 @@ _SECRET: Final = re.compile(
     r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization|credential|cookie",
     re.IGNORECASE,
 )
+_SECRET_WHOLE: Final = re.compile(r"(?:pwd?|auth|sess(?:ion)?[_-]?id)(?<![a-z]pw)(?<![a-z]auth)\Z", re.IGNORECASE)
+"""What is a secret at the end of a name, as a word of its own: no author, and no session that somebody counts."""
 _NO_SECRETS: Final = re.compile(r"(?:max|min|num|total|input|output|prompt|completion)?_?tokens\Z", re.IGNORECASE)
 """Counts of tokens are what jobs of this trade are full of."""
 _KEYS: Final = (
@@ -34,6 +36,9 @@ _SHAPES: Final = (
     re.compile(r"ey(?<![A-Za-z0-9_-]ey)[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}(?:\.[A-Za-z0-9_-]*)?"),
     re.compile(f"(?:{_STARTS})[-_][A-Za-z0-9_-]{{12,}}"),
     re.compile(r"(?:AKIA|ASIA)[A-Z0-9]{12,}|AIza[A-Za-z0-9_-]{20,}|ya29\.[A-Za-z0-9_-]{16,}"),
+    # Of npm, of SendGrid, and of a bot of Telegram, whose number is no secret.
+    re.compile(r"npm_(?<!\wnpm_)[A-Za-z0-9]{30,}|SG\.(?<!\wSG\.)[A-Za-z0-9_-]{16,64}\.[A-Za-z0-9_-]{16,}"),
+    re.compile(r":AA(?<=[0-9]{8}:AA)[A-Za-z0-9_-]{30,}"),
     # Who logs in, in an address.
     re.compile(r"(?<=://)[^\s/@:\"']{0,256}:[^\s/@\"']{1,256}(?=@)"),
 )
@@ -41,6 +46,10 @@ _NAME: Final = (
     r"(?:password|passwd|passphrase|secret|token|api[_ -]?key|access[_ -]?key|private[_ -]?key|authorization|credential"
     r"|cookie)s?(?:[_-][a-z]{1,16}){0,3}"
 )
+_SHORT_NAME: Final = (
+    r"(?:password|passwd|passphrase|secret|token|api[_ -]?key|session[_-]?id|pw(?<![a-z0-9]pw)d?|auth(?<![a-z0-9]auth))"
+)
+"""What is one as it stands, so that whatever is assigned to it is a secret, however short. Not a count of tokens."""
 _VALUE: Final = r"[a-z0-9._~+/=%-]"
 _SAID: Final = (
     re.compile(r"bearer {1,8}([a-z0-9._~+/=-]{8,})"),
@@ -54,6 +63,9 @@ _SAID: Final = (
     ),
     re.compile(rf"{_NAME}\s{{0,8}}:\s{{0,8}}[\"']?({_VALUE}{{8,}})"),
     re.compile(rf"{_NAME}\s{{1,8}}(?={_VALUE}{{0,64}}[0-9])({_VALUE}{{16,}})"),
+    re.compile(rf"{_SHORT_NAME}(?:\\?[\"']\s{{0,8}}[:=]|\s{{0,8}}=)\s{{0,8}}(?:\\?[\"'])?({_VALUE}+)"),
+    # "password is required" says what went wrong.
+    re.compile(rf"{_NAME}\s{{1,8}}(?:is|was)\s{{1,8}}[\"']?(?={_VALUE}{{0,64}}[0-9])({_VALUE}{{6,}})"),
 )
 """What is said to be a secret: group 1. They are looked for in a text in lower case."""
 _LOWER: Final = {ord(sign): sign.lower() for sign in string.ascii_uppercase}
@@ -116,4 +128,5 @@ def _cleared(value: object, depth: int) -> object:
 
 
 def _is_secret(name: str) -> bool:
-    return _SECRET.search(name) is not None and _NO_SECRETS.search(name) is None
+    sounds_like_one = _SECRET.search(name) is not None or _SECRET_WHOLE.search(name) is not None
+    return sounds_like_one and _NO_SECRETS.search(name) is None

@@ -14,13 +14,19 @@ def sample(value: object) -> object:
 
 
 @pytest.mark.parametrize(
-    "name", ["password", "userPassword", "secret", "api_key", "apiKey", "Authorization", "access-key", "auth_token"]
+    "name",
+    [
+        *("password", "userPassword", "secret", "api_key", "apiKey", "Authorization", "access-key", "auth_token"),
+        *("pwd", "db_pwd", "pw", "auth", "basic-auth", "session_id", "sessionId"),
+    ],
 )
 def test_what_a_name_gives_away_is_hidden(name: str) -> None:
     assert sample({"a": [{name: "x"}], "n": 1}) == {"a": [{name: HIDDEN}], "n": 1}
 
 
-@pytest.mark.parametrize("name", ["max_tokens", "tokens", "input_tokens", "author", "keys", "passage"])
+@pytest.mark.parametrize(
+    "name", ["max_tokens", "tokens", "input_tokens", "author", "keys", "passage", "oauth", "session", "sessions"]
+)
 def test_what_only_sounds_like_it_is_shown(name: str) -> None:
     assert sample({name: 7}) == {name: 7}
 
@@ -34,6 +40,8 @@ def test_what_only_sounds_like_it_is_shown(name: str) -> None:
         "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
         "-----BEGIN PRIVATE KEY-----\nMIIEcutoff",
         "ghp_abcdefghijklmnopqrst",
+        "npm_abcdefghijklmnopqrstuvwxyz0123456789",
+        "SG.abcdefghijklmnopqrstuv.abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG",
     ],
 )
 def test_what_looks_like_a_secret_is_hidden_within_a_text(text: str) -> None:
@@ -64,6 +72,14 @@ SAID = {
     'body {"password":"hunter2"}': 'body {"password":"[redacted]"}',
     r"{\"api_key\":\"abc12345\"}": r"{\"api_key\":\"[redacted]\"}",
     "AKIAIOSFODNN7EXAMPLE is no key": "[redacted] is no key",
+    "https://t.example/bot123456789:AAabcdefghijklmnopqrstuvwxyz-012345/send": "https://t.example/bot123456789[redacted]/send",
+    "pw=hunter2 for bob": "pw=[redacted] for bob",
+    "db_pwd=hunter2": "db_pwd=[redacted]",
+    "token=abc, again": "token=[redacted], again",
+    "{'auth': 'abc'}": "{'auth': '[redacted]'}",
+    '{"session_id": "a1"}': '{"session_id": "[redacted]"}',
+    "password is hunter2": "password is [redacted]",
+    "the password was 'hunter2'": "the password was '[redacted]'",
 }
 
 
@@ -81,6 +97,10 @@ def test_what_libraries_quote_in_their_errors_is_hidden(text: str) -> None:
         "skeletonization of a graph",
         "KeyError: 'token'",
         "token count 17",
+        "password is required",
+        "token is 17 hours old",
+        "the author=bob of npm_config_registry",
+        "SG.a.b at 12345678:AAB",
         "at https://a.example:8080/path, line 3",
     ],
 )
@@ -96,7 +116,27 @@ def test_half_a_secret_at_the_end_of_a_long_error_goes_with_the_cut() -> None:
         assert len(cleared_error(long)) > MAX_ERROR_BYTES - 1_000
 
 
-HOSTILE = ("-ey", "ey", "eyJhbGciOi.", "-----BEGIN ", "://a:", "?", ";key", "secret-a-b-c", "token ", "sk-", "A-")
+HOSTILE = (
+    "-ey",
+    "ey",
+    "eyJhbGciOi.",
+    "-----BEGIN ",
+    "://a:",
+    "?",
+    ";key",
+    "secret-a-b-c",
+    "token ",
+    "sk-",
+    "A-",
+    "SG.",
+    "SG",
+    "npm_",
+    "12345678:AA",
+    "pw",
+    "auth ",
+    "token is ",
+    "session_id",
+)
 
 
 @pytest.mark.parametrize("text", HOSTILE)
