@@ -24,7 +24,7 @@ MODELS = [
 ]
 """Random histories take long, and find most faults: the tests that say what is wrong must find them too."""
 PROCESSES = 2
-PARTS = 3
+PARTS = 5
 """So many tests share the mutants, because one test has a time in which it must be done."""
 # A mutant that trips over itself would be refused by any test, and prove nothing.
 BROKEN = ("ImportError", "SyntaxError", "NameError", "UnboundLocalError", "AttributeError", "TypeError")
