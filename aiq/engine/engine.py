@@ -163,7 +163,7 @@ class Engine:
 
     def _check_stuck(self, run: Run) -> None:
         """Its job does not wait for it: it is settled by why it was to stop. The slot stays taken."""
-        if self._slots.stick(run):
+        if run in self._slots.runs:
             self._tally.add("stuck")
             self._runner.settle_stuck(run)
             _log.error(

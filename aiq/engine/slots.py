@@ -24,7 +24,6 @@ class Slots:
         self._free = dict(sizes)
         self._lent: set[Run] = set()
         self._told: set[Run] = set()
-        self._stuck: set[Run] = set()
         self._order = list(sizes)
         self._empty = asyncio.Event()
         self._empty.set()
@@ -44,7 +43,6 @@ class Slots:
         self.take_back(run)
         self.runs.remove(run)
         self._told.discard(run)
-        self._stuck.discard(run)
         self._free[run.record.queue] += 1
         if not self.runs:
             self._empty.set()
@@ -70,13 +68,6 @@ class Slots:
         """A run was told to stop. Until its place is given back, its handler may still be at work."""
         if run in self.runs:
             self._told.add(run)
-
-    def stick(self, run: Run) -> bool:
-        """A run was told to stop long ago. Whether its handler still holds the place: then it counts as stuck."""
-        if run not in self.runs:
-            return False
-        self._stuck.add(run)
-        return True
 
     def unwinds(self, job_id: str) -> bool:
         """Whether an earlier run of a job is still here although it was told to stop."""

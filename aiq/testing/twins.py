@@ -1,12 +1,14 @@
 """Two storages that do the same: the reference and the one under test, for tests by random histories."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from hypothesis.stateful import RuleBasedStateMachine, invariant
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, run_state_machine_as_test
 
 from aiq.backends import open_storage
 from aiq.bounds import MAX_BATCH
@@ -19,6 +21,28 @@ from aiq.testing.moves import move
 from aiq.testing.plugin import Backend
 
 _T = TypeVar("_T")
+
+
+def run_histories(
+    machine: "type[Twins]", backend: Backend, config: pytest.Config, efforts: Mapping[str, tuple[int, int]]
+) -> None:
+    """Run random histories on a backend: of each effort so many, and so many steps in each."""
+    effort = config.getoption("--aiq-effort")
+    histories, steps = efforts[effort]
+    run_state_machine_as_test(
+        type("Machine", (machine,), {"backend": staticmethod(backend)}),
+        settings=settings(
+            max_examples=histories,
+            stateful_step_count=steps,
+            deadline=None,
+            # By day the same histories each time, so that a failure is never somebody else's; new ones by night.
+            derandomize=effort != "nightly",
+            # Whoever only asks whether it fails need not wait for the shortest history that does.
+            phases=[Phase.generate] if config.getoption("--aiq-first-failure") else list(Phase),
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
 
 
 class Twins(RuleBasedStateMachine):

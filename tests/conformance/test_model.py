@@ -7,9 +7,8 @@ there are also stories: short scripts of which only the details are drawn.
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 
 from aiq.bounds import MAX_SWEEP
 from aiq.model import (
@@ -41,7 +40,7 @@ from aiq.model import (
 from aiq.testing.actions import GOOD
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
-from aiq.testing.twins import Twins
+from aiq.testing.twins import Twins, run_histories
 
 S, K = State, ChunkKind
 EFFORTS = {"dev": (50, 20), "ci": (200, 50), "nightly": (5_000, 100)}
@@ -416,19 +415,4 @@ class Histories(Twins):
 
 @clause("STATE-1", "STATE-2", "STATE-3", "LEASE-1", "CLAIM-1", "CLAIM-8", "FAN-1", "SIG-3", "STREAM-1", "LIVE-1")
 def test_every_history_is_that_of_the_reference(aiq_backend: Backend, pytestconfig: pytest.Config) -> None:
-    effort = pytestconfig.getoption("--aiq-effort")
-    histories, steps = EFFORTS[effort]
-    run_state_machine_as_test(
-        type("Machine", (Histories,), {"backend": staticmethod(aiq_backend)}),
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=steps,
-            deadline=None,
-            # By day the same histories each time, so that a failure is never somebody else's; new ones by night.
-            derandomize=effort != "nightly",
-            # Whoever only asks whether it fails need not wait for the shortest history that does.
-            phases=[Phase.generate] if pytestconfig.getoption("--aiq-first-failure") else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Histories, aiq_backend, pytestconfig, EFFORTS)

@@ -8,9 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import rule, run_state_machine_as_test
+from hypothesis.stateful import rule
 from msgspec import structs
 
 from aiq.bounds import MAX_SWEEP
@@ -43,6 +42,7 @@ from aiq.testing.terms import (
     estimates,
     small,
 )
+from aiq.testing.twins import run_histories
 
 S, C = State, CallState
 EFFORTS = {"dev": (60, 25), "ci": (250, 60), "nightly": (5_000, 120)}
@@ -217,17 +217,4 @@ class Histories(Admissions):
 
 @clause("CALL-15", "BUDGET-5", "STATE-3", "LIMIT-5", "CALL-7", "CALL-14", "HOLD-4", "POOL-1", "FAIR-1", "BAND-2")
 def test_every_history_of_admission_is_that_of_the_reference(aiq_backend: Backend, pytestconfig: pytest.Config) -> None:
-    effort = pytestconfig.getoption("--aiq-effort")
-    histories, steps = EFFORTS[effort]
-    run_state_machine_as_test(
-        type("Machine", (Histories,), {"backend": staticmethod(aiq_backend)}),
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=effort != "nightly",
-            phases=[Phase.generate] if pytestconfig.getoption("--aiq-first-failure") else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Histories, aiq_backend, pytestconfig, EFFORTS)

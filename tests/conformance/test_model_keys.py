@@ -9,9 +9,8 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, precondition, rule
 
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
 from aiq.model import (
@@ -38,7 +37,7 @@ from aiq.testing.actions import BAD, GOOD, failed
 from aiq.testing.lines import Lines
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
-from aiq.testing.twins import Twins
+from aiq.testing.twins import Twins, run_histories
 
 EFFORTS = {"dev": (30, 12), "ci": (120, 40), "nightly": (5_000, 100)}
 """Histories, and steps in each."""
@@ -258,17 +257,4 @@ def children_of(run: JobRecord, manners: list[dict[str, Any]]) -> list[JobSpec]:
 
 @clause("KEY-1", "KEY-2", "KEY-3", "KEY-4", "KEY-5", "KEY-6", "KEY-7", "KEY-8", "KEY-9", "KEY-13", "KEY-16", "KEY-17")
 def test_every_history_of_keys_is_that_of_the_reference(aiq_backend: Backend, pytestconfig: pytest.Config) -> None:
-    effort = pytestconfig.getoption("--aiq-effort")
-    histories, steps = EFFORTS[effort]
-    run_state_machine_as_test(
-        type("Machine", (Histories,), {"backend": staticmethod(aiq_backend)}),
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=effort != "nightly",
-            phases=[Phase.generate] if pytestconfig.getoption("--aiq-first-failure") else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Histories, aiq_backend, pytestconfig, EFFORTS)

@@ -5,9 +5,8 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from aiq.model import Fire, Missed, Overlap, ScheduleSpec, Settlement, Succeeded
 from aiq.rules.schedules import job_of
@@ -16,7 +15,7 @@ from aiq.testing.actions import BAD, failed
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
 from aiq.testing.schedules import SECOND, TEMPLATE, schedule
-from aiq.testing.twins import Twins
+from aiq.testing.twins import Twins, run_histories
 
 EFFORTS = {"dev": (25, 12), "ci": (150, 40), "nightly": (3_000, 120)}
 """Histories, and steps in each."""
@@ -205,17 +204,4 @@ class Histories(Twins):
     "SCHED-2", "SCHED-3", "SCHED-7", "SCHED-8", "SCHED-12", "SCHED-13", "SCHED-14", "SCHED-15", "SCHED-17", "SCHED-24"
 )
 def test_every_history_of_schedules_is_that_of_the_reference(aiq_backend: Backend, pytestconfig: pytest.Config) -> None:
-    effort = pytestconfig.getoption("--aiq-effort")
-    histories, steps = EFFORTS[effort]
-    run_state_machine_as_test(
-        type("Machine", (Histories,), {"backend": staticmethod(aiq_backend)}),
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=effort != "nightly",
-            phases=[Phase.generate] if pytestconfig.getoption("--aiq-first-failure") else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Histories, aiq_backend, pytestconfig, EFFORTS)

@@ -7,9 +7,8 @@ and if not, what it is answered and what it changes.
 from dataclasses import dataclass, replace
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import invariant, rule
 
 from aiq.bounds import MAX_SWEEP
 from aiq.model import (
@@ -31,7 +30,7 @@ from aiq.model import (
 from aiq.testing.actions import BAD, failed
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
-from aiq.testing.twins import Twins
+from aiq.testing.twins import Twins, run_histories
 
 EFFORTS = {"dev": (40, 20), "ci": (200, 50), "nightly": (5_000, 100)}
 """Histories, and steps in each."""
@@ -205,17 +204,4 @@ class Histories(Twins):
 def test_every_history_of_unique_keys_is_that_of_the_reference(
     aiq_backend: Backend, pytestconfig: pytest.Config
 ) -> None:
-    effort = pytestconfig.getoption("--aiq-effort")
-    histories, steps = EFFORTS[effort]
-    run_state_machine_as_test(
-        type("Machine", (Histories,), {"backend": staticmethod(aiq_backend)}),
-        settings=settings(
-            max_examples=histories,
-            stateful_step_count=steps,
-            deadline=None,
-            derandomize=effort != "nightly",
-            phases=[Phase.generate] if pytestconfig.getoption("--aiq-first-failure") else list(Phase),
-            report_multiple_bugs=False,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
+    run_histories(Histories, aiq_backend, pytestconfig, EFFORTS)
