@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiq.backends import open_storage
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
+from tests.servers import redis_port
 
 
 @asynccontextmanager
@@ -46,3 +48,13 @@ async def empty_file() -> bytes:
                 pass
             _made["empty"] = path.read_bytes()  # noqa: ASYNC240 - as above
     return _made["empty"]
+
+
+@asynccontextmanager
+async def redis(clock: Clock) -> AsyncIterator[Storage]:
+    namespace = f"t{next(_namespaces)}"
+    async with opened(f"redis://127.0.0.1:{redis_port()}/0?namespace={namespace}", clock) as storage:
+        yield storage
+
+
+_namespaces = count(1)

@@ -12,8 +12,8 @@ Opener: TypeAlias = Callable[[str, Clock | None], Awaitable[Storage]]
 """What an entry point of the group `aiq.backends`, named like its scheme, leads to: (url, clock) -> storage."""
 
 GROUP: Final = "aiq.backends"
-_OURS: Final = ("memory", "sqlite")
-_LATER: Final = ("redis", "rediss", "postgres", "postgresql")
+_OURS: Final = ("memory", "sqlite", "redis", "rediss")
+_LATER: Final = ("postgres", "postgresql")
 
 
 async def open_storage(url: str, *, clock: Clock | None = None) -> Storage:
@@ -44,6 +44,10 @@ def _opener(scheme: str) -> Opener:
         from aiq.backends.sqlite.storage import open_sqlite
 
         return open_sqlite
+    if scheme in ("redis", "rediss"):
+        from aiq.backends.redis.storage import open_redis
+
+        return open_redis
     return _foreign_opener(scheme)
 
 

@@ -1,0 +1,1 @@
+"""What the storage in Redis offers, noun by noun."""

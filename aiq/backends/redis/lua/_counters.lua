@@ -1,0 +1,36 @@
+-- counters: numbers that a storage keeps of itself: the last job, position and event, and how many jobs stand where.
+-- spec: STATE-3, QUEUE-1
+
+-- Raise a number, and tell what it is now; one that nobody has raised is 0.
+function counters.raise(name, by)
+  local raised = (rows.get('counters', name) or 0) + (by or 1)
+  rows.put('counters', name, raised)
+  return raised
+end
+
+function counters.get(name)
+  return rows.get('counters', name) or 0
+end
+
+function counters.put(name, number)
+  rows.put('counters', name, number)
+end
+
+local function add(name, id, by)
+  local left = (rows.get(name, id) or 0) + by
+  if left == 0 then rows.drop(name, id) else rows.put(name, id, left) end
+end
+
+-- Count a job into or out of its queue and state.
+function counters.count(queue, state, by)
+  add('counts', queue .. ' ' .. state, by)
+end
+
+-- Count a job into or out of those that a queue's bound bounds.
+function counters.unstart(queue, by)
+  add('unstarted', queue, by)
+end
+
+function counters.unstarted(queue)
+  return rows.get('unstarted', queue) or 0
+end

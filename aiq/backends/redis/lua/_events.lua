@@ -1,0 +1,96 @@
+-- events: the log of transitions, and what is counted of them by minute.
+--
+-- The log is a stream. One step adds one entry, `e` with all its events; the id of the entry is the number of the last
+-- of them. An event is a list: the job's number, its own number within the job, row, source, target, fence, instant,
+-- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone.
+-- A job's record keeps the numbers of its newest events, `history:ID` those before.
+-- spec: EVENT-1, EVENT-2, EVENT-6, METRIC-1, METRIC-2
+
+-- How many numbers a record keeps before it moves them to their own list.
+local RECENT = 32
+
+local pending = {}
+
+local PLACES = {
+  enqueued = 1, started = 2, ended = 3, succeeded = 4, failed = 5, retried = 6, dead = 7, cancelled = 8,
+  waited_ms = 9, waited_most_ms = 10, ran_ms = 11, ran_most_ms = 12, tokens = 13, usd_micros = 14,
+}
+events.MINUTE_MS = 60000
+local FAILING = {T6 = true, T7 = true, T9 = true}
+
+-- The figures of a minute, queue and task, to be changed in place.
+function events.minute(at_ms, queue, task)
+  local id = table.concat({digits(at_ms - at_ms % events.MINUTE_MS), queue, task}, ' ')
+  local figures = rows.get('minutes', id)
+  if not figures then
+    figures = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+    call('ZADD', key('minutes_by_instant'), digits(at_ms - at_ms % events.MINUTE_MS), id)
+  end
+  rows.put('minutes', id, figures)
+  return figures
+end
+
+local function raise(figures, name, by)
+  figures[PLACES[name]] = figures[PLACES[name]] + by
+end
+
+local function most(figures, name, value)
+  figures[PLACES[name]] = math.max(figures[PLACES[name]], value)
+end
+
+-- Count what was used; a correction may be below zero. spec: METRIC-3
+function events.count_use(figures, tokens, usd_micros)
+  raise(figures, 'tokens', tokens)
+  raise(figures, 'usd_micros', usd_micros)
+end
+
+-- Count a transition; the job was in `source` for `lasted_ms`.
+function events.tally(figures, row, source, target, lasted_ms)
+  local stops = source == 'running' and target ~= 'running'
+  if row == 'T1' then raise(figures, 'enqueued', 1) end
+  if stops then raise(figures, 'ended', 1) end
+  if FAILING[row] and target ~= 'cancelled' then
+    raise(figures, 'failed', 1)
+    if target == 'ready' or target == 'scheduled' then raise(figures, 'retried', 1) end
+  end
+  if states.TERMINAL[target] then raise(figures, target, 1) end
+  if row == 'T3' then
+    raise(figures, 'started', 1)
+    raise(figures, 'waited_ms', lasted_ms)
+    most(figures, 'waited_most_ms', lasted_ms)
+  elseif stops then
+    raise(figures, 'ran_ms', lasted_ms)
+    most(figures, 'ran_most_ms', lasted_ms)
+  end
+end
+
+local function remember(job, number)
+  local history = {}
+  for place, one in ipairs(job.history or {}) do history[place] = one end
+  history[#history + 1] = number
+  if #history > RECENT then
+    for place, one in ipairs(history) do history[place] = digits(one) end
+    call('RPUSH', key('history', job.id), unpack(history))
+    history = {}
+  end
+  job.history = history
+end
+
+-- Append a job's next event, and count it. `job` is the record that is about to be written; it is changed in place.
+function events.log(row, source, job)
+  local number = counters.raise('events')
+  local cause = job.state == 'dead' and job.cause or false
+  pending[#pending + 1] = {job.n, job.events, row, source or false, job.state, job.fence, step.now_ms, cause}
+  remember(job, number)
+  local lasted_ms = math.max(0, step.now_ms - (job.since_ms or step.now_ms))
+  events.tally(events.minute(step.now_ms, job.queue, job.task), row, source, job.state, lasted_ms)
+  if job.state ~= source then job.since_ms = step.now_ms end
+  step.wake('events')
+end
+
+-- Write what this step has appended.
+function events.flush()
+  if #pending == 0 then return end
+  call('XADD', key('events'), digits(counters.get('events')) .. '-0', 'e', cmsgpack.pack(pending))
+  pending = {}
+end

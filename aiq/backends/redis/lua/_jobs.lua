@@ -1,0 +1,200 @@
+-- jobs: the records of jobs, and the indexes that find one by its instant, its number or its state.
+--
+-- A record is a Lua table with the fields of `JobRecord`, read with `jobs.get`, changed by copying it (`rows.with`)
+-- and written with `jobs.put`, which keeps every index in step. A field that is nothing, or as by default, is not
+-- stored. Bytes and errors are apart: `jobs.payload`, `jobs.result`, `jobs.progress`, `jobs.errors`.
+-- Fields of our own: `n` the number in the order of enqueueing, `since_ms` when it came into its state, `go_ms` when
+-- retention looks at it if that is not by its finish, `history` the numbers of its newest events.
+-- spec: STATE-3, STORE-8
+
+local SHAPE = defaults.JobRecord
+local DEFAULTS = SHAPE.__index
+
+-- When a job has something to happen to it: the instant that each index has of it, or nil.
+local INSTANTS = {
+  scheduled = function(job) return job.state == 'scheduled' and job.due_ms or nil end,
+  timeouts = function(job) return job.state ~= 'scheduled' and job.due_ms or nil end,
+  leases = function(job) return job.expires_at_ms end,
+  graces = function(job)
+    local asked = job.expires_at_ms and job.cancel_requested_at_ms
+    return asked and asked + bounds.CANCEL_GRACE_MS or nil
+  end,
+  deadlines = function(job)
+    return not job.cancel_requested_at_ms and not states.TERMINAL[job.state] and job.deadline_ms or nil
+  end,
+}
+
+local function index(before, job)
+  for name, of in pairs(INSTANTS) do
+    local old, new = before and of(before), job and of(job)
+    if old ~= new then
+      if new then call('ZADD', key(name), digits(new), job.id) else call('ZREM', key(name), before.id) end
+    end
+  end
+end
+
+local function count(before, job)
+  if before and job and before.state == job.state and before.queue == job.queue then return end
+  if before then counters.count(before.queue, before.state, -1) end
+  if job then counters.count(job.queue, job.state, 1) end
+end
+
+-- Whether a job counts against the bound of its queue. spec: QUEUE-1
+function jobs.unstarted(job)
+  return (job.state == 'ready' or job.state == 'scheduled') and job.fence == 0 and job.parent_id == nil
+end
+
+local function leave_place(before)
+  if keys.leave_aside(before) then
+    lanes.end_patience(before)
+  else
+    lanes.leave(before, fairness.pool(before))
+  end
+end
+
+-- Let a job take its place among those that are ready, and leave the one that it had. One that changes in another way
+-- keeps its place, behind a gate too.
+local function stand(before, job)
+  local was, is = before and jobs.unstarted(before), job and jobs.unstarted(job)
+  if was then counters.unstart(before.queue, -1) end
+  if is then counters.unstart(job.queue, 1) end
+  local was_ready = before and before.state == 'ready'
+  local is_ready = job and job.state == 'ready'
+  if was_ready and is_ready and lanes.same_place(before, job) then return end
+  if was_ready then leave_place(before) end
+  if not is_ready then return end
+  if keys.keeps_out(job) then keys.stand_aside(job) else lanes.join(job, fairness.pool(job)) end
+end
+
+-- Read records that the step is about to look at, in one command.
+function jobs.fetch(ids)
+  rows.fetch('jobs', ids)
+end
+
+-- A record, or nil.
+function jobs.get(id)
+  local job = rows.get('jobs', id, SHAPE)
+  if job then job.id = id end
+  return job
+end
+
+-- A record that is not stored yet, from what the caller has sent.
+function jobs.new(job)
+  return setmetatable(job, SHAPE)
+end
+
+-- What is stored of a record.
+function jobs.pack(job)
+  local kept = {}
+  for name, value in pairs(job) do
+    if name ~= 'id' and value ~= DEFAULTS[name] and (type(value) ~= 'table' or next(value) ~= nil) then
+      kept[name] = value
+    end
+  end
+  return cmsgpack.pack(kept)
+end
+
+-- Whether a job has ended.
+function jobs.terminal(job)
+  return states.TERMINAL[job.state] == true
+end
+
+-- Whether jobs of its key start in their order. spec: KEY-1
+function jobs.ordered(job)
+  return job.per_key > 0 and job.key ~= nil
+end
+
+local function route(job)
+  return job.routes[job.route + 1]
+end
+
+-- The names of the limits that its runs take: those of its route, else its own.
+function jobs.taken_limits(job)
+  local found = route(job)
+  if found then return found.limits or {} end
+  return job.limits
+end
+
+-- The model that its runs call: that of its route, else of its estimate; empty where nobody said.
+function jobs.model(job)
+  local found = route(job)
+  if found and (found.model or '') ~= '' then return found.model end
+  return job.estimate and job.estimate.model or ''
+end
+
+-- The bytes of a job; nil where there are none.
+function jobs.payload(id) return call('HGET', key('payloads'), id) or '' end
+function jobs.result(id) return call('HGET', key('results'), id) or nil end
+function jobs.progress(id) return call('HGET', key('progress'), id) or nil end
+function jobs.put_payload(id, bytes) call('HSET', key('payloads'), id, bytes) end
+function jobs.put_result(id, bytes) call('HSET', key('results'), id, bytes) end
+function jobs.put_progress(id, bytes) call('HSET', key('progress'), id, bytes) end
+function jobs.drop_result(id) call('HDEL', key('results'), id) end
+
+-- The bytes of payload and result together, by which pages are measured.
+function jobs.content_size(id)
+  return call('HSTRLEN', key('payloads'), id) + call('HSTRLEN', key('results'), id)
+end
+
+-- The errors that are kept with a job, oldest first.
+function jobs.errors(id)
+  return rows.get('errors', id) or {}
+end
+
+function jobs.put_errors(id, errors)
+  if #errors > 0 then rows.put('errors', id, errors) else rows.drop('errors', id) end
+end
+
+local function pieces(id)
+  local errors = jobs.errors(id)
+  return {
+    jobs.pack(jobs.get(id)),
+    jobs.payload(id),
+    jobs.result(id) or false,
+    jobs.progress(id) or false,
+    #errors > 0 and cmsgpack.pack(errors) or false,
+  }
+end
+
+-- Give a record to the caller as the step leaves it. What is returned is the place of the first of its five pieces in
+-- the answer: record, payload, result, progress and errors; false in the place of one that is not there.
+function jobs.tell(id)
+  local place = step.hand(false, false, false, false, false)
+  step.at_end(function() step.fill(place, pieces(id)) end)
+  return place
+end
+
+-- Take the next number in the order of enqueueing.
+function jobs.next_number()
+  return counters.raise('jobs')
+end
+
+-- The id of the job of a number, or nil.
+function jobs.id_of(n)
+  return call('HGET', key('numbers'), digits(n)) or nil
+end
+
+-- Write a record in the place of the one that stands there, `before`, and keep each index in step.
+function jobs.put(before, job)
+  if not before then
+    job.n = job.n or jobs.next_number()
+    call('HSET', key('numbers'), digits(job.n), job.id)
+  end
+  count(before, job)
+  ended.follow(before, job)
+  rows.put('jobs', job.id, job)
+  stand(before, job)
+  index(before, job)
+end
+
+-- Remove a record that has ended, and what is stored of it here. What else names it is the caller's to remove.
+function jobs.drop(job)
+  index(job, nil)
+  ended.leave(job)
+  count(job, nil)
+  for _, name in ipairs({'payloads', 'results', 'progress'}) do call('HDEL', key(name), job.id) end
+  call('HDEL', key('numbers'), digits(job.n))
+  call('DEL', key('history', job.id))
+  rows.drop('errors', job.id)
+  rows.drop('jobs', job.id)
+end

@@ -1,0 +1,2 @@
+-- pausing: (first cut)
+function pausing.call_up() end

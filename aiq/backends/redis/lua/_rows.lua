@@ -1,0 +1,110 @@
+-- rows: rows of tables, read once, changed in place, written at the end of the step.
+--
+-- A table is a hash of Redis, a row one of its fields, in msgpack. Its name may go on with that of its owner, as in
+-- 'steps:ID'. A row that a step has read is the same Lua table for all of its code. An order that must be read in
+-- order is not a table: it is a sorted set, which is read and written at once.
+
+local CHUNK = 1000
+
+local cached, changed = {}, {}
+
+local function of(name)
+  local found = cached[name]
+  if not found then
+    found = {}
+    cached[name] = found
+  end
+  return found
+end
+
+-- Read rows that the step is about to look at, in one command.
+function rows.fetch(name, ids)
+  local table_, missing = of(name), {}
+  for _, id in ipairs(ids) do
+    if table_[id] == nil then missing[#missing + 1] = id end
+  end
+  for first = 1, #missing, CHUNK do
+    local last = math.min(first + CHUNK - 1, #missing)
+    local texts = call('HMGET', key(name), unpack(missing, first, last))
+    for place, text in ipairs(texts) do
+      table_[missing[first + place - 1]] = text and cmsgpack.unpack(text)
+    end
+  end
+end
+
+-- A row, or nil. `shape` is the metatable of its defaults.
+function rows.get(name, id, shape)
+  local table_ = of(name)
+  local row = table_[id]
+  if row == nil then
+    local text = call('HGET', key(name), id)
+    row = text and cmsgpack.unpack(text)
+    table_[id] = row
+  end
+  if not row then return nil end
+  if shape and getmetatable(row) ~= shape then setmetatable(row, shape) end
+  return row
+end
+
+-- Write a row at the end of the step.
+function rows.put(name, id, row)
+  of(name)[id] = row
+  local ids = changed[name]
+  if not ids then
+    ids = {}
+    changed[name] = ids
+  end
+  ids[id] = true
+end
+
+-- Remove a row at the end of the step.
+function rows.drop(name, id)
+  rows.put(name, id, false)
+end
+
+-- Every row of a small table, by id.
+function rows.all(name, shape)
+  local table_ = of(name)
+  local flat = call('HGETALL', key(name))
+  for place = 1, #flat, 2 do
+    if table_[flat[place]] == nil then table_[flat[place]] = cmsgpack.unpack(flat[place + 1]) end
+  end
+  local found = {}
+  for id, row in pairs(table_) do
+    if row then found[id] = shape and setmetatable(row, shape) or row end
+  end
+  return found
+end
+
+-- A copy of a row with some fields changed; `none` removes one.
+function rows.with(row, changes)
+  local copy = {}
+  for name, value in pairs(row) do copy[name] = value end
+  for name, value in pairs(changes) do
+    if value == none then copy[name] = nil else copy[name] = value end
+  end
+  return setmetatable(copy, getmetatable(row))
+end
+
+-- Write what has changed.
+function rows.flush()
+  for name, ids in pairs(changed) do
+    local written, gone = {}, {}
+    for id in pairs(ids) do
+      local row = cached[name][id]
+      if row then
+        written[#written + 1] = id
+        written[#written + 1] = name == 'jobs' and jobs.pack(row) or cmsgpack.pack(row)
+      else
+        gone[#gone + 1] = id
+      end
+    end
+    for first = 1, #written, CHUNK do
+      call('HSET', key(name), unpack(written, first, math.min(first + CHUNK - 1, #written)))
+    end
+    for first = 1, #gone, CHUNK do
+      call('HDEL', key(name), unpack(gone, first, math.min(first + CHUNK - 1, #gone)))
+    end
+  end
+  changed = {}
+end

@@ -1,0 +1,72 @@
+-- step: one atomic step: its instant, what it was handed, what it answers, and whom it wakes.
+--
+-- ARGV[1] is a map in msgpack: `args`, and `now_ms` where a test turns the clock; ARGV[2] and on are bytes, which no
+-- script looks into (`step.blob`). The answer is a list: a map in msgpack, then bytes. Rows are written when all that
+-- could refuse has been asked: a step that raises before has changed nothing.
+-- spec: STORE-1, TIME-1
+
+local handed, blobs, told
+
+-- `looks` says that the step only reads, or that it moves the storage.
+function step.run(work, looks)
+  handed = cmsgpack.unpack(ARGV[1])
+  blobs, told = {}, {}
+  step.topics = {}
+  step.now_ms = handed.now_ms or step.host_ms()
+  local fine, answer = pcall(function()
+    if not looks then retire.require_open() end
+    return work(handed.args)
+  end)
+  if fine then
+    if not looks then
+      holding.let_go_on_room()
+      pausing.call_up()
+    end
+    for _, later in ipairs(told) do later() end
+    events.flush()
+    rows.flush()
+    wakeups.tell(step.topics)
+    return {cmsgpack.pack({answer = answer}), unpack(blobs)}
+  end
+  if type(answer) ~= 'table' or not answer.refused then error(answer, 0) end
+  return {cmsgpack.pack(answer)}
+end
+
+-- The clock of this server, in ms.
+function step.host_ms()
+  local time = call('TIME')
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+-- The bytes that stand at a place of the call, counted from 1.
+function step.blob(place)
+  return ARGV[place + 1]
+end
+
+-- Pieces of bytes that go with the answer; false is nothing. What is returned is the place of the first, counted from
+-- 1. At most 4,096 of them in one answer.
+function step.hand(...)
+  local first = #blobs + 1
+  step.fill(first, {...})
+  return first
+end
+
+-- Put pieces into the places that were taken for them.
+function step.fill(first, pieces)
+  for place, piece in ipairs(pieces) do blobs[first + place - 1] = piece end
+end
+
+-- Do something when all is decided, and before the rows are written: read a row as the step leaves it.
+function step.at_end(later)
+  told[#told + 1] = later
+end
+
+-- Wake whoever waits for a topic.
+function step.wake(topic)
+  step.topics[topic] = true
+end
+
+-- End the step with an error of ours: its class, and what it says. Nothing may have been written yet.
+function step.refuse(class, detail)
+  error({refused = class, detail = detail}, 0)
+end

@@ -1,0 +1,119 @@
+"""From the files in `lua/` to scripts that Redis runs.
+
+`NAME.lua` is the script of an operation, `_NAME.lua` a piece that scripts share: its functions stand in the table of
+its name, as in `function limits.take(…)`. A script holds the pieces that it names, and those that they name. A piece
+costs next to nothing until one of its functions is called: it is built then.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from aiq.backends.redis import words
+
+_PIECES: Final[Mapping[str, Callable[[str], str]]] = {
+    "bounds": words.bounds,
+    "defaults": words.defaults,
+    "states": words.states,
+}
+"""Pieces that are written from the Python that says the same, so that nothing is said twice."""
+
+_COMMENT: Final = re.compile(r"--(?!\[\[)[^\n]*")
+_NAMED: Final = re.compile(r"(?<![\w.:'\"])([a-z_]+)[.]")
+_FLAGS: Final = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
+_LOOKS: Final = re.compile(r"^-- looks$", re.MULTILINE)
+"""An operation that only reads, or that moves the storage, and so is for a storage too that has moved away."""
+
+_HEAD: Final = """\
+local call = redis.call
+local function key(...)
+  return table.concat({KEYS[1], ...}, ':')
+end
+local none = {}
+local function digits(number)
+  return string.format('%.0f', number)
+end
+local function lazy(build)
+  local made = {}
+  return setmetatable(made, {__index = function(_, name)
+    setmetatable(made, nil)
+    build(made)
+    return made[name]
+  end})
+end
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """What Redis is sent. `sha` names it on a server that has seen it: two versions may run side by side."""
+
+    name: str
+    text: str
+    sha: str
+
+
+@cache
+def script(name: str) -> Script:
+    """The script of an operation."""
+    return compose(name, source(name))
+
+
+def compose(name: str, body: str) -> Script:
+    """A script of a body and the pieces that it needs."""
+    pieces = needed(body)
+    flags = _FLAGS.search(body)
+    text = "\n".join(
+        [
+            f"#!lua flags={flags[1]}" if flags else "#!lua",
+            _HEAD + f"local {', '.join(pieces)}",
+            *(f"{piece} = lazy(function({piece})\n{text}\nend)" for piece, text in pieces.items()),
+            f"return step.run(function(args)\n{_bare(body)}\nend{', true' if _LOOKS.search(body) else ''})",
+        ]
+    )
+    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def needed(body: str) -> dict[str, str]:
+    """The pieces that a body needs, each with its text, in the order of their names."""
+    found: dict[str, str] = {}
+    left = ["step", *_names(body)]
+    while left:
+        name = left.pop()
+        if name not in found and name not in _PIECES:
+            found[name] = _bare(source(f"_{name}"))
+            left += _names(found[name])
+    whole = "\n".join([body, *found.values()])
+    for name in set(_PIECES).intersection(_NAMED.findall(_bare(whole))):
+        found[name] = _PIECES[name](whole)
+    return dict(sorted(found.items()))
+
+
+def names() -> list[str]:
+    """The operations that have a script."""
+    return sorted(name for name in _files() if not name.startswith("_"))
+
+
+def source(name: str) -> str:
+    """A file in `lua/` as it was written."""
+    return _files()[name]
+
+
+@cache
+def _files() -> dict[str, str]:
+    folder = files("aiq.backends.redis").joinpath("lua")
+    found = [file for file in folder.iterdir() if file.name.endswith(".lua")]
+    return {file.name.removesuffix(".lua"): file.read_text("utf-8") for file in found}
+
+
+def _names(text: str) -> list[str]:
+    return [name for name in _NAMED.findall(_bare(text)) if f"_{name}" in _files() or name in _PIECES]
+
+
+def _bare(text: str) -> str:
+    """Without comments, which Redis need not hold."""
+    return "\n".join(line.rstrip() for line in _COMMENT.sub("", text).splitlines() if line.strip())

@@ -1,0 +1,85 @@
+"""What Python has said already, said again in Lua: bounds, the table of states, the defaults of rows."""
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from enum import Enum
+from typing import Any, Final
+
+import msgspec
+
+from aiq import bounds as named_bounds
+from aiq import model
+from aiq.rules import books
+from aiq.rules.states import TRANSITIONS
+
+_BOUND: Final = re.compile(r"\bbounds\.([A-Z][A-Z_]*)")
+_DEFAULTS: Final = re.compile(r"\bdefaults\.([A-Z]\w*)")
+_TOP: Final = 2**53
+"""Beyond it a number of Lua is not exact."""
+
+
+def bounds(text: str) -> str:
+    """The bounds that a script names."""
+    names = sorted(set(_BOUND.findall(text)))
+    return "\n".join(f"bounds.{name} = {literal(getattr(named_bounds, name))}" for name in names)
+
+
+def defaults(text: str) -> str:
+    """What the fields of rows are where nothing is stored of them, as metatables."""
+    names = sorted(set(_DEFAULTS.findall(text)))
+    return "\n".join(f"defaults.{name} = {{__index = {literal(of(kind(name)))}}}" for name in names)
+
+
+def states(_: str) -> str:
+    """The table of states."""
+    rows = (
+        f"{row.number} = {{name = {literal(row.name)}, sources = {literal(dict.fromkeys(map(str, row.sources), True))}, "
+        f"targets = {literal(dict.fromkeys(map(str, row.targets), True))}}}"
+        for row in TRANSITIONS.values()
+    )
+    terminal = literal(dict.fromkeys(map(str, model.TERMINAL), True))
+    return f"states.ROWS = {{{', '.join(rows)}}}\nstates.TERMINAL = {terminal}"
+
+
+def kind(name: str) -> type[Any]:
+    """The class of rows of a name."""
+    found: type[Any] = getattr(model, name, None) or getattr(books, name)
+    return found
+
+
+def of(row: type[Any]) -> dict[str, Any]:
+    """The defaults of a class, without those that are nothing."""
+    if dataclasses.is_dataclass(row):
+        found = {one.name: _default(one.default, one.default_factory) for one in dataclasses.fields(row)}
+    else:
+        found = {one.name: _default(one.default, one.default_factory) for one in msgspec.structs.fields(row)}
+    return {name: value for name, value in found.items() if value is not None and value != b""}
+
+
+_NOTHING: Final = (dataclasses.MISSING, msgspec.NODEFAULT)
+
+
+def _default(value: Any, factory: Any) -> Any:
+    if value not in _NOTHING:
+        return value
+    return None if factory in _NOTHING else factory()
+
+
+def literal(value: Any) -> str:
+    """A value as Lua writes it."""
+    if isinstance(value, Enum):
+        return literal(value.value)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float):
+        if isinstance(value, int) and abs(value) > _TOP:
+            raise ValueError(f"{value} is beyond what a number of Lua can say.")
+        return repr(value)
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"[{literal(name)}] = {literal(one)}" for name, one in value.items()) + "}"
+    if isinstance(value, Sequence):
+        return "{" + ", ".join(literal(one) for one in value) + "}"
+    raise TypeError(f"{value!r} has no literal in Lua.")
