@@ -86,6 +86,19 @@ function rows.with(row, changes)
   return setmetatable(copy, getmetatable(row))
 end
 
+-- Whether two values say the same; a field that is not there is as by default.
+function rows.same(one, other)
+  if one == other then return true end
+  if type(one) ~= 'table' or type(other) ~= 'table' then return false end
+  for name in pairs(one) do
+    if not rows.same(one[name], other[name]) then return false end
+  end
+  for name in pairs(other) do
+    if rawget(one, name) == nil and not rows.same(one[name], other[name]) then return false end
+  end
+  return true
+end
+
 -- Write what has changed.
 function rows.flush()
   for name, ids in pairs(changed) do
