@@ -18,6 +18,7 @@ from aiq.backends.redis import words
 _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": words.bounds,
     "defaults": words.defaults,
+    "fingerprints": words.fingerprints,
     "states": words.states,
 }
 """Pieces that are written from the Python that says the same, so that nothing is said twice."""

@@ -34,8 +34,15 @@ def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
 
 
 def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the script says it
-    """A row of a class from a map: an empty list stands for an empty map too, since Lua has one table for both."""
-    return msgspec.convert({**row, **more}, kind, strict=False)
+    """A row of a class from a map, in which what is empty is as if it were not there: Lua has one table for an empty
+    list and an empty map, and a field that may be empty is so by default."""
+    return msgspec.convert({**_filled(row), **more}, kind, strict=False)
+
+
+def _filled(value: Any) -> Any:  # Any: what msgpack can say
+    if isinstance(value, dict):
+        return {name: _filled(one) for name, one in value.items() if one != []}
+    return [_filled(one) for one in value] if isinstance(value, list) else value
 
 
 def record(answer: Answer, place: int) -> JobRecord:

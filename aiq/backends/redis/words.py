@@ -11,6 +11,7 @@ import msgspec
 from aiq import bounds as named_bounds
 from aiq import model
 from aiq.rules import books
+from aiq.rules.fingerprints import OF_CAUSE
 from aiq.rules.states import TRANSITIONS
 
 _BOUND: Final = re.compile(r"\bbounds\.([A-Z][A-Z_]*)")
@@ -40,6 +41,11 @@ def states(_: str) -> str:
     )
     terminal = literal(dict.fromkeys(map(str, model.TERMINAL), True))
     return f"states.ROWS = {{{', '.join(rows)}}}\nstates.TERMINAL = {terminal}"
+
+
+def fingerprints(_: str) -> str:
+    """What an error has in common with others that brings no fingerprint, by its cause."""
+    return f"fingerprints.OF_CAUSE = {literal(dict(OF_CAUSE))}"
 
 
 def kind(name: str) -> type[Any]:

@@ -99,6 +99,11 @@ function jobs.terminal(job)
   return states.TERMINAL[job.state] == true
 end
 
+-- The attempt as users count it: 1 for the first. Of a dead job it is the last one, 0 if it never ran.
+function jobs.attempt(job)
+  return job.state == 'dead' and job.failures or job.failures + 1
+end
+
 -- Whether jobs of its key start in their order. spec: KEY-1
 function jobs.ordered(job)
   return job.per_key > 0 and job.key ~= nil
