@@ -7,11 +7,12 @@ from aiq.backends.clock import Clock
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.door import Door
 from aiq.backends.redis.face.jobs import JobsFace
+from aiq.backends.redis.face.keys import KeysFace
 from aiq.model import Capability
 from aiq.storage import Storage
 
 
-class RedisStorage(JobsFace, Door):
+class RedisStorage(JobsFace, KeysFace, Door):
     """A namespace of a Redis server."""
 
     @property

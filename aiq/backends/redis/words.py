@@ -10,7 +10,7 @@ import msgspec
 
 from aiq import bounds as named_bounds
 from aiq import model
-from aiq.rules import books
+from aiq.rules import books, keys
 from aiq.rules.fingerprints import OF_CAUSE
 from aiq.rules.states import TRANSITIONS
 
@@ -50,7 +50,7 @@ def fingerprints(_: str) -> str:
 
 def kind(name: str) -> type[Any]:
     """The class of rows of a name."""
-    found: type[Any] = getattr(model, name, None) or getattr(books, name)
+    found: type[Any] = next(getattr(module, name) for module in (model, books, keys) if hasattr(module, name))
     return found
 
 

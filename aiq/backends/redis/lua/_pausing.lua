@@ -1,2 +1,61 @@
--- pausing: (first cut)
-function pausing.call_up() end
+-- pausing: closing an ordered key, and opening it again; and letting the next of a line hold its key.
+-- spec: KEY-3, KEY-4, KEY-11
+
+-- Those of a line for whom there is a place at its key.
+function pausing.may_go_on(spot)
+  local room = keys.room(keys.state(spot))
+  local ids, line = keys.first(spot, room), {}
+  jobs.fetch(ids)
+  for place, id in ipairs(ids) do line[place] = jobs.get(id) end
+  return keys.called_up(room, line)
+end
+
+local function join(job)
+  lanes.join(job, fairness.pool(job))
+  step.wake('queue:' .. job.queue)
+end
+
+-- Those that hold a key and are ready, in the order of enqueueing.
+local function ready_holders(spot)
+  local ids, found = keys.holders(spot), {}
+  jobs.fetch(ids)
+  for _, id in ipairs(ids) do
+    local job = jobs.get(id)
+    if job.state == 'ready' then found[#found + 1] = job end
+  end
+  return found
+end
+
+-- Start nothing of a key from now on. spec: KEY-11
+function pausing.pause_key(queue, name)
+  local spot = keys.spot(queue, name)
+  for _, job in ipairs(ready_holders(spot)) do
+    if not keys.aside(job.id) then
+      lanes.step_out(job, fairness.pool(job))
+      keys.stand_aside(job)
+    end
+  end
+  keys.pause(spot, true)
+end
+
+-- Start jobs of a key again, at once. spec: KEY-11
+function pausing.resume_key(queue, name)
+  local spot = keys.spot(queue, name)
+  if not keys.state(spot).paused then return end
+  for _, job in ipairs(ready_holders(spot)) do
+    keys.leave_aside(job)
+    join(job)
+  end
+  keys.pause(spot, false)
+end
+
+-- Let those who go first in each line hold its key, as far as there is room, and come into their lane.
+-- spec: KEY-3, KEY-4
+function pausing.call_up()
+  for _, spot in ipairs(keys.opened()) do
+    for _, job in ipairs(pausing.may_go_on(spot)) do
+      keys.take(spot, job.id)
+      join(job)
+    end
+  end
+end
