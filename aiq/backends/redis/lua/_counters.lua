@@ -16,19 +16,20 @@ function counters.put(name, number)
   rows.put('counters', name, number)
 end
 
-local function add(name, id, by)
+-- Count into or out of a row of a table, which is not there while it counts nothing.
+function counters.add(name, id, by)
   local left = (rows.get(name, id) or 0) + by
   if left == 0 then rows.drop(name, id) else rows.put(name, id, left) end
 end
 
 -- Count a job into or out of its queue and state.
 function counters.count(queue, state, by)
-  add('counts', queue .. ' ' .. state, by)
+  counters.add('counts', queue .. ' ' .. state, by)
 end
 
 -- Count a job into or out of those that a queue's bound bounds.
 function counters.unstart(queue, by)
-  add('unstarted', queue, by)
+  counters.add('unstarted', queue, by)
 end
 
 function counters.unstarted(queue)

@@ -62,6 +62,13 @@ function rows.drop(name, id)
   rows.put(name, id, false)
 end
 
+-- Remove a whole table, that of an owner who is gone, at once.
+function rows.empty(name)
+  for id in pairs(of(name)) do cached[name][id] = false end
+  changed[name] = nil
+  call('DEL', key(name))
+end
+
 -- Every row of a small table, by id.
 function rows.all(name, shape)
   local table_ = of(name)

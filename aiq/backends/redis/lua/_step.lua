@@ -5,13 +5,13 @@
 -- could refuse has been asked: a step that raises before has changed nothing.
 -- spec: STORE-1, TIME-1
 
-local handed, blobs, told
+local handed, blobs, told, rooms
 
 -- `looks` says that the step only reads, or that it moves the storage.
 function step.run(work, looks)
   handed = cmsgpack.unpack(ARGV[1])
   blobs, told = {}, {}
-  step.topics = {}
+  step.topics, rooms = {}, {}
   step.now_ms = handed.now_ms or step.host_ms()
   local fine, answer = pcall(function()
     if not looks then retire.require_open() end
@@ -64,6 +64,26 @@ end
 -- Wake whoever waits for a topic.
 function step.wake(topic)
   step.topics[topic] = true
+end
+
+-- Look at the jobs that are held for a reason and by a name when the step is nearly done: there may be room for them.
+-- `granted` opens approvals too.
+function step.room(reason, by, granted)
+  local line = reason .. ' ' .. by
+  rooms[line] = rooms[line] or {reason = reason, by = by, granted = false}
+  if granted then rooms[line].granted = true end
+end
+
+-- Those that appeared since this was last asked, {reason, by, granted}, by reason and name.
+function step.take_rooms()
+  local found = {}
+  for _, room in pairs(rooms) do found[#found + 1] = room end
+  table.sort(found, function(one, other)
+    if one.reason ~= other.reason then return order.less(one.reason, other.reason) end
+    return order.less(one.by, other.by)
+  end)
+  rooms = {}
+  return found
 end
 
 -- End the step with an error of ours: its class, and what it says. Nothing may have been written yet.
