@@ -65,7 +65,7 @@ class Door:
         if self._clock is not None:
             head["now_ms"] = self._clock()
         found = await self._client.run(name, self._prefix, [_encode(head), *(blobs.pieces if blobs else ())])
-        said = _decode(found[0])
+        said = _decode(found[0]) or {}  # a step that answers nothing says an empty table
         if "refused" in said:
             raise refusal(said["refused"], said.get("detail"))
         return Answer(said.get("answer"), found[1:])

@@ -6,13 +6,17 @@ from urllib.parse import parse_qs, urlsplit
 from aiq.backends.clock import Clock
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.door import Door
+from aiq.backends.redis.face.events import EventsFace
 from aiq.backends.redis.face.jobs import JobsFace
 from aiq.backends.redis.face.keys import KeysFace
+from aiq.backends.redis.face.moving import MovingFace
+from aiq.backends.redis.face.upkeep import UpkeepFace
+from aiq.backends.redis.face.workers import WorkersFace
 from aiq.model import Capability
 from aiq.storage import Storage
 
 
-class RedisStorage(JobsFace, KeysFace, Door):
+class RedisStorage(EventsFace, JobsFace, KeysFace, MovingFace, UpkeepFace, WorkersFace, Door):
     """A namespace of a Redis server."""
 
     @property

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
+from msgspec import inspect
 
 from aiq.backends.redis.door import Answer
 from aiq.model import JobError, JobRecord
@@ -34,15 +36,13 @@ def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
 
 
 def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the script says it
-    """A row of a class from a map, in which what is empty is as if it were not there: Lua has one table for an empty
-    list and an empty map, and a field that may be empty is so by default."""
-    return msgspec.convert({**_filled(row), **more}, kind, strict=False)
-
-
-def _filled(value: Any) -> Any:  # Any: what msgpack can say
-    if isinstance(value, dict):
-        return {name: _filled(one) for name, one in value.items() if one != []}
-    return [_filled(one) for one in value] if isinstance(value, list) else value
+    """A row of a class from a map: an empty list stands for an empty map too, since Lua has one table for both."""
+    whole = {**(row or {}), **more}
+    try:
+        return msgspec.convert(whole, kind, strict=False)
+    except msgspec.ValidationError:
+        # Few rows have an empty map in them, so nobody looks for one before.
+        return msgspec.convert(_with_maps(whole, _shape(kind)), kind, strict=False)
 
 
 def record(answer: Answer, place: int) -> JobRecord:
@@ -59,3 +59,25 @@ def record(answer: Answer, place: int) -> JobRecord:
         progress=progress,
         errors=_errors(errors) if errors else (),
     )
+
+
+@cache
+def _shape(kind: type[Any]) -> inspect.Type:
+    return inspect.type_info(kind)
+
+
+def _with_maps(value: Any, shape: inspect.Type) -> Any:
+    """The same with an empty map for each empty list that stands in the place of one."""
+    match shape:
+        case inspect.UnionType(types=types):
+            rows = [one for one in types if not isinstance(one, inspect.NoneType)]
+            return _with_maps(value, rows[0]) if value is not None and len(rows) == 1 else value
+        case inspect.DictType(value_type=of):
+            return {name: _with_maps(one, of) for name, one in (value or {}).items()}
+        case inspect.DataclassType(fields=fields_) | inspect.StructType(fields=fields_):
+            found = {field.encode_name: field.type for field in fields_}
+            return {name: _with_maps(one, found[name]) for name, one in (value or {}).items()}
+        case inspect.ListType(item_type=of) | inspect.VarTupleType(item_type=of):
+            return [_with_maps(one, of) for one in value]
+        case _:
+            return value

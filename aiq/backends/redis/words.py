@@ -76,6 +76,8 @@ def literal(value: Any) -> str:
     """A value as Lua writes it."""
     if isinstance(value, Enum):
         return literal(value.value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return literal({one.name: getattr(value, one.name) for one in dataclasses.fields(value)})
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int | float):
@@ -85,7 +87,8 @@ def literal(value: Any) -> str:
     if isinstance(value, str):
         return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"[{literal(name)}] = {literal(one)}" for name, one in value.items()) + "}"
+        there = {name: one for name, one in value.items() if one is not None}
+        return "{" + ", ".join(f"[{literal(name)}] = {literal(one)}" for name, one in there.items()) + "}"
     if isinstance(value, Sequence):
         return "{" + ", ".join(literal(one) for one in value) + "}"
     raise TypeError(f"{value!r} has no literal in Lua.")

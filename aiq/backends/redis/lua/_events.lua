@@ -18,13 +18,14 @@ local PLACES = {
 events.MINUTE_MS = 60000
 local FAILING = {T6 = true, T7 = true, T9 = true}
 
--- The figures of a minute, queue and task, to be changed in place.
+-- The figures of a minute, queue and task, to be changed in place. Its id begins with the minute in 16 digits, so that
+-- the order of texts is that of (minute, queue, task).
 function events.minute(at_ms, queue, task)
-  local id = table.concat({digits(at_ms - at_ms % events.MINUTE_MS), queue, task}, ' ')
+  local id = string.format('%016.0f %s %s', at_ms - at_ms % events.MINUTE_MS, queue, task)
   local figures = rows.get('minutes', id)
   if not figures then
     figures = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
-    call('ZADD', key('minutes_by_instant'), digits(at_ms - at_ms % events.MINUTE_MS), id)
+    call('ZADD', key('minutes_in_order'), 0, id)
   end
   rows.put('minutes', id, figures)
   return figures

@@ -1,0 +1,15 @@
+-- events_of: read the events of a job behind a number.
+-- looks
+-- flags: allow-oom
+-- args: id, after, limit, storage_id (what the id of the storage shall be if it has none yet)
+-- returns: storage_id, events (as `log.told`)
+-- spec: EVENT-6
+local job = jobs.get(args.id)
+if not job then step.refuse('NotFound', {args.id}) end
+local kept, found = log.numbers_of(job), {}
+-- The events of a job are numbered without a gap, and the last is that of its record.
+local before = job.events - #kept
+for place = math.max(1, args.after - before + 1), math.min(#kept, args.after - before + args.limit) do
+  found[#found + 1] = {kept[place], log.event(kept[place])}
+end
+return {storage_id = log.storage_id(args.storage_id), events = log.told(found)}
