@@ -3,15 +3,25 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from aiq.backends.redis import wire
-from aiq.backends.redis.door import Door
+from aiq.backends.redis import exchanging, wire
+from aiq.backends.redis.door import Blobs, Door
 from aiq.bounds import MAX_PAGE, MAX_PAGE_BYTES
-from aiq.model import Counts, JobRecord, State
-from aiq.rules.validation import check_count
+from aiq.model import ClaimRequest, Counts, Exchanged, JobRecord, Settlement, State
+from aiq.rules.validation import check_claim, check_count, check_settlements
 
 
 class JobsFace(Door):
     """See `aiq.storage.Jobs`."""
+
+    async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        """See `aiq.storage.Jobs`."""
+        check_settlements(settlements)
+        if claim is not None:
+            check_claim(claim)
+        blobs = Blobs()
+        told = [exchanging.told(settlement, blobs) for settlement in settlements]
+        answer = await self._step("exchange", {"settlements": told, "claim": wire.said(claim)}, blobs)
+        return exchanging.exchanged(answer, settlements)
 
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""

@@ -35,3 +35,12 @@ end
 function counters.unstarted(queue)
   return rows.get('unstarted', queue) or 0
 end
+
+-- Count a job into or out of those of a queue and band that stand ready and not in the plain pool's lane.
+function counters.crowd(queue, band, by)
+  add('crowds', queue .. ' ' .. band, by)
+end
+
+function counters.crowded(queue, band)
+  return rows.get('crowds', queue .. ' ' .. band) or 0
+end

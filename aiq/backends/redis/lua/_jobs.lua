@@ -28,7 +28,7 @@ local function index(before, job)
   for name, of in pairs(INSTANTS) do
     local old, new = before and of(before), job and of(job)
     if old ~= new then
-      if new then call('ZADD', key(name), digits(new), job.id) else call('ZREM', key(name), before.id) end
+      if new then zsets.put(name, job.id, new) else zsets.drop(name, before.id) end
     end
   end
 end
@@ -134,6 +134,7 @@ function jobs.progress(id) return call('HGET', key('progress'), id) or nil end
 function jobs.put_payload(id, bytes) call('HSET', key('payloads'), id, bytes) end
 function jobs.put_result(id, bytes) call('HSET', key('results'), id, bytes) end
 function jobs.put_progress(id, bytes) call('HSET', key('progress'), id, bytes) end
+function jobs.payload_size(id) return call('HSTRLEN', key('payloads'), id) end
 function jobs.drop_result(id) call('HDEL', key('results'), id) end
 
 -- The bytes of payload and result together, by which pages are measured.

@@ -24,6 +24,7 @@ function step.run(work, looks)
     end
     for _, later in ipairs(told) do later() end
     events.flush()
+    zsets.flush()
     rows.flush()
     wakeups.tell(step.topics)
     return {cmsgpack.pack({answer = answer}), unpack(blobs)}

@@ -1,0 +1,51 @@
+"""Settlements on their way to Redis, and what became of them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiq.backends.redis import wire
+from aiq.backends.redis.door import Answer, Blobs
+from aiq.bounds import MAX_RESULT_BYTES
+from aiq.errors import LeaseLost, LostReason, TooLarge
+from aiq.model import Exchanged, Settled, Settlement, State, Step, Succeeded
+from aiq.rules.validation import check_result
+
+
+def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what msgpack can say
+    """A settlement as the script takes it. A result that no store may keep is not sent: `oversized` stands for it."""
+    outcome = settlement.outcome
+    said = {"kind": type(outcome).__name__, **wire.said(outcome)}
+    if isinstance(outcome, Succeeded):
+        if len(outcome.result) > MAX_RESULT_BYTES:
+            said["oversized"] = True
+        else:
+            said["result"] = blobs.add(outcome.result)
+    return {"lease": wire.said(settlement.lease), "id": settlement.id, "outcome": said}
+
+
+def exchanged(answer: Answer, settlements: Sequence[Settlement]) -> Exchanged:
+    """What an exchange did, from the answer of its script."""
+    found = answer.value
+    settled = [_settled(answer, *pair) for pair in zip(found["settled"], settlements, strict=True)]
+    claimed = [wire.record(answer, place) for place in found["claimed"]]
+    return Exchanged(tuple(settled), tuple(claimed), found.get("next_due_ms"))
+
+
+def _settled(answer: Answer, found: dict[str, Any], settlement: Settlement) -> Settled | LeaseLost | TooLarge:
+    if "lost" in found:
+        return LeaseLost(settlement.lease.job_id, LostReason(found["lost"]))
+    if "oversized" in found:
+        return _refusal(settlement)
+    step = found.get("step")
+    if step is not None:
+        step = wire.heard(Step, {**step, "value": b""}, value=answer.blob(step["value"]) or b"")
+    return Settled(State(found["state"]), found.get("late", False), step)
+
+
+def _refusal(settlement: Settlement) -> TooLarge:
+    assert isinstance(settlement.outcome, Succeeded)
+    try:
+        check_result(settlement.outcome.result)
+    except TooLarge as refusal:
+        return refusal
+    raise AssertionError("a result within its bound was refused")

@@ -1,0 +1,137 @@
+-- claim: leasing the next jobs to a worker.
+--
+-- The row of `claims` by worker is its last claim that gave something; `claims_by_instant` has the workers by when that
+-- was.
+
+-- The payload bytes that one claim may still give. Once a job does not fit, none does. spec: CLAIM-11
+local function payload_room()
+  local left, given = bounds.MAX_BATCH_BYTES, false
+  return function(job)
+    left = left - jobs.payload_size(job.id)
+    local fits = left >= 0 or not given
+    given = true
+    return fits
+  end
+end
+
+-- Start a run (T3). spec: CLAIM-1, CLAIM-8, LEASE-3
+local function lease(job, request)
+  return transition.move('T3', job, rows.with(job, {
+    state = 'running',
+    fence = job.fence + 1,
+    lease_id = request.lease_id,
+    owner = request.worker,
+    expires_at_ms = step.now_ms + job.lease_ms,
+    started_at_ms = job.started_at_ms or step.now_ms,
+  }))
+end
+
+-- The one line of a queue's plain pool, where nothing decides but the place: nothing else has jobs in lanes, the queue
+-- has no limit of its own, and no band has credit. Else nil.
+local function only_line(queue)
+  if rows.get('credits', queue) or lanes.pool(queue, '').wake_at_ms ~= 0 then return nil end
+  if zsets.any('open_pools:' .. queue) then return nil end
+  local bands = lanes.bands(queue, '')
+  return #bands == 1 and lanes.spot(queue, '', bands[1], '') or nil
+end
+
+-- Whether a job of the plain pool needs nothing but its turn.
+local function plain(job)
+  return #jobs.taken_limits(job) == 0 and #job.budgets == 0
+end
+
+-- Give what a queue offers as long as that is plain jobs in one line: the order of chapter 12 is then their own. The
+-- answer is how many, and whether the claim is over.
+local function give_plain(queue, count, takes, give)
+  local spot, given = only_line(queue), 0
+  while spot and given < count do
+    local id = lanes.first(spot)
+    local job = id and jobs.get(id)
+    if not job then return given, true end
+    if not plain(job) then break end
+    if not takes(job) then return given, true end
+    give(job)
+    given = given + 1
+  end
+  return given, given >= count
+end
+
+-- Lease the jobs of a queue that are to be given out now, in the order of chapter 12. spec: CLAIM-7, LIVE-1
+local function dispatch_(want, takes, leased, give)
+  local count = math.min(want.count, bounds.MAX_BATCH - #leased)
+  if count <= 0 or rows.get('paused', want.queue) then return false end
+  lanes.look_ahead(count)
+  local settings = rows.get('queues', want.queue)
+  if not (settings and (settings.concurrency or settings.rate)) then
+    local given, over = give_plain(want.queue, count, takes, give)
+    if over then return false end
+    count = count - given
+  end
+  return dispatch.dispatch(yard.new(want.queue, give), count, takes)
+end
+
+local function last_claim(worker)
+  local last = rows.get('claims', worker)
+  return last and step.now_ms < last.at_ms + bounds.CLAIM_KEPT_MS and last or nil
+end
+
+-- Answer a claim that was given before: its jobs that still run under it.
+local function again(request, last)
+  if request.number ~= last.number or request.lease_id ~= last.lease_id then return {} end
+  local found = {}
+  jobs.fetch(last.job_ids)
+  for _, id in ipairs(last.job_ids) do
+    local job = jobs.get(id)
+    if job and job.lease_id == last.lease_id then found[#found + 1] = id end
+  end
+  return found
+end
+
+-- Keep a claim for the worker that does not hear the answer, and drop those that nobody asks for any more.
+local function keep(request, leased)
+  rows.put('claims', request.worker, {
+    number = request.number, lease_id = request.lease_id, at_ms = step.now_ms, job_ids = leased,
+  })
+  zsets.put('claims_by_instant', request.worker, step.now_ms)
+  local over_ms = step.now_ms - bounds.CLAIM_KEPT_MS
+  for _, worker in ipairs(zsets.until_('claims_by_instant', over_ms, bounds.MAX_SWEEP)) do
+    rows.drop('claims', worker)
+    zsets.drop('claims_by_instant', worker)
+  end
+end
+
+local function queues_of(wants)
+  local found, seen = {}, {}
+  for _, want in ipairs(wants) do
+    if not seen[want.queue] then
+      seen[want.queue] = true
+      found[#found + 1] = want.queue
+    end
+  end
+  return found
+end
+
+-- Lease up to `count` ready jobs of each wanted queue, after the sweeps that may make more jobs ready. The answer is
+-- the ids of the jobs, and whether more may be had at once: the claim has opened or looked at as much as one may.
+-- spec: CLAIM-2, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
+function claim.take(request)
+  local last = last_claim(request.worker)
+  if last and request.number <= last.number then return again(request, last), false end
+  sweeps.end_overdue(bounds.MAX_SWEEP)
+  sweeps.promote(bounds.MAX_SWEEP)
+  sweeps.revoke(bounds.MAX_SWEEP)
+  pausing.call_up()
+  local queues = queues_of(request.wants)
+  local more = sweeps.wake_aside(queues)
+  sweeps.lose_patience(queues, bounds.MAX_SWEEP)
+  local leased, takes = {}, payload_room()
+  local function give(job)
+    lease(job, request)
+    leased[#leased + 1] = job.id
+  end
+  for _, want in ipairs(request.wants) do
+    more = dispatch_(want, takes, leased, give) or more
+  end
+  if #leased > 0 then keep(request, leased) end
+  return leased, more
+end

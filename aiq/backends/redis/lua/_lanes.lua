@@ -1,0 +1,421 @@
+-- lanes: the ready jobs of each queue: their lanes, lines and pools.
+--
+-- A job is in its lane, or behind a gate (`gates`). The lanes of a line are one sorted set, `lane:QUEUE:BAND:TENANT:POOL`,
+-- with the job's position as score, less 2^52 for those that come back, which go first (BAND-4). Lines with jobs in
+-- lanes are in `busy:QUEUE:BAND:POOL`, and those of them that are not parked in `open:QUEUE:BAND:POOL`: score is the
+-- service, member the digest and the tenant, so that they are in the order of FAIR-1. Pools with jobs in the lanes of a
+-- band are in `busy_pools:QUEUE:BAND`, and those that are not parked in `open_pools:QUEUE`.
+--
+-- Rows: `pools:QUEUE` by name, `lines:QUEUE` by `spot.id`, of those that say more than a new one; `credits` by queue.
+-- Of the plain pool nothing is stored but its lanes, and its row while that says something: it has one line a band,
+-- which has no service and is never parked. So a plain job costs one change of one sorted set.
+-- spec: chapter 12
+
+local PLAIN = ''
+local AHEAD = 2 ^ 52
+local BANDS = {0, 1, 2, 3}
+-- How many jobs of a lane are read at first, unless somebody is going to take more of them.
+local FEW = 4
+
+local SEPARATOR = '\0'
+local spots, windows, filled = {}, {}, {}
+local most = FEW
+
+-- A line, by names: what it is called in rows and sorted sets.
+function lanes.spot(queue, pool, band, tenant)
+  local whole = table.concat({queue, pool, band, tenant}, SEPARATOR)
+  local found = spots[whole]
+  if not found then
+    local place = queue .. ':' .. band .. ':'
+    local hashed = tenant ~= '' and redis.sha1hex(tenant) or ''
+    found = {
+      queue = queue, pool = pool, band = band, tenant = tenant, whole = whole, id = whole:sub(#queue + 2),
+      lane = 'lane:' .. place .. hashed .. ':' .. pool,
+      busy = 'busy:' .. place .. pool, open = 'open:' .. place .. pool,
+      pools = 'busy_pools:' .. queue .. ':' .. band,
+    }
+    spots[whole] = found
+  end
+  return found
+end
+
+-- The line of a ready job.
+function lanes.line_of(job, pool)
+  return lanes.spot(job.queue, pool, job.band, job.tenant)
+end
+
+-- The place of a ready job in its line. spec: BAND-4
+function lanes.score(job)
+  return job.lane == 0 and job.position - AHEAD or job.position
+end
+
+-- The position of a job from its place in a line.
+function lanes.position(score)
+  return score < -AHEAD / 2 and score + AHEAD or score
+end
+
+-- A pool's row, or a new one.
+function lanes.pool(queue, name)
+  return rows.get('pools:' .. queue, name, defaults.Pool)
+    or setmetatable({queue = queue, name = name}, defaults.Pool)
+end
+
+-- A line's row, or a new one.
+function lanes.line(_, spot)
+  return rows.get('lines:' .. spot.queue, spot.id, defaults.Line) or setmetatable({
+    pool = spot.pool, band = spot.band, tenant = spot.tenant,
+    digest = spot.pool == PLAIN and '' or fairness.digest(spot.tenant),
+  }, defaults.Line)
+end
+
+-- How many of the first jobs of a lane are going to be looked at, at most: they are read in one go.
+function lanes.look_ahead(count)
+  most = math.max(FEW, count + 1)
+end
+
+local function refill(spot, count)
+  zsets.settle(spot.lane)
+  local ids = call('ZRANGE', key(spot.lane), 0, count - 1)
+  local window = {ids = ids, at = 1, count = count, gone = {}}
+  windows[spot.lane] = window
+  jobs.fetch(ids)
+  return window
+end
+
+-- The first job of a line, or nil. spec: BAND-4
+function lanes.first(spot)
+  local window = windows[spot.lane] or refill(spot, spot.pool == PLAIN and most or math.min(FEW, most))
+  while true do
+    local id = window.ids[window.at]
+    if id and not window.gone[id] then return id end
+    if id then
+      window.at = window.at + 1
+    elseif #window.ids < window.count then
+      return nil
+    else
+      window = refill(spot, math.min(most, window.count * 4))
+    end
+  end
+end
+
+local function filled_(spot)
+  return filled[spot.lane] or lanes.first(spot) ~= nil
+end
+
+local function put_in(spot, id, score)
+  zsets.put(spot.lane, id, score)
+  windows[spot.lane], filled[spot.lane] = nil, true
+end
+
+local function take_out(spot, id)
+  zsets.drop(spot.lane, id)
+  local window = windows[spot.lane]
+  if window then window.gone[id] = true end
+  filled[spot.lane] = nil
+end
+
+-- Whether a pool has jobs in the lanes of a band.
+local function busy(queue, pool, band)
+  local spot = lanes.spot(queue, pool, band, '')
+  if pool == PLAIN then return filled_(spot) end
+  return zsets.any(spot.busy)
+end
+
+-- The bands of a pool with jobs in lanes, most urgent first.
+function lanes.bands(queue, pool)
+  local found = {}
+  for _, band in ipairs(BANDS) do
+    if busy(queue, pool, band) then found[#found + 1] = band end
+  end
+  return found
+end
+
+-- The least service of the lines of a band with jobs in lanes, parked ones too. spec: FAIR-3
+local function least_service(spot)
+  return zsets.least(spot.busy)
+end
+
+-- The same of a band of a pool by names, or nil.
+function lanes.least_service(queue, pool, band)
+  if pool == PLAIN then return busy(queue, pool, band) and 0 or nil end
+  return least_service(lanes.spot(queue, pool, band, ''))
+end
+
+local function turn(line)
+  return line.digest .. ':' .. line.tenant
+end
+
+local function tenant_of(member)
+  return member:sub(member:find(':', 1, true) + 1)
+end
+
+-- The open line with jobs in lanes that is next after `after`, {service, digest}; nil where there is none. spec: FAIR-1
+function lanes.least(queue, pool, band, after)
+  local spot = lanes.spot(queue, pool, band, '')
+  if pool == PLAIN then return not after and filled_(spot) and lanes.line(queue, spot) or nil end
+  local rank = 0
+  if after then
+    -- It stands behind all that begin like the one it is after, for as long as it takes to ask for its rank.
+    local probe = after[2] .. ';'
+    zsets.settle(spot.open)
+    call('ZADD', key(spot.open), digits(after[1]), probe)
+    rank = call('ZRANK', key(spot.open), probe)
+    call('ZREM', key(spot.open), probe)
+  end
+  local member = zsets.read('ZRANGE', spot.open, rank, rank)[1]
+  return member and lanes.line(queue, lanes.spot(queue, pool, band, tenant_of(member))) or nil
+end
+
+-- The pools with jobs in lanes that are not parked, by name.
+function lanes.open_pools(queue)
+  local found = {}
+  local plain = lanes.pool(queue, PLAIN)
+  if plain.wake_at_ms == 0 and #lanes.bands(queue, PLAIN) > 0 then found[1] = plain end
+  for _, name in ipairs(zsets.read('ZRANGE', 'open_pools:' .. queue, 0, -1)) do
+    found[#found + 1] = lanes.pool(queue, name)
+  end
+  return found
+end
+
+-- Put a pool among those that are open, if it has jobs to offer.
+local function sort_pool(pool, bands)
+  if pool.name == PLAIN then return end
+  local name = 'open_pools:' .. pool.queue
+  if #bands > 0 and pool.wake_at_ms == 0 then zsets.put(name, pool.name, 0) else zsets.drop(name, pool.name) end
+end
+
+-- Note when a pool changed, for as long as it has no jobs in lanes.
+local function touch_pool(pool, bands)
+  if #bands > 0 then
+    zsets.drop('idle_pools', pool.queue .. SEPARATOR .. pool.name)
+  elseif pool.name ~= PLAIN then
+    zsets.put('idle_pools', pool.queue .. SEPARATOR .. pool.name, step.now_ms)
+  end
+end
+
+-- The same of a line.
+local function touch_line(spot)
+  if filled_(spot) then
+    zsets.drop('idle_lines', spot.whole)
+  elseif spot.pool ~= PLAIN then
+    zsets.put('idle_lines', spot.whole, step.now_ms)
+  end
+end
+
+local function says_nothing(pool)
+  for _, name in ipairs({'credits', 'served'}) do
+    for _, number in ipairs(pool[name]) do
+      if number ~= 0 then return false end
+    end
+  end
+  return pool.wake_at_ms == 0 and pool.parked_by == '' and pool.head == '' and pool.bypass == 0
+end
+
+-- A pool's row, in which a band without jobs in lanes has no credit. spec: BAND-2
+local function without_idle_credit(pool, bands)
+  local credits = {0, 0, 0, 0}
+  for _, band in ipairs(bands) do credits[band + 1] = pool.credits[band + 1] end
+  return rows.with(pool, {credits = credits})
+end
+
+-- Write a pool's row, and park or open it.
+function lanes.put_pool(pool)
+  local bands = lanes.bands(pool.queue, pool.name)
+  pool = without_idle_credit(pool, bands)
+  if says_nothing(pool) then
+    rows.drop('pools:' .. pool.queue, pool.name)
+  else
+    rows.put('pools:' .. pool.queue, pool.name, pool)
+  end
+  parked.follow_pool(pool)
+  patience.watch(pool)
+  sort_pool(pool, bands)
+  touch_pool(pool, bands)
+end
+
+-- Put a line into the orders, if it has jobs to offer.
+local function sort(spot, line)
+  if not filled_(spot) then return end
+  zsets.put(spot.busy, turn(line), line.service)
+  if line.wake_at_ms == 0 then
+    zsets.put(spot.open, turn(line), line.service)
+  else
+    zsets.drop(spot.open, turn(line))
+  end
+end
+
+local function store_line(spot, line)
+  local table_ = 'lines:' .. spot.queue
+  if not rows.get(table_, spot.id) then
+    local owner = spot.queue .. SEPARATOR .. spot.pool
+    rows.put('line_counts', owner, (rows.get('line_counts', owner) or 0) + 1)
+  end
+  rows.put(table_, spot.id, line)
+end
+
+-- Write a line's row, and park or open it.
+function lanes.put_line(queue, line)
+  local spot = lanes.spot(queue, line.pool, line.band, line.tenant)
+  if spot.pool == PLAIN then return end
+  store_line(spot, line)
+  parked.follow_line(spot, line)
+  sort(spot, line)
+  touch_line(spot)
+end
+
+-- Keep nothing of a line without jobs in lanes. spec: FAIR-6
+function lanes.forget_line(spot)
+  local table_, owner = 'lines:' .. spot.queue, spot.queue .. SEPARATOR .. spot.pool
+  local line = rows.get(table_, spot.id)
+  if line then
+    parked.follow_line(spot, rows.with(lanes.line(spot.queue, spot), {wake_at_ms = 0}))
+    rows.drop(table_, spot.id)
+    local left = (rows.get('line_counts', owner) or 0) - 1
+    if left > 0 then rows.put('line_counts', owner, left) else rows.drop('line_counts', owner) end
+  end
+  zsets.drop('idle_lines', spot.whole)
+end
+
+-- Keep nothing of a pool without jobs in lanes, of which no line is left. spec: FAIR-6
+function lanes.forget_pool(queue, name)
+  parked.follow_pool(rows.with(lanes.pool(queue, name), {wake_at_ms = 0}))
+  rows.drop('pools:' .. queue, name)
+  zsets.drop('idle_pools', queue .. SEPARATOR .. name)
+end
+
+-- Whether anything is kept of a line of a pool.
+function lanes.has_lines(queue, name)
+  return rows.get('line_counts', queue .. SEPARATOR .. name) ~= nil
+end
+
+-- The credits of a queue, by band; the first is that of band 0. spec: BAND-3
+function lanes.credits(queue)
+  return rows.get('credits', queue) or {0, 0, 0, 0}
+end
+
+function lanes.put_credits(queue, credits)
+  for _, credit in ipairs(credits) do
+    if credit ~= 0 then
+      rows.put('credits', queue, credits)
+      return
+    end
+  end
+  rows.drop('credits', queue)
+end
+
+-- Open a parked pool.
+function lanes.wake_pool(queue, name)
+  lanes.put_pool(rows.with(lanes.pool(queue, name), {wake_at_ms = 0, parked_by = ''}))
+end
+
+-- Open a parked line.
+function lanes.wake_line(spot)
+  lanes.put_line(spot.queue, rows.with(lanes.line(spot.queue, spot), {wake_at_ms = 0, parked_by = ''}))
+end
+
+-- Whether a pool stands aside at an instant.
+function lanes.is_parked(queue, name, now_ms)
+  return lanes.pool(queue, name).wake_at_ms > now_ms
+end
+
+-- The most urgent job wakes its pool: what a less urgent head waits for may be far more than it needs. In the plain
+-- pool all need the same. spec: POOL-1
+local function wake_for(spot, pool)
+  if pool.wake_at_ms == 0 then return end
+  for _, band in ipairs(lanes.bands(spot.queue, spot.pool)) do
+    if band <= spot.band then return end
+  end
+  lanes.wake_pool(spot.queue, spot.pool)
+end
+
+-- Put a job into its lane; a line that gets its first one is lifted. spec: FAIR-3
+function lanes.enter(spot, id, score)
+  if spot.pool == PLAIN then
+    put_in(spot, id, score)
+    return
+  end
+  local pool, line = lanes.pool(spot.queue, spot.pool), lanes.line(spot.queue, spot)
+  wake_for(spot, pool)
+  counters.crowd(spot.queue, spot.band, 1)
+  if filled_(spot) then
+    put_in(spot, id, score)
+    return
+  end
+  line = rows.with(line, {service = fairness.lifted(line.service, least_service(spot), pool.served[spot.band + 1])})
+  put_in(spot, id, score)
+  store_line(spot, line)
+  sort(spot, line)
+  touch_line(spot)
+  zsets.put(spot.pools, spot.pool, 0)
+  local bands = lanes.bands(spot.queue, spot.pool)
+  sort_pool(lanes.pool(spot.queue, spot.pool), bands)
+  touch_pool(pool, bands)
+end
+
+-- A queue in whose band nothing stands has no credit there. spec: BAND-3
+local function lose_queue_credit(spot)
+  local credits = lanes.credits(spot.queue)
+  if credits[spot.band + 1] == 0 or zsets.any(spot.pools) or busy(spot.queue, PLAIN, spot.band) then return end
+  lanes.put_credits(spot.queue, fairness.with_credit(credits, spot.band, 0))
+end
+
+-- Take a job out of its lane. When it was the last of its band, that loses its credit. spec: BAND-2, BAND-3
+function lanes.exit(spot, id)
+  take_out(spot, id)
+  if spot.pool == PLAIN then
+    local pool = lanes.pool(spot.queue, PLAIN)
+    if pool.credits[spot.band + 1] ~= 0 and not filled_(spot) then lanes.put_pool(pool) end
+    lose_queue_credit(spot)
+    return
+  end
+  counters.crowd(spot.queue, spot.band, -1)
+  if filled_(spot) then return end
+  local member = turn(lanes.line(spot.queue, spot))
+  zsets.drop(spot.busy, member)
+  zsets.drop(spot.open, member)
+  touch_line(spot)
+  if zsets.any(spot.busy) then return end
+  zsets.drop(spot.pools, spot.pool)
+  lanes.put_pool(lanes.pool(spot.queue, spot.pool))
+  lose_queue_credit(spot)
+end
+
+-- Let a job that is ready stand in its lane.
+function lanes.join(job, pool)
+  lanes.enter(lanes.line_of(job, pool), job.id, lanes.score(job))
+end
+
+-- Let a job that is no longer ready, or of another place, leave its lane, or its place behind a gate.
+function lanes.leave(job, pool)
+  lanes.end_patience(job)
+  lanes.step_out(job, pool)
+end
+
+-- Let a job that stays ready leave its lane, or its place behind a gate.
+function lanes.step_out(job, pool)
+  local spot, gate = lanes.line_of(job, pool), gates.of(job)
+  if gate then gates.leave(gate, job) else lanes.exit(spot, job.id) end
+  gates.let_follow(spot, job, gate)
+end
+
+-- Whether two forms of a ready job have one place.
+function lanes.same_place(before, job)
+  local same = before.queue == job.queue and before.band == job.band and before.tenant == job.tenant
+    and before.lane == job.lane and before.position == job.position
+  return same and fairness.pool(before) == fairness.pool(job)
+end
+
+-- Let a job have patience with a pool until an instant, in the place of what it had. spec: ROUTE-5
+function lanes.begin_patience(job, pool, at_ms)
+  patience.begin(job, pool, at_ms)
+end
+
+-- Forget a job's patience, if it has any.
+function lanes.end_patience(job)
+  if #job.routes > 0 then patience.end_(job) end
+end
+
+-- Open what a limit, or its part of one tenant or key, keeps aside. The answer is the queues in which that was anything.
+function lanes.wake_behind(limit, part)
+  return parked.wake_behind(limit, part)
+end

@@ -1,0 +1,91 @@
+-- zsets: sorted sets whose changes are gathered, and written in few wide commands.
+--
+-- What a step changes of one is written when that set is read here, or else when the step ends. So whoever reads a set
+-- that is changed here reads it here too: `zsets.read` writes what is pending before.
+
+-- Of one command: `unpack` has room for no more than 7,000 values.
+local CHUNK = 3000
+
+local pending = {}
+
+local function change(name, member, score)
+  local changes = pending[name]
+  if not changes then
+    changes = {}
+    pending[name] = changes
+  end
+  changes[member] = score
+end
+
+-- Let a member stand at a score, in the place of the one that it had.
+function zsets.put(name, member, score)
+  change(name, member, score)
+end
+
+-- Take out a member, if it is there.
+function zsets.drop(name, member)
+  change(name, member, false)
+end
+
+local function send(command, name, values)
+  for first = 1, #values, CHUNK * 2 do
+    call(command, key(name), unpack(values, first, math.min(first + CHUNK * 2 - 1, #values)))
+  end
+end
+
+-- Write what is pending of a set.
+function zsets.settle(name)
+  local changes = pending[name]
+  if not changes then return end
+  pending[name] = nil
+  local put, gone = {}, {}
+  for member, score in pairs(changes) do
+    if score then
+      put[#put + 1] = digits(score)
+      put[#put + 1] = member
+    else
+      gone[#gone + 1] = member
+    end
+  end
+  send('ZREM', name, gone)
+  send('ZADD', name, put)
+end
+
+-- Write what is pending of all sets.
+function zsets.flush()
+  local names = {}
+  for name in pairs(pending) do names[#names + 1] = name end
+  for _, name in ipairs(names) do zsets.settle(name) end
+end
+
+-- The answer of a command that reads one set.
+function zsets.read(command, name, ...)
+  zsets.settle(name)
+  return call(command, key(name), ...)
+end
+
+-- The first members, at most so many.
+function zsets.first(name, count)
+  return zsets.read('ZRANGE', name, 0, count - 1)
+end
+
+-- At most so many members whose score is a number or below it, in the order of (score, member).
+function zsets.until_(name, most, limit)
+  return zsets.read('ZRANGEBYSCORE', name, '-inf', digits(most), 'LIMIT', 0, limit)
+end
+
+-- The least score, or the least one over a number; nil where there is none.
+function zsets.least(name, over)
+  local from = over and '(' .. digits(over) or '-inf'
+  return tonumber(zsets.read('ZRANGEBYSCORE', name, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
+end
+
+-- The score of a member, or nil.
+function zsets.score(name, member)
+  return tonumber(zsets.read('ZSCORE', name, member) or nil)
+end
+
+-- Whether there is anything in a set.
+function zsets.any(name)
+  return zsets.read('EXISTS', name) == 1
+end
