@@ -7,7 +7,7 @@ from aiq.backends.redis import wire
 from aiq.backends.redis.door import Answer, Blobs
 from aiq.bounds import MAX_RESULT_BYTES
 from aiq.errors import LeaseLost, LostReason, TooLarge
-from aiq.model import Exchanged, Settled, Settlement, State, Step, Succeeded
+from aiq.model import Exchanged, Lease, Renewed, Settled, Settlement, State, Step, Succeeded
 from aiq.rules.validation import check_result
 
 
@@ -31,9 +31,18 @@ def exchanged(answer: Answer, settlements: Sequence[Settlement]) -> Exchanged:
     return Exchanged(tuple(settled), tuple(claimed), found.get("next_due_ms"))
 
 
+def renewed(lease: Lease, found: dict[str, Any]) -> Renewed | LeaseLost:  # Any: as the script says it
+    """What became of one lease."""
+    return _lost(lease, found) if "lost" in found else Renewed(**found)
+
+
+def _lost(lease: Lease, found: dict[str, Any]) -> LeaseLost:
+    return LeaseLost(lease.job_id, LostReason(found["lost"]))
+
+
 def _settled(answer: Answer, found: dict[str, Any], settlement: Settlement) -> Settled | LeaseLost | TooLarge:
     if "lost" in found:
-        return LeaseLost(settlement.lease.job_id, LostReason(found["lost"]))
+        return _lost(settlement.lease, found)
     if "oversized" in found:
         return _refusal(settlement)
     step = found.get("step")

@@ -1,0 +1,6 @@
+-- get_queue: read what bounds a queue, and how it stands.
+-- looks
+-- flags: allow-oom
+-- args: queue
+-- returns: its QueueStatus
+return queues.status(args.queue)

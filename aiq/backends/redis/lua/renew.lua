@@ -1,0 +1,23 @@
+-- renew: restart leases from now, each to the job's own length or to the one that is asked for; that is T4, no event.
+-- One that is lost leaves the others alone.
+-- flags: allow-oom
+-- args: leases, lease_ms (or nil), shrink (whether that may be shorter than the job's own)
+-- returns: for each {lease_ms, cancel_requested, paused}, or {lost = reason}
+-- spec: LEASE-3, LEASE-4, LEASE-8, LEASE-10, LEASE-12, TIME-5, STATE-5
+local function renewed(lease)
+  local job, reason = holder.held_live(lease)
+  if not job then return {lost = reason} end
+  local length_ms = args.lease_ms or job.lease_ms
+  if not args.shrink then length_ms = math.max(length_ms, job.lease_ms) end
+  jobs.put(job, rows.with(job, {expires_at_ms = step.now_ms + length_ms}))
+  return {
+    lease_ms = length_ms, cancel_requested = job.cancel_requested_at_ms ~= nil,
+    paused = rows.get('paused', job.queue) ~= nil,
+  }
+end
+
+local ids, found = {}, {}
+for place, lease in ipairs(args.leases) do ids[place] = lease.job_id end
+jobs.fetch(ids)
+for place, lease in ipairs(args.leases) do found[place] = renewed(lease) end
+return found
