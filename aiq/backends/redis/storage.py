@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 from aiq.backends.clock import Clock
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.door import Door
+from aiq.backends.redis.face.dead import DeadLettersFace
 from aiq.backends.redis.face.events import EventsFace
 from aiq.backends.redis.face.jobs import JobsFace
 from aiq.backends.redis.face.keys import KeysFace
@@ -16,7 +17,7 @@ from aiq.model import Capability
 from aiq.storage import Storage
 
 
-class RedisStorage(EventsFace, JobsFace, KeysFace, MovingFace, UpkeepFace, WorkersFace, Door):
+class RedisStorage(DeadLettersFace, EventsFace, JobsFace, KeysFace, MovingFace, UpkeepFace, WorkersFace, Door):
     """A namespace of a Redis server."""
 
     @property

@@ -27,6 +27,16 @@ function counters.count(queue, state, by)
   counters.add('counts', queue .. ' ' .. state, by)
 end
 
+-- How many jobs stand in each state, in all queues.
+function counters.by_state()
+  local found = {}
+  for name, number in pairs(rows.all('counts')) do
+    local state = name:match(' (%l+)$')
+    found[state] = (found[state] or 0) + number
+  end
+  return found
+end
+
 -- Count a job into or out of those that a queue's bound bounds.
 function counters.unstart(queue, by)
   counters.add('unstarted', queue, by)

@@ -6,13 +6,25 @@
 local LEAD, FOLLOWS = 0xC0, 0x80
 
 -- At most so many bytes of a text, whole characters, and such that every store can keep it.
-local function cut(text, most)
+function failures.cut(text, most)
   if text:find('%z') then text = text:gsub('%z', '\\0') end
   if #text <= most then return text end
   local last = most
   -- The byte behind the cut begins a character unless it is one that follows in it.
   while last > 0 and text:byte(last + 1) >= FOLLOWS and text:byte(last + 1) < LEAD do last = last - 1 end
   return text:sub(1, last)
+end
+
+-- The first characters of a text, as many as are said.
+function failures.beginning(text, most)
+  if #text <= most then return text end
+  local characters = 0
+  for place = 1, #text do
+    local byte = text:byte(place)
+    if byte < FOLLOWS or byte >= LEAD then characters = characters + 1 end
+    if characters > most then return text:sub(1, place - 1) end
+  end
+  return text
 end
 
 -- The job's errors with one more: texts cut, time, fence and attempt filled in, the newest MAX_ERRORS kept.
@@ -23,17 +35,17 @@ function failures.appended(job, error_, now_ms)
   local kept, told = jobs.errors(job.id), {}
   for place = math.max(1, #kept - bounds.MAX_ERRORS + 2), #kept do told[#told + 1] = kept[place] end
   told[#told + 1] = {
-    type = cut(error_.type, bounds.MAX_ERROR_BYTES),
-    message = cut(error_.message, bounds.MAX_ERROR_BYTES),
-    traceback = cut(error_.traceback or '', bounds.MAX_ERROR_BYTES),
+    type = failures.cut(error_.type, bounds.MAX_ERROR_BYTES),
+    message = failures.cut(error_.message, bounds.MAX_ERROR_BYTES),
+    traceback = failures.cut(error_.traceback or '', bounds.MAX_ERROR_BYTES),
     cause = error_.cause or 'handler',
     at_ms = now_ms,
     fence = job.fence,
     attempt = jobs.attempt(job),
     fingerprint = failures.of_error(error_),
-    code = cut(error_.code or '', bounds.MAX_OPAQUE_BYTES),
-    place = cut(error_.place or '', bounds.MAX_OPAQUE_BYTES),
-    pattern = cut(error_.pattern or '', bounds.MAX_PATTERN_BYTES),
+    code = failures.cut(error_.code or '', bounds.MAX_OPAQUE_BYTES),
+    place = failures.cut(error_.place or '', bounds.MAX_OPAQUE_BYTES),
+    pattern = failures.cut(error_.pattern or '', bounds.MAX_PATTERN_BYTES),
   }
   return told
 end
