@@ -6,18 +6,31 @@ from urllib.parse import parse_qs, urlsplit
 from aiq.backends.clock import Clock
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.door import Door
-from aiq.backends.redis.face.dead import DeadLettersFace
+from aiq.backends.redis.face.dead import DeadFace
 from aiq.backends.redis.face.events import EventsFace
 from aiq.backends.redis.face.jobs import JobsFace
 from aiq.backends.redis.face.keys import KeysFace
+from aiq.backends.redis.face.limits import LimitsFace
 from aiq.backends.redis.face.moving import MovingFace
+from aiq.backends.redis.face.schedules import SchedulesFace
 from aiq.backends.redis.face.upkeep import UpkeepFace
 from aiq.backends.redis.face.workers import WorkersFace
 from aiq.model import Capability
 from aiq.storage import Storage
 
 
-class RedisStorage(DeadLettersFace, EventsFace, JobsFace, KeysFace, MovingFace, UpkeepFace, WorkersFace, Door):
+class RedisStorage(
+    DeadFace,
+    EventsFace,
+    JobsFace,
+    KeysFace,
+    LimitsFace,
+    MovingFace,
+    SchedulesFace,
+    UpkeepFace,
+    WorkersFace,
+    Door,
+):
     """A namespace of a Redis server."""
 
     @property
