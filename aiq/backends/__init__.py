@@ -12,7 +12,16 @@ Opener: TypeAlias = Callable[[str, Clock | None], Awaitable[Storage]]
 """What an entry point of the group `aiq.backends`, named like its scheme, leads to: (url, clock) -> storage."""
 
 GROUP: Final = "aiq.backends"
-_OURS: Final = ("memory", "sqlite", "redis", "rediss")
+_REDIS: Final = (
+    "redis",
+    "rediss",
+    "redis+unix",
+    "redis+sentinel",
+    "rediss+sentinel",
+    "redis+cluster",
+    "rediss+cluster",
+)
+_OURS: Final = ("memory", "sqlite", *_REDIS)
 _LATER: Final = ("postgres", "postgresql")
 
 
@@ -44,7 +53,7 @@ def _opener(scheme: str) -> Opener:
         from aiq.backends.sqlite.storage import open_sqlite
 
         return open_sqlite
-    if scheme in ("redis", "rediss"):
+    if scheme in _REDIS:
         from aiq.backends.redis.storage import open_redis
 
         return open_redis

@@ -1,32 +1,207 @@
-"""The connection to a Redis server."""
+"""The way to the server: a bounded pool of connections, one deadline for each operation, and nothing done twice.
 
-from collections.abc import Sequence
+A command is sent once. It is sent again only where the server has said that it did nothing: it did not know the script,
+or does not hold the slot. Whoever repeats a call after `Unavailable` does it with the same ids.
+"""
 
-from redis.asyncio import Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias, TypeVar
 
+from redis.asyncio.connection import AbstractConnection
+from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, ResponseError
+
+from aiq.backends.redis.address import Address, Kind, Place
+from aiq.backends.redis.connecting import connected, exchange, fresh
+from aiq.backends.redis.errors import ELSEWHERE, FAILURES, NOT_YET, ours
+from aiq.backends.redis.places import places
 from aiq.backends.redis.scripts import script
+from aiq.errors import Unavailable
+
+_T = TypeVar("_T")
+_Work: TypeAlias = Callable[[AbstractConnection], Awaitable[_T]]
+
+GRACE_S: Final = 2.0
+"""How long a cancelled operation may take to end in order. After that its connection is closed under it."""
+_AGAIN_S: Final = 0.05
+"""How long to wait before servers are asked again that do not agree, or hold a slot only in part."""
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far an operation has come, for whoever must tell that it failed."""
+
+    place: Place | None = None
+    sent: bool = False
+    turned_away: str = ""
 
 
 class Client:
-    """One server. Nothing is retried here: whoever repeats a call does it with the same ids."""
+    """The connections of one storage, in one event loop."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self._redis = Redis.from_url(url, retry=Retry(NoBackoff(), 0))
+    def __init__(self, address: Address) -> None:
+        self.address = address
+        self._places = places(address)
+        self._free: list[tuple[Place, AbstractConnection]] = []
+        self._room = asyncio.Semaphore(address.connections)
+        self._under_way: set[asyncio.Task[Any]] = set()
+
+    @property
+    def url(self) -> str:
+        """The address without its passwords."""
+        return self.address.url
 
     async def run(self, name: str, prefix: str, arguments: Sequence[bytes]) -> Sequence[bytes]:
-        """Run the script of an operation, and load it first where the server does not know it."""
+        """Run the script of an operation.
+
+        Cancelled, it has happened wholly or not at all by the time the cancellation goes on, if the server answers
+        within two seconds.
+
+        Raises:
+            StorageError: what kept Redis from answering.
+        Spec: STORE-3, STORE-12
+        """
         wanted = script(name)
+
+        async def evaluated(connection: AbstractConnection) -> Sequence[bytes]:
+            found: Sequence[bytes]
+            try:
+                found = await exchange(connection, "EVALSHA", wanted.sha, 1, prefix, *arguments)
+            except NoScriptError:
+                # Not SCRIPT LOAD and EVALSHA: somebody may flush the scripts between the two.
+                found = await exchange(connection, "EVAL", wanted.text, 1, prefix, *arguments)
+            return found
+
+        return await self._wholly(self._asked(evaluated))
+
+    async def ask(self, *command: bytes | str | int) -> Any:  # Any: what Redis answers
+        """Send one command of Redis itself."""
+
+        async def answered(connection: AbstractConnection) -> Any:
+            return await exchange(connection, *command)
+
+        return await self._wholly(self._asked(answered))
+
+    @asynccontextmanager
+    async def own(self) -> AsyncIterator[AbstractConnection]:
+        """A connection besides the pool, closed in the end.
+
+        Raises:
+            StorageError: what happened to it.
+        """
+        progress = _Progress()
         try:
-            found: Sequence[bytes] = await self._redis.evalsha(wanted.sha, 1, prefix, *arguments)
-        except NoScriptError:
-            await self._redis.script_load(wanted.text)
-            found = await self._redis.evalsha(wanted.sha, 1, prefix, *arguments)
-        return found
+            async with asyncio.timeout(self.address.timeout_ms / 1000):
+                progress.place = await self._places.find()
+                connection = await connected(self.address, progress.place)
+            try:
+                yield connection
+            finally:
+                await connection.disconnect(nowait=True)
+        except FAILURES as error:
+            await self._learn(error, progress)
+            raise ours(error, self.url, sent=False) from error
 
     async def close(self) -> None:
-        """Let go of the connections."""
-        await self._redis.aclose()
+        """Let go of the connections once what was asked for is done."""
+        if self._under_way:
+            await asyncio.wait(tuple(self._under_way))
+        await self._drop()
+
+    async def _wholly(self, work: Coroutine[Any, Any, _T]) -> _T:
+        """Do something to its end, even if the caller is cancelled meanwhile."""
+        step = asyncio.create_task(work)
+        self._under_way.add(step)
+        step.add_done_callback(self._under_way.discard)
+        try:
+            await asyncio.wait({step})
+        except asyncio.CancelledError:
+            await _end(step)
+            raise
+        return step.result()
+
+    async def _asked(self, work: _Work[_T]) -> _T:
+        """Do something with a connection before the deadline."""
+        progress = _Progress()
+        try:
+            async with asyncio.timeout(self.address.timeout_ms / 1000):
+                return await self._followed(work, progress)
+        except TimeoutError as error:
+            await self._learn(error, progress)
+            why = f": {progress.turned_away}" if progress.turned_away else ""
+            told = f"{self.url} did not answer within {self.address.timeout_ms / 1000:g} s{why}. Try again."
+            raise Unavailable(told, outcome_unknown=progress.sent) from error
+        except FAILURES as error:
+            raise ours(error, self.url, sent=progress.sent) from error
+
+    async def _followed(self, work: _Work[_T], progress: _Progress) -> _T:
+        """Ask the server that holds the namespace, wherever the servers send us. What they turn away is not done."""
+        while True:
+            try:
+                progress.place = await self._places.find()
+                async with self._taken(progress.place) as connection:
+                    progress.sent = True
+                    return await work(connection)
+            except FAILURES as error:
+                if not await self._learn(error, progress):
+                    raise
+                first, progress.turned_away, progress.sent = not progress.turned_away, str(error), False
+                await asyncio.sleep(0 if first and isinstance(error, MovedError) else _AGAIN_S)
+
+    @asynccontextmanager
+    async def _taken(self, place: Place) -> AsyncIterator[AbstractConnection]:
+        """A connection of the pool. One that was interrupted is closed, and does not come back."""
+        async with self._room:
+            connection = await self._idle(place) or await connected(self.address, place)
+            try:
+                yield connection
+            finally:
+                if connection.is_connected:
+                    self._free.append((place, connection))
+
+    async def _idle(self, place: Place) -> AbstractConnection | None:
+        while self._free:
+            where, connection = self._free.pop()
+            if where == place and await fresh(connection):
+                return connection
+            await connection.disconnect(nowait=True)
+        return None
+
+    async def _learn(self, error: Exception, progress: _Progress) -> bool:
+        """Note what a failure tells of the servers, and whether another one, or the same one later, is to be asked."""
+        place = progress.place
+        if place is None or isinstance(error, NOT_YET):
+            return place is not None and self.address.kind is Kind.CLUSTER
+        if isinstance(error, MovedError):
+            self._places.moved(Place(error.host or place.host, error.port))
+            return self.address.kind is Kind.CLUSTER
+        if isinstance(error, ResponseError) and not isinstance(error, ELSEWHERE):
+            return False
+        self._places.lost(place)
+        await self._drop()
+        return self.address.kind in _SEVERAL and (isinstance(error, ReadOnlyError) or not progress.sent)
+
+    async def _drop(self) -> None:
+        while self._free:
+            await self._free.pop()[1].disconnect(nowait=True)
+
+
+_SEVERAL: Final = (Kind.SENTINEL, Kind.CLUSTER)
+
+
+async def _end(step: asyncio.Task[Any]) -> None:
+    """Wait until a step has ended, for a while by itself and then by force, however often the caller is cancelled."""
+    loop = asyncio.get_running_loop()
+    until = loop.time() + GRACE_S
+    while not step.done():
+        left_s = until - loop.time()
+        if left_s <= 0:
+            step.cancel()
+        try:
+            await asyncio.wait({step}, timeout=left_s if left_s > 0 else None)
+        except asyncio.CancelledError:
+            continue
+    if not step.cancelled():
+        step.exception()

@@ -8,6 +8,7 @@ import msgspec
 
 from aiq.backends.clock import Clock
 from aiq.backends.redis.client import Client
+from aiq.backends.redis.listener import Listener
 from aiq.backends.redis.refusals import refusal
 from aiq.errors import Unavailable
 
@@ -42,16 +43,20 @@ class Blobs:
 class Door:
     """What every operation goes through. The faces of the storage share it."""
 
-    def __init__(self, client: Client, namespace: str, clock: Clock | None) -> None:
+    def __init__(self, client: Client, clock: Clock | None) -> None:
         self._client = client
-        self._namespace = namespace
-        self._prefix = f"{{aiq:{namespace}}}"
+        self._prefix = client.address.prefix
         self._clock = clock
         self._open = True
+        self._listener = Listener(client, f"{self._prefix}:wakeups", self._moved_to)
 
     def _check_open(self) -> None:
         if not self._open:
             raise Unavailable(f"This storage ({self._client.url}) is closed; open it again.")
+
+    async def _moved_to(self) -> str | None:
+        """The address to which the namespace has moved, if it has. Spec: MOVE-8"""
+        return (await self._step("moved")).value or None
 
     async def _step(self, name: str, args: Any = None, blobs: Blobs | None = None) -> Answer:  # Any: as the script says
         """Run the script of an operation. `args` is what msgpack can say; an absent `None` is nothing in Lua.

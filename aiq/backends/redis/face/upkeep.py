@@ -4,6 +4,7 @@ from aiq.backends.redis import wire
 from aiq.backends.redis.auditing import audited
 from aiq.backends.redis.door import Door
 from aiq.backends.redis.facts import server_facts
+from aiq.backends.redis.server import ask
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
 from aiq.model import Fact, QueueSettings, QueueStatus, Upkept, Violation
 from aiq.rules.facts import clock_fact, moving_fact
@@ -58,4 +59,4 @@ class UpkeepFace(Door):
         moving = moving_fact(
             told.get("moved_to"), told.get("loading"), f"remove all keys that begin with {self._prefix}"
         )
-        return [*server_facts(told["server"]), clock, moving]
+        return [*server_facts(await ask(self._client), self._client.address), clock, moving]

@@ -1,8 +1,9 @@
 -- wakeups: tell other processes what has changed. Hints: whoever misses one finds the truth by looking.
 -- spec: LIVE-3, STORE-6
 
--- How many entries the stream keeps: who was away for longer looks at everything.
-local KEPT = 1024
+-- How many entries the stream keeps at least. Who reads as many at once cannot know what went before them, and looks at
+-- everything (KEPT in listener.py is this number).
+local KEPT = 256
 
 function wakeups.tell(topics)
   local list = {}

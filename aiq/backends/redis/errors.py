@@ -1,0 +1,106 @@
+"""What Redis and its driver say, in the words of aiq. No driver's exception passes this module."""
+
+import ssl
+from collections.abc import Callable
+from typing import Final
+
+from redis import exceptions as driver
+
+from aiq.errors import Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
+
+FAILURES: Final = (driver.RedisError, OSError, TimeoutError)
+"""What the driver may raise."""
+
+ELSEWHERE: Final = (driver.ReadOnlyError, driver.ClusterDownError)
+"""Replies after which another server is the one to ask. Nothing was done."""
+NOT_YET: Final = (driver.AskError, driver.TryAgainError)
+"""The slot is on its way to another node. Nothing was done, and nothing is to be done before it has come there: a
+script that ran now would see some of its keys here and some there."""
+
+
+def ours(error: Exception, url: str, *, sent: bool) -> StorageError:
+    """The error of aiq for one of the driver. `sent` says that the server may have heard the command."""
+    text = str(error)
+    for kind, made in _BY_CLASS:
+        if isinstance(error, kind):
+            return made(url, text)
+    if isinstance(error, driver.ConnectionError) and _certificate(error):
+        return Misconfigured(f"{url} cannot be trusted ({text}). Name the authority: ?ssl_ca_certs=/path/to/ca.pem.")
+    if isinstance(error, driver.InvalidResponse):
+        return Misconfigured(f"What answers at {url} is no Redis server ({text:.200}). Look at host and port.")
+    if isinstance(error, driver.ResponseError):
+        return _of_reply(text, url)
+    return Unavailable(f"{url} did not answer ({text or type(error).__name__}). Try again.", outcome_unknown=sent)
+
+
+def _of_reply(text: str, url: str) -> StorageError:
+    """By the first word of an error that the driver has no class for."""
+    made = _BY_WORD.get(text.partition(" ")[0])
+    if made is not None:
+        return made(url, text)
+    if "DB index is out of range" in text or "invalid DB index" in text:
+        return Misconfigured(f"{url} has no such database ({text}). Databases are counted from 0, mostly up to 15.")
+    return _contradicting(url, text)
+
+
+def _certificate(error: BaseException | None) -> bool:
+    while error is not None:
+        if isinstance(error, ssl.SSLError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _refused(url: str, text: str) -> StorageError:
+    return Misconfigured(f"{url} refuses this user or password ({text}). Look at the address.")
+
+
+def _forbidden(url: str, text: str) -> StorageError:
+    return Misconfigured(f"The user of {url} lacks a right that a storage needs ({text}). See docs/redis.md.")
+
+
+def _full(url: str, text: str) -> StorageError:
+    return StorageFull(f"{url} has no memory left ({text}). Let jobs end or be trimmed, or raise maxmemory.")
+
+
+def _read_only(url: str, text: str) -> StorageError:
+    return ReadOnly(f"{url} is a replica and takes no writes ({text}). Name the primary, or its sentinels.")
+
+
+def _unfit(url: str, text: str) -> StorageError:
+    return Misconfigured(
+        f"{url} cannot run a script of this storage ({text}). Behind a cluster write redis+cluster://."
+    )
+
+
+def _waiting(url: str, text: str) -> StorageError:
+    return Unavailable(f"{url} takes no commands just now ({text}). Try again.")
+
+
+def _no_disk(url: str, text: str) -> StorageError:
+    if "No space left" in text:
+        return StorageFull(f"{url} cannot write to its disk ({text}). Free some space, and repeat the call.")
+    return _waiting(url, text)
+
+
+def _contradicting(url: str, text: str) -> StorageError:
+    return Corrupt(f"What is stored at {url} contradicts itself ({text}). Run `audit()`, and report what it says.")
+
+
+Made = Callable[[str, str], StorageError]
+_BY_CLASS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Made], ...]] = (
+    ((driver.AuthenticationError, driver.AuthenticationWrongNumberOfArgsError), _refused),
+    ((driver.NoPermissionError, driver.AuthorizationError), _forbidden),
+    (driver.OutOfMemoryError, _full),
+    (driver.ReadOnlyError, _read_only),
+    (driver.MovedError, _unfit),
+    (driver.ClusterCrossSlotError, _unfit),
+    ((driver.BusyLoadingError, driver.ClusterDownError, driver.MasterDownError, *NOT_YET), _waiting),
+)
+_BY_WORD: Final[dict[str, Made]] = {
+    "BUSY": _waiting,
+    "NOREPLICAS": _waiting,
+    "UNBLOCKED": _waiting,
+    "MISCONF": _no_disk,
+    "WRONGTYPE": _contradicting,
+}

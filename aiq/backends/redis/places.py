@@ -1,0 +1,105 @@
+"""Which server holds the namespace just now: the one of the address, the primary of sentinels, a node of a cluster."""
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from redis import exceptions as driver
+
+from aiq.backends.redis.address import Address, Kind, Place
+from aiq.backends.redis.connecting import connected, exchange
+
+_FAILURES: Final = (driver.RedisError, OSError)
+
+
+class Places(Protocol):
+    """Where to go, as far as that is known."""
+
+    async def find(self) -> Place:
+        """The server to ask. It may turn out to be the wrong one: then `lost` or `moved` is called, and this again."""
+        ...
+
+    def lost(self, place: Place) -> None:
+        """A server does not answer, or does not hold the namespace any more."""
+        ...
+
+    def moved(self, place: Place) -> None:
+        """A server has named the one that holds the namespace."""
+        ...
+
+
+def places(address: Address) -> Places:
+    """How the server of an address is found."""
+    if address.kind is Kind.SENTINEL:
+        return Watched(address)
+    return Listed(address.places)
+
+
+class Listed:
+    """One server, or the nodes of a cluster: any of them names the owner of a slot."""
+
+    def __init__(self, known: Sequence[Place]) -> None:
+        self._known = list(known)
+        self._owner: Place | None = None
+
+    async def find(self) -> Place:
+        """See `Places`."""
+        return self._owner or self._known[0]
+
+    def lost(self, place: Place) -> None:
+        """See `Places`. The next node is asked, and this one last."""
+        self._owner = None
+        if place in self._known:
+            self._known.remove(place)
+            self._known.append(place)
+
+    def moved(self, place: Place) -> None:
+        """See `Places`. Whoever owned the slot once is a node that can be asked when those of the address are gone."""
+        self._owner = place
+        if place not in self._known:
+            self._known.append(place)
+
+
+class Watched:
+    """The primary of a service, as its sentinels name it."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        self._sentinels = list(address.places)
+        self._primary: Place | None = None
+
+    async def find(self) -> Place:
+        """See `Places`. Sentinels are asked in turn, the one that answered last before the others."""
+        if self._primary is None:
+            self._primary = await self._ask()
+        return self._primary
+
+    async def _ask(self) -> Place:
+        failure: Exception | None = None
+        for sentinel in tuple(self._sentinels):
+            try:
+                found = await self._primary_by(sentinel)
+            except _FAILURES as error:
+                failure = error
+            else:
+                if found is not None:
+                    return found
+            self._sentinels.remove(sentinel)
+            self._sentinels.append(sentinel)
+        told = f": {failure}" if failure else ""
+        raise driver.ConnectionError(f"no sentinel names a primary of {self._address.service}{told}") from failure
+
+    async def _primary_by(self, sentinel: Place) -> Place | None:
+        connection = await connected(self._address, sentinel, sentinel=True)
+        try:
+            found = await exchange(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
+        finally:
+            await connection.disconnect(nowait=True)
+        return Place(found[0].decode(), int(found[1])) if found else None
+
+    def lost(self, place: Place) -> None:
+        """See `Places`."""
+        if place == self._primary:
+            self._primary = None
+
+    def moved(self, place: Place) -> None:
+        """See `Places`. Nobody but the sentinels names a primary."""
