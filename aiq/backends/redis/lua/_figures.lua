@@ -1,0 +1,13 @@
+-- figures: numbers as sentences show them. As aiq/policy/telling.py.
+
+-- A whole number with a comma before every three digits.
+function figures.grouped(number)
+  local text = digits(math.abs(number))
+  local found = text:reverse():gsub('(%d%d%d)', '%1,'):reverse():gsub('^,', '')
+  return (number < 0 and '-' or '') .. found
+end
+
+-- A number and what it counts: 1 token, 2,000 tokens.
+function figures.counted(number, noun)
+  return figures.grouped(number) .. ' ' .. noun .. (number == 1 and '' or 's')
+end
