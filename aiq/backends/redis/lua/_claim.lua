@@ -26,13 +26,13 @@ local function lease(job, request)
   }))
 end
 
--- The one line of a queue's plain pool, where nothing decides but the place: nothing else has jobs in lanes, the queue
--- has no limit of its own, and no band has credit. Else nil.
+-- The one line of a queue's plain pool, where nothing decides but the place: nothing else has jobs in lanes, and no band
+-- has credit. Nil where that is not so; the second answer says whether the queue has any job in a lane.
 local function only_line(queue)
-  if rows.get('credits', queue) or lanes.pool(queue, '').wake_at_ms ~= 0 then return nil end
-  if zsets.any('open_pools:' .. queue) then return nil end
+  if zsets.any('open_pools:' .. queue) then return nil, true end
   local bands = lanes.bands(queue, '')
-  return #bands == 1 and lanes.spot(queue, '', bands[1], '') or nil
+  if #bands ~= 1 or rows.get('credits', queue) or rows.get('pools:' .. queue, '') then return nil, #bands > 0 end
+  return lanes.spot(queue, '', bands[1], ''), true
 end
 
 -- Whether a job of the plain pool needs nothing but its turn.
@@ -43,7 +43,9 @@ end
 -- Give what a queue offers as long as that is plain jobs in one line: the order of chapter 12 is then their own. The
 -- answer is how many, and whether the claim is over.
 local function give_plain(queue, count, takes, give)
-  local spot, given = only_line(queue), 0
+  local spot, any = only_line(queue)
+  local given = 0
+  if not any then return 0, true end
   while spot and given < count do
     local id = lanes.first(spot)
     local job = id and jobs.get(id)
