@@ -13,13 +13,19 @@ SLICE: Final = 256
 """Jobs, or rows of another kind, that one step looks at, or about so many."""
 
 
+_PARTS: Final = ("jobs", "keys", "unique", "groups", "deaths", "following")
+"""The tables that are looked at."""
+
+
 async def audited(step: Callable[[str, Any], Awaitable[Answer]], limit: int) -> list[Violation]:
     """Name at most `limit` violations."""
     found: list[Violation] = []
-    cursor = "0"
-    while True:
-        told = (await step("audit", {"part": "jobs", "cursor": cursor, "slice": SLICE})).value
-        found += [Violation(*one) for one in told["violations"]]
-        cursor = told["cursor"]
-        if cursor == "0" or len(found) >= limit:
-            return found[:limit]
+    for part in _PARTS:
+        cursor = "0"
+        while len(found) < limit:
+            told = (await step("audit", {"part": part, "cursor": cursor, "slice": SLICE})).value
+            found += [Violation(*one) for one in told["violations"]]
+            cursor = told["cursor"]
+            if cursor == "0":
+                break
+    return found[:limit]

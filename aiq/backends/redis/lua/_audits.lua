@@ -1,4 +1,5 @@
--- audits: what the audit finds about one job. Every check reads what is stored as it is and trusts no operation.
+-- audits: what the audit finds about one row. Every check reads what is stored as it is and trusts no operation.
+-- `tell(clause, text, job_id)` takes what is wrong; without an id it is about the row that is looked at.
 -- spec: STATE-2, STATE-3, STATE-4, CLAIM-8
 
 -- Fields that belong to some states only.
@@ -16,10 +17,19 @@ local function of_state(job, tell)
   end
 end
 
--- What is wrong with a job: a list of clause and text.
-function audits.of_job(job)
-  local found = {}
-  local function tell(clause, text) found[#found + 1] = {clause, text} end
+local function of_job(id, tell)
+  local job = jobs.get(id)
   of_state(job, tell)
-  return found
+  audit_keys.of_job(job, tell)
+  audit_graves.of_job(job, tell)
 end
+
+-- What is looked at of each table: a function that takes the id of a row, and what is to be told of it.
+audits.PARTS = {
+  jobs = of_job,
+  keys = audit_keys.of_spot,
+  unique = audit_keys.of_unique,
+  groups = audit_graves.of_group,
+  deaths = audit_graves.of_row,
+  following = audit_graves.of_row,
+}

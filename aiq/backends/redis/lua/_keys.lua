@@ -252,6 +252,18 @@ function keys.holders(spot)
   return found
 end
 
+-- How many jobs hold a key, and how many stand in its line, as they are listed.
+function keys.many(spot)
+  return call('ZCARD', order_of(spot, keys.HOLDS)), call('ZCARD', order_of(spot, keys.LINE))
+end
+
+-- Whether a job is listed where it stands.
+function keys.is_listed(spot, id)
+  local keyed = keys.of(id)
+  if not ORDERS[keyed.stand] then return true end
+  return call('ZSCORE', order_of(spot, keyed.stand), keys.place(keyed) .. id) ~= false
+end
+
 -- Of the jobs that hold a key the one that would stand first in its line.
 function keys.first_holder(spot)
   return keys.holders(spot)[1]
