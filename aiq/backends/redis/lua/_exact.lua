@@ -16,6 +16,12 @@ function exact.ceildiv(value, divisor)
   return math.ceil(value / divisor)
 end
 
+-- What is left of a number below zero is above it, as in Python. Multiplying back would pass 2^53.
+local function remainder(value, divisor)
+  local left = math.fmod(value, divisor)
+  return left < 0 and left + divisor or left
+end
+
 -- The sum of two numbers below a divisor, as what is left of it and how often the divisor is in it.
 local function carried(left, more, divisor)
   if left >= divisor - more then return left - (divisor - more), 1 end
@@ -26,12 +32,10 @@ end
 function exact.product_over(a, b, divisor)
   local product = a * b
   if product > -TOP and product < TOP then
-    local quotient = math.floor(product / divisor)
-    return quotient, product - quotient * divisor
+    return math.floor(product / divisor), remainder(product, divisor)
   end
   if b < 0 then a, b = -a, -b end
-  local whole = math.floor(a / divisor)
-  local rest, factor = a - whole * divisor, b
+  local whole, rest, factor = math.floor(a / divisor), remainder(a, divisor), b
   local quotient, left, carry = 0, 0, 0
   -- A long division of rest * factor, one bit of the factor after the other.
   local bit_value = 2 ^ 53
