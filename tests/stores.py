@@ -1,6 +1,6 @@
 """The stores of this repository, as the conformance suite opens them."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 from aiq.backends import open_storage
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
-from tests.servers import redis_port
+from tests.keys import clean
+from tests.servers import Server, cluster, server, watched
 
 
 @asynccontextmanager
@@ -52,9 +53,30 @@ async def empty_file() -> bytes:
 
 @asynccontextmanager
 async def redis(clock: Clock) -> AsyncIterator[Storage]:
-    namespace = f"t{next(_namespaces)}"
-    async with opened(f"redis://127.0.0.1:{redis_port()}/0?namespace={namespace}", clock) as storage:
+    async with _namespace(server().url, server(), clock) as storage:
         yield storage
+
+
+@asynccontextmanager
+async def redis_cluster(clock: Clock) -> AsyncIterator[Storage]:
+    async with _namespace(cluster().url, None, clock) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def redis_sentinel(clock: Clock) -> AsyncIterator[Storage]:
+    async with _namespace(watched().url, watched().primary, clock) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def _namespace(url: Callable[[str], str], holder: Server | None, clock: Clock) -> AsyncIterator[Storage]:
+    """A namespace of its own, as the user with the least rights. In the end no key is left of which nobody knows."""
+    name = f"t{next(_namespaces)}"
+    async with opened(url(name), clock) as storage:
+        yield storage
+    leaks = clean(holder or cluster().owner(name), name)
+    assert not leaks, f"Nobody knows what these keys are of: {leaks}"
 
 
 _namespaces = count(1)
