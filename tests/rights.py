@@ -1,4 +1,4 @@
-"""The least rights of a user of Redis as whom a storage can work; docs/redis.md names them, and the suite runs with them."""
+"""The least rights of a user of Redis as whom a storage can work, and the suite does. docs/redis.md names them."""
 
 import re
 

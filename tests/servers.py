@@ -21,7 +21,8 @@ from tests.rights import USER, rights
 
 READY_SECONDS = 20.0
 LOOK_SECONDS = 0.01
-PASSWORD = "of-the-tests"  # noqa: S105 - the servers are private, and gone after the test
+PASSWORD = "of-the-tests"
+"""The servers are private, and gone after the test."""
 
 
 class Server:
@@ -113,6 +114,11 @@ class Server:
 def server() -> Server:
     """A private Redis server of this process, without persistence."""
     return Server("--appendonly", "no").start()
+
+
+def redis_port() -> int:
+    """The port of that server, where whoever comes is its owner."""
+    return server().port
 
 
 class Cluster:
