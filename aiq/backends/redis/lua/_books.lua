@@ -399,6 +399,13 @@ function books.fetch_ends(records)
   rows.fetch('reservations', ids)
 end
 
+-- Forget a reservation that is closed.
+function books.drop_reservation(id)
+  books.untouch('closed_calls', id)
+  call('ZREM', key('own_calls'), id)
+  rows.drop('reservations', id)
+end
+
 -- Forget the calls of a job that is gone: those of its own by name, call 0 of each run that it had.
 function books.forget_calls(job)
   local from = job.id .. NUL

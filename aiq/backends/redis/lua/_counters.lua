@@ -48,7 +48,7 @@ end
 
 -- Count a job into or out of those of a queue and band that stand ready and not in the plain pool's lane.
 function counters.crowd(queue, band, by)
-  add('crowds', queue .. ' ' .. band, by)
+  counters.add('crowds', queue .. ' ' .. band, by)
 end
 
 function counters.crowded(queue, band)

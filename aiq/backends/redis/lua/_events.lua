@@ -31,6 +31,12 @@ function events.minute(at_ms, queue, task)
   return figures
 end
 
+-- Forget the figures of a minute.
+function events.forget_minute(id)
+  rows.drop('minutes', id)
+  call('ZREM', key('minutes_in_order'), id)
+end
+
 local function raise(figures, name, by)
   figures[PLACES[name]] = figures[PLACES[name]] + by
 end

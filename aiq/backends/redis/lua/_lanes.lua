@@ -39,6 +39,22 @@ function lanes.spot(queue, pool, band, tenant)
   return found
 end
 
+-- A line by its name in `idle_lines`.
+function lanes.spot_named(whole)
+  local queue, pool, band, tenant = whole:match('^([^%z]*)%z([^%z]*)%z(%d)%z(.*)$')
+  return lanes.spot(queue, pool, tonumber(band), tenant)
+end
+
+-- The name of a pool in `idle_pools`.
+function lanes.pool_spot(queue, name)
+  return queue .. SEPARATOR .. name
+end
+
+-- The queue and the pool of such a name.
+function lanes.split_pool(spot)
+  return spot:match('^([^%z]*)%z(.*)$')
+end
+
 -- The line of a ready job.
 function lanes.line_of(job, pool)
   return lanes.spot(job.queue, pool, job.band, job.tenant)

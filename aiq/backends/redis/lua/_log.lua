@@ -58,26 +58,6 @@ function log.after(number, limit)
   return found
 end
 
--- Who the jobs of some events are: for each number of a job {id, task, queue}, of its record or its tombstone.
-function log.whose(found)
-  local ns, ids, names = {}, {}, {}
-  for _, one in ipairs(found) do
-    local n = one[2][1]
-    if not names[n] then
-      names[n] = {}
-      ns[#ns + 1] = n
-    end
-  end
-  for place, n in ipairs(ns) do ids[place] = jobs.id_of(n) or tombstones.id_of(n) end
-  jobs.fetch(ids)
-  for place, n in ipairs(ns) do
-    local id = ids[place]
-    local who = jobs.get(id) or tombstones.of(id)
-    names[n] = {id, who.task, who.queue}
-  end
-  return names
-end
-
 -- The numbers in the log of the events of a job that are kept, oldest first.
 function log.numbers_of(job)
   local found = {}
@@ -104,6 +84,23 @@ function log.event(number)
   return held.told[number - held.first + 1]
 end
 
+-- Remove so many of the oldest events. A job's numbers of those that it no longer has are forgotten with them, as far as
+-- they stand in a list of their own.
+function log.trim(count)
+  local trimmed, seen, ns = log.trimmed() + count, {}, {}
+  log.walk(trimmed - count, function(at, event)
+    if at > trimmed then return false end
+    if not seen[event[1]] then ns[#ns + 1] = event[1] end
+    seen[event[1]] = (seen[event[1]] or 0) + 1
+  end)
+  for _, n in ipairs(ns) do
+    local id = jobs.id_of(n)
+    if id then call('LPOP', key('history', id), seen[n]) end
+  end
+  counters.put('trimmed', trimmed)
+  call('XTRIM', key('events'), 'MINID', digits(trimmed + 1) .. '-0')
+end
+
 -- Who the jobs of some events are: for each number of a job {id, task, queue}, of its record or its tombstone.
 function log.whose(found)
   local ns, ids, names = {}, {}, {}
@@ -122,34 +119,6 @@ function log.whose(found)
     names[n] = {id, who.task, who.queue}
   end
   return names
-end
-
--- The numbers in the log of the events of a job that are kept, oldest first.
-function log.numbers_of(job)
-  local found = {}
-  for _, number in ipairs(call('LRANGE', key('history', job.id), 0, -1)) do found[#found + 1] = tonumber(number) end
-  for _, number in ipairs(job.history) do found[#found + 1] = number end
-  local first = 1
-  while first <= #found and found[first] <= log.trimmed() do first = first + 1 end
-  local kept = {}
-  for place = first, #found do kept[#kept + 1] = found[place] end
-  return kept
-end
-
--- The number in the log of the last event of a job.
-function log.last_of(job)
-  local recent = job.history[#job.history]
-  return recent or tonumber(call('LINDEX', key('history', job.id), -1) or 0)
-end
-
--- The event of a number in the log, which is kept.
-function log.event(number)
-  local found
-  log.walk(number - 1, function(_, event)
-    found = event
-    return false
-  end)
-  return found
 end
 
 -- Events as they are told: {number in the log, id, task, queue, number within the job, row, source, target, fence,

@@ -1,0 +1,80 @@
+-- trim_jobs: removing what belongs to jobs that stay: results, steps and signals.
+--
+-- The counter `results_mark` is the place {instant, number} of the last of the jobs that have succeeded at whose result
+-- upkeep has looked.
+-- spec: KEEP-10, KEEP-11, KEEP-12, KEEP-13, KEEP-14
+
+-- The last of the jobs that have succeeded at whose result upkeep has looked.
+function trim_jobs.results_mark()
+  return rows.get('counters', 'results_mark') or {-1, 0}
+end
+
+function trim_jobs.mark_results(at_ms, n)
+  rows.put('counters', 'results_mark', {at_ms, n})
+end
+
+local function instants_of(found)
+  local instants = {}
+  for place, one in ipairs(found) do instants[place] = one[1] end
+  return instants
+end
+
+-- Those behind the last that was looked at, at most `limit`: what stays then stays as long as its job.
+local function old_results(keep, limit)
+  if retention.forever(keep) then return {} end
+  local found, number = ended.first('ended:succeeded', limit, trim_jobs.results_mark())
+  -- Jobs end within a ms in no order, so their results are looked at once that is over.
+  while #found > 0 and found[#found][1] >= step.now_ms do found[#found] = nil end
+  local old = {}
+  for place = 1, retention.going(keep, number, instants_of(found), step.now_ms) do old[place] = found[place] end
+  return old
+end
+
+-- Let the results of jobs that have succeeded go, but those that others need.
+local function trim_results(keep, limit)
+  local old = old_results(keep, math.min(limit, bounds.MAX_PURGED) + 1)
+  local more = #old > math.min(limit, bounds.MAX_PURGED)
+  if more then old[#old] = nil end
+  for _, one in ipairs(old) do
+    local job = jobs.get(jobs.id_of(one[2]))
+    if not gone.is_needed(job) then jobs.drop_result(job.id) end
+    trim_jobs.mark_results(one[1], one[2])
+  end
+  return more
+end
+
+-- Forget the first steps of a job that has ended, at most `limit`; say how many.
+local function forget_steps(job, limit)
+  local names = order.names(rows.all('steps:' .. job.id))
+  local count = math.min(limit, #names)
+  for place = 1, count do
+    rows.drop('steps:' .. job.id, names[place])
+    call('HDEL', key('step_values', job.id), names[place])
+  end
+  ended.uncount_steps(job.id, count)
+  if count == #names then jobs.put(job, rows.with(job, {remembers = none})) end
+  return count
+end
+
+-- How many of the first steps of jobs that have ended are to go, at most `most`.
+local function old_steps(keep, most)
+  local found, old, place = ended.first('ended_steps', most), 0, 1
+  local over_ms = retention.since_ms(keep, step.now_ms)
+  while old < most and found[place] and found[place][1] <= over_ms do
+    old = old + rows.get('step_counts', jobs.id_of(found[place][2]))
+    place = place + 1
+  end
+  return math.min(most, math.max(old, retention.excess(keep, counters.get('ended_steps')))), found
+end
+
+-- Forget steps of jobs that have ended.
+local function trim_steps(keep, limit)
+  if retention.forever(keep) then return false end
+  local old, found = old_steps(keep, limit + 1)
+  local left = math.min(old, limit)
+  for _, one in ipairs(found) do
+    if left == 0 then break end
+    left = left - forget_steps(jobs.get(jobs.id_of(one[2])), left)
+  end
+  return old > limit
+end
