@@ -50,5 +50,5 @@ class Load:
             await queue.admin.put_budget(aiq.Budget(_SHARED, usd=_AMPLE_USD))
 
 
-def _need(number: int) -> aiq.Estimate:  # noqa: ARG001 (it is given what the job is given)
+def _need(number: int) -> aiq.Estimate:
     return _NEED

@@ -11,7 +11,9 @@ from aiq.backends.redis.face.dead import DeadLettersFace
 from aiq.backends.redis.face.events import EventsFace
 from aiq.backends.redis.face.jobs import JobsFace
 from aiq.backends.redis.face.keys import KeysFace
+from aiq.backends.redis.face.limits import LimitsFace
 from aiq.backends.redis.face.moving import MovingFace
+from aiq.backends.redis.face.schedules import SchedulesFace
 from aiq.backends.redis.face.upkeep import UpkeepFace
 from aiq.backends.redis.face.wakeups import WakeupsFace
 from aiq.backends.redis.face.workers import WorkersFace
@@ -25,7 +27,9 @@ class RedisStorage(
     EventsFace,
     JobsFace,
     KeysFace,
+    LimitsFace,
     MovingFace,
+    SchedulesFace,
     UpkeepFace,
     WakeupsFace,
     WorkersFace,

@@ -1,0 +1,83 @@
+"""Limits in Redis: each operation one call of the script of its name."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from aiq.backends.redis.door import Door
+from aiq.backends.redis.wire import heard, said
+from aiq.bounds import MAX_BATCH, MAX_PAGE
+from aiq.errors import LeaseLost, LostReason
+from aiq.model import (
+    Acquired,
+    Admitted,
+    CallRequest,
+    Exceeded,
+    LimitSpec,
+    LimitStatus,
+    MustWait,
+    Refused,
+    Report,
+    Reported,
+    Throttle,
+)
+from aiq.rules import checks
+from aiq.rules.limits import check_limit
+from aiq.rules.validation import check_calls, check_reports, check_throttles
+
+_ANSWERS: Final[Mapping[str, type[Admitted | MustWait | Exceeded | Refused]]] = {
+    kind.__name__: kind for kind in (Admitted, MustWait, Exceeded, Refused)
+}
+
+
+class LimitsFace(Door):
+    """See `aiq.storage.Limits`."""
+
+    async def put_limits(self, limits: Sequence[LimitSpec], *, absent_only: bool = False) -> list[LimitSpec]:
+        """See `aiq.storage.Limits`."""
+        checks.check_count("list of limits", len(limits), MAX_BATCH)
+        for spec in limits:
+            check_limit(spec)
+        answer = await self._step("put_limits", {"limits": said(limits), "absent_only": absent_only})
+        return [heard(LimitSpec, spec) for spec in answer.value]
+
+    async def get_limits(
+        self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE
+    ) -> list[LimitStatus]:
+        """See `aiq.storage.Limits`."""
+        checks.check_limit(limit)
+        checks.check_count("list of limits", len(names), MAX_PAGE)
+        answer = await self._step("get_limits", {"names": list(names), "after": after, "limit": limit})
+        return [heard(LimitStatus, status) for status in answer.value]
+
+    async def acquire(self, calls: Sequence[CallRequest]) -> list[Acquired]:
+        """See `aiq.storage.Limits`."""
+        check_calls(calls)
+        answer = await self._step("acquire", {"calls": said(calls)})
+        return [_acquired(call, told) for call, told in zip(calls, answer.value, strict=True)]
+
+    async def report(self, reports: Sequence[Report]) -> list[Reported | LeaseLost]:
+        """See `aiq.storage.Limits`."""
+        check_reports(reports)
+        answer = await self._step("report", {"reports": said(reports)})
+        return [_reported(report, told) for report, told in zip(reports, answer.value, strict=True)]
+
+    async def throttled(self, throttles: Sequence[Throttle]) -> None:
+        """See `aiq.storage.Limits`."""
+        check_throttles(throttles)
+        await self._step("throttled", {"throttles": said(throttles)})
+
+
+def _acquired(call: CallRequest, told: Mapping[str, Any]) -> Acquired:  # Any: the fields of an answer of each class
+    fields = {name: value for name, value in told.items() if name != "answer"}
+    if told["answer"] == LeaseLost.__name__:
+        return LeaseLost(call.lease.job_id, LostReason(told["reason"]))
+    if told["answer"] in ("Admitted", "MustWait"):
+        # Nothing is said of what is nothing, and these have a field without a default.
+        fields = {"max_output": None, **fields} if told["answer"] == "Admitted" else {"wait_ms": None, **fields}
+    return heard(_ANSWERS[told["answer"]], fields)
+
+
+def _reported(report: Report, told: Mapping[str, Any] | list[Any]) -> Reported | LeaseLost:  # Any: as above
+    if "reason" in told:
+        return LeaseLost(report.lease.job_id, LostReason(told["reason"]))
+    return heard(Reported, dict(told))

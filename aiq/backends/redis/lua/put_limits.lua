@@ -1,0 +1,31 @@
+-- put_limits: store limits by name, all of them or none; what is left of each goes along.
+-- args: limits (LimitSpec), absent_only
+-- returns: each limit as it stands
+-- spec: LIMIT-1, LIMIT-2, LIMIT-3
+local function check_by(standing, spec)
+  if not standing or standing.by == spec.by then return end
+  local goes = standing.by and 'goes by ' .. standing.by or 'is one for all'
+  local text = 'Limit "' .. spec.name .. '" ' .. goes .. ', which never changes; make one of another name.'
+  step.refuse('Conflict', {message = text, reason = 'by'})
+end
+
+local wanted, names, shaped, answers = {}, {}, {}, {}
+for _, spec in ipairs(args.limits) do
+  setmetatable(spec, defaults.LimitSpec)
+  local standing_ = wanted[spec.name] or books.limit(spec.name)
+  if not standing_ or not args.absent_only then
+    check_by(standing_, spec)
+    if not wanted[spec.name] then names[#names + 1] = spec.name end
+    wanted[spec.name] = spec
+  end
+end
+for place, name in ipairs(names) do
+  local old = books.limit(name)
+  shaped[place] = old and shaping.reshape(old, wanted[name]) or {}
+end
+for place, name in ipairs(names) do
+  books.put_limit(name, wanted[name])
+  shaping.put_parts(name, shaped[place])
+end
+for place, spec in ipairs(args.limits) do answers[place] = books.limit(spec.name) end
+return answers
