@@ -118,7 +118,7 @@ def fail_if_any(found: list[str], advice: str) -> None:
 def test_no_file_is_too_long_to_be_read_in_one_sitting() -> None:
     lengths = {
         path: len(path.read_text(encoding="utf-8").splitlines())
-        for suffix in (".py", ".sql")
+        for suffix in (".py", ".sql", ".lua")
         for path in sources(*FOLDERS, suffix=suffix)
     }
     found = [f"{where(path)}: {lines} lines" for path, lines in lengths.items() if lines > MAX_FILE_LINES]
@@ -133,6 +133,17 @@ def test_no_function_is_longer_than_a_screen() -> None:
         if isinstance(node, Function)
         and node.end_lineno is not None
         and node.end_lineno - node.lineno + 1 > MAX_FUNCTION_LINES
+    ]
+    fail_if_any(found, f"A function has at most {MAX_FUNCTION_LINES} lines, 30 as a habit; keep the branches here:")
+
+
+def test_no_function_of_a_script_is_longer_than_a_screen() -> None:
+    function = re.compile(r"^(?:local )?function ([\w.]+)\(.*?^end$", re.MULTILINE | re.DOTALL)
+    found = [
+        f"{where(path)}: {match[1]} has {match[0].count(chr(10)) + 1} lines"
+        for path in sources("aiq", suffix=".lua")
+        for match in function.finditer(path.read_text(encoding="utf-8"))
+        if match[0].count(chr(10)) >= MAX_FUNCTION_LINES
     ]
     fail_if_any(found, f"A function has at most {MAX_FUNCTION_LINES} lines, 30 as a habit; keep the branches here:")
 

@@ -14,7 +14,7 @@ CLAUSE = re.compile(r"^\*\*([A-Z]+-\d+)\*\*(.*)$", re.MULTILINE)
 NOT_TESTABLE = re.compile(r"\(not testable: [^)]+\)")
 NUMBER = re.compile(r"\b([A-Z]+)-(\d+)\b")
 RANGE = re.compile(r"\b([A-Z]+)-(\d+) to \1-(\d+)\b")
-# A docstring cites after "Spec:", a statement of SQL after "spec:" in its header.
+# A docstring cites after "Spec:", a statement of SQL or a script of Lua after "spec:" in its header.
 CITATION = re.compile(r"\b[Ss]pec: ((?:[^.\n]|\.(?!\s|$))*)")
 
 
@@ -83,7 +83,7 @@ def test_every_test_of_the_suite_names_a_clause() -> None:
 def test_code_cites_clauses_that_exist() -> None:
     citations = [
         (number, path.relative_to(ROOT).as_posix())
-        for suffix in ("*.py", "*.sql")
+        for suffix in ("*.py", "*.sql", "*.lua")
         for path in sorted((ROOT / "aiq").rglob(suffix))
         for number in cited(path.read_text(encoding="utf-8"))
     ]
@@ -93,8 +93,19 @@ def test_code_cites_clauses_that_exist() -> None:
 
 def test_every_statement_of_sql_names_the_clauses_that_it_carries() -> None:
     files = sorted((ROOT / "aiq").rglob("sql/*.sql"))
-    found = [path.relative_to(ROOT).as_posix() for path in files if "-- spec:" not in path.read_text(encoding="utf-8")]
-    fail_if_any(found, "Say in the header which clauses it carries, or `-- spec: none`:")
+    fail_if_any(silent(files), "Say in the header which clauses it carries, or `-- spec: none`:")
+
+
+def test_every_script_of_an_operation_names_the_clauses_that_it_carries() -> None:
+    files = [path for path in (ROOT / "aiq").rglob("lua/*.lua") if not path.name.startswith("_")]
+    assert files, "the scripts are not found any more"
+    fail_if_any(silent(files), "Say in the header which clauses it carries, or `-- spec: none`:")
+
+
+def silent(files: Iterable[Path]) -> list[str]:
+    """Those that name no clause."""
+    texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in files}
+    return sorted(place for place, text in texts.items() if "-- spec:" not in text)
 
 
 def test_the_chapter_on_storage_publishes_every_bound_as_it_is() -> None:

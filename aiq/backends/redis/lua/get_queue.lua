@@ -3,4 +3,5 @@
 -- flags: allow-oom
 -- args: queue
 -- returns: its QueueStatus
+-- spec: QUEUE-1, QUEUE-2
 return queues.status(args.queue)
