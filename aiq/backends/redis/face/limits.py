@@ -1,12 +1,12 @@
 """Limits in Redis: each operation one call of the script of its name."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from aiq.backends.redis.door import Door
 from aiq.backends.redis.wire import heard, said
 from aiq.bounds import MAX_BATCH, MAX_PAGE
-from aiq.errors import LeaseLost, LostReason
+from aiq.errors import LeaseLost, LostReason, UnknownLimit
 from aiq.model import (
     Acquired,
     Admitted,
@@ -15,6 +15,7 @@ from aiq.model import (
     LimitSpec,
     LimitStatus,
     MustWait,
+    OnExceeded,
     Refused,
     Report,
     Reported,
@@ -23,10 +24,6 @@ from aiq.model import (
 from aiq.rules import checks
 from aiq.rules.limits import check_limit
 from aiq.rules.validation import check_calls, check_reports, check_throttles
-
-_ANSWERS: Final[Mapping[str, type[Admitted | MustWait | Exceeded | Refused]]] = {
-    kind.__name__: kind for kind in (Admitted, MustWait, Exceeded, Refused)
-}
 
 
 class LimitsFace(Door):
@@ -68,16 +65,24 @@ class LimitsFace(Door):
 
 
 def _acquired(call: CallRequest, told: Mapping[str, Any]) -> Acquired:  # Any: the fields of an answer of each class
-    fields = {name: value for name, value in told.items() if name != "answer"}
-    if told["answer"] == LeaseLost.__name__:
-        return LeaseLost(call.lease.job_id, LostReason(told["reason"]))
-    if told["answer"] in ("Admitted", "MustWait"):
-        # Nothing is said of what is nothing, and these have a field without a default.
-        fields = {"max_output": None, **fields} if told["answer"] == "Admitted" else {"wait_ms": None, **fields}
-    return heard(_ANSWERS[told["answer"]], fields)
+    match told["is"]:
+        case "LeaseLost":
+            return LeaseLost(call.lease.job_id, LostReason(told["reason"]))
+        case "Admitted":
+            return Admitted(max_output=told.get("max_output"))
+        case "MustWait":
+            return MustWait(limit=told["limit"], key=told["key"], wait_ms=told.get("wait_ms"))
+        case "Exceeded":
+            need = dict(told["need"])
+            return Exceeded(
+                budget=told["budget"], on_exceeded=OnExceeded(told["on_exceeded"]), need=need, text=told["text"]
+            )
+        case _:
+            text = told.get("text") or str(UnknownLimit(told["name"], told["known"]))
+            return Refused(kind=told["kind"], text=text)
 
 
-def _reported(report: Report, told: Mapping[str, Any] | list[Any]) -> Reported | LeaseLost:  # Any: as above
-    if "reason" in told:
-        return LeaseLost(report.lease.job_id, LostReason(told["reason"]))
-    return heard(Reported, dict(told))
+def _reported(report: Report, told: Mapping[str, Any]) -> Reported | LeaseLost:  # Any: as above
+    if "lost" in told:
+        return LeaseLost(report.lease.job_id, LostReason(told["lost"]))
+    return heard(Reported, told)

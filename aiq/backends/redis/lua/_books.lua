@@ -386,6 +386,13 @@ function books.put_reservation(reservation)
   if reservation.closed_at_ms then books.touch('closed_calls', id, reservation.closed_at_ms) end
 end
 
+-- Forget a reservation that is closed, by its id.
+function books.drop_reservation(id)
+  call('ZREM', key('own_calls'), id)
+  books.untouch('closed_calls', id)
+  rows.drop('reservations', id)
+end
+
 -- Read what the ends of some runs will look at.
 function books.fetch_ends(records)
   local runs, ids = {}, {}
@@ -410,13 +417,10 @@ end
 function books.forget_calls(job)
   local from = job.id .. NUL
   local ids = call('ZRANGE', key('own_calls'), '[' .. from, '(' .. job.id .. '\1', 'BYLEX')
-  for _, id in ipairs(ids) do call('ZREM', key('own_calls'), id) end
   for fence = 1, job.fence do ids[#ids + 1] = books.call(job.id, fence, 0) end
+  rows.fetch('reservations', ids)
   for _, id in ipairs(ids) do
-    if rows.get('reservations', id) then
-      books.untouch('closed_calls', id)
-      rows.drop('reservations', id)
-    end
+    if rows.get('reservations', id) then books.drop_reservation(id) end
   end
 end
 

@@ -1,7 +1,7 @@
 -- report: count what calls have used, each by itself, in order.
 -- flags: allow-oom
 -- args: reports (Report)
--- returns: for each {cancel_requested, late}, or {reason} of a lost lease
+-- returns: for each {cancel_requested, late}, or {lost = why} of a lost lease
 -- spec: CALL-9 to CALL-14, USAGE-1 to USAGE-6, LEASE-1, DEFER-2
 local function has_used(told)
   for _, used in ipairs(told.used or {}) do
