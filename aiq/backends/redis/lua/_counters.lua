@@ -22,13 +22,35 @@ function counters.add(name, id, by)
   if left == 0 then rows.drop(name, id) else rows.put(name, id, left) end
 end
 
+-- What this step counts of jobs, by table and row: a batch changes the same few rows again and again.
+local gathered = {counts = {}, unstarted = {}, crowds = {}}
+
+local function gather(name, id, by)
+  local sums = gathered[name]
+  sums[id] = (sums[id] or 0) + by
+end
+
+-- Let the rows say what this step has counted.
+function counters.flush()
+  for name, sums in pairs(gathered) do
+    local ids = {}
+    for id in pairs(sums) do ids[#ids + 1] = id end
+    rows.fetch(name, ids)
+    for _, id in ipairs(ids) do
+      if sums[id] ~= 0 then counters.add(name, id, sums[id]) end
+      sums[id] = nil
+    end
+  end
+end
+
 -- Count a job into or out of its queue and state.
 function counters.count(queue, state, by)
-  counters.add('counts', queue .. ' ' .. state, by)
+  gather('counts', queue .. ' ' .. state, by)
 end
 
 -- How many jobs stand in each state, in all queues.
 function counters.by_state()
+  counters.flush()
   local found = {}
   for name, number in pairs(rows.all('counts')) do
     local state = name:match(' (%l+)$')
@@ -39,18 +61,19 @@ end
 
 -- Count a job into or out of those that a queue's bound bounds.
 function counters.unstart(queue, by)
-  counters.add('unstarted', queue, by)
+  gather('unstarted', queue, by)
 end
 
 function counters.unstarted(queue)
-  return rows.get('unstarted', queue) or 0
+  return (rows.get('unstarted', queue) or 0) + (gathered.unstarted[queue] or 0)
 end
 
 -- Count a job into or out of those of a queue and band that stand ready and not in the plain pool's lane.
 function counters.crowd(queue, band, by)
-  counters.add('crowds', queue .. ' ' .. band, by)
+  gather('crowds', queue .. ' ' .. band, by)
 end
 
 function counters.crowded(queue, band)
-  return rows.get('crowds', queue .. ' ' .. band) or 0
+  local id = queue .. ' ' .. band
+  return (rows.get('crowds', id) or 0) + (gathered.crowds[id] or 0)
 end

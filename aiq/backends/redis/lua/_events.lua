@@ -18,6 +18,17 @@ local PLACES = {
 events.MINUTE_MS = 60000
 local FAILING = {T6 = true, T7 = true, T9 = true}
 
+local at_hand = {}
+
+-- The figures of the minute of this step, which are asked for again and again.
+local function figures_now(queue, task)
+  local of_queue = at_hand[queue] or {}
+  at_hand[queue] = of_queue
+  local figures = of_queue[task] or events.minute(step.now_ms, queue, task)
+  of_queue[task] = figures
+  return figures
+end
+
 -- The figures of a minute, queue and task, to be changed in place. Its id begins with the minute in 16 digits, so that
 -- the order of texts is that of (minute, queue, task).
 function events.minute(at_ms, queue, task)
@@ -90,7 +101,7 @@ function events.log(row, source, job)
   pending[#pending + 1] = {job.n, job.events, row, source or false, job.state, job.fence, step.now_ms, cause}
   remember(job, number)
   local lasted_ms = math.max(0, step.now_ms - (job.since_ms or step.now_ms))
-  events.tally(events.minute(step.now_ms, job.queue, job.task), row, source, job.state, lasted_ms)
+  events.tally(figures_now(job.queue, job.task), row, source, job.state, lasted_ms)
   if job.state ~= source then job.since_ms = step.now_ms end
   step.wake('events')
 end

@@ -15,14 +15,9 @@ local function set(queue, id)
   return 'gate:' .. queue .. ':' .. redis.sha1hex(id)
 end
 
--- Only what a limit bounds by its key ever stands behind a gate.
-local function may_stand(job)
-  return job.key ~= nil and #jobs.taken_limits(job) > 0
-end
-
 -- The gate behind which a job stands, {queue, id}, or nil.
 function gates.of(job)
-  return may_stand(job) and rows.get('aside', job.id) or nil
+  return rows.get('aside', job.id)
 end
 
 -- The row of a gate, or nil.
@@ -101,7 +96,6 @@ end
 -- A job has left its place, for behind a gate or from there: the next of its other limits and key may come into the
 -- lane.
 function gates.let_follow(spot, job, gate)
-  if not may_stand(job) then return end
   local found = {}
   for _, limit in ipairs(jobs.taken_limits(job)) do
     local id = id_of(spot, limit, job.key)

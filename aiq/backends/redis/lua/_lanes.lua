@@ -18,7 +18,7 @@ local BANDS = {0, 1, 2, 3}
 local FEW = 4
 
 local SEPARATOR = '\0'
-local spots, windows, filled = {}, {}, {}
+local spots, plain_spots, windows, filled = {}, {}, {}, {}
 local most = FEW
 
 -- A line, by names: what it is called in rows and sorted sets.
@@ -32,7 +32,7 @@ function lanes.spot(queue, pool, band, tenant)
       queue = queue, pool = pool, band = band, tenant = tenant, whole = whole, id = whole:sub(#queue + 2),
       lane = 'lane:' .. place .. hashed .. ':' .. pool,
       busy = 'busy:' .. place .. pool, open = 'open:' .. place .. pool,
-      pools = 'busy_pools:' .. queue .. ':' .. band,
+      pools = 'busy_pools:' .. queue .. ':' .. band, table_ = 'pools:' .. queue,
     }
     spots[whole] = found
   end
@@ -55,8 +55,17 @@ function lanes.split_pool(spot)
   return spot:match('^([^%z]*)%z(.*)$')
 end
 
+local function plain_spot(queue, band)
+  local of_queue = plain_spots[queue] or {}
+  plain_spots[queue] = of_queue
+  local found = of_queue[band] or lanes.spot(queue, PLAIN, band, '')
+  of_queue[band] = found
+  return found
+end
+
 -- The line of a ready job.
 function lanes.line_of(job, pool)
+  if pool == PLAIN then return plain_spot(job.queue, job.band) end
   return lanes.spot(job.queue, pool, job.band, job.tenant)
 end
 
@@ -370,8 +379,8 @@ end
 
 -- A queue in whose band nothing stands has no credit there. spec: BAND-3
 local function lose_queue_credit(spot)
-  local credits = lanes.credits(spot.queue)
-  if credits[spot.band + 1] == 0 or zsets.any(spot.pools) or busy(spot.queue, PLAIN, spot.band) then return end
+  local credits = rows.get('credits', spot.queue)
+  if not credits or credits[spot.band + 1] == 0 or zsets.any(spot.pools) or busy(spot.queue, PLAIN, spot.band) then return end
   lanes.put_credits(spot.queue, fairness.with_credit(credits, spot.band, 0))
 end
 
@@ -379,8 +388,8 @@ end
 function lanes.exit(spot, id)
   take_out(spot, id)
   if spot.pool == PLAIN then
-    local pool = lanes.pool(spot.queue, PLAIN)
-    if pool.credits[spot.band + 1] ~= 0 and not filled_(spot) then lanes.put_pool(pool) end
+    local pool = rows.get(spot.table_, PLAIN, defaults.Pool)
+    if pool and pool.credits[spot.band + 1] ~= 0 and not filled_(spot) then lanes.put_pool(pool) end
     lose_queue_credit(spot)
     return
   end
@@ -409,7 +418,13 @@ end
 
 -- Let a job that stays ready leave its lane, or its place behind a gate.
 function lanes.step_out(job, pool)
-  local spot, gate = lanes.line_of(job, pool), gates.of(job)
+  local spot = lanes.line_of(job, pool)
+  -- Only what a limit bounds by its key has to do with gates.
+  if job.key == nil or #jobs.taken_limits(job) == 0 then
+    lanes.exit(spot, job.id)
+    return
+  end
+  local gate = gates.of(job)
   if gate then gates.leave(gate, job) else lanes.exit(spot, job.id) end
   gates.let_follow(spot, job, gate)
 end

@@ -25,6 +25,7 @@ function step.run(work, looks)
     for _, later in ipairs(told) do later() end
     events.flush()
     zsets.flush()
+    counters.flush()
     rows.flush()
     wakeups.tell(step.topics)
     return {cmsgpack.pack({answer = answer}), unpack(blobs)}
