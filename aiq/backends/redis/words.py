@@ -60,7 +60,7 @@ def of(row: type[Any]) -> dict[str, Any]:
         found = {one.name: _default(one.default, one.default_factory) for one in dataclasses.fields(row)}
     else:
         found = {one.name: _default(one.default, one.default_factory) for one in msgspec.structs.fields(row)}
-    return {name: value for name, value in found.items() if value is not None and value != b""}
+    return {name: value for name, value in found.items() if value is not None and not isinstance(value, bytes)}
 
 
 _NOTHING: Final = (dataclasses.MISSING, msgspec.NODEFAULT)
