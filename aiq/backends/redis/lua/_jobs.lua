@@ -4,7 +4,9 @@
 -- and written with `jobs.put`, which keeps every index in step. A field that is nothing, or as by default, is not
 -- stored. Bytes and errors are apart: `jobs.payload`, `jobs.result`, `jobs.progress`, `jobs.errors`.
 -- Fields of our own: `n` the number in the order of enqueueing, `since_ms` when it came into its state, `go_ms` when
--- retention looks at it if that is not by its finish, `history` the numbers of its newest events.
+-- retention looks at it if that is not by its finish, `history` the numbers of its newest events, `branch` where a
+-- child stands in its tree (`keys`), `needed` whether an edge has led from it (`fan_in`), `settled` the last settlement
+-- that took effect (`settle`), `awaits` the signal that it is suspended for.
 -- spec: STATE-3, STORE-8
 
 local SHAPE = defaults.JobRecord
@@ -64,6 +66,15 @@ local function stand(before, job)
   if was_ready then leave_place(before) end
   if not is_ready then return end
   if keys.keeps_out(job) then keys.stand_aside(job) else lanes.join(job, fairness.pool(job)) end
+end
+
+-- `living:ID` are the children of a job that have not ended, by id.
+local function live(before, job)
+  local old = before and not jobs.terminal(before) and before.parent_id or nil
+  local new = not jobs.terminal(job) and job.parent_id or nil
+  if old == new then return end
+  if old then call('ZREM', key('living', old), job.id) end
+  if new then call('ZADD', key('living', new), 0, job.id) end
 end
 
 -- Read records that the step is about to look at, in one command.
@@ -128,18 +139,18 @@ function jobs.model(job)
 end
 
 -- The bytes of a job; nil where there are none.
-function jobs.payload(id) return call('HGET', key('payloads'), id) or '' end
-function jobs.result(id) return call('HGET', key('results'), id) or nil end
-function jobs.progress(id) return call('HGET', key('progress'), id) or nil end
-function jobs.put_payload(id, bytes) call('HSET', key('payloads'), id, bytes) end
-function jobs.put_result(id, bytes) call('HSET', key('results'), id, bytes) end
-function jobs.put_progress(id, bytes) call('HSET', key('progress'), id, bytes) end
-function jobs.payload_size(id) return call('HSTRLEN', key('payloads'), id) end
-function jobs.drop_result(id) call('HDEL', key('results'), id) end
+function jobs.payload(id) return rows.bytes('payloads', id) or '' end
+function jobs.result(id) return rows.bytes('results', id) end
+function jobs.progress(id) return rows.bytes('progress', id) end
+function jobs.put_payload(id, bytes) rows.put_bytes('payloads', id, bytes) end
+function jobs.put_result(id, bytes) rows.put_bytes('results', id, bytes) end
+function jobs.put_progress(id, bytes) rows.put_bytes('progress', id, bytes) end
+function jobs.payload_size(id) return rows.size('payloads', id) end
+function jobs.drop_result(id) rows.put_bytes('results', id, false) end
 
 -- The bytes of payload and result together, by which pages are measured.
 function jobs.content_size(id)
-  return call('HSTRLEN', key('payloads'), id) + call('HSTRLEN', key('results'), id)
+  return rows.size('payloads', id) + rows.size('results', id)
 end
 
 -- The errors that are kept with a job, oldest first.
@@ -177,18 +188,19 @@ end
 
 -- The id of the job of a number, or nil.
 function jobs.id_of(n)
-  return call('HGET', key('numbers'), digits(n)) or nil
+  return rows.bytes('numbers', digits(n))
 end
 
 -- Write a record in the place of the one that stands there, `before`, and keep each index in step.
 function jobs.put(before, job)
   if not before then
     job.n = job.n or jobs.next_number()
-    call('HSET', key('numbers'), digits(job.n), job.id)
+    rows.put_bytes('numbers', digits(job.n), job.id)
   end
   count(before, job)
   ended.follow(before, job)
   rows.put('jobs', job.id, job)
+  live(before, job)
   stand(before, job)
   index(before, job)
 end
@@ -198,8 +210,8 @@ function jobs.drop(job)
   index(job, nil)
   ended.leave(job)
   count(job, nil)
-  for _, name in ipairs({'payloads', 'results', 'progress'}) do call('HDEL', key(name), job.id) end
-  call('HDEL', key('numbers'), digits(job.n))
+  for _, name in ipairs({'payloads', 'results', 'progress'}) do rows.put_bytes(name, job.id, false) end
+  rows.put_bytes('numbers', digits(job.n), false)
   call('DEL', key('history', job.id))
   rows.drop('errors', job.id)
   rows.drop('jobs', job.id)

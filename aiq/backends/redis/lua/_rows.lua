@@ -3,10 +3,11 @@
 -- A table is a hash of Redis, a row one of its fields, in msgpack. Its name may go on with that of its owner, as in
 -- 'steps:ID'. A row that a step has read is the same Lua table for all of its code. An order that must be read in
 -- order is not a table: it is a sorted set, which is read and written at once.
+-- A table of bytes is such a hash too; what stands in it goes as it is (`rows.bytes`), also at the end.
 
 local CHUNK = 1000
 
-local cached, changed = {}, {}
+local cached, changed, told = {}, {}, {}
 
 local function of(name)
   local found = cached[name]
@@ -106,6 +107,39 @@ function rows.same(one, other)
   return true
 end
 
+-- Bytes of a table, as the step leaves them, or nil.
+function rows.bytes(name, id)
+  local pending = told[name] and told[name][id]
+  if pending ~= nil then return pending or nil end
+  return call('HGET', key(name), id) or nil
+end
+
+-- How long they are; 0 where there are none.
+function rows.size(name, id)
+  local pending = told[name] and told[name][id]
+  if pending == nil then return call('HSTRLEN', key(name), id) end
+  return pending and #pending or 0
+end
+
+-- Write bytes at the end of the step; false removes them.
+function rows.put_bytes(name, id, bytes)
+  local pending = told[name]
+  if not pending then
+    pending = {}
+    told[name] = pending
+  end
+  pending[id] = bytes
+end
+
+local function write(name, written, gone)
+  for first = 1, #written, CHUNK do
+    call('HSET', key(name), unpack(written, first, math.min(first + CHUNK - 1, #written)))
+  end
+  for first = 1, #gone, CHUNK do
+    call('HDEL', key(name), unpack(gone, first, math.min(first + CHUNK - 1, #gone)))
+  end
+end
+
 -- Write what has changed.
 function rows.flush()
   for name, ids in pairs(changed) do
@@ -119,12 +153,19 @@ function rows.flush()
         gone[#gone + 1] = id
       end
     end
-    for first = 1, #written, CHUNK do
-      call('HSET', key(name), unpack(written, first, math.min(first + CHUNK - 1, #written)))
-    end
-    for first = 1, #gone, CHUNK do
-      call('HDEL', key(name), unpack(gone, first, math.min(first + CHUNK - 1, #gone)))
-    end
+    write(name, written, gone)
   end
-  changed = {}
+  for name, pending in pairs(told) do
+    local written, gone = {}, {}
+    for id, bytes in pairs(pending) do
+      if bytes then
+        written[#written + 1] = id
+        written[#written + 1] = bytes
+      else
+        gone[#gone + 1] = id
+      end
+    end
+    write(name, written, gone)
+  end
+  changed, told = {}, {}
 end

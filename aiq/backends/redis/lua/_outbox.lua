@@ -1,0 +1,140 @@
+-- outbox: what follows from a step and did not fit into it, and applying it.
+--
+-- `outbox` is a list of rows, the oldest first: {kind, job_id, key of the wait}. `outbox_jobs` counts them by job. Each
+-- application looks again, so that twice has the effect of once.
+-- spec: FAN-2, FAN-8, FLOW-3, FLOW-4, CANCEL-8, CANCEL-9, DEAD-16
+
+-- How many jobs are looked at in one command.
+local PAGE = 128
+
+-- Note what is to be done for a job: 'flip', 'die', 'cancel_rest', 'cancel_children' or 'redrive'.
+function outbox.append(kind, job_id, wait_key)
+  call('RPUSH', key('outbox'), cmsgpack.pack({kind, job_id, wait_key or ''}))
+  rows.put('outbox_jobs', job_id, (rows.get('outbox_jobs', job_id) or 0) + 1)
+end
+
+-- Whether nothing is left to be done.
+function outbox.is_empty()
+  return call('LLEN', key('outbox')) == 0
+end
+
+-- Whether something is left to be done for a job.
+function outbox.names(job_id)
+  return rows.get('outbox_jobs', job_id) ~= nil
+end
+
+local function take_first(job_id)
+  call('LPOP', key('outbox'))
+  local left = rows.get('outbox_jobs', job_id) - 1
+  if left > 0 then rows.put('outbox_jobs', job_id, left) else rows.drop('outbox_jobs', job_id) end
+end
+
+-- Whether a cancel still has something to ask of a job.
+local function to_be_asked(job)
+  return not jobs.terminal(job) and not (job.state == 'running' and job.cancel_requested_at_ms)
+end
+
+-- The living children of a job that `is_meant`, by id, one more than there is room for.
+local function children_of(job_id, is_meant, room)
+  local found, first = {}, 0
+  repeat
+    local ids = call('ZRANGE', key('living', job_id), first, first + PAGE - 1)
+    jobs.fetch(ids)
+    for _, id in ipairs(ids) do
+      local child = jobs.get(id)
+      if #found <= room and is_meant(child) and to_be_asked(child) then found[#found + 1] = id end
+    end
+    first = first + #ids
+  until #ids < PAGE or #found > room
+  return found
+end
+
+-- Cancel children that have not ended, by id, and ask those that run; who was asked is left alone.
+local function cancel_some(job_id, is_meant, room)
+  local left = children_of(job_id, is_meant, room)
+  for place = 1, math.min(#left, room) do
+    -- Read again: the end of one child may have moved another.
+    cancelling.cancel_job(jobs.get(left[place]))
+  end
+  return math.min(#left, room), #left <= room
+end
+
+-- Children that are to be redriven since a wait has begun again, in the order of enqueueing.
+local function to_be_redriven(place)
+  local ids, found = call('ZRANGEBYSCORE', key('edges_in', place), 0, 0), {}
+  for first = 1, #ids, PAGE do
+    jobs.fetch({unpack(ids, first, math.min(first + PAGE - 1, #ids))})
+  end
+  for _, id in ipairs(ids) do
+    if jobs.terminal(jobs.get(id)) then found[#found + 1] = jobs.get(id) end
+  end
+  table.sort(found, function(one, other) return one.n < other.n end)
+  return found
+end
+
+-- Redrive children for which a job waits again. If it has ended since, they count as they have ended.
+--
+-- In the order of enqueueing, since a child may depend on one that was spawned before it. spec: DEAD-16
+local function redrive_some(parent, wait_key, room)
+  local place = fan_in.place(parent.id, wait_key)
+  local left = to_be_redriven(place)
+  for number = 1, math.min(#left, room) do
+    local child = jobs.get(left[number].id)
+    if jobs.terminal(parent) or child.state == 'succeeded' then
+      call('ZREM', key('edges_out', child.id), place)
+      fan_in.count(place, child)
+    else
+      redriving.redrive_child(child)
+    end
+  end
+  return math.min(#left, room), #left <= room
+end
+
+-- End a job whose dependency ended badly, unless it has been ended since. spec: FLOW-3, FLOW-4
+local function die(job)
+  local wait = fan_in.wait(job.id, fan_in.DEPENDENCIES)
+  if job.state ~= 'waiting' or not fan_in.doomed(job, wait) then return 0 end
+  local upstream = jobs.get(wait.first_failed)
+  jobs.put_errors(job.id, failures.appended(job, failures.upstream_failed(upstream), step.now_ms))
+  ending.end_job('T12', job, rows.with(job, {state = 'dead', cause = 'upstream'}))
+  return 1
+end
+
+-- What each kind does with at most `room`: how many jobs or edges it was, and whether the row is finished.
+local APPLY = {
+  flip = function(job, _, room)
+    -- One with another generation flips them when that ends.
+    if not jobs.terminal(job) then return 0, true end
+    local done, more = fan_in.flip_edges(job, room)
+    return done, not more
+  end,
+  die = function(job) return die(job), true end,
+  cancel_rest = function(job, wait_key, room)
+    -- Without its step the wait has begun again.
+    if not rows.get('steps:' .. job.id, wait_key) then return 0, true end
+    return cancel_some(job.id, function(child) return child.child_of == wait_key end, room)
+  end,
+  redrive = redrive_some,
+  cancel_children = function(job, _, room)
+    -- One with another generation waits for them.
+    if not jobs.terminal(job) then return 0, true end
+    return cancel_some(job.id, function(child) return child.on_parent == 'cancel' end, room)
+  end,
+}
+
+-- Apply rows, the oldest first, until `limit` is used up; say how much of it was.
+--
+-- A row costs what it does, and at least 1, so that rows with nothing left to do cannot make a call long. What applying
+-- adds to the outbox comes behind, and still belongs to the same call. spec: FAN-2, FAN-8
+function outbox.apply_outbox(limit)
+  local applied = 0
+  while applied < limit do
+    local text = call('LINDEX', key('outbox'), 0)
+    if not text then return applied end
+    local kind, job_id, wait_key = unpack(cmsgpack.unpack(text))
+    local done, finished = APPLY[kind](jobs.get(job_id), wait_key, limit - applied)
+    applied = applied + math.max(1, done)
+    if finished then take_first(job_id) end
+  end
+  return applied
+end
