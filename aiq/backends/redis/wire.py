@@ -6,14 +6,12 @@ from functools import cache
 from typing import Any, Final, TypeVar
 
 import msgspec
-from msgspec import inspect
+from msgspec import inspect, structs
 
 from aiq.backends.redis.door import Answer
 from aiq.model import JobError, JobRecord
 
 _Row = TypeVar("_Row")
-_OURS: Final = frozenset({"n", "since_ms", "go_ms", "history"})
-"""Fields of a stored record that no reader is told."""
 _fields: Final = {field.name for field in fields(JobRecord)}
 _decode = msgspec.msgpack.Decoder().decode
 _errors = msgspec.msgpack.Decoder(list[JobError]).decode
@@ -21,18 +19,30 @@ _errors = msgspec.msgpack.Decoder(list[JobError]).decode
 
 def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
     """A row as a map, without what is as by default and without bytes: those go apart. Lists and maps go as they are."""
-    if is_dataclass(row):
-        pairs = ((field.name, getattr(row, field.name), field.default) for field in fields(row))
-    elif isinstance(row, msgspec.Struct):
-        pairs = ((one.name, getattr(row, one.name), one.default) for one in msgspec.structs.fields(row))
-    elif isinstance(row, Mapping):
-        return {name: said(value) for name, value in row.items()}
-    elif isinstance(row, list | tuple):
-        return [said(value) for value in row]
-    else:
+    kind = type(row)
+    if kind in _PLAIN:
         return row
-    return {name: said(value) for name, value, default in pairs if value is not None and value != default
-            and not isinstance(value, bytes)}  # fmt: skip
+    if isinstance(row, Mapping):
+        return {name: said(value) for name, value in row.items()}
+    if isinstance(row, list | tuple):
+        return [said(value) for value in row]
+    told = {}
+    for name, default in _defaults(kind):
+        value = getattr(row, name)
+        if value is not default and value is not None and value != default and not isinstance(value, bytes):
+            told[name] = said(value)
+    return told if _defaults(kind) else row
+
+
+_PLAIN: Final = frozenset({str, int, bool, float, type(None)})
+
+
+@cache
+def _defaults(kind: type[Any]) -> list[tuple[str, Any]]:
+    """What the fields of a class are by default; of what has no fields nothing."""
+    if is_dataclass(kind):
+        return [(field.name, field.default) for field in fields(kind)]
+    return [(one.name, one.default) for one in structs.fields(kind)] if issubclass(kind, msgspec.Struct) else []
 
 
 def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the script says it
@@ -46,14 +56,15 @@ def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the scrip
 
 
 def record(answer: Answer, place: int) -> JobRecord:
-    """A record from its five pieces. See `jobs.tell` in lua/_jobs.lua."""
-    row, payload, result, progress, errors = answer.blobs[place - 1 : place + 4]
-    assert row is not None
+    """A record from its six pieces. See `jobs.tell` in lua/_jobs.lua."""
+    row, payload, result, progress, errors, name = answer.blobs[place - 1 : place + 5]
+    assert row is not None and name is not None
     found = _decode(row)
     kept = {name: value for name, value in found.items() if name in _fields}
     return heard(
         JobRecord,
         kept,
+        id=name.decode(),
         payload=payload or b"",
         result=result,
         progress=progress,

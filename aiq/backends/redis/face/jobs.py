@@ -6,13 +6,45 @@ from collections.abc import Sequence
 from aiq.backends.redis import exchanging, wire
 from aiq.backends.redis.door import Blobs, Door
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_PAGE, MAX_PAGE_BYTES, MIN_LEASE_MS
-from aiq.errors import LeaseLost
-from aiq.model import ClaimRequest, Counts, Exchanged, JobRecord, Lease, Renewed, Settlement, State
-from aiq.rules.validation import check_claim, check_count, check_range, check_settlements
+from aiq.errors import InvalidInput, LeaseLost
+from aiq.model import (
+    CancelAnswer,
+    ClaimRequest,
+    Counts,
+    Edit,
+    Enqueued,
+    Exchanged,
+    JobFilter,
+    JobRecord,
+    JobSpec,
+    Lease,
+    Page,
+    Renewed,
+    Settlement,
+    State,
+)
+from aiq.rules.editing import check_edits
+from aiq.rules.filtering import check_filter
+from aiq.rules.validation import (
+    check_batch,
+    check_claim,
+    check_count,
+    check_limit,
+    check_range,
+    check_settlements,
+)
 
 
 class JobsFace(Door):
     """See `aiq.storage.Jobs`."""
+
+    async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
+        """See `aiq.storage.Jobs`."""
+        check_batch(batch, parent)
+        blobs = Blobs()
+        told = [{**wire.said(spec), "payload": blobs.add(spec.payload)} for spec in batch]
+        answer = await self._step("enqueue", {"batch": told, "parent": wire.said(parent)}, blobs)
+        return [Enqueued(**{**row, "state": State(row["state"])}) for row in answer.value]
 
     async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
         """See `aiq.storage.Jobs`."""
@@ -35,6 +67,27 @@ class JobsFace(Door):
         answer = await self._step("renew", args)
         return [exchanging.renewed(lease, found) for lease, found in zip(leases, answer.value, strict=True)]
 
+    async def cancel(self, job_ids: Sequence[str], *, force: bool = False) -> list[CancelAnswer]:
+        """See `aiq.storage.Jobs`."""
+        check_count("list of jobs", len(job_ids), MAX_BATCH)
+        answer = await self._step("cancel", {"ids": list(job_ids), "force": force})
+        states = [State(state) if state else None for state in answer.value]
+        return [
+            CancelAnswer(job_id, state, requested=state is State.RUNNING)
+            for job_id, state in zip(job_ids, states, strict=True)
+        ]
+
+    async def update(self, edits: Sequence[Edit]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        check_edits(edits)
+        blobs = Blobs()
+        told = [wire.said(edit) for edit in edits]
+        for row, edit in zip(told, edits, strict=True):
+            if edit.content is not None:
+                row["content"]["payload"] = blobs.add(edit.content.payload)
+        answer = await self._step("update", {"edits": told, "bytes": MAX_PAGE_BYTES}, blobs)
+        return [wire.record(answer, place) if place else None for place in answer.value]
+
     async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""
         check_count("list of jobs", len(job_ids), MAX_PAGE)
@@ -48,3 +101,22 @@ class JobsFace(Door):
         for name, state, number in answer.value:
             counts[name][State(state)] = number
         return dict(counts)
+
+    async def list(self, query: JobFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> Page:
+        """See `aiq.storage.Jobs`."""
+        check_limit(limit)
+        check_filter(query)
+        asked = {**wire.said(query), "states": dict.fromkeys(query.states, True)}
+        args = {"query": asked, "place": _place(cursor), "limit": limit, "bytes": MAX_PAGE_BYTES}
+        answer = await self._step("list", args)
+        found = [wire.record(answer, place) for place in answer.value["found"]]
+        place = answer.value.get("place")
+        return Page(tuple(found), None if place is None else str(place))
+
+
+def _place(cursor: str | None) -> int:
+    if cursor is None:
+        return 0
+    if not (cursor.isascii() and cursor.isdecimal()):
+        raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
+    return int(cursor)

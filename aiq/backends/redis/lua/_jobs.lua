@@ -12,6 +12,9 @@
 local SHAPE = defaults.JobRecord
 local DEFAULTS = SHAPE.__index
 
+-- What is stored of records that the caller is given, by record: nothing changes them any more.
+local packed = {}
+
 -- When a job has something to happen to it: the instant that each index has of it, or nil.
 local INSTANTS = {
   scheduled = function(job) return job.state == 'scheduled' and job.due_ms or nil end,
@@ -96,6 +99,7 @@ end
 
 -- What is stored of a record.
 function jobs.pack(job)
+  if packed[job] then return packed[job] end
   local kept = {}
   for name, value in pairs(job) do
     if name ~= 'id' and value ~= DEFAULTS[name] and (type(value) ~= 'table' or next(value) ~= nil) then
@@ -162,22 +166,39 @@ function jobs.put_errors(id, errors)
   if #errors > 0 then rows.put('errors', id, errors) else rows.drop('errors', id) end
 end
 
-local function pieces(id)
-  local errors = jobs.errors(id)
+-- Records that are given to the caller, with their places in the answer.
+local given = {}
+
+-- What may be there of a job besides its payload: a first run has left nothing yet.
+local function pieces(job, payload)
+  local id, first = job.id, job.state == 'running' and job.fence == 1
+  local errors = first and {} or jobs.errors(id)
+  packed[job] = jobs.pack(job)
   return {
-    jobs.pack(jobs.get(id)),
-    jobs.payload(id),
-    jobs.result(id) or false,
-    jobs.progress(id) or false,
+    packed[job],
+    payload or false,
+    job.state == 'succeeded' and jobs.result(id) or false,
+    job.chunks > 0 and jobs.progress(id) or false,
     #errors > 0 and cmsgpack.pack(errors) or false,
+    id,
   }
 end
 
--- Give a record to the caller as the step leaves it. What is returned is the place of the first of its five pieces in
--- the answer: record, payload, result, progress and errors; false in the place of one that is not there.
+local function give()
+  local ids = {}
+  for number, one in ipairs(given) do ids[number] = one.id end
+  rows.fetch_bytes('payloads', ids)
+  for _, one in ipairs(given) do
+    step.fill(one.place, pieces(jobs.get(one.id), rows.bytes('payloads', one.id)))
+  end
+end
+
+-- Give a record to the caller as the step leaves it. What is returned is the place of the first of its six pieces in
+-- the answer: record, payload, result, progress, errors and id; false in the place of one that is not there.
 function jobs.tell(id)
-  local place = step.hand(false, false, false, false, false)
-  step.at_end(function() step.fill(place, pieces(id)) end)
+  local place = step.hand(false, false, false, false, false, false)
+  if #given == 0 then step.at_end(give) end
+  given[#given + 1] = {id = id, place = place}
   return place
 end
 

@@ -7,7 +7,9 @@
 
 local CHUNK = 1000
 
-local cached, changed, told = {}, {}, {}
+local cached, changed = {}, {}
+-- Bytes that were read, and bytes that are to be written; false for none.
+local heard, told = {}, {}
 
 local function of(name)
   local found = cached[name]
@@ -107,18 +109,39 @@ function rows.same(one, other)
   return true
 end
 
+-- Bytes as the step knows them, false for none; nil if nobody has read them.
+local function known(name, id)
+  local pending = told[name] and told[name][id]
+  if pending ~= nil then return pending end
+  return heard[name] and heard[name][id]
+end
+
+-- Read bytes that the step is about to look at, in one command.
+function rows.fetch_bytes(name, ids)
+  local missing = {}
+  for _, id in ipairs(ids) do
+    if known(name, id) == nil then missing[#missing + 1] = id end
+  end
+  heard[name] = heard[name] or {}
+  for first = 1, #missing, CHUNK do
+    local last = math.min(first + CHUNK - 1, #missing)
+    local texts = call('HMGET', key(name), unpack(missing, first, last))
+    for place, text in ipairs(texts) do heard[name][missing[first + place - 1]] = text end
+  end
+end
+
 -- Bytes of a table, as the step leaves them, or nil.
 function rows.bytes(name, id)
-  local pending = told[name] and told[name][id]
-  if pending ~= nil then return pending or nil end
-  return call('HGET', key(name), id) or nil
+  local found = known(name, id)
+  if found == nil then found = call('HGET', key(name), id) end
+  return found or nil
 end
 
 -- How long they are; 0 where there are none.
 function rows.size(name, id)
-  local pending = told[name] and told[name][id]
-  if pending == nil then return call('HSTRLEN', key(name), id) end
-  return pending and #pending or 0
+  local found = known(name, id)
+  if found == nil then return call('HSTRLEN', key(name), id) end
+  return found and #found or 0
 end
 
 -- Write bytes at the end of the step; false removes them.

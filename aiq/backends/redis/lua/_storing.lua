@@ -1,4 +1,4 @@
--- storing: storing jobs: T1 for a batch, and T24 when a run spawns children. What it names and how, see enqueue.lua.
+-- storing: storing jobs: T1 for a batch, and T24 when a run spawns children.
 --
 -- `taken` is what `unique.look_up` answers: by the id of a job whose key another has, that other one. The maps that the
 -- caller has sent become the records; until then `payload` is the place of the bytes of each.
@@ -8,7 +8,7 @@
 local SPENT = {'expires_ms', 'unique_for_ms', 'on_unique'}
 
 -- Read what the step is about to look at, in as few commands as there are tables.
-function storing.fetch(batch, parent)
+local function fetch(batch, parent)
   local ids, known = {}, {}
   local function add(id)
     if not known[id] then
@@ -17,8 +17,8 @@ function storing.fetch(batch, parent)
     end
   end
   if parent then add(parent.job_id) end
-  for place, spec in ipairs(batch) do
-    jobs.new(spec).payload = place
+  for _, spec in ipairs(batch) do
+    jobs.new(spec)
     add(spec.id)
     for _, id in ipairs(spec.depends_on) do add(id) end
   end
@@ -26,14 +26,14 @@ function storing.fetch(batch, parent)
   rows.fetch('tombstones', ids)
 end
 
-function storing.check_parent(parent)
+local function check_parent(parent)
   if not parent then return end
   local lost = leases.lost_or_expired(jobs.get(parent.job_id), parent, step.now_ms)
   if lost then step.refuse('LeaseLost', {parent.job_id, lost}) end
 end
 
 -- The jobs of a batch whose keys others have.
-function storing.look_up(batch)
+local function look_up(batch)
   for _, spec in ipairs(batch) do
     if spec.unique then return unique.look_up(batch) end
   end
@@ -67,7 +67,7 @@ local function is_child(stored, seen, parent, spec)
 end
 
 -- Look for conflicts and unknown dependencies, as if each job saw those before it; say which jobs are new.
-function storing.check_ids(batch, taken, parent)
+local function check_ids(batch, taken, parent)
   local fresh, seen = {}, {}
   for _, spec in ipairs(batch) do
     if not taken[spec.id] then
@@ -91,7 +91,7 @@ function storing.check_ids(batch, taken, parent)
 end
 
 -- Refuse more children under one key than a fan-in takes.
-function storing.check_children(batch, parent)
+local function check_children(batch, parent)
   if not parent then return end
   local counts, seen = {}, {}
   for _, spec in ipairs(batch) do
@@ -124,7 +124,7 @@ local function takes(spec)
 end
 
 -- Refuse jobs that could never run, and say which budgets come with the others.
-function storing.check_admission(batch, fresh, taken)
+local function check_admission(batch, fresh, taken)
   local brought, created = {}, {}
   for _, spec in ipairs(fresh) do
     for _, budget in ipairs(spec.creates) do brought[#brought + 1] = budget end
@@ -151,7 +151,7 @@ local function settings_of(queue)
 end
 
 -- Refuse ordered jobs that could not start in their order.
-function storing.check_order(fresh)
+local function check_order(fresh)
   for _, spec in ipairs(fresh) do
     if jobs.ordered(spec) then keys.check_order(spec, settings_of(spec.queue).lifo or false) end
   end
@@ -169,7 +169,7 @@ local function stands_at_once(spec)
 end
 
 -- Refuse a batch with more jobs that would stand ready or scheduled than a queue has room for.
-function storing.check_room(fresh)
+local function check_room(fresh)
   local more, queues = {}, {}
   for _, spec in ipairs(fresh) do
     local queue = spec.queue
@@ -182,12 +182,6 @@ function storing.check_room(fresh)
     local bound, standing = settings_of(queue).max_ready, counters.unstarted(queue)
     if standing + more[queue] > bound then step.refuse('QueueFull', {queue, standing, bound}) end
   end
-end
-
--- Refuse a job that could never be stored as the storage stands; writes nothing. spec: SCHED-27
-function storing.check_for_ever(spec)
-  storing.check_admission({spec}, {spec}, {})
-  storing.check_order({spec})
 end
 
 -- The record of a new job: what it was sent as, and where it comes from.
@@ -243,7 +237,7 @@ local function store(spec, parent, taken)
 end
 
 -- Write what was found to be fine, each job as if it saw those before it.
-function storing.store(batch, parent, taken, created)
+local function store_all(batch, parent, taken, created)
   for _, budget in ipairs(created) do books.put_budget(budget) end
   local last, answers = counters.get('jobs'), {}
   for place, spec in ipairs(batch) do answers[place] = store(spec, parent, taken[spec.id]) end
@@ -252,4 +246,24 @@ function storing.store(batch, parent, taken, created)
     transition.move('T24', spawner, spawner)
   end
   return answers
+end
+
+-- Store a batch whole or not at all: everything is checked before anything is written. The answer is for each what
+-- `Enqueued` says. spec: ENQ-1 to ENQ-8
+function storing.enqueue(batch, parent)
+  fetch(batch, parent)
+  check_parent(parent)
+  local taken = look_up(batch)
+  local fresh = check_ids(batch, taken, parent)
+  check_children(batch, parent)
+  local created = check_admission(batch, fresh, taken)
+  check_order(fresh)
+  if not parent then check_room(fresh) end
+  return store_all(batch, parent, taken, created)
+end
+
+-- Refuse a job that could never be stored as the storage stands; writes nothing. spec: SCHED-27
+function storing.check_for_ever(spec)
+  check_admission({spec}, {spec}, {})
+  check_order({spec})
 end
