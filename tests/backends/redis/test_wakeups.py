@@ -1,0 +1,198 @@
+"""Wake-ups over a Redis server. What another process writes there is heard by whoever waits here."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+
+import msgspec
+import pytest
+
+from aiq.backends.redis import listener
+from aiq.backends.redis.storage import RedisStorage, open_redis
+from aiq.errors import Unavailable
+from tests.chaos.notes import until
+from tests.chaos.proxy import proxied
+from tests.servers import PASSWORD, USER, server
+
+LONG_MS = 60_000
+_names = count(1)
+
+
+@asynccontextmanager
+async def opened(name: str, port: int = 0, more: str = "") -> AsyncIterator[RedisStorage]:
+    address = f"redis://{USER}:{PASSWORD}@127.0.0.1:{port or server().port}/0?namespace={name}{more}"
+    storage = await open_redis(address)
+    try:
+        yield storage
+    finally:
+        await storage.close()
+
+
+@pytest.fixture
+def name() -> str:
+    return f"wakeups{next(_names)}"
+
+
+@pytest.fixture
+async def here(name: str) -> AsyncIterator[RedisStorage]:
+    async with opened(name) as storage:
+        yield storage
+
+
+async def mark_of(storage: RedisStorage, *topics: str) -> str:
+    return await storage.wait(topics, after=None, timeout_ms=0)
+
+
+def tell(name: str, *topics: str) -> None:
+    """What a step of another process writes."""
+    key = f"{{aiq:{name}}}:wakeups"
+    server().ask("XADD", key, "MAXLEN", "~", listener.KEPT, "*", "topics", msgspec.msgpack.encode(list(topics)))
+
+
+async def hears(storage: RedisStorage, mark: str, *topics: str) -> str:
+    async with asyncio.timeout(10):
+        return await storage.wait(topics, after=mark, timeout_ms=LONG_MS)
+
+
+async def test_a_change_elsewhere_ends_a_wait(name: str, here: RedisStorage) -> None:
+    mark = await mark_of(here, "queue:a")
+    waiting = asyncio.create_task(hears(here, mark, "queue:a"))
+    await asyncio.sleep(0)
+    tell(name, "queue:a")
+
+    assert await waiting != mark
+
+
+async def test_a_change_after_the_mark_and_before_the_wait_is_not_missed(name: str, here: RedisStorage) -> None:
+    mark = await mark_of(here, "queue:a")
+    tell(name, "queue:a")
+
+    await hears(here, mark, "queue:a")
+
+
+async def test_a_change_before_the_mark_ends_no_wait(name: str, here: RedisStorage) -> None:
+    await mark_of(here, "queue:a")
+    tell(name, "queue:a")
+    mark = await mark_of(here, "queue:a")
+
+    assert await here.wait(["queue:a"], after=mark, timeout_ms=50) == mark
+
+
+async def test_nobody_is_woken_for_what_he_does_not_wait_for(name: str, here: RedisStorage) -> None:
+    mark = await mark_of(here, "queue:a", "queue:b")
+    waiting = asyncio.create_task(hears(here, mark, "queue:a"))
+    other = asyncio.create_task(hears(here, mark, "queue:b"))
+    await asyncio.sleep(0)
+    tell(name, "queue:b")
+    await other
+
+    assert not waiting.done()
+    tell(name, "queue:a")
+    await waiting
+
+
+async def test_who_was_away_while_more_was_written_than_is_kept_looks_at_everything(
+    name: str, here: RedisStorage
+) -> None:
+    mark = await mark_of(here, "queue:a")
+    tell(name, "queue:a")
+    for _ in range(2 * listener.KEPT):
+        tell(name, "queue:b")
+
+    await hears(here, mark, "queue:a")
+
+
+async def test_a_line_that_is_cut_costs_a_look_and_is_made_again(name: str) -> None:
+    async with proxied(server().port) as proxy, opened(name, proxy.port) as storage:
+        mark = await mark_of(storage, "queue:a")
+        waiting = asyncio.create_task(hears(storage, mark, "queue:a"))
+        await until_it_reads(name)
+        proxy.cut()
+        mark = await waiting
+
+        waiting = asyncio.create_task(hears(storage, mark, "queue:a"))
+        await until_it_reads(name)
+        tell(name, "queue:a")
+        assert await waiting != mark
+
+
+async def test_a_dead_line_of_which_nobody_tells_is_noticed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "_BLOCK_MS", 50)
+    async with proxied(server().port) as proxy, opened(name, proxy.port, "&timeout=0.1") as storage:
+        mark = await mark_of(storage, "queue:a")
+        waiting = asyncio.create_task(hears(storage, mark, "queue:a"))
+        await until_it_reads(name)
+        proxy.go_dark()
+        # Its connections stay dark, and new ones get through.
+        await until(lambda: storage._listener._last is None, "it is noticed")
+        proxy.light_up()
+
+        await waiting
+
+
+async def test_a_mark_cannot_be_taken_while_the_server_is_away(name: str) -> None:
+    async with proxied(server().port) as proxy, opened(name, proxy.port, "&timeout=0.1") as storage:
+        proxy.go_dark()
+        with pytest.raises(Unavailable):
+            await mark_of(storage, "queue:a")
+
+
+async def test_who_waits_in_vain_costs_less_than_a_command_a_second(name: str, here: RedisStorage) -> None:
+    mark = await mark_of(here, "queue:a")
+    before = reads()
+    await here.wait(["queue:a"], after=mark, timeout_ms=1_500)
+
+    # One read, which the server holds for five seconds.
+    assert reads() - before <= 1
+
+
+async def test_a_busy_storage_reads_nothing(name: str, here: RedisStorage) -> None:
+    mark = await mark_of(here, "queue:a")
+    tell(name, "queue:a")
+    await hears(here, mark, "queue:a")
+    await until_it_reads(name, held=False)
+    before = reads()
+    for _ in range(20):
+        tell(name, "queue:a")
+
+    assert reads() == before
+
+
+async def test_a_wake_up_takes_milliseconds(name: str, here: RedisStorage) -> None:
+    taken = []
+    mark = await mark_of(here, "queue:a")
+    for _ in range(50):
+        waiting = asyncio.create_task(hears(here, mark, "queue:a"))
+        await until_it_reads(name)
+        began = time.perf_counter()
+        tell(name, "queue:a")
+        mark = await waiting
+        taken.append(time.perf_counter() - began)
+
+    assert sorted(taken)[25] < 0.05
+
+
+async def test_a_closed_storage_has_stopped_reading(name: str) -> None:
+    async with opened(name) as storage:
+        mark = await mark_of(storage, "queue:a")
+        waiting = asyncio.create_task(storage.wait(["queue:a"], after=mark, timeout_ms=LONG_MS))
+        await until_it_reads(name)
+
+    await waiting
+    await until_it_reads(name, held=False)
+
+
+async def until_it_reads(name: str, *, held: bool = True) -> None:
+    """Wait until the server holds a read, or holds none."""
+
+    def holds() -> bool:
+        return any("flags=b " in line for line in str(server().ask("CLIENT", "LIST")).splitlines())
+
+    await until(lambda: holds() == held, "the server holds a read" if held else "the server holds no read")
+
+
+def reads() -> int:
+    """How often the server was asked what is new."""
+    return int(server().ask("INFO", "commandstats")["cmdstat_xread"]["calls"])
