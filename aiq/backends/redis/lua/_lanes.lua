@@ -450,3 +450,29 @@ end
 function lanes.wake_behind(limit, part)
   return parked.wake_behind(limit, part)
 end
+
+-- How many jobs of a line go before a job.
+function lanes.before(spot, job)
+  return zsets.read('ZCOUNT', spot.lane, '-inf', '(' .. digits(lanes.score(job)))
+end
+
+-- How many lines of the same pool and band, with jobs in lanes, have less service than a line.
+function lanes.less_served(spot)
+  return zsets.read('ZCOUNT', spot.busy, '-inf', '(' .. digits(lanes.line(spot.queue, spot).service))
+end
+
+-- How many jobs stand ready in more urgent bands, in lanes or behind gates.
+function lanes.urgent(queue, band)
+  local found = 0
+  for other = 0, band - 1 do
+    found = found + counters.crowded(queue, other) + zsets.read('ZCARD', lanes.spot(queue, PLAIN, other, '').lane)
+  end
+  return found
+end
+
+-- Whether a job has its place in its lane, or behind a gate.
+function lanes.holds(job, pool)
+  local gate = gates.of(job)
+  if gate then return gates.holds(gate, job) end
+  return zsets.score(lanes.line_of(job, pool).lane, job.id) == lanes.score(job)
+end

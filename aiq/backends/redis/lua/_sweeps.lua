@@ -132,18 +132,18 @@ function sweeps.lose_patience(queues, limit)
   return done
 end
 
-local TIMED = {'scheduled', 'timeouts', 'leases', 'graces', 'deadlines'}
+local TIMED = {'scheduled', 'timeouts', 'leases', 'graces', 'deadlines', 'due_schedules'}
 
 -- How long until a sweep finds something, or something that stands aside may open; 0 for now, nil for never.
 -- spec: TIME-7, POOL-4
 function sweeps.next_due_ms()
-  local instants = {parked.next_ms(step.now_ms), patience.next_ms(step.now_ms)}
+  if not outbox.is_empty() then return 0 end
   local first
   local function consider(at_ms)
     if at_ms and (not first or at_ms < first) then first = at_ms end
   end
   for _, name in ipairs(TIMED) do consider(zsets.least(name)) end
-  consider(instants[1])
-  consider(instants[2])
+  consider(parked.next_ms(step.now_ms))
+  consider(patience.next_ms(step.now_ms))
   return first and math.max(0, first - step.now_ms)
 end
