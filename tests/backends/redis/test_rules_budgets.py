@@ -4,22 +4,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from aiq import bounds
 from aiq.backends.redis import wire
+from aiq.errors import InvalidInput
 from aiq.model import (
+    BudgetSpec,
+    BudgetState,
     Cancelled,
     Cause,
     Deferred,
     Died,
+    Draw,
     Held,
     HeldFor,
     JobError,
     JobRecord,
     Lease,
+    Need,
     Outcome,
+    PriceRow,
     Released,
     Retried,
     RouteSpec,
@@ -27,14 +33,18 @@ from aiq.model import (
     State,
     Succeeded,
     Suspended,
+    Usage,
     Wait,
     Waiting,
+    Window,
 )
-from aiq.rules import deadlines, failures, leases, settling, waits
+from aiq.rules import budgets, deadlines, drawing, failures, leases, prices, settling, waits
 from tests.backends.redis.lua import run
 
-MANY = settings(max_examples=12, deadline=None)
-"""Each example is a list of cases, which one script goes through."""
+MANY = settings(
+    max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow], database=None
+)
+"""Each example is a list of cases, which one script goes through. A failure names its case, so nothing is shrunk."""
 JOB = "setmetatable(case.job, defaults.JobRecord) "
 NOW = 1_000_000_000
 INSTANTS = st.integers(NOW - 3, NOW + 3)
@@ -42,7 +52,7 @@ _Case = TypeVar("_Case")
 
 
 def many(cases: st.SearchStrategy[_Case]) -> st.SearchStrategy[list[_Case]]:
-    return st.lists(cases, min_size=1, max_size=60)
+    return st.lists(cases, min_size=20, max_size=60)
 
 
 def maybe(values: st.SearchStrategy[_Case]) -> st.SearchStrategy[_Case | None]:
@@ -238,5 +248,189 @@ def test_a_wait_that_is_over_is_remembered_as_the_same(cases: list[tuple[Wait, b
         "return waits.remembered(setmetatable(case.wait, defaults.Wait), case.kind, case.winners, 7)",
         [{"wait": wait, "kind": kind, "winners": won} for (wait, _, won), kind in zip(cases, kinds, strict=True)],
         [[{"kind": one.kind, "fence": one.fence}, one.value.decode()] for one in steps],
+        lambda answer: answer,
+    )
+
+
+KINDS = ["tokens", "usd_micros", "tokens.input", "tokens.output", "tokens.cache_read"]
+MONEY = st.sampled_from([1, 2, 7, 999_999, 10**12, bounds.MAX_MONEY - 1, bounds.MAX_MONEY])
+LEVELS = MONEY | st.sampled_from([-3, 2**52, bounds.MAX_LEVEL - 1, bounds.MAX_LEVEL])
+COUNTS = st.sampled_from([0, 1, 2, 999, 1_000_001, bounds.MAX_AMOUNT - 1, bounds.MAX_AMOUNT]) | st.integers(0, 10**12)
+PRICE = st.sampled_from([0, 1, 3, 2_500_000, 10**15 - 1, 10**15]) | st.integers(0, 10**10)
+
+
+def amounts_of(values: st.SearchStrategy[int]) -> st.SearchStrategy[dict[str, int]]:
+    return st.dictionaries(st.sampled_from(KINDS), values, max_size=4)
+
+
+CATEGORIES = st.sampled_from(["input", "output", "cache_read", "reasoning"])
+SPECS = st.builds(
+    BudgetSpec,
+    id=st.just("b"),
+    caps=amounts_of(MONEY),
+    weights=st.dictionaries(CATEGORIES, st.sampled_from([0, 1, 1_500, bounds.MAX_WEIGHT]), max_size=2),
+    window=st.sampled_from([None, "day", "month"]),
+)
+STATES = st.builds(
+    BudgetState, window_ms=st.just(0), spent=amounts_of(LEVELS), held=amounts_of(MONEY), granted=amounts_of(MONEY)
+)
+DRAWS = st.builds(Draw, budget=st.just("b"), window_ms=st.just(0), held=amounts_of(MONEY), spent=amounts_of(LEVELS))
+NEEDS = st.builds(
+    Need,
+    model=st.just("m"),
+    input=COUNTS,
+    output=COUNTS,
+    max_output=COUNTS,
+    min_output=maybe(COUNTS),
+    declared=st.booleans(),
+    open_ended=st.booleans(),
+)
+PRICES = st.dictionaries(CATEGORIES, PRICE, max_size=3)
+TOKENS = st.dictionaries(CATEGORIES, COUNTS, max_size=4)
+INSTANT = st.integers(0, bounds.MAX_INSTANT_MS) | st.integers(0, 4 * 10**12)
+SHAPES = """
+if case.spec then setmetatable(case.spec, defaults.BudgetSpec) end
+if case.state then setmetatable(case.state, defaults.BudgetState) end
+if case.draw then setmetatable(case.draw, defaults.Draw) end
+if case.need then setmetatable(case.need, defaults.Need) end
+"""
+
+
+def read(*kinds: type[Any]) -> Callable[[list[Any]], list[Any]]:
+    """Read each of the values that a body returned as one of its class."""
+    return lambda answer: [
+        (value or {}) if kind is dict else value if kind in (bool, int) else wire.heard(kind, value or {})
+        for kind, value in zip(kinds, answer, strict=True)
+    ]
+
+
+@MANY
+@given(many(st.tuples(st.sampled_from([None, "day", "month"]), INSTANT, INSTANT)))
+def test_windows_begin_and_end_at_the_same_instants(cases: list[tuple[Window | None, int, int]]) -> None:
+    compare(
+        "local spec = setmetatable({window = case[1]}, defaults.BudgetSpec)\n"
+        "return budgets.window_start(case[1] or nil, case[2]), budgets.is_over(spec, case[3], case[2]),\n"
+        "budgets.window_end(case[1] or nil, case[2])",
+        [[window or False, at_ms, other_ms] for window, at_ms, other_ms in cases],
+        [
+            [budgets.window_start(window, at_ms), budgets.is_over(BudgetSpec(id="b", window=window), other_ms, at_ms)]
+            + ([] if window is None else [budgets.window_end(window, at_ms)])
+            for window, at_ms, other_ms in cases
+        ],
+        lambda answer: answer,
+    )
+
+
+@MANY
+@given(many(st.tuples(TOKENS, PRICES)))
+def test_tokens_cost_the_same(cases: list[tuple[dict[str, int], dict[str, int]]]) -> None:
+    compare(
+        "return {prices.cost(case[1], case[2])}",
+        cases,
+        [list(prices.cost(tokens, charged)) for tokens, charged in cases],
+        first,
+    )
+
+
+@MANY
+@given(many(st.lists(st.builds(PriceRow, model=st.just("m"), category=CATEGORIES, usd_micros_per_million=PRICE, from_ms=INSTANTS), max_size=4)))  # fmt: skip
+def test_the_same_prices_are_in_force(cases: list[list[PriceRow]]) -> None:
+    kept = [sorted(rows, key=lambda row: (row.category, row.from_ms)) for rows in cases]
+
+    compare(
+        "return prices.in_force(case, step.now_ms)",
+        [[[row.category, row.from_ms, row.usd_micros_per_million] for row in rows] for rows in kept],
+        [[dict(prices.in_force(rows, NOW))] for rows in kept],
+        read(dict),
+    )
+
+
+@MANY
+@given(many(st.tuples(SPECS, STATES, NEEDS, PRICES)))
+def test_a_budget_holds_the_same(cases: list[tuple[BudgetSpec, BudgetState, Need, dict[str, int]]]) -> None:
+    def told(spec: BudgetSpec, state: BudgetState, need: Need, charged: dict[str, int]) -> list[Any]:
+        wanted = budgets.amounts(spec, need, charged)
+        return [
+            wanted,
+            budgets.fits(spec, state, wanted),
+            budgets.largest_output(spec, state, need, charged),
+            budgets.drawn(state, wanted),
+            budgets.room(spec, state),
+            budgets.ceiling(spec, state),
+        ]
+
+    compare(
+        SHAPES + "local wanted = budgets.amounts(case.spec, case.need, case.prices)\n"
+        "local fits = budgets.fits(case.spec, case.state, wanted)\n"
+        "local largest = budgets.largest_output(case.spec, case.state, case.need, case.prices)\n"
+        "return wanted, fits, largest, budgets.drawn(case.state, wanted), budgets.room(case.spec, case.state),\n"
+        "budgets.ceiling(case.spec, case.state)",
+        [{"spec": spec, "state": state, "need": need, "prices": charged} for spec, state, need, charged in cases],
+        [told(*case) for case in cases],
+        read(dict, bool, int, BudgetState, dict, dict),
+    )
+
+
+@MANY
+@given(many(st.tuples(SPECS, STATES, DRAWS, st.lists(TOKENS, max_size=2), st.sampled_from([0, 7, bounds.MAX_MONEY]))))
+def test_a_budget_spends_the_same(
+    cases: list[tuple[BudgetSpec, BudgetState, Draw, list[dict[str, int]], int]],
+) -> None:
+    def told(spec: BudgetSpec, state: BudgetState, draw: Draw, used: list[dict[str, int]], money: int) -> list[Any]:
+        spent = budgets.amounts_used(spec, [Usage.known("m", tokens) for tokens in used], {}, money)
+        return [
+            *budgets.reported(state, draw, spent),
+            budgets.settled(state, draw, spent),
+            budgets.returned(state, draw),
+            budgets.spent_in_full(state, draw),
+        ]
+
+    compare(
+        SHAPES + "local used = budgets.amounts_used(case.spec, case.used, {}, case.money)\n"
+        "local state, draw = budgets.reported(case.state, case.draw, used)\n"
+        "return state, draw, budgets.settled(case.state, case.draw, used), budgets.returned(case.state, case.draw),\n"
+        "budgets.spent_in_full(case.state, case.draw)",
+        [
+            {
+                "spec": spec,
+                "state": state,
+                "draw": draw,
+                "used": [Usage.known("m", tokens) for tokens in used],
+                "money": money,
+            }
+            for spec, state, draw, used, money in cases
+        ],
+        [told(*case) for case in cases],
+        read(BudgetState, Draw, BudgetState, BudgetState, BudgetState),
+    )
+
+
+@MANY
+@given(many(st.tuples(SPECS, STATES, amounts_of(MONEY))))
+def test_a_budget_says_how_it_stands_in_the_same_words(cases: list[tuple[BudgetSpec, BudgetState, Any]]) -> None:
+    capped = [case for case in cases if case[0].caps]
+
+    compare(
+        SHAPES + "return drawing.told(case.spec, case.state, case.wanted)",
+        [{"spec": spec, "state": state, "wanted": wanted} for spec, state, wanted in capped],
+        [drawing.told(*case) for case in capped],
+        first,
+    )
+
+
+@MANY
+@given(many(st.tuples(SPECS, amounts_of(MONEY))))
+def test_a_grant_is_refused_in_the_same_words(cases: list[tuple[BudgetSpec, dict[str, int]]]) -> None:
+    def refusal(spec: BudgetSpec, amounts: dict[str, int]) -> Any:
+        try:
+            budgets.check_grant(spec, amounts)
+        except InvalidInput as refused:
+            return {"refused": "InvalidInput", "detail": [str(refused)]}
+        return []
+
+    compare(
+        SHAPES + "budgets.check_grant(case.spec, case.amounts)",
+        [{"spec": spec, "amounts": amounts} for spec, amounts in cases],
+        [refusal(*case) for case in cases],
         lambda answer: answer,
     )
