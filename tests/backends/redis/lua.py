@@ -47,6 +47,6 @@ def run(
         text = scripts.compose("case", _BODY.format(body)).text
     head = msgspec.msgpack.encode({"args": {"cases": wire.said(list(cases))}, "now_ms": now_ms})
     with redis.Redis(port=redis_port()) as server:
-        found: list[bytes] = server.eval(text, 1, f"{{lua:{next(_runs)}}}", head)  # type: ignore[misc,assignment]
+        found: list[bytes] = server.eval(text, 1, f"{{lua:{next(_runs)}}}", head)
     answer: list[Any] = msgspec.msgpack.decode(found[0])["answer"]
     return answer

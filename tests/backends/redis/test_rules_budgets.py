@@ -31,6 +31,7 @@ from aiq.model import (
     RouteSpec,
     Sleeping,
     State,
+    StepKind,
     Succeeded,
     Suspended,
     Usage,
@@ -170,7 +171,9 @@ def test_a_lease_is_lost_for_the_same_reason(cases: list[tuple[JobRecord | None,
 
 @MANY
 @given(many(st.tuples(JOBS, maybe(INSTANTS), maybe(st.integers(0, 3)))))
-def test_a_deadline_is_the_first_of_those_that_were_named(cases: list[tuple[JobRecord, int | None, int | None]]) -> None:
+def test_a_deadline_is_the_first_of_those_that_were_named(
+    cases: list[tuple[JobRecord, int | None, int | None]],
+) -> None:
     named = [(replace(job, expires_ms=expires_ms), parent_ms) for job, parent_ms, expires_ms in cases]
 
     compare(
@@ -191,8 +194,7 @@ def test_an_error_is_written_down_as_the_same(cases: list[tuple[JobRecord, list[
     ]
 
     compare(
-        "jobs.put_errors(case.job.id, case.kept)\n"
-        f"return failures.appended({JOB}, case.error, step.now_ms)",
+        f"jobs.put_errors(case.job.id, case.kept)\nreturn failures.appended({JOB}, case.error, step.now_ms)",
         stored,
         [failures.appended(job, error, NOW) for job, (_, _, error) in zip(jobs, cases, strict=True)],
         lambda answer: tuple(wire.heard(JobError, error) for error in answer[0]),
@@ -241,7 +243,7 @@ def test_a_wait_is_over_at_the_same_end(cases: list[tuple[Wait, bool]]) -> None:
 @MANY
 @given(many(st.tuples(WAITS, st.booleans(), st.lists(st.sampled_from("abc"), max_size=3))))
 def test_a_wait_that_is_over_is_remembered_as_the_same(cases: list[tuple[Wait, bool, list[str]]]) -> None:
-    kinds = [waits.StepKind.CHILDREN if good else waits.StepKind.CHILD_FAILED for _, good, _ in cases]
+    kinds = [StepKind.CHILDREN if good else StepKind.CHILD_FAILED for _, good, _ in cases]
     steps = [waits.remembered(wait, kind, won, 7) for (wait, _, won), kind in zip(cases, kinds, strict=True)]
 
     compare(
@@ -274,7 +276,7 @@ SPECS = st.builds(
 STATES = st.builds(
     BudgetState, window_ms=st.just(0), spent=amounts_of(LEVELS), held=amounts_of(MONEY), granted=amounts_of(MONEY)
 )
-DRAWS = st.builds(Draw, budget=st.just("b"), window_ms=st.just(0), held=amounts_of(MONEY), spent=amounts_of(LEVELS))
+DRAWS = st.builds(Draw, budget=st.just("b"), window_ms=st.just(0), held=amounts_of(MONEY), spent=amounts_of(MONEY))
 NEEDS = st.builds(
     Need,
     model=st.just("m"),
@@ -350,12 +352,14 @@ def test_the_same_prices_are_in_force(cases: list[list[PriceRow]]) -> None:
 def test_a_budget_holds_the_same(cases: list[tuple[BudgetSpec, BudgetState, Need, dict[str, int]]]) -> None:
     def told(spec: BudgetSpec, state: BudgetState, need: Need, charged: dict[str, int]) -> list[Any]:
         wanted = budgets.amounts(spec, need, charged)
+        # Room far below zero is never told.
+        room = {name: max(amount, -bounds.MAX_LEVEL) for name, amount in budgets.room(spec, state).items()}
         return [
             wanted,
             budgets.fits(spec, state, wanted),
             budgets.largest_output(spec, state, need, charged),
             budgets.drawn(state, wanted),
-            budgets.room(spec, state),
+            room,
             budgets.ceiling(spec, state),
         ]
 
@@ -363,7 +367,9 @@ def test_a_budget_holds_the_same(cases: list[tuple[BudgetSpec, BudgetState, Need
         SHAPES + "local wanted = budgets.amounts(case.spec, case.need, case.prices)\n"
         "local fits = budgets.fits(case.spec, case.state, wanted)\n"
         "local largest = budgets.largest_output(case.spec, case.state, case.need, case.prices)\n"
-        "return wanted, fits, largest, budgets.drawn(case.state, wanted), budgets.room(case.spec, case.state),\n"
+        "local room = budgets.room(case.spec, case.state)\n"
+        "for name, amount in pairs(room) do room[name] = math.max(amount, -bounds.MAX_LEVEL) end\n"
+        "return wanted, fits, largest, budgets.drawn(case.state, wanted), room,\n"
         "budgets.ceiling(case.spec, case.state)",
         [{"spec": spec, "state": state, "need": need, "prices": charged} for spec, state, need, charged in cases],
         [told(*case) for case in cases],
