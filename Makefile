@@ -1,7 +1,8 @@
-# Every target sets itself up: the machine needs Python 3.11 or newer, make and git, nothing else.
+# Every target sets itself up: the machine needs Python 3.11 or newer, make and git. The tests of the storage in Redis
+# need redis-server besides, which root on Debian or Ubuntu gets by itself.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types floors unit test-faults fmt bench clean
+.PHONY: help demo test lint types floors unit test-faults fmt bench clean redis-server
 
 # The first Python that is new enough; `make PYTHON=/path/to/python test` chooses another.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14; do \
@@ -29,11 +30,11 @@ floors: .venv/.ready ## Imports go down the floors only
 	@echo "== floors"
 	@answer=$$($(BIN)/lint-imports --no-logo --no-cache) || { echo "$$answer"; exit 1; }
 
-unit: .venv/.ready ## All tests but the slow fault tests, on all cores
+unit: .venv/.ready redis-server ## All tests but the slow fault tests, on all cores
 	@echo "== tests"
 	@$(BIN)/python -m pytest -m "not faults" --numprocesses auto --dist worksteal
 
-test-faults: .venv/.ready ## The slow tests: kill processes, build the package
+test-faults: .venv/.ready redis-server ## The slow tests: kill processes, build the package
 	@echo "== fault tests"
 	@$(BIN)/python -m pytest -m faults
 
@@ -48,6 +49,16 @@ bench: .venv/.ready ## Measure throughput and latency on a SQLite file of its ow
 clean: ## Remove caches and build output; .venv stays
 	@rm -rf build dist aiq.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+# Nothing is skipped for the want of a server. RUNLEVEL=1: the package must not start one of its own at port 6379.
+redis-server:
+	@command -v "$${AIQ_REDIS_SERVER:-redis-server}" >/dev/null || { \
+		[ -z "$$AIQ_REDIS_SERVER" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing redis-server" && apt-get update -qq && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq redis-server >/dev/null; } || { \
+		echo "The tests start Redis servers of their own, and there is no redis-server on the PATH: as root, run" \
+		"\`apt-get install redis-server\` (7.0 or newer), or name one with AIQ_REDIS_SERVER=/path/to/redis-server."; \
+		exit 1; }
 
 .venv/.ready: pyproject.toml setup.py requirements/dev.txt
 	@echo "== setting up .venv"
