@@ -64,10 +64,6 @@ def compare(
         assert said == right, case
 
 
-def first(answer: list[Any]) -> Any:
-    return answer[0] if answer else None
-
-
 AMOUNTS = near(0, 1, 1_000, high=bounds.MAX_AMOUNT, low=0)
 RATES = st.sampled_from([1, 2, 60, 1_000, 7_919, 600_000, 999_983, 10**9 + 7, 999_999_999_989, bounds.MAX_AMOUNT])
 PERIODS = st.sampled_from([1, 1_000, 59_999, 60_000, 86_400_000, bounds.MAX_PERIOD_MS - 1, bounds.MAX_PERIOD_MS])
@@ -148,8 +144,13 @@ def state_of(answer: list[Any]) -> LimitState:
     return wire.heard(LimitState, answer[0])
 
 
+def given_(**fields: Any) -> dict[str, Any]:
+    """A case without what is nothing, as Lua has it."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def told(spec: LimitSpec, state: LimitState, **more: Any) -> dict[str, Any]:
-    return {"spec": spec, "state": state, **{name: value for name, value in more.items() if value is not None}}
+    return given_(spec=spec, state=state, **more)
 
 
 FACTORS = near(0, 1, 1_000, 2**26, 2**27, 2**52, low=0)
@@ -173,9 +174,10 @@ def test_a_product_of_any_size_is_divided_to_the_last_unit(cases: list[tuple[int
 @MANY
 @given(many(st.tuples(near(0), FACTORS, near(0), FACTORS, DIVISORS)))
 def test_a_sum_of_products_keeps_its_last_unit_or_its_side(cases: list[tuple[int, int, int, int, int]]) -> None:
+    cases = [case for case in cases if max(abs(case[0] * case[1]), abs(case[2] * case[3])) <= 2**100]
     sums = [a * b + c * d for a, b, c, d, _ in cases]
 
-    def cut(value: int | float) -> int:
+    def cut(value: float) -> int:
         return max(-TOP, min(TOP, int(value)))
 
     compare("return exact.dot(unpack(case))", cases, list(map(cut, sums)), lambda answer: cut(answer[0]))
@@ -237,10 +239,7 @@ def test_a_part_waits_as_long(cases: list[tuple[tuple[LimitSpec, LimitState], Pa
         f"local spec, state, part = {SPEC}, {STATE}, {PART}\n"
         "return {behind = limits.wait_ms(spec, state, part, case.ahead), alone = limits.wait_ms(spec, state, part)}",
         [told(*stand, part=part, ahead=ahead) for stand, part, ahead in cases],
-        [
-            [limits.wait_ms(*stand, part, ahead), limits.wait_ms(*stand, part)]
-            for stand, part, ahead in cases
-        ],
+        [[limits.wait_ms(*stand, part, ahead), limits.wait_ms(*stand, part)] for stand, part, ahead in cases],
         lambda answer: [dict(answer[0]).get(name) for name in ("behind", "alone")],
     )
 
@@ -345,7 +344,8 @@ def test_a_call_takes_and_uses_as_much(cases: list[tuple[LimitSpec, Need, tuple[
     compare(
         f"local spec = {SPEC}\n"
         f"local part, name = charging.part(spec, 'k', {NEED}), charging.cost_limit({{spec}})\n"
-        "return part, limits.never_fits(spec, part), charging.counted(spec, case.used), charging.cost({part}, name), name",
+        "local fits, counted = limits.never_fits(spec, part), charging.counted(spec, case.used)\n"
+        "return part, fits, counted, charging.cost({part}, name), name",
         [{"spec": spec, "need": need, "used": used} for spec, need, used in cases],
         [answers(*case) for case in cases],
         lambda answer: [wire.heard(Part, answer[0]), *answer[1:4], answer[4] if len(answer) > 4 else None],
@@ -369,17 +369,7 @@ def test_a_need_is_estimated_alike(
         "return estimates.need(case.estimate, learned, case.model), estimates.declared(case.estimate, case.model),"
         " estimates.taught(learned, case.input, case.output)",
         [
-            {
-                name: value
-                for name, value in (
-                    ("estimate", estimate),
-                    ("learned", learned),
-                    ("model", model),
-                    ("input", input_),
-                    ("output", output),
-                )
-                if value is not None
-            }
+            given_(estimate=estimate, learned=learned, model=model, input=input_, output=output)
             for estimate, learned, model, input_, output in cases
         ],
         [
@@ -423,11 +413,9 @@ def test_service_rises_and_is_lifted_alike(cases: list[tuple[int, int | None, in
 
     compare(
         "local own, least, cost, weight = case.own, case.least, case.cost, case.weight\n"
-        "return fairness.lifted(own, least, 5), fairness.adds_nothing(own, least, 5), fairness.risen(own, cost, weight)",
-        [
-            {"own": own, "cost": cost, "weight": weight} | ({} if least is None else {"least": least})
-            for own, least, cost, weight in cases
-        ],
+        "local lifted, adds_nothing = fairness.lifted(own, least, 5), fairness.adds_nothing(own, least, 5)\n"
+        "return lifted, adds_nothing, fairness.risen(own, cost, weight)",
+        [given_(own=own, least=least, cost=cost, weight=weight) for own, least, cost, weight in cases],
         [
             [
                 fairness.lifted(own, least, 5),

@@ -70,7 +70,7 @@ function exact.sum_over(divisor, ...)
   return quotient, left
 end
 
--- a * b + c * d: exact where the sum is below 2^53, however large the products are, and beyond that on its right side.
+-- a * b + c * d, of products up to 2^100: exact where the sum is below 2^53, and beyond that on its right side.
 function exact.dot(a, b, c, d)
   local first, second = a * b, c * d
   if first > -TOP and first < TOP and second > -TOP and second < TOP then return first + second end
