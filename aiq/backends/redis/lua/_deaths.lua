@@ -3,10 +3,10 @@
 
 -- A group with one more job that died of an error; `job` is the dead job. spec: DEAD-1, DEAD-3, DEAD-4
 function deaths.died(group, job, error_, now_ms)
-  local before = group or setmetatable({first_seen_ms = now_ms}, defaults.DeadGroup)
+  local before = group or setmetatable(
+    {fingerprint = failures.of_error(error_), first_seen_ms = now_ms}, defaults.DeadGroup)
   local pattern = error_.pattern or ''
   return rows.with(before, {
-    fingerprint = failures.of_error(error_),
     task = job.task,
     cause = job.cause or error_.cause or 'handler',
     type = error_.type,

@@ -122,8 +122,8 @@ end
 function keys.check_order(spec, lifo)
   if not lifo or not jobs.ordered(spec) then return end
   step.refuse('Conflict', {
-    message = "Queue '" .. spec.queue .. "' gives the newest first, and job '" .. spec.id
-      .. "' is to start in the order of its key. Enqueue it elsewhere, or with `per_key=0`.",
+    message = 'Queue ' .. texts.quoted(spec.queue) .. ' gives the newest first, and job ' .. texts.quoted(spec.id)
+      .. ' is to start in the order of its key. Enqueue it elsewhere, or with `per_key=0`.',
     reason = 'lifo',
   })
 end

@@ -55,8 +55,9 @@ local function check_place(job, spec)
   for _, name in ipairs(PLACE) do
     if not rows.same(job[name], spec[name]) then
       step.refuse('Conflict', {
-        message = "Job '" .. job.id .. "' has the unique key '" .. spec.unique .. "', and stands with another "
-          .. name .. ' than this one would. Enqueue it alike, or cancel the other first.',
+        message = 'Job ' .. texts.quoted(job.id) .. ' has the unique key ' .. texts.quoted(spec.unique)
+          .. ', and stands with another ' .. name
+          .. ' than this one would. Enqueue it alike, or cancel the other first.',
         reason = 'unique',
       })
     end
@@ -68,8 +69,8 @@ local function taken_by(there, spec)
   if row.last_id == spec.id then
     if row.last_digest ~= spec.digest then
       step.refuse('Conflict', {
-        message = "Job '" .. spec.id .. "' has replaced the content of '" .. row.job_id
-          .. "' before, with another one.",
+        message = 'Job ' .. texts.quoted(spec.id) .. ' has replaced the content of ' .. texts.quoted(row.job_id)
+          .. ' before, with another one.',
         reason = 'content',
       })
     end
