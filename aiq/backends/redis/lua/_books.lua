@@ -124,12 +124,17 @@ function books.drop_limit_state(name, part)
   rows.drop('limit_states', place)
 end
 
+local function line_of(place)
+  return key('line', redis.sha1hex(place))
+end
+
 -- Wake what the limit keeps aside, of any queue, and the calls that wait for it.
 function books.freed(name, part)
   for _, queue in ipairs(lanes.wake_behind(name, part)) do step.wake('queue:' .. queue) end
   local queue = name:match('^queue:(.*)$')
   if queue then step.wake('queue:' .. queue) end
-  if #books.line(books.place(name, part)) > 0 then step.wake('limit:' .. name) end
+  if counters.get('waiting_calls') == 0 then return end
+  if call('EXISTS', line_of(books.place(name, part))) == 1 then step.wake('limit:' .. name) end
 end
 
 -- Whether a queue has a concurrency or rate of its own.
@@ -166,13 +171,6 @@ function books.untouch(name, id)
   call('ZREM', key(name), id)
 end
 
--- The ids of the calls that stand in line for a place, as they stand.
-function books.line(place)
-  if counters.get('waiting_calls') == 0 then return {} end
-  if not lines[place] then lines[place] = call('ZRANGE', key('line', redis.sha1hex(place)), 0, -1) end
-  return lines[place]
-end
-
 -- Whether a call still waits: its run has not ended, and asked lately. spec: CALL-6
 local function goes_on(one)
   local job = jobs.get(one.job_id)
@@ -180,16 +178,33 @@ local function goes_on(one)
   return runs and step.now_ms <= one.asked_at_ms + bounds.PLACE_KEPT_MS
 end
 
--- The calls that stand in line for a limit, by band and number; those alone that go on, at most MAX_BATCH.
-function books.waiting(name, part)
-  local ids, found = books.line(books.place(name, part)), {}
-  if #ids == 0 then return found end
+-- Add the calls of a part of a line that go on.
+local function add_waiting(found, ids)
+  local job_ids = {}
+  for place, id in ipairs(ids) do job_ids[place] = books.split_call(id) end
   rows.fetch('waiting', ids)
+  jobs.fetch(job_ids)
   for _, id in ipairs(ids) do
     local one = rows.get('waiting', id)
-    if goes_on(one) then found[#found + 1] = one end
-    if #found == bounds.MAX_BATCH then break end
+    if #found < bounds.MAX_BATCH and goes_on(one) then found[#found + 1] = one end
   end
+end
+
+-- The calls that stand in line for a limit, by band and number; those alone that go on, at most MAX_BATCH.
+--
+-- Who leaves the line, or stands in it anew, does so by this piece, a run that ends too: so a line is read once.
+function books.waiting(name, part)
+  if counters.get('waiting_calls') == 0 then return {} end
+  local place = books.place(name, part)
+  local found, from = lines[place], 0
+  if found then return found end
+  found = {}
+  repeat
+    local ids = call('ZRANGE', line_of(place), from, from + bounds.MAX_BATCH - 1)
+    add_waiting(found, ids)
+    from = from + #ids
+  until #ids < bounds.MAX_BATCH or #found == bounds.MAX_BATCH
+  lines[place] = found
   return found
 end
 
@@ -221,7 +236,7 @@ local function leave_line(job_id, fence, number)
   local found = rows.get('waiting', id)
   if not found then return nil end
   for place in pairs(found.limits) do
-    call('ZREM', key('line', redis.sha1hex(place)), id)
+    call('ZREM', line_of(place), id)
     lines[place] = nil
   end
   rows.drop('waiting', id)
@@ -235,7 +250,7 @@ function books.put_waiting(one)
   leave_line(one.job_id, one.fence, one.call)
   local id, run = books.call(one.job_id, one.fence, one.call), books.run(one.job_id, one.fence)
   for place in pairs(one.limits) do
-    call('ZADD', key('line', redis.sha1hex(place)), digits(one.band * BAND + one.number), id)
+    call('ZADD', line_of(place), digits(one.band * BAND + one.number), id)
     lines[place] = nil
   end
   rows.put('waiting', id, one)
