@@ -85,13 +85,13 @@ end
 
 -- Write one.
 function books.put_limit(name, spec)
-  if not rows.get('limits', name) and not name:find('^queue:') then call('ZADD', key('limit_names'), 0, name) end
+  if not rows.get('limits', name) and not name:find('^queue:') then zsets.put('limit_names', name, 0) end
   rows.put('limits', name, spec)
 end
 
 -- The names of those that are stored, for an error message.
 function books.limit_names()
-  return call('ZRANGE', key('limit_names'), 0, bounds.MAX_PAGE - 1)
+  return zsets.first('limit_names', bounds.MAX_PAGE)
 end
 
 -- What is left of a limit, or of one tenant's or key's part of it; nil when nothing was taken of it yet.
@@ -103,8 +103,8 @@ end
 function books.put_limit_state(name, part, state)
   local place = books.place(name, part)
   if part ~= '' then
-    if not rows.get('limit_states', place) then call('ZADD', key('limit_parts', name), 0, part) end
-    books.touch('touched_parts', place, step.now_ms)
+    if not rows.get('limit_states', place) then zsets.put('limit_parts:' .. name, part, 0) end
+    zsets.put('touched_parts', place, step.now_ms)
   end
   rows.put('limit_states', place, state)
 end
@@ -113,19 +113,19 @@ end
 function books.parts(name, most)
   local spec = books.limit(name)
   if not spec or not spec.by then return books.limit_state(name, '') and {''} or {} end
-  return call('ZRANGE', key('limit_parts', name), 0, (most or 0) - 1)
+  return zsets.first('limit_parts:' .. name, most or 0)
 end
 
 -- Forget what is left of a part.
 function books.drop_limit_state(name, part)
   local place = books.place(name, part)
-  call('ZREM', key('limit_parts', name), part)
-  call('ZREM', key('touched_parts'), place)
+  zsets.drop('limit_parts:' .. name, part)
+  zsets.drop('touched_parts', place)
   rows.drop('limit_states', place)
 end
 
 local function line_of(place)
-  return key('line', redis.sha1hex(place))
+  return 'line:' .. redis.sha1hex(place)
 end
 
 -- Wake what the limit keeps aside, of any queue, and the calls that wait for it.
@@ -134,41 +134,13 @@ function books.freed(name, part)
   local queue = name:match('^queue:(.*)$')
   if queue then step.wake('queue:' .. queue) end
   if counters.get('waiting_calls') == 0 then return end
-  if call('EXISTS', line_of(books.place(name, part))) == 1 then step.wake('limit:' .. name) end
+  if zsets.any(line_of(books.place(name, part))) then step.wake('limit:' .. name) end
 end
 
 -- Whether a queue has a concurrency or rate of its own.
 function books.queue_limited(queue)
   local settings = rows.get('queues', queue)
   return settings ~= nil and (settings.concurrency ~= nil or settings.rate ~= nil)
-end
-
--- Note at which instant a row was last touched, in the sorted set of that; written once for all of a step.
-local touched = {}
-function books.touch(name, id, at_ms)
-  if not touched[name] then
-    touched[name] = {}
-    step.at_end(function()
-      local list = {}
-      for one, instant in pairs(touched[name]) do
-        list[#list + 1] = digits(instant)
-        list[#list + 1] = one
-        if #list >= 2000 then
-          call('ZADD', key(name), unpack(list))
-          list = {}
-        end
-      end
-      if #list > 0 then call('ZADD', key(name), unpack(list)) end
-      touched[name] = nil
-    end)
-  end
-  touched[name][id] = at_ms
-end
-
--- Take a row out of such a set.
-function books.untouch(name, id)
-  if touched[name] then touched[name][id] = nil end
-  call('ZREM', key(name), id)
 end
 
 -- Whether a call still waits: its run has not ended, and asked lately. spec: CALL-6
@@ -200,7 +172,7 @@ function books.waiting(name, part)
   if found then return found end
   found = {}
   repeat
-    local ids = call('ZRANGE', line_of(place), from, from + bounds.MAX_BATCH - 1)
+    local ids = zsets.read('ZRANGE', line_of(place), from, from + bounds.MAX_BATCH - 1)
     add_waiting(found, ids)
     from = from + #ids
   until #ids < bounds.MAX_BATCH or #found == bounds.MAX_BATCH
@@ -236,7 +208,7 @@ local function leave_line(job_id, fence, number)
   local found = rows.get('waiting', id)
   if not found then return nil end
   for place in pairs(found.limits) do
-    call('ZREM', line_of(place), id)
+    zsets.drop(line_of(place), id)
     lines[place] = nil
   end
   rows.drop('waiting', id)
@@ -250,7 +222,7 @@ function books.put_waiting(one)
   leave_line(one.job_id, one.fence, one.call)
   local id, run = books.call(one.job_id, one.fence, one.call), books.run(one.job_id, one.fence)
   for place in pairs(one.limits) do
-    call('ZADD', line_of(place), digits(one.band * BAND + one.number), id)
+    zsets.put(line_of(place), id, one.band * BAND + one.number)
     lines[place] = nil
   end
   rows.put('waiting', id, one)
@@ -290,7 +262,7 @@ end
 -- Write one in the place of the one of its id.
 function books.put_budget(spec)
   local before = rows.get('budgets', spec.id)
-  if not before then call('ZADD', key('budget_ids'), 0, spec.id) end
+  if not before then zsets.put('budget_ids', spec.id, 0) end
   if not before or before.parent ~= spec.parent then
     if before and before.parent then counters.add('budget_parents', before.parent, -1) end
     if spec.parent then counters.add('budget_parents', spec.parent, 1) end
@@ -312,14 +284,14 @@ function books.put_budget_state(budget_id, state)
       local windows = {state.window_ms, unpack(rows.get('budget_windows', budget_id) or {})}
       rows.put('budget_windows', budget_id, windows)
     end
-    books.touch('touched_windows', id, step.now_ms)
+    zsets.put('touched_windows', id, step.now_ms)
   end
   rows.put('budget_states', id, state)
 end
 
 -- Forget how a budget stood in a window over 0.
 function books.drop_budget_state(budget_id, window_ms)
-  books.untouch('touched_windows', books.window(budget_id, window_ms))
+  zsets.drop('touched_windows', books.window(budget_id, window_ms))
   rows.drop('budget_states', books.window(budget_id, window_ms))
   put_list('budget_windows', budget_id, without(rows.get('budget_windows', budget_id) or {}, window_ms))
 end
@@ -388,7 +360,7 @@ function books.put_reservation(reservation)
   local job_id, fence, number = reservation.job_id, reservation.fence, reservation.call
   local id, run = books.call(job_id, fence, number), books.run(job_id, fence)
   local before = rows.get('reservations', id)
-  if not before and number ~= 0 then call('ZADD', key('own_calls'), 0, id) end
+  if not before and number ~= 0 then zsets.put('own_calls', id, 0) end
   rows.put('reservations', id, reservation)
   local state = reservation.state or 'open'
   if before and (before.state or 'open') == state then return end
@@ -398,13 +370,13 @@ function books.put_reservation(reservation)
     table.sort(numbers)
   end
   put_list('open_calls', run, numbers)
-  if reservation.closed_at_ms then books.touch('closed_calls', id, reservation.closed_at_ms) end
+  if reservation.closed_at_ms then zsets.put('closed_calls', id, reservation.closed_at_ms) end
 end
 
 -- Forget a reservation that is closed, by its id.
 function books.drop_reservation(id)
-  call('ZREM', key('own_calls'), id)
-  books.untouch('closed_calls', id)
+  zsets.drop('own_calls', id)
+  zsets.drop('closed_calls', id)
   rows.drop('reservations', id)
 end
 
@@ -423,15 +395,15 @@ end
 
 -- Forget a reservation that is closed.
 function books.drop_reservation(id)
-  books.untouch('closed_calls', id)
-  call('ZREM', key('own_calls'), id)
+  zsets.drop('closed_calls', id)
+  zsets.drop('own_calls', id)
   rows.drop('reservations', id)
 end
 
 -- Forget the calls of a job that is gone: those of its own by name, call 0 of each run that it had.
 function books.forget_calls(job)
   local from = job.id .. NUL
-  local ids = call('ZRANGE', key('own_calls'), '[' .. from, '(' .. job.id .. '\1', 'BYLEX')
+  local ids = zsets.read('ZRANGE', 'own_calls', '[' .. from, '(' .. job.id .. '\1', 'BYLEX')
   for fence = 1, job.fence do ids[#ids + 1] = books.call(job.id, fence, 0) end
   rows.fetch('reservations', ids)
   for _, id in ipairs(ids) do
@@ -451,7 +423,7 @@ function books.forget_account(scope, owner)
   end
   rows.drop('budget_states', books.window(budget_id, 0))
   rows.drop('budgets', budget_id)
-  call('ZREM', key('budget_ids'), budget_id)
+  zsets.drop('budget_ids', budget_id)
   call('DEL', books.grants(budget_id))
 end
 

@@ -24,7 +24,7 @@ end
 
 -- The bytes of a stored schedule's template.
 function calendar.payload(name)
-  return call('HGET', key('templates'), name) or ''
+  return rows.bytes('templates', name) or ''
 end
 
 -- The names of the schedules that wait for the end of a job.
@@ -52,8 +52,8 @@ end
 -- Keep the indexes in step with a schedule that is written (nil: removed) in the place of another one (nil: new).
 local function follow(name, before, status)
   local old, new = before and schedules.due_ms(before), status and schedules.due_ms(status)
-  if new and new ~= old then call('ZADD', key('due_schedules'), digits(new), name) end
-  if old and not new then call('ZREM', key('due_schedules'), name) end
+  if new and new ~= old then zsets.put('due_schedules', name, new) end
+  if old and not new then zsets.drop('due_schedules', name) end
   old, new = before and schedules.awaited(before), status and schedules.awaited(status)
   if old ~= new then
     if old then let_go(old, name) end
@@ -66,10 +66,10 @@ end
 function calendar.put(status)
   local name = status.spec.name
   local before, place = calendar.get(name), status.spec.template.payload
-  if not before then call('ZADD', key('schedule_names'), 0, name) end
+  if not before then zsets.put('schedule_names', name, 0) end
   follow(name, before, status)
   if place then
-    call('HSET', key('templates'), name, step.blob(place))
+    rows.put_bytes('templates', name, step.blob(place))
     local template = rows.with(status.spec.template, {payload = none})
     status = rows.with(status, {spec = rows.with(status.spec, {template = template})})
   end
@@ -82,8 +82,8 @@ function calendar.drop(name)
   local before = calendar.get(name)
   if not before then return end
   follow(name, before, nil)
-  call('ZREM', key('schedule_names'), name)
-  call('HDEL', key('templates'), name)
+  zsets.drop('schedule_names', name)
+  rows.put_bytes('templates', name, false)
   rows.drop('schedules', name)
 end
 
@@ -99,7 +99,7 @@ function calendar.page(names, room)
   for _, name in ipairs(names) do
     if room <= 0 then break end
     if calendar.get(name) then
-      room = room - call('HSTRLEN', key('templates'), name)
+      room = room - rows.size('templates', name)
       found[#found + 1] = calendar.tell(name)
     end
   end

@@ -46,13 +46,13 @@ end
 -- Count use under one name in a minute. `more` is a Counted by line; corrections may be below zero.
 function consumption.add(scope, owner, minute_ms, more)
   local name = owner_of(scope, owner)
-  local rows_of, listed, trimmed = 'usage:' .. name, {}, {}
+  local rows_of = 'usage:' .. name
   for line, counted in pairs(more) do
     local place = consumption.digits(minute_ms) .. ' ' .. line
     local old = rows.get(rows_of, place)
     if not old then
-      listed[#listed + 1], listed[#listed + 2] = 0, place
-      trimmed[#trimmed + 1], trimmed[#trimmed + 2] = 0, kept(scope, owner, minute_ms, line)
+      if scope ~= 'job' then zsets.put('usage_order:' .. name, place, 0) end
+      if TRIMMED[scope] then zsets.put('usage_kept', kept(scope, owner, minute_ms, line), 0) end
     end
     old = old or {0, 0, 0, 0}
     rows.put(rows_of, place, {
@@ -60,8 +60,6 @@ function consumption.add(scope, owner, minute_ms, more)
       old[3] + (counted.unpriced or 0), old[4] + (counted.estimated or 0),
     })
   end
-  if #listed > 0 and scope ~= 'job' then call('ZADD', key('usage_order', name), unpack(listed)) end
-  if #trimmed > 0 and TRIMMED[scope] then call('ZADD', key('usage_kept'), unpack(trimmed)) end
 end
 
 -- What was used under a name, {tokens, usd_micros, unpriced, estimated} by place; for names with few places.
@@ -88,7 +86,7 @@ function consumption.page(scope, owner, since_ms, until_ms, after, most)
     places = of_job(name, low, high, after)
   else
     local from = after and not order.less(after, low) and '(' .. after or '[' .. low
-    places = call('ZRANGE', key('usage_order', name), from, '(' .. high, 'BYLEX', 'LIMIT', 0, most)
+    places = zsets.read('ZRANGE', 'usage_order:' .. name, from, '(' .. high, 'BYLEX', 'LIMIT', 0, most)
   end
   local found = {}
   for place = 1, math.min(most, #places) do found[place] = places[place] end
@@ -102,7 +100,7 @@ end
 function consumption.forget(scope, owner)
   local name = owner_of(scope, owner)
   rows.empty('usage:' .. name)
-  call('DEL', key('usage_order', name))
+  if scope ~= 'job' then call('DEL', key('usage_order', name)) end
 end
 
 -- Remove a member of `usage_kept` with its row.
@@ -110,6 +108,6 @@ function consumption.trim(member)
   local scope, owner, place = consumption.split_kept(member)
   local name = owner_of(scope, owner)
   rows.drop('usage:' .. name, place)
-  call('ZREM', key('usage_order', name), place)
-  call('ZREM', key('usage_kept'), member)
+  zsets.drop('usage_order:' .. name, place)
+  zsets.drop('usage_kept', member)
 end

@@ -31,7 +31,7 @@ local function forget_parts(limit)
     if limits.at_rest(books.limit(name), books.limit_state(name, part), step.now_ms) then
       books.drop_limit_state(name, part)
     else
-      books.touch('touched_parts', place, step.now_ms)
+      zsets.put('touched_parts', place, step.now_ms)
     end
   end
   return more
@@ -56,7 +56,7 @@ local function forget_windows(limit)
     local budget_id, window_ms = books.split_window(id)
     local held = next(books.budget_state(budget_id, window_ms).held) ~= nil
     if held or not budgets.is_over(books.budget(budget_id), window_ms, since_ms()) then
-      books.touch('touched_windows', id, step.now_ms)
+      zsets.put('touched_windows', id, step.now_ms)
     else
       local took, whole = forget_window(budget_id, window_ms, left)
       left, more = left - took, more or not whole

@@ -8,7 +8,8 @@ local function asked()
   local found = {}
   local names = args.names
   if #names == 0 then
-    names = call('ZRANGE', key('limit_names'), args.after == '' and '-' or '(' .. args.after, '+', 'BYLEX', 'LIMIT', 0, args.limit)
+    local from = args.after == '' and '-' or '(' .. args.after
+    names = zsets.read('ZRANGE', 'limit_names', from, '+', 'BYLEX', 'LIMIT', 0, args.limit)
   end
   rows.fetch('limits', names)
   for _, name in ipairs(names) do

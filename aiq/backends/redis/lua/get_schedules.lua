@@ -6,7 +6,7 @@
 local names = args.names
 if #names == 0 then
   local from = args.after == '' and '-' or '(' .. args.after
-  names = call('ZRANGE', key('schedule_names'), from, '+', 'BYLEX', 'LIMIT', 0, args.limit)
+  names = zsets.read('ZRANGE', 'schedule_names', from, '+', 'BYLEX', 'LIMIT', 0, args.limit)
 end
 rows.fetch('schedules', names)
 local stored = {}
