@@ -15,27 +15,39 @@ local DEFAULTS = SHAPE.__index
 -- What is stored of records that the caller is given, by record: nothing changes them any more.
 local packed = {}
 
--- When a job has something to happen to it: the instant that each index has of it, or nil.
-local INSTANTS = {
-  scheduled = function(job) return job.state == 'scheduled' and job.due_ms or nil end,
-  timeouts = function(job) return job.state ~= 'scheduled' and job.due_ms or nil end,
-  leases = function(job) return job.expires_at_ms end,
-  graces = function(job)
-    local asked = job.expires_at_ms and job.cancel_requested_at_ms
-    return asked and asked + bounds.CANCEL_GRACE_MS or nil
-  end,
-  deadlines = function(job)
-    return not job.cancel_requested_at_ms and not states.TERMINAL[job.state] and job.deadline_ms or nil
-  end,
-}
+local NOTHING = setmetatable({state = ''}, SHAPE)
 
+local function at(name, id, old_ms, new_ms)
+  if old_ms == new_ms then return end
+  if new_ms then zsets.put(name, id, new_ms) else zsets.drop(name, id) end
+end
+
+local function grace_ms(job)
+  local asked_ms = job.expires_at_ms and job.cancel_requested_at_ms
+  return asked_ms and asked_ms + bounds.CANCEL_GRACE_MS or nil
+end
+
+local function deadline_ms(job)
+  return not job.cancel_requested_at_ms and not states.TERMINAL[job.state] and job.deadline_ms or nil
+end
+
+local function due_ms(job, scheduled)
+  return (job.state == 'scheduled') == scheduled and job.due_ms or nil
+end
+
+-- Let each index say when a job has something to happen to it. Most jobs have no instant but that of their lease.
 local function index(before, job)
-  for name, of in pairs(INSTANTS) do
-    local old, new = before and of(before), job and of(job)
-    if old ~= new then
-      if new then zsets.put(name, job.id, new) else zsets.drop(name, before.id) end
-    end
+  local id = (before or job).id
+  before, job = before or NOTHING, job or NOTHING
+  if before.due_ms or job.due_ms then
+    at('scheduled', id, due_ms(before, true), due_ms(job, true))
+    at('timeouts', id, due_ms(before, false), due_ms(job, false))
   end
+  if before.expires_at_ms or job.expires_at_ms then
+    at('leases', id, before.expires_at_ms, job.expires_at_ms)
+    at('graces', id, grace_ms(before), grace_ms(job))
+  end
+  if before.deadline_ms or job.deadline_ms then at('deadlines', id, deadline_ms(before), deadline_ms(job)) end
 end
 
 local function count(before, job)
@@ -168,6 +180,7 @@ end
 
 -- Records that are given to the caller, with their places in the answer.
 local given = {}
+local PIECES = 6
 
 -- What may be there of a job besides its payload: a first run has left nothing yet.
 local function pieces(job, payload)
@@ -196,7 +209,7 @@ end
 -- Give a record to the caller as the step leaves it. What is returned is the place of the first of its six pieces in
 -- the answer: record, payload, result, progress, errors and id; false in the place of one that is not there.
 function jobs.tell(id)
-  local place = step.hand(false, false, false, false, false, false)
+  local place = step.room_for(PIECES)
   if #given == 0 then step.at_end(give) end
   given[#given + 1] = {id = id, place = place}
   return place

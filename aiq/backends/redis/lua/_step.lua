@@ -53,6 +53,13 @@ function step.hand(...)
   return first
 end
 
+-- Places for so many pieces, which are to be filled; the first of them is what is returned.
+function step.room_for(count)
+  local first = #blobs + 1
+  for place = first, first + count - 1 do blobs[place] = false end
+  return first
+end
+
 -- Put pieces into the places that were taken for them.
 function step.fill(first, pieces)
   for place, piece in ipairs(pieces) do blobs[first + place - 1] = piece end
