@@ -1,6 +1,6 @@
 -- patience: until when jobs that are ready wait for the pool of their route.
 --
--- `patience` has all of them by the end of their patience, `patience:QUEUE` those of a queue, and
+-- `patiences` has all of them by the end of their patience, `patience:QUEUE` those of a queue, and
 -- `patience:QUEUE:POOL` those of a pool; a row of `patience` by job says where it stands. The first end of each pool
 -- that is parked is in `patience_parked`.
 -- spec: ROUTE-5
@@ -8,7 +8,7 @@
 local SEPARATOR = '\0'
 
 local function sets(row)
-  return {'patience', 'patience:' .. row.queue, 'patience:' .. row.queue .. ':' .. row.pool}
+  return {'patiences', 'patience:' .. row.queue, 'patience:' .. row.queue .. ':' .. row.pool}
 end
 
 -- Keep step with a pool that is parked or opened.
@@ -49,7 +49,7 @@ end
 
 -- At most so many jobs whose patience is over, in the order of (instant, id); those of a queue, or of all.
 function patience.over(queue, now_ms, limit)
-  return zsets.until_(queue and 'patience:' .. queue or 'patience', now_ms, limit)
+  return zsets.until_(queue and 'patience:' .. queue or 'patiences', now_ms, limit)
 end
 
 -- When the first patience with a pool that is parked ends, or nil.
