@@ -22,6 +22,7 @@ from aiq.model import (
     Renewed,
     Settlement,
     State,
+    Why,
 )
 from aiq.rules.editing import check_edits
 from aiq.rules.filtering import check_filter
@@ -112,6 +113,14 @@ class JobsFace(Door):
         found = [wire.record(answer, place) for place in answer.value["found"]]
         place = answer.value.get("place")
         return Page(tuple(found), None if place is None else str(place))
+
+    async def explain(self, job_id: str) -> Why:
+        """See `aiq.storage.Jobs`."""
+        answer = await self._step("explain", {"id": job_id})
+        told = dict(answer.value)
+        # A NUL stands for a name as Python quotes it, which no other language does.
+        text = told.pop("text").replace("\0", repr(told.pop("quoted", "")))
+        return wire.heard(Why, told, text=text)
 
 
 def _place(cursor: str | None) -> int:
