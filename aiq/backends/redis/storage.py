@@ -7,6 +7,7 @@ from aiq.backends.clock import Clock
 from aiq.backends.redis.address import parse
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.door import Door
+from aiq.backends.redis.face.budgets import BudgetsFace
 from aiq.backends.redis.face.dead import DeadLettersFace
 from aiq.backends.redis.face.events import EventsFace
 from aiq.backends.redis.face.jobs import JobsFace
@@ -23,6 +24,7 @@ from aiq.storage import Storage
 
 
 class RedisStorage(
+    BudgetsFace,
     DeadLettersFace,
     EventsFace,
     JobsFace,

@@ -78,6 +78,20 @@ class JobsFace(Door):
             for job_id, state in zip(job_ids, states, strict=True)
         ]
 
+    async def _answered(self, operation: str, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """Do something to jobs, and read them as it leaves them."""
+        check_count("list of jobs", len(job_ids), MAX_BATCH)
+        answer = await self._step(operation, {"ids": list(job_ids), "bytes": MAX_PAGE_BYTES})
+        return [wire.record(answer, place) if place else None for place in answer.value]
+
+    async def hold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        return await self._answered("hold", job_ids)
+
+    async def unhold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        """See `aiq.storage.Jobs`."""
+        return await self._answered("unhold", job_ids)
+
     async def update(self, edits: Sequence[Edit]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""
         check_edits(edits)

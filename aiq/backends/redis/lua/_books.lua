@@ -259,13 +259,30 @@ function books.budget(budget_id)
   return found and setmetatable(found, defaults.BudgetSpec)
 end
 
+local function children_of(budget_id)
+  return key('budget_children', redis.sha1hex(budget_id))
+end
+
+local function leave_parent(spec)
+  counters.add('budget_parents', spec.parent, -1)
+  call('SREM', children_of(spec.parent), spec.id)
+end
+
+-- The budgets that name one as their parent, in no order.
+function books.children(budget_id)
+  return call('SMEMBERS', children_of(budget_id))
+end
+
 -- Write one in the place of the one of its id.
 function books.put_budget(spec)
   local before = rows.get('budgets', spec.id)
   if not before then zsets.put('budget_ids', spec.id, 0) end
   if not before or before.parent ~= spec.parent then
-    if before and before.parent then counters.add('budget_parents', before.parent, -1) end
-    if spec.parent then counters.add('budget_parents', spec.parent, 1) end
+    if before and before.parent then leave_parent(before) end
+    if spec.parent then
+      counters.add('budget_parents', spec.parent, 1)
+      call('SADD', children_of(spec.parent), spec.id)
+    end
   end
   rows.put('budgets', spec.id, spec)
 end
@@ -417,7 +434,7 @@ function books.forget_account(scope, owner)
   local budget_id = scope .. ':' .. owner
   local spec = rows.get('budgets', budget_id)
   if not spec or rows.get('budget_parents', budget_id) then return end
-  if spec.parent then counters.add('budget_parents', spec.parent, -1) end
+  if spec.parent then leave_parent(spec) end
   for _, window_ms in ipairs(rows.get('budget_windows', budget_id) or {}) do
     books.drop_budget_state(budget_id, window_ms)
   end

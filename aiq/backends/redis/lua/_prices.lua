@@ -15,6 +15,22 @@ function prices.in_force(listed, now_ms)
   return found
 end
 
+-- The rows of a model with one more, in the place of the one of its category and instant.
+function prices.with(listed, row)
+  local found, standing_in = {}, false
+  for _, one in ipairs(listed) do
+    local same = one[1] == row[1]
+    local behind = same and one[2] >= row[2] or not same and order.less(row[1], one[1])
+    if behind and not standing_in then
+      found[#found + 1] = row
+      standing_in = true
+    end
+    if not (same and one[2] == row[2]) then found[#found + 1] = one end
+  end
+  if not standing_in then found[#found + 1] = row end
+  return found
+end
+
 local function price_of(category, charged)
   if charged[category] then return charged[category] end
   local dearest = 0

@@ -132,12 +132,12 @@ function sweeps.lose_patience(queues, limit)
   return done
 end
 
-local TIMED = {'scheduled', 'timeouts', 'leases', 'graces', 'deadlines', 'due_schedules'}
+local TIMED = {'scheduled', 'timeouts', 'leases', 'graces', 'deadlines', 'due_schedules', 'renewals'}
 
 -- How long until a sweep finds something, or something that stands aside may open; 0 for now, nil for never.
 -- spec: TIME-7, POOL-4
 function sweeps.next_due_ms()
-  if not outbox.is_empty() then return 0 end
+  if not outbox.is_empty() or holding.left_over() then return 0 end
   local first
   local function consider(at_ms)
     if at_ms and (not first or at_ms < first) then first = at_ms end

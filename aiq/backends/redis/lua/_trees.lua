@@ -16,6 +16,36 @@ local function check_chain(tree, spec)
   end
 end
 
+local function ancestors(stored, id)
+  while id and not stored[id] do
+    local spec = books.budget(id)
+    if not spec then return end
+    stored[id], id = spec, spec.parent
+  end
+end
+
+local function descendants(stored, id, depth)
+  if depth == 0 then return end
+  for _, child in ipairs(books.children(id)) do
+    stored[child] = stored[child] or books.budget(child)
+    descendants(stored, child, depth - 1)
+  end
+end
+
+-- What is stored of budgets and their parents, and all that stand above them, and below those that move; by id.
+function trees.relatives(budgets_)
+  local stored = {}
+  for _, spec in ipairs(budgets_) do
+    ancestors(stored, spec.id)
+    ancestors(stored, spec.parent)
+  end
+  for _, spec in ipairs(budgets_) do
+    local before = stored[spec.id]
+    if before and before.parent ~= spec.parent then descendants(stored, spec.id, bounds.MAX_CHAIN) end
+  end
+  return stored
+end
+
 -- Those of some budgets that are to be stored: a list of them, in their order. A parent may come with them.
 --
 -- `stored` are by id at least those that stand in their places, with all their ancestors and descendants. Refused are a
@@ -40,9 +70,6 @@ function trees.to_store(stored, budgets_, absent_only)
   end
   if #found == 0 then return found end
   -- A budget that moves takes those below it along.
-  local names = {}
-  for id in pairs(tree) do names[#names + 1] = id end
-  table.sort(names)
-  for _, id in ipairs(names) do check_chain(tree, tree[id]) end
+  for _, id in ipairs(order.names(tree)) do check_chain(tree, tree[id]) end
   return found
 end

@@ -1,0 +1,6 @@
+-- get_prices: read every price of a model, by category and instant.
+-- looks
+-- args: model
+-- returns: a list of {category, from_ms, usd_micros_per_million}
+-- spec: USAGE-7
+return books.prices(args.model)
