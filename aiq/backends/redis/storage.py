@@ -15,6 +15,9 @@ from aiq.backends.redis.face.keys import KeysFace
 from aiq.backends.redis.face.limits import LimitsFace
 from aiq.backends.redis.face.moving import MovingFace
 from aiq.backends.redis.face.schedules import SchedulesFace
+from aiq.backends.redis.face.signals import SignalsFace
+from aiq.backends.redis.face.steps import StepsFace
+from aiq.backends.redis.face.streams import StreamsFace
 from aiq.backends.redis.face.upkeep import UpkeepFace
 from aiq.backends.redis.face.wakeups import WakeupsFace
 from aiq.backends.redis.face.workers import WorkersFace
@@ -32,6 +35,9 @@ class RedisStorage(
     LimitsFace,
     MovingFace,
     SchedulesFace,
+    SignalsFace,
+    StepsFace,
+    StreamsFace,
     UpkeepFace,
     WakeupsFace,
     WorkersFace,

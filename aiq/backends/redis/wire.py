@@ -9,7 +9,7 @@ import msgspec
 from msgspec import inspect, structs
 
 from aiq.backends.redis.door import Answer
-from aiq.model import JobError, JobRecord
+from aiq.model import Estimate, JobError, JobRecord
 
 _Row = TypeVar("_Row")
 _fields: Final = {field.name for field in fields(JobRecord)}
@@ -31,6 +31,9 @@ def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
         value = getattr(row, name)
         if value is not default and value is not None and value != default and not isinstance(value, bytes):
             told[name] = said(value)
+    if not told and kind is Estimate:
+        # An empty table is no row: an estimate of nothing is one all the same.
+        return {"model": ""}
     return told if _defaults(kind) else row
 
 

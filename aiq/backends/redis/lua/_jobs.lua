@@ -166,7 +166,7 @@ function jobs.drop_result(id) rows.put_bytes('results', id, false) end
 
 -- The bytes of payload and result together, by which pages are measured.
 function jobs.content_size(id)
-  return rows.size('payloads', id) + rows.size('results', id)
+  return rows.size('payloads', id) + (jobs.get(id).state == 'succeeded' and rows.size('results', id) or 0)
 end
 
 -- The errors that are kept with a job, oldest first.

@@ -111,7 +111,7 @@ local APPLY = {
   die = function(job) return die(job), true end,
   cancel_rest = function(job, wait_key, room)
     -- Without its step the wait has begun again.
-    if not rows.get('steps:' .. job.id, wait_key) then return 0, true end
+    if not steps.get(job.id, wait_key) then return 0, true end
     return cancel_some(job.id, function(child) return child.child_of == wait_key end, room)
   end,
   redrive = redrive_some,

@@ -142,8 +142,7 @@ local function await_dependencies(job)
 end
 
 local function begin_again(job, wait_key, wait)
-  rows.drop('steps:' .. job.id, wait_key)
-  call('HDEL', key('step_values', job.id), wait_key)
+  steps.drop(job.id, wait_key)
   fan_in.put_wait(job.id, wait_key, wait)
   local place = fan_in.place(job.id, wait_key)
   -- Below zero stand those that had ended badly.
@@ -151,47 +150,39 @@ local function begin_again(job, wait_key, wait)
   outbox.append('redrive', job.id, wait_key)
 end
 
--- Begin the waits on children again that the job has to see end. The first of those, with its key, and how many steps
--- are forgotten with them. spec: DEAD-16
+-- Begin the waits on children again that the job has to see end. The first of those, with its key. spec: DEAD-16
 local function await_children(job)
-  local first, forgotten = nil, 0
+  local first = nil
   local standing_by = rows.all('waits:' .. job.id, defaults.Wait)
   for _, wait_key in ipairs(order.names(standing_by)) do
-    local remembered = wait_key ~= fan_in.DEPENDENCIES and rows.get('steps:' .. job.id, wait_key)
+    local remembered = wait_key ~= fan_in.DEPENDENCIES and steps.get(job.id, wait_key)
     local seen = remembered and job.cause ~= 'child'
     local wait = wait_key ~= fan_in.DEPENDENCIES and redriving.reopened(standing_by[wait_key], seen) or nil
     if wait then
       begin_again(job, wait_key, wait)
-      forgotten = forgotten + (remembered and 1 or 0)
       first = first or {key = wait_key, wait = wait}
     end
   end
-  return first, forgotten
+  return first
 end
 
-local function forget_steps(job)
-  rows.empty('steps:' .. job.id)
-  call('DEL', key('step_values', job.id))
-end
-
-local function remembers(job, request, forgotten)
-  if request.forget_steps or not job.remembers then return false end
-  return call('HLEN', key('steps:' .. job.id)) > forgotten
+local function remembers(job, request)
+  return not request.forget_steps and job.remembers and steps.count(job.id) > 0
 end
 
 -- Give a job its next generation; `place` is its own in the list of targets, counted from 0.
 function redriving.begin(job, request, place)
   deaths.leave_group(job, request.id)
-  if request.forget_steps then forget_steps(job) end
+  if request.forget_steps then steps.empty(job.id) end
   if request.detach and job.parent_id then call('ZREM', key('children', job.parent_id), job.id) end
   items.void_marker(job)
   local upstream = await_dependencies(job)
-  local children, forgotten = await_children(job)
+  local children = await_children(job)
   local wait = upstream or children and children.wait
   local wait_key = upstream and fan_in.DEPENDENCIES or children and children.key
   local changes = redriving.first_change(request, place, wait_key)
   changes.pending = wait and waits.pending(wait) or 0
-  changes.remembers = remembers(job, request, forgotten)
+  changes.remembers = remembers(job, request)
   if request.blob then jobs.put_payload(job.id, step.blob(request.blob)) end
   return transition.move('T17', job, rows.with(redriving.anew(job, request), changes))
 end

@@ -82,9 +82,6 @@ end
 -- Keep a step, unless one stands under its key: the first one stands. spec: STEP-1, STEP-6, STEP-7
 -- `one` is {kind, fence, digest}; its value goes apart, as bytes.
 function transition.remember(job, step_key, one, value)
-  if not rows.get('steps:' .. job.id, step_key) then
-    rows.put('steps:' .. job.id, step_key, one)
-    call('HSET', key('step_values', job.id), step_key, value)
-  end
+  if not steps.get(job.id, step_key) then steps.put(job.id, step_key, one, value) end
   return rows.with(job, {remembers = true})
 end

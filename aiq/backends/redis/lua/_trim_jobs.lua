@@ -45,12 +45,9 @@ end
 
 -- Forget the first steps of a job that has ended, at most `limit`; say how many.
 local function forget_steps(job, limit)
-  local names = order.names(rows.all('steps:' .. job.id))
+  local names = steps.keys(job.id, '', limit + 1)
   local count = math.min(limit, #names)
-  for place = 1, count do
-    rows.drop('steps:' .. job.id, names[place])
-    call('HDEL', key('step_values', job.id), names[place])
-  end
+  for place = 1, count do steps.drop(job.id, names[place]) end
   ended.uncount_steps(job.id, count)
   if count == #names then jobs.put(job, rows.with(job, {remembers = none})) end
   return count

@@ -1,0 +1,41 @@
+"""Streams in Redis: each operation one call of the script of its name."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from aiq.backends.redis import wire
+from aiq.backends.redis.door import Answer, Blobs, Door
+from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE, MAX_PAGE_BYTES
+from aiq.model import Appended, Chunk, ChunkKind, Lease, NewChunk, State, StreamPage
+from aiq.rules.validation import check_chunks, check_limit, check_range
+
+_decode = msgspec.msgpack.Decoder(tuple[str, int, int, str | bool, int | bool]).decode
+
+
+class StreamsFace(Door):
+    """See `aiq.storage.Streams`."""
+
+    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+        """See `aiq.storage.Streams`."""
+        check_chunks(chunks)
+        blobs = Blobs()
+        told = [{**wire.said(chunk), "data": blobs.add(chunk.data)} for chunk in chunks]
+        answer = await self._step("append", {"lease": wire.said(lease), "chunks": told}, blobs)
+        return Appended(**answer.value)
+
+    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+        """See `aiq.storage.Streams`."""
+        check_limit(limit)
+        check_range("number of an item", after, 0, MAX_INSTANT_MS)
+        args = {"id": job_id, "after": after, "limit": limit, "bytes": MAX_PAGE_BYTES}
+        answer = await self._step("read", args)
+        found = answer.value
+        items = [_chunk(answer, found["place"] + 2 * number, after + number + 1) for number in range(found["items"])]
+        return StreamPage(tuple(items), State(found["state"]), found["more"])
+
+
+def _chunk(answer: Answer, place: int, number: int) -> Chunk:
+    """An item from its two pieces. See lua/_items.lua."""
+    kind, fence, at_ms, step, _ = _decode(answer.blob(place) or b"")
+    return Chunk(number, ChunkKind(kind), answer.blob(place + 1) or b"", fence, at_ms, str(step) if step else None)

@@ -1,0 +1,70 @@
+-- list: read jobs in the order they were enqueued.
+-- looks
+-- args: query (a `JobFilter`; `states` is a set), place (the number from which on to look), limit, bytes (how many bytes
+--   of payloads and results one answer has room for)
+-- returns: found (the places of records), place (where to go on, or nil where there is nothing more to look at)
+-- spec: STORE-8, STORE-13, STORE-14, STORE-15, DEAD-9
+
+-- How many numbers are looked up in one command, and how many in all: those of jobs that are gone lead to nothing.
+local PAGE, MOST_NUMBERS = 128, 65536
+
+local query = args.query
+local FIELDS = {'queue', 'task', 'flow', 'parent_id', 'tenant'}
+local RANGES = {created = 'created_at_ms', ended = 'finished_at_ms', due = 'due_ms'}
+
+local function is_within(range, at_ms)
+  if not range then return true end
+  return at_ms ~= nil and (not range.since_ms or at_ms >= range.since_ms)
+    and (not range.until_ms or at_ms < range.until_ms)
+end
+
+local function matches(job)
+  for _, name in ipairs(FIELDS) do
+    if query[name] and query[name] ~= job[name] then return false end
+  end
+  if next(query.states) and not query.states[job.state] then return false end
+  for name, field in pairs(RANGES) do
+    if not is_within(query[name], job[field]) then return false end
+  end
+  if not query.fingerprint then return true end
+  local death = graves.death(job.id)
+  return death ~= nil and death.fingerprint == query.fingerprint
+end
+
+-- The jobs of the numbers of a page, in order.
+local function page(first, last)
+  local names, ids, found = {}, {}, {}
+  for n = first, last do names[#names + 1] = digits(n) end
+  rows.fetch_bytes('numbers', names)
+  for _, name in ipairs(names) do ids[#ids + 1] = rows.bytes('numbers', name) end
+  jobs.fetch(ids)
+  for place, id in ipairs(ids) do found[place] = jobs.get(id) end
+  return found
+end
+
+-- Up to one more job than are asked for, and where to go on; nil if there is nothing more to look at.
+local function ahead()
+  local found, looked, newest = {}, 0, counters.get('jobs')
+  local first, stop = args.place, args.place + MOST_NUMBERS
+  while first <= newest do
+    local last = math.min(first + PAGE - 1, newest)
+    for _, job in ipairs(page(first, last)) do
+      if looked == bounds.MAX_LOOKED or #found > args.limit then return found, job.n end
+      looked = looked + 1
+      if matches(job) then found[#found + 1] = job end
+    end
+    first = last + 1
+    if first > stop then return found, first end
+  end
+  return found, nil
+end
+
+local found, place = ahead()
+local told, room = {}, args.bytes
+for number = 1, math.min(args.limit, #found) do
+  if room <= 0 then break end
+  told[number] = jobs.tell(found[number].id)
+  room = room - jobs.content_size(found[number].id)
+end
+if #told < #found then place = found[#told].n + 1 end
+return {found = told, place = place}
