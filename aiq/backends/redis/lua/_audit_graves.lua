@@ -5,7 +5,7 @@
 -- Each dead job stands in a group, and what had another generation is known.
 function audit_graves.of_job(job, tell)
   local death = graves.death(job.id)
-  local listed = death and call('ZSCORE', graves.members(death.fingerprint), job.id)
+  local listed = death and zsets.score(graves.members(death.fingerprint), job.id)
   if (job.state == 'dead') ~= (listed and graves.group(death.fingerprint) ~= nil or false) then
     tell('DEAD-1', 'it is ' .. job.state .. ', and the groups of the dead do not agree')
   end
@@ -16,7 +16,7 @@ end
 
 -- A group counts the jobs that stand in it.
 function audit_graves.of_group(fingerprint, tell)
-  local dead = call('ZCARD', graves.members(fingerprint))
+  local dead = zsets.read('ZCARD', graves.members(fingerprint))
   if graves.group(fingerprint).dead ~= dead then
     tell('DEAD-3', 'the group counts other jobs than the ' .. dead .. ' that stand in it', fingerprint)
   end

@@ -126,7 +126,7 @@ end
 -- Forget at most `limit` groups in which no job has stood for long; say whether there are more. spec: DEAD-10
 function deaths.forget_groups(limit)
   local since_ms = step.now_ms - bounds.DEAD_GROUP_KEPT_MS
-  local found = call('ZRANGEBYSCORE', key('groups_at_rest'), '-inf', digits(since_ms), 'LIMIT', 0, limit + 1)
+  local found = zsets.until_('groups_at_rest', since_ms, limit + 1)
   for number = 1, math.min(limit, #found) do graves.drop_group(found[number]) end
   return #found > limit
 end

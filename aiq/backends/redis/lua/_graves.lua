@@ -18,7 +18,7 @@ function graves.group(fingerprint)
 end
 
 local function place(name, fingerprint, old, new)
-  if old ~= new then call('ZADD', key(name), digits(0 - new), fingerprint) end
+  if old ~= new then zsets.put(name, fingerprint, 0 - new) end
 end
 
 -- Write a group, in the place of the one that stands there.
@@ -27,9 +27,9 @@ function graves.put_group(group)
   place('groups_by_last_seen', fingerprint, before and before.last_seen_ms, group.last_seen_ms)
   place('groups_by_dead', fingerprint, before and before.dead, group.dead)
   if group.dead == 0 then
-    call('ZADD', key('groups_at_rest'), digits(group.touched_at_ms), fingerprint)
+    zsets.put('groups_at_rest', fingerprint, group.touched_at_ms)
   elseif before and before.dead == 0 then
-    call('ZREM', key('groups_at_rest'), fingerprint)
+    zsets.drop('groups_at_rest', fingerprint)
   end
   rows.put('groups', fingerprint, setmetatable(group, SHAPE))
 end
@@ -37,7 +37,7 @@ end
 -- Forget a group.
 function graves.drop_group(fingerprint)
   for _, name in ipairs({'groups_by_last_seen', 'groups_by_dead', 'groups_at_rest'}) do
-    call('ZREM', key(name), fingerprint)
+    zsets.drop(name, fingerprint)
   end
   rows.drop('groups', fingerprint)
 end
@@ -52,9 +52,9 @@ function graves.put_death(job_id, death)
   rows.put('deaths', job_id, death)
 end
 
--- The key of the jobs of a group.
+-- The name of the sorted set of the jobs of a group.
 function graves.members(fingerprint)
-  return key('members', redis.sha1hex(fingerprint))
+  return 'members:' .. redis.sha1hex(fingerprint)
 end
 
 -- The jobs of a group of which a sample is kept.
@@ -64,7 +64,7 @@ end
 
 -- Put a dead job into its group.
 function graves.bury(job_id, death)
-  call('ZADD', graves.members(death.fingerprint), digits(death.died_at_ms), job_id)
+  zsets.put(graves.members(death.fingerprint), job_id, death.died_at_ms)
   rows.put('deaths', job_id, death)
   if not death.sample then return end
   local kept = {job_id}
@@ -76,7 +76,7 @@ end
 function graves.unbury(job_id)
   local death = graves.death(job_id)
   if not death then return nil end
-  call('ZREM', graves.members(death.fingerprint), job_id)
+  zsets.drop(graves.members(death.fingerprint), job_id)
   rows.drop('deaths', job_id)
   if death.sample then
     local kept = {}

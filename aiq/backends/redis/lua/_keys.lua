@@ -2,7 +2,7 @@
 --
 -- A spot is the name of one key of one queue. A row of `keys` is a `KeyState`; a row of `keyed` is an ordered job that
 -- has not ended: turn (its place in the order of enqueueing), root and depth (see `keys.place`), stand, and aside, if
--- it is ready and stands in no lane. `line:…` and `key_holders:…` are the jobs of a spot by their places. The record of
+-- it is ready and stands in no lane. `key_line:…` and `key_holders:…` are the jobs of a spot by their places. The record of
 -- a child has its `branch`: the number of the job at the top of its tree, and how many parents are above it.
 -- spec: chapter 18
 
@@ -12,7 +12,7 @@ keys.LINE, keys.HOLDS, keys.AWAY = 0, 1, 2
 
 local SHAPE = defaults.KeyState
 local PARKING = {waiting = true, suspended = true, scheduled = true}
-local ORDERS = {[keys.LINE] = 'line', [keys.HOLDS] = 'key_holders'}
+local ORDERS = {[keys.LINE] = 'key_line', [keys.HOLDS] = 'key_holders'}
 local DEEPEST = 4294967295
 -- How many bytes of a member of such an order come before the id.
 local PLACE_BYTES = 18
@@ -155,7 +155,7 @@ function keys.aside(id)
 end
 
 local function order_of(spot, stand)
-  return key(ORDERS[stand], redis.sha1hex(spot))
+  return ORDERS[stand] .. ':' .. redis.sha1hex(spot)
 end
 
 -- Write a key as it came from another storage, or as a step leaves it.
@@ -168,8 +168,8 @@ local function put(spot, id, keyed, state, stand)
   local was = keyed.stand
   if was ~= stand then
     local member = keys.place(keyed) .. id
-    if ORDERS[was] then call('ZREM', order_of(spot, was), member) end
-    if ORDERS[stand] then call('ZADD', order_of(spot, stand), 0, member) end
+    if ORDERS[was] then zsets.drop(order_of(spot, was), member) end
+    if ORDERS[stand] then zsets.put(order_of(spot, stand), member, 0) end
   end
   keys.keep(spot, keys.moved(state, was, stand))
   keyed.stand = stand
@@ -228,40 +228,37 @@ function keys.leave_aside(before)
   return true
 end
 
+local function listed(spot, stand, count)
+  local found = zsets.first(order_of(spot, stand), count)
+  for place, member in ipairs(found) do found[place] = member:sub(PLACE_BYTES + 1) end
+  return found
+end
+
 -- The first jobs of a line.
 function keys.first(spot, count)
-  local found = {}
-  if count <= 0 then return found end
-  for place, member in ipairs(call('ZRANGE', order_of(spot, keys.LINE), 0, count - 1)) do
-    found[place] = member:sub(PLACE_BYTES + 1)
-  end
-  return found
+  return count > 0 and listed(spot, keys.LINE, count) or {}
 end
 
 -- How many jobs of a line stand before one of them.
 function keys.before(spot, id)
-  return call('ZRANK', order_of(spot, keys.LINE), keys.place(keys.of(id)) .. id) or 0
+  return zsets.read('ZRANK', order_of(spot, keys.LINE), keys.place(keys.of(id)) .. id) or 0
 end
 
 -- The jobs that hold a key, in the order in which they would stand in its line. There are at most MAX_PER_KEY.
 function keys.holders(spot)
-  local found = {}
-  for place, member in ipairs(call('ZRANGE', order_of(spot, keys.HOLDS), 0, bounds.MAX_PER_KEY - 1)) do
-    found[place] = member:sub(PLACE_BYTES + 1)
-  end
-  return found
+  return listed(spot, keys.HOLDS, bounds.MAX_PER_KEY)
 end
 
 -- How many jobs hold a key, and how many stand in its line, as they are listed.
 function keys.many(spot)
-  return call('ZCARD', order_of(spot, keys.HOLDS)), call('ZCARD', order_of(spot, keys.LINE))
+  return zsets.read('ZCARD', order_of(spot, keys.HOLDS)), zsets.read('ZCARD', order_of(spot, keys.LINE))
 end
 
 -- Whether a job is listed where it stands.
 function keys.is_listed(spot, id)
   local keyed = keys.of(id)
   if not ORDERS[keyed.stand] then return true end
-  return call('ZSCORE', order_of(spot, keyed.stand), keys.place(keyed) .. id) ~= false
+  return zsets.score(order_of(spot, keyed.stand), keys.place(keyed) .. id) ~= nil
 end
 
 -- Of the jobs that hold a key the one that would stand first in its line.
@@ -280,7 +277,7 @@ end
 function keys.restore(job, keyed)
   rows.put('keyed', job.id, keyed)
   if ORDERS[keyed.stand] then
-    call('ZADD', order_of(keys.spot_of(job), keyed.stand), 0, keys.place(keyed) .. job.id)
+    zsets.put(order_of(keys.spot_of(job), keyed.stand), keys.place(keyed) .. job.id, 0)
   end
 end
 

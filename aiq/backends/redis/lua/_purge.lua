@@ -16,15 +16,15 @@ end
 -- How many of a state are over by its period.
 local function over_by_period(state)
   local since_ms = retention.since_ms(retention.of_state(retention.spec(), state), step.now_ms)
-  return since_ms < 0 and 0 or call('ZCOUNT', key('ended:' .. state), '-inf', digits(since_ms))
+  return since_ms < 0 and 0 or zsets.read('ZCOUNT', 'ended:' .. state, '-inf', digits(since_ms))
 end
 
 -- Those with an instant of their own that has come, and then those of each state, each from the oldest on.
 local function over(limit, more)
-  local numbers = call('ZRANGEBYSCORE', key('apart'), '-inf', digits(step.now_ms), 'LIMIT', 0, limit)
+  local numbers = zsets.until_('apart', step.now_ms, limit)
   for _, state in ipairs(retention.ENDED) do
     local many = math.min(math.max(over_by_period(state), more[state]), limit - #numbers)
-    local found = many > 0 and call('ZRANGE', key('ended:' .. state), 0, many - 1) or {}
+    local found = many > 0 and zsets.first('ended:' .. state, many) or {}
     for _, number in ipairs(found) do numbers[#numbers + 1] = number end
   end
   local ids = {}

@@ -134,9 +134,9 @@ end
 function unique.put(name, row)
   local before = rows.get('unique', name)
   if row.until_ms then
-    call('ZADD', key('unique_windows'), digits(row.until_ms), name)
+    zsets.put('unique_windows', name, row.until_ms)
   elseif before and before.until_ms then
-    call('ZREM', key('unique_windows'), name)
+    zsets.drop('unique_windows', name)
   end
   rows.put('unique', name, row)
 end
@@ -144,7 +144,7 @@ end
 -- Let nobody have a key.
 function unique.drop(name)
   local before = rows.get('unique', name)
-  if before and before.until_ms then call('ZREM', key('unique_windows'), name) end
+  if before and before.until_ms then zsets.drop('unique_windows', name) end
   rows.drop('unique', name)
 end
 
@@ -227,7 +227,7 @@ end
 
 -- Forget at most `limit` keys whose time is over, the oldest first, and say whether more are. spec: UNIQ-10
 function unique.forget_keys(limit)
-  local over = call('ZRANGEBYSCORE', key('unique_windows'), '-inf', digits(step.now_ms), 'LIMIT', 0, limit + 1)
+  local over = zsets.until_('unique_windows', step.now_ms, limit + 1)
   for place = 1, math.min(limit, #over) do unique.drop(over[place]) end
   return #over > limit
 end

@@ -8,23 +8,23 @@
 
 -- How many groups stand up to a place. Those of one figure are in the order of their fingerprints.
 local function up_to(name, figure, fingerprint)
-  local low = call('ZCOUNT', name, '-inf', '(' .. digits(figure))
-  local high = call('ZCOUNT', name, '-inf', digits(figure))
+  local low = zsets.read('ZCOUNT', name, '-inf', '(' .. digits(figure))
+  local high = zsets.read('ZCOUNT', name, '-inf', digits(figure))
   while low < high do
     local middle = math.floor((low + high) / 2)
-    local found = call('ZRANGE', name, middle, middle)[1]
+    local found = zsets.read('ZRANGE', name, middle, middle)[1]
     if order.less(fingerprint, found) then high = middle else low = middle + 1 end
   end
   return low
 end
 
 local function asked()
-  local name = key('groups_by_' .. args.by)
+  local name = 'groups_by_' .. args.by
   if not args.fingerprint then
     local first = args.after and up_to(name, args.after[1], args.after[2]) or 0
-    return call('ZRANGE', name, first, first + args.limit)
+    return zsets.read('ZRANGE', name, first, first + args.limit)
   end
-  local figure = call('ZSCORE', name, args.fingerprint)
+  local figure = zsets.read('ZSCORE', name, args.fingerprint)
   if not figure then return {} end
   local after = args.after
   figure = tonumber(figure)
@@ -37,10 +37,10 @@ local function ages_of(members)
   local counts, most = {}, '+inf'
   for place, age_ms in ipairs(args.ages) do
     local since = digits(step.now_ms - age_ms)
-    counts[place] = call('ZCOUNT', members, since, most)
+    counts[place] = zsets.read('ZCOUNT', members, since, most)
     most = '(' .. since
   end
-  counts[#counts + 1] = call('ZCOUNT', members, '-inf', most)
+  counts[#counts + 1] = zsets.read('ZCOUNT', members, '-inf', most)
   return counts
 end
 
@@ -60,7 +60,7 @@ end
 
 local function status(fingerprint)
   local members = graves.members(fingerprint)
-  local oldest = call('ZRANGE', members, 0, 0, 'WITHSCORES')
+  local oldest = zsets.read('ZRANGE', members, 0, 0, 'WITHSCORES')
   return {
     group = graves.group(fingerprint),
     oldest_ms = tonumber(oldest[2]),
