@@ -8,5 +8,8 @@ from aiq import errors
 def refusal(name: str, detail: Any) -> Exception:  # Any: what the class of the error takes
     """The error of a class: `detail` is the list of what it is made of, or a map of that by name."""
     kind = getattr(errors, name)
+    if kind is errors.LeaseLost:
+        job_id, reason = detail
+        return errors.LeaseLost(job_id, errors.LostReason(reason))
     made: Exception = kind(**detail) if isinstance(detail, dict) else kind(*(detail or ()))
     return made

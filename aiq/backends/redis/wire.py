@@ -26,26 +26,29 @@ def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
         return {name: said(value) for name, value in row.items()}
     if isinstance(row, list | tuple):
         return [said(value) for value in row]
+    defaults = _defaults(kind)
+    if defaults is None:
+        return row
     told = {}
-    for name, default in _defaults(kind):
+    for name, default in defaults:
         value = getattr(row, name)
         if value is not default and value is not None and value != default and not isinstance(value, bytes):
             told[name] = said(value)
     if not told and kind is Estimate:
         # An empty table is no row: an estimate of nothing is one all the same.
         return {"model": ""}
-    return told if _defaults(kind) else row
+    return told
 
 
 _PLAIN: Final = frozenset({str, int, bool, float, type(None)})
 
 
 @cache
-def _defaults(kind: type[Any]) -> list[tuple[str, Any]]:
-    """What the fields of a class are by default; of what has no fields nothing."""
+def _defaults(kind: type[Any]) -> list[tuple[str, Any]] | None:
+    """What the fields of a class are by default; None of what is no row."""
     if is_dataclass(kind):
         return [(field.name, field.default) for field in fields(kind)]
-    return [(one.name, one.default) for one in structs.fields(kind)] if issubclass(kind, msgspec.Struct) else []
+    return [(one.name, one.default) for one in structs.fields(kind)] if issubclass(kind, msgspec.Struct) else None
 
 
 def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the script says it
