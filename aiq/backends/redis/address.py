@@ -32,7 +32,7 @@ _NAMESPACE: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
 _HIDDEN: Final = "***"
 _TLS: Final = frozenset({"ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs"})
 _SENTINEL: Final = frozenset({"sentinel_username", "sentinel_password"})
-_OURS: Final = frozenset({"namespace", "timeout", "connections"})
+_OURS: Final = frozenset({"namespace", "timeout", "connections", "replicas"})
 
 
 class Kind(Enum):
@@ -68,6 +68,7 @@ class Address:
     tls: Mapping[str, str] | None = None
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     connections: int = DEFAULT_CONNECTIONS
+    replicas: int = 0
 
     @property
     def prefix(self) -> str:
@@ -107,6 +108,7 @@ def parse(url: str) -> Address:
         tls={name: settings[name] for name in _TLS & settings.keys()} if scheme.startswith("rediss") else None,
         timeout_ms=_timeout_ms(settings),
         connections=_number("connections", settings.get("connections", str(DEFAULT_CONNECTIONS)), 1),
+        replicas=_number("replicas", settings.get("replicas", "0"), 0),
     )
 
 

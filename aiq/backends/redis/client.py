@@ -72,9 +72,19 @@ class Client:
             except NoScriptError:
                 # Not SCRIPT LOAD and EVALSHA: somebody may flush the scripts between the two.
                 found = await exchange(connection, "EVAL", wanted.text, 1, prefix, *arguments)
+            if self.address.replicas:
+                await self._spread(connection)
             return found
 
         return await self._wholly(self._asked(evaluated))
+
+    async def _spread(self, connection: AbstractConnection) -> None:
+        """Wait until as many replicas have what was written as the address asks for."""
+        wanted, patience_ms = self.address.replicas, self.address.timeout_ms // 2
+        reached: int = await exchange(connection, "WAIT", wanted, patience_ms)
+        if reached < wanted:
+            told = f"{reached} of {wanted} replicas of {self.url} have what was written. Try again."
+            raise Unavailable(told, outcome_unknown=True)
 
     async def ask(self, *command: bytes | str | int) -> Any:  # Any: what Redis answers
         """Send one command of Redis itself."""

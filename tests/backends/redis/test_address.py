@@ -68,7 +68,7 @@ def test_a_password_is_in_no_message_about_the_address_around_it() -> None:
     ("url", "told"),
     [
         ("redis://a,b", "redis\\+sentinel://HOST,HOST/SERVICE"),
-        ("redis://a/0?name=b", "no setting name, but connections, namespace, timeout"),
+        ("redis://a/0?name=b", "no setting name, but connections, namespace, replicas, timeout"),
         ("redis://a/jobs", "db=jobs is not a whole number"),
         ("redis://a/0/1", "not the number of a database"),
         ("redis://a:port", "HOST:PORT"),

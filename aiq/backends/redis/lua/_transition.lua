@@ -8,7 +8,7 @@ local function check(row, source, target)
   local found = states.ROWS[row]
   local fits = source and found.sources[source] or not source and next(found.sources) == nil
   if not fits or not found.targets[target] then
-    error(row .. ' (' .. found.name .. ') does not lead from ' .. tostring(source) .. ' to ' .. target)
+    error(row .. ' (' .. found.name .. ') does not lead from ' .. (source or 'nothing') .. ' to ' .. target)
   end
 end
 

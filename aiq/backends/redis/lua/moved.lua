@@ -1,4 +1,5 @@
 -- moved: where the storage goes on, if it has moved.
+-- flags: allow-oom
 -- looks
 -- returns: an address, or nothing
 -- spec: MOVE-8

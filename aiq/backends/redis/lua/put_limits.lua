@@ -1,4 +1,5 @@
 -- put_limits: store limits by name, all of them or none; what is left of each goes along.
+-- flags: allow-oom
 -- args: limits (LimitSpec), absent_only
 -- returns: each limit as it stands
 -- spec: LIMIT-1, LIMIT-2, LIMIT-3

@@ -1,4 +1,5 @@
 -- put_schedules: store schedules by name, all of them or none.
+-- flags: allow-oom
 -- args: schedules (ScheduleSpec, the template's payload being a place of bytes), jobs (what each makes, as enqueue takes
 --   it), absent_only
 -- bytes: the payload of each template

@@ -1,0 +1,69 @@
+"""What can be read off the scripts without running them."""
+
+import re
+
+import pytest
+
+from aiq.backends.redis import listener, scripts
+from tests.rights import commands, rights
+from tests.servers import server
+from tests.test_docs import DOCS
+
+SOURCES = {name: scripts._bare(text) for name, text in scripts._files().items()}
+GROWING = {"append", "enqueue", "fire", "load", "run_schedule", "send"}
+"""Operations that a server without memory refuses. All others work on, or no queue could ever drain."""
+_CALL = re.compile(r"(?<![.\w])call\(\s*('\w+'|\w+)\s*(?:,\s*([\w.]+)\b(\()?|\))")
+_MADE = re.compile(r"(?:local )?([\w.]+)(?:, \w+)* = key\(")
+_MAKER = re.compile(r"function ([\w.]+)\([^)]*\)\s*(?:[^\n]*\n\s*){0,2}?return key\(")
+
+
+def keyed() -> set[str]:
+    """What stands for a key: what is made by `key`, the functions that answer such a one, and what these were asked."""
+    text = "\n".join(SOURCES.values())
+    names = {"key", *_MADE.findall(text), *_MAKER.findall(text)}
+    makers = "|".join(re.escape(name) for name in names)
+    return names | set(re.findall(rf"(?:local )?(\w+)(?:, \w+)* = (?:{makers})\(", text))
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_key_is_made_by_the_one_helper(name: str) -> None:
+    found = [
+        f"{command} {key}"
+        for command, key, _ in _CALL.findall(SOURCES[name])
+        if command != "'TIME'" and key not in keyed()
+    ]
+
+    assert not found, "A key that `key(…)` did not make may lie in another slot, and outside the rights of the user."
+    assert not re.search(r"\bKEYS\b|\bredis[.](call|pcall|setresp)\b|\{aiq", SOURCES[name])
+
+
+@pytest.mark.parametrize("name", scripts.names())
+def test_a_script_works_on_a_server_without_memory_unless_it_lets_it_grow(name: str) -> None:
+    assert scripts.script(name).text.startswith("#!lua")
+    flags = scripts._FLAGS.search(scripts.source(name))
+
+    assert (flags is None) == (name in GROWING)
+    assert flags is None or flags[1] == "allow-oom"
+
+
+@pytest.mark.parametrize("name", scripts.names())
+def test_redis_can_read_a_script(name: str) -> None:
+    found = scripts.script(name)
+
+    assert server().ask("SCRIPT", "LOAD", found.text) == found.sha
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_no_script_uses_what_loses_numbers_or_bytes(name: str) -> None:
+    assert not re.search(r"\bcjson\b|\btostring\(", SOURCES[name])
+
+
+def test_the_stream_of_wake_ups_keeps_as_much_as_its_reader_reckons_with() -> None:
+    assert f"local KEPT = {listener.KEPT}\n" in scripts.source("_wakeups")
+
+
+def test_the_page_names_the_rights_that_scripts_and_client_need() -> None:
+    line = f"ACL SETUSER aiq on >PASSWORD {' '.join(rights('aiq:default'))}"
+
+    assert line in re.sub(r" \\\n\s+", " ", (DOCS / "redis.md").read_text(encoding="utf-8"))
+    assert set(commands()) == {right[1:] for right in rights("x") if right.startswith("+")}
