@@ -18,6 +18,7 @@ from aiq.backends.redis import words
 _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": words.bounds,
     "defaults": words.defaults,
+    "fields": words.fields,
     "fingerprints": words.fingerprints,
     "states": words.states,
 }

@@ -9,16 +9,19 @@ import msgspec
 from msgspec import inspect, structs
 
 from aiq.backends.redis.door import Answer
+from aiq.backends.redis.fields import FIELDS
 from aiq.model import Estimate, JobError, JobRecord
 
 _Row = TypeVar("_Row")
-_fields: Final = {field.name for field in fields(JobRecord)}
+_told: Final = {field.name for field in fields(JobRecord)}
+_names: Final = {number: name for name, number in FIELDS.items() if name in _told}
+"""The fields of a stored record that a reader is told, by their numbers; where these are 1, 2, 3 … it is a list."""
 _decode = msgspec.msgpack.Decoder().decode
 _errors = msgspec.msgpack.Decoder(list[JobError]).decode
 
 
 def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
-    """A row as a map, without what is as by default and without bytes: those go apart. Lists and maps go as they are."""
+    """A row as a map, without what is as by default and without bytes, which go apart."""
     kind = type(row)
     if kind in _PLAIN:
         return row
@@ -64,9 +67,11 @@ def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the scrip
 def record(answer: Answer, place: int) -> JobRecord:
     """A record from its six pieces. See `jobs.tell` in lua/_jobs.lua."""
     row, payload, result, progress, errors, name = answer.blobs[place - 1 : place + 5]
-    assert row is not None and name is not None
+    assert row is not None
+    assert name is not None
     found = _decode(row)
-    kept = {name: value for name, value in found.items() if name in _fields}
+    stored = dict(enumerate(found, 1)) if isinstance(found, list) else found
+    kept = {_names[number]: value for number, value in stored.items() if number in _names}
     return heard(
         JobRecord,
         kept,

@@ -2,7 +2,7 @@
 
 import dataclasses
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ import msgspec
 
 from aiq import bounds as named_bounds
 from aiq import model
+from aiq.backends.redis.fields import FIELDS
 from aiq.rules import books, keys
 from aiq.rules.fingerprints import OF_CAUSE
 from aiq.rules.states import TRANSITIONS
@@ -35,17 +36,25 @@ def defaults(text: str) -> str:
 def states(_: str) -> str:
     """The table of states."""
     rows = (
-        f"{row.number} = {{name = {literal(row.name)}, sources = {literal(dict.fromkeys(map(str, row.sources), True))}, "
-        f"targets = {literal(dict.fromkeys(map(str, row.targets), True))}}}"
+        f"{row.number} = {{name = {literal(row.name)}, sources = {_set(row.sources)}, targets = {_set(row.targets)}}}"
         for row in TRANSITIONS.values()
     )
-    terminal = literal(dict.fromkeys(map(str, model.TERMINAL), True))
-    return f"states.ROWS = {{{', '.join(rows)}}}\nstates.TERMINAL = {terminal}"
+    return f"states.ROWS = {{{', '.join(rows)}}}\nstates.TERMINAL = {_set(model.TERMINAL)}"
+
+
+def _set(found: Iterable[str]) -> str:
+    return literal(dict.fromkeys(sorted(map(str, found)), True))
 
 
 def fingerprints(_: str) -> str:
     """What an error has in common with others that brings no fingerprint, by its cause."""
     return f"fingerprints.OF_CAUSE = {literal(dict(OF_CAUSE))}"
+
+
+def fields(_: str) -> str:
+    """The numbers under which the fields of a record are stored, and the names of these."""
+    names = literal({number: name for name, number in FIELDS.items()})
+    return f"fields.NUMBERS = {literal(FIELDS)}\nfields.NAMES = {names}"
 
 
 def kind(name: str) -> type[Any]:

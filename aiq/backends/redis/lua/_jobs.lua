@@ -10,7 +10,6 @@
 -- spec: STATE-3, STORE-8
 
 local SHAPE = defaults.JobRecord
-local DEFAULTS = SHAPE.__index
 
 -- What is stored of records that the caller is given, by record: nothing changes them any more.
 local packed = {}
@@ -109,16 +108,19 @@ function jobs.new(job)
   return setmetatable(job, SHAPE)
 end
 
--- What is stored of a record.
+-- What is stored of a record, and what of it a caller is told: the same without what stands behind it.
 function jobs.pack(job)
-  if packed[job] then return packed[job] end
-  local kept = {}
-  for name, value in pairs(job) do
-    if name ~= 'id' and value ~= DEFAULTS[name] and (type(value) ~= 'table' or next(value) ~= nil) then
-      kept[name] = value
-    end
-  end
-  return cmsgpack.pack(kept)
+  if packed[job] then return unpack(packed[job]) end
+  local behind = contents.behind(job)
+  local told = records.pack(job)
+  return told .. behind, told
+end
+
+-- A record as it was stored.
+function jobs.unpack(id, text)
+  local job, behind = records.read(text)
+  contents.read(id, job, behind)
+  return job
 end
 
 -- Whether a job has ended.
@@ -155,18 +157,18 @@ function jobs.model(job)
 end
 
 -- The bytes of a job; nil where there are none.
-function jobs.payload(id) return rows.bytes('payloads', id) or '' end
-function jobs.result(id) return rows.bytes('results', id) end
+function jobs.payload(id) return contents.get('payloads', id) or '' end
+function jobs.result(id) return contents.get('results', id) end
 function jobs.progress(id) return rows.bytes('progress', id) end
-function jobs.put_payload(id, bytes) rows.put_bytes('payloads', id, bytes) end
-function jobs.put_result(id, bytes) rows.put_bytes('results', id, bytes) end
+function jobs.put_payload(id, bytes) contents.put('payloads', id, bytes) end
+function jobs.put_result(id, bytes) contents.put('results', id, bytes) end
 function jobs.put_progress(id, bytes) rows.put_bytes('progress', id, bytes) end
-function jobs.payload_size(id) return rows.size('payloads', id) end
-function jobs.drop_result(id) rows.put_bytes('results', id, false) end
+function jobs.payload_size(id) return contents.size('payloads', id) end
+function jobs.drop_result(id) contents.put('results', id, nil) end
 
 -- The bytes of payload and result together, by which pages are measured.
 function jobs.content_size(id)
-  return rows.size('payloads', id) + (jobs.get(id).state == 'succeeded' and rows.size('results', id) or 0)
+  return contents.size('payloads', id) + contents.size('results', id)
 end
 
 -- The errors that are kept with a job, oldest first.
@@ -183,13 +185,13 @@ local given = {}
 local PIECES = 6
 
 -- What may be there of a job besides its payload: a first run has left nothing yet.
-local function pieces(job, payload)
+local function pieces(job)
   local id, first = job.id, job.state == 'running' and job.fence == 1
   local errors = first and {} or jobs.errors(id)
-  packed[job] = jobs.pack(job)
+  packed[job] = {jobs.pack(job)}
   return {
-    packed[job],
-    payload or false,
+    packed[job][2],
+    jobs.payload(id),
     job.state == 'succeeded' and jobs.result(id) or false,
     job.chunks > 0 and jobs.progress(id) or false,
     #errors > 0 and cmsgpack.pack(errors) or false,
@@ -200,9 +202,9 @@ end
 local function give()
   local ids = {}
   for number, one in ipairs(given) do ids[number] = one.id end
-  rows.fetch_bytes('payloads', ids)
+  contents.fetch('payloads', ids)
   for _, one in ipairs(given) do
-    step.fill(one.place, pieces(jobs.get(one.id), rows.bytes('payloads', one.id)))
+    step.fill(one.place, pieces(jobs.get(one.id)))
   end
 end
 
@@ -220,16 +222,23 @@ function jobs.next_number()
   return counters.raise('jobs')
 end
 
+-- The ids of jobs by number, 128 to a table: Redis packs one that is no larger, into half of the room.
+local NUMBERS = 128
+
+local function shelf(n)
+  return 'numbers:' .. digits(math.floor(n / NUMBERS))
+end
+
 -- The id of the job of a number, or nil.
 function jobs.id_of(n)
-  return rows.bytes('numbers', digits(n))
+  return rows.bytes(shelf(n), digits(n))
 end
 
 -- Write a record in the place of the one that stands there, `before`, and keep each index in step.
 function jobs.put(before, job)
   if not before then
     job.n = job.n or jobs.next_number()
-    rows.put_bytes('numbers', digits(job.n), job.id)
+    rows.put_bytes(shelf(job.n), digits(job.n), job.id)
   end
   count(before, job)
   ended.follow(before, job)
@@ -245,7 +254,7 @@ function jobs.drop(job)
   ended.leave(job)
   count(job, nil)
   for _, name in ipairs({'payloads', 'results', 'progress'}) do rows.put_bytes(name, job.id, false) end
-  rows.put_bytes('numbers', digits(job.n), false)
+  rows.put_bytes(shelf(job.n), digits(job.n), false)
   call('DEL', key('history', job.id))
   rows.drop('errors', job.id)
   rows.drop('jobs', job.id)

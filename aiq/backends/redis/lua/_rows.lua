@@ -11,6 +11,17 @@ local cached, changed = {}, {}
 -- Bytes that were read, and bytes that are to be written; false for none.
 local heard, told = {}, {}
 
+-- A row as it is stored, and back. Records are stored more closely than others.
+local function read(name, id, text)
+  if not text then return false end
+  return name == 'jobs' and jobs.unpack(id, text) or cmsgpack.unpack(text)
+end
+
+local function text_of(name, row)
+  if name == 'jobs' then return (jobs.pack(row)) end
+  return cmsgpack.pack(row)
+end
+
 local function of(name)
   local found = cached[name]
   if not found then
@@ -30,7 +41,8 @@ function rows.fetch(name, ids)
     local last = math.min(first + CHUNK - 1, #missing)
     local texts = call('HMGET', key(name), unpack(missing, first, last))
     for place, text in ipairs(texts) do
-      table_[missing[first + place - 1]] = text and cmsgpack.unpack(text)
+      local id = missing[first + place - 1]
+      table_[id] = read(name, id, text)
     end
   end
 end
@@ -41,7 +53,7 @@ function rows.get(name, id, shape)
   local row = table_[id]
   if row == nil then
     local text = call('HGET', key(name), id)
-    row = text and cmsgpack.unpack(text)
+    row = read(name, id, text)
     table_[id] = row
   end
   if not row then return nil end
@@ -171,7 +183,7 @@ function rows.flush()
       local row = cached[name][id]
       if row then
         written[#written + 1] = id
-        written[#written + 1] = name == 'jobs' and jobs.pack(row) or cmsgpack.pack(row)
+        written[#written + 1] = text_of(name, row)
       else
         gone[#gone + 1] = id
       end
