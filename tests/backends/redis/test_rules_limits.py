@@ -1,9 +1,9 @@
 """The rules of limits, estimates and fairness in Lua, beside those in Python."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
-from hypothesis import Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aiq import bounds
@@ -12,7 +12,6 @@ from aiq.errors import InvalidInput
 from aiq.model import (
     Charge,
     Estimate,
-    JobRecord,
     LimitSpec,
     LimitState,
     LimitStatus,
@@ -20,48 +19,18 @@ from aiq.model import (
     Part,
     QueueSettings,
     Remaining,
-    RouteSpec,
-    State,
     Usage,
 )
 from aiq.policy import counted
-from aiq.rules import buckets, charging, estimates, fairness, limits, routes
+from aiq.rules import buckets, charging, estimates, limits
 from aiq.rules.books import Learned
-from tests.backends.redis.lua import run
-
-MANY = settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
-"""Each example is a list of cases, which one script goes through."""
-TOP = bounds.MAX_LEVEL
-NOW = 1_800_000_000_000
-_Case = TypeVar("_Case")
+from tests.backends.redis.cases import MANY, NOW, TOP, compare, given_, many, maybe, near
 
 SPEC = "setmetatable(case.spec, defaults.LimitSpec)"
 STATE = "setmetatable(case.state, defaults.LimitState)"
 PART = "setmetatable(case.part, defaults.Part)"
 NEED = "setmetatable(case.need, defaults.Need)"
 JOB = "setmetatable(case.job, defaults.JobRecord)"
-
-
-def many(cases: st.SearchStrategy[_Case]) -> st.SearchStrategy[list[_Case]]:
-    return st.lists(cases, min_size=1, max_size=60)
-
-
-def maybe(values: st.SearchStrategy[_Case]) -> st.SearchStrategy[_Case | None]:
-    return st.none() | values
-
-
-def near(*values: int, low: int = -TOP, high: int = TOP) -> st.SearchStrategy[int]:
-    """Numbers anywhere from low to high, and often within three of one of the values."""
-    close = sorted({value + step for value in (*values, low, high) for step in range(-3, 4)})
-    return st.sampled_from([value for value in close if low <= value <= high]) | st.integers(low, high)
-
-
-def compare(
-    body: str, cases: Sequence[Any], expected: Sequence[Any], read: Callable[[Any], Any] = lambda answer: answer[0]
-) -> None:
-    found = [read(answer) for answer in run(body, cases, now_ms=NOW)]
-    for case, right, said in zip(cases, expected, found, strict=True):
-        assert said == right, case
 
 
 AMOUNTS = near(0, 1, 1_000, high=bounds.MAX_AMOUNT, low=0)
@@ -142,11 +111,6 @@ def _held(spec: LimitSpec, part: Part) -> int:
 
 def state_of(answer: list[Any]) -> LimitState:
     return wire.heard(LimitState, answer[0])
-
-
-def given_(**fields: Any) -> dict[str, Any]:
-    """A case without what is nothing, as Lua has it."""
-    return {name: value for name, value in fields.items() if value is not None}
 
 
 def told(spec: LimitSpec, state: LimitState, **more: Any) -> dict[str, Any]:
@@ -392,84 +356,6 @@ def test_a_quantile_moves_as_far_after_any_number_of_samples() -> None:
         before,
         [estimates.taught(one, None, 1) for one in before],
         lambda answer: wire.heard(Learned, answer[0]),
-    )
-
-
-@MANY
-@given(many(st.text(max_size=bounds.MAX_OPAQUE_BYTES // 4)))
-def test_a_tenant_has_the_same_digest(tenants: list[str]) -> None:
-    tenants += ["a" * size for size in (0, 54, 55, 56, 63, 64, 65, 119, 120, 128, 256)]
-
-    compare("return fairness.digest(case)", tenants, list(map(fairness.digest, tenants)))
-
-
-SERVICES = near(0, low=0, high=2**52)
-
-
-@MANY
-@given(many(st.tuples(SERVICES, maybe(SERVICES), near(0, low=-(10**15), high=10**15), st.integers(1, 10**6))))
-def test_service_rises_and_is_lifted_alike(cases: list[tuple[int, int | None, int, int]]) -> None:
-    cases = [case for case in cases if abs(fairness.risen(case[0], case[2], case[3])) < TOP]
-
-    compare(
-        "local own, least, cost, weight = case.own, case.least, case.cost, case.weight\n"
-        "local lifted, adds_nothing = fairness.lifted(own, least, 5), fairness.adds_nothing(own, least, 5)\n"
-        "return lifted, adds_nothing, fairness.risen(own, cost, weight)",
-        [given_(own=own, least=least, cost=cost, weight=weight) for own, least, cost, weight in cases],
-        [
-            [
-                fairness.lifted(own, least, 5),
-                fairness.adds_nothing(own, least, 5),
-                fairness.risen(own, cost, weight),
-            ]
-            for own, least, cost, weight in cases
-        ],
-        lambda answer: answer,
-    )
-
-
-NAMES = ["b", "B", "a-1", "a.1", "a1", "c_"]
-LIMITS: Mapping[str, LimitSpec] = {
-    name: LimitSpec(name=name, tokens=60, by=by)  # type: ignore[arg-type] # mypy widens a literal of a list
-    for name, by in zip(NAMES, [None, None, None, "tenant", "key", None], strict=True)
-}
-TAKEN = st.lists(st.sampled_from([*NAMES, "gone"]), max_size=4).map(tuple)
-ROUTES = st.lists(st.builds(RouteSpec, name=st.just("r"), model=MODELS, limits=TAKEN), max_size=4).map(tuple)
-
-
-@st.composite
-def jobs(draw: st.DrawFn) -> JobRecord:
-    ways = draw(ROUTES)
-    return JobRecord(
-        id="j",
-        task="t",
-        state=State.READY,
-        tenant=draw(st.sampled_from(["", "acme"])),
-        limits=draw(TAKEN),
-        routes=ways,
-        route=draw(st.integers(0, max(0, len(ways) - 1))),
-        closed_routes=draw(st.integers(0, 2 ** len(ways) - 1)),
-        estimate=draw(maybe(st.builds(Estimate, model=MODELS))),
-    )
-
-
-@MANY
-@given(many(jobs()))
-def test_a_job_stands_in_the_same_pool_and_takes_the_same_route(records: list[JobRecord]) -> None:
-    compare(
-        "for name, spec in pairs(case.limits) do rows.put('limits', name, spec) end\n"
-        f"return fairness.pool({JOB}), routes.open_routes({JOB}, case.job.closed_routes or 0),"
-        f" routes.next_route({JOB}, 0)",
-        [{"job": record, "limits": LIMITS} for record in records],
-        [
-            [
-                fairness.pool_of(LIMITS, record),
-                list(routes.open_routes(record, record.closed_routes)),
-                routes.next_route(record, 0),
-            ]
-            for record in records
-        ],
-        lambda answer: [*answer, None][:3],
     )
 
 
