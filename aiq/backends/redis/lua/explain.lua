@@ -60,14 +60,14 @@ local function ready(record)
 end
 
 local function facts_of(record)
-  local state = record.state
+  local state, held = record.state, holding.hold_of(record.id)
   if state == 'ready' then return ready(record) end
   return {
     record = record,
     upstream = state == 'waiting' and upstream_of(record) or nil,
     signal = record.awaits or '',
     calls = state == 'running' and calls_of(record) or {},
-    need = state == 'held' and holding.need_of(record.id) or {},
+    need = held and held.need or {},
   }
 end
 
