@@ -8,7 +8,7 @@ from aiq.backends.redis.door import Answer, Blobs
 from aiq.bounds import MAX_RESULT_BYTES
 from aiq.errors import LeaseLost, LostReason, TooLarge
 from aiq.model import Exchanged, Lease, Renewed, Settled, Settlement, State, Step, Succeeded
-from aiq.rules.validation import check_result
+from aiq.rules.validation import check_result, cut
 
 
 def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what msgpack can say
@@ -20,6 +20,8 @@ def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what m
             said["oversized"] = True
         else:
             said["result"] = blobs.add(outcome.result)
+    elif "error" in said:
+        said["error"] = {name: _written(value) for name, value in said["error"].items()}
     return {"lease": wire.said(settlement.lease), "id": settlement.id, "outcome": said}
 
 
@@ -58,3 +60,8 @@ def _refusal(settlement: Settlement) -> TooLarge:
     except TooLarge as refusal:
         return refusal
     raise AssertionError("a result within its bound was refused")
+
+
+def _written(value: Any) -> Any:
+    """A text of an error as every store can keep it: not every text of Python can be sent."""
+    return cut(value) if isinstance(value, str) else value

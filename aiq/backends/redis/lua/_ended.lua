@@ -39,7 +39,7 @@ end
 -- Count the steps of a job that has ended once the step that ends it has written them all.
 local function count_steps(id)
   step.at_end(function()
-    local count = rows.count('steps:' .. id)
+    local count = steps.count(id)
     counters.raise('ended_steps', count)
     rows.put('step_counts', id, count)
   end)
