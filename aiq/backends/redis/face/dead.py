@@ -22,7 +22,7 @@ class DeadLettersFace(Door):
         after = None if cursor is None else after_group(cursor)
         args = {"by": query.by, "limit": limit, "ages": AGES_MS, "after": after, "fingerprint": query.fingerprint}
         found = (await self._step("dead_groups", _without_nothing(args))).value
-        groups = tuple(wire.heard(GroupStatus, one) for one in found["groups"])
+        groups = tuple(wire.heard(GroupStatus, {"oldest_ms": None, **one}) for one in found["groups"])
         return GroupPage(groups, group_cursor(query, groups[-1].group) if found["more"] else None)
 
     async def redrive(self, request: Redrive) -> Sequence[Redriven | Conflict | NotFound]:
