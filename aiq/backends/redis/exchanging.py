@@ -1,11 +1,11 @@
 """Settlements on their way to Redis, and what became of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from aiq.backends.redis import wire
 from aiq.backends.redis.door import Answer, Blobs
-from aiq.bounds import MAX_RESULT_BYTES
+from aiq.bounds import MAX_ERROR_BYTES, MAX_OPAQUE_BYTES, MAX_PATTERN_BYTES, MAX_RESULT_BYTES, MAX_SAMPLE_BYTES
 from aiq.errors import LeaseLost, LostReason, TooLarge
 from aiq.model import Exchanged, Lease, Renewed, Settled, Settlement, State, Step, Succeeded
 from aiq.rules.validation import check_result, cut
@@ -15,6 +15,10 @@ def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what m
     """A settlement as the script takes it. A result that no store may keep is not sent: `oversized` stands for it."""
     outcome = settlement.outcome
     said = {"kind": type(outcome).__name__, **wire.said(outcome)}
+    if "error" in said:
+        said["error"] = {name: _cut(name, value) for name, value in said["error"].items()}
+    if "sample" in said:
+        said["sample"] = cut(said["sample"], MAX_SAMPLE_BYTES)
     if isinstance(outcome, Succeeded):
         if len(outcome.result) > MAX_RESULT_BYTES:
             said["oversized"] = True
@@ -23,6 +27,21 @@ def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what m
     elif "error" in said:
         said["error"] = {name: _written(value) for name, value in said["error"].items()}
     return {"lease": wire.said(settlement.lease), "id": settlement.id, "outcome": said}
+
+
+_MOST: Final = {
+    "type": MAX_ERROR_BYTES,
+    "message": MAX_ERROR_BYTES,
+    "traceback": MAX_ERROR_BYTES,
+    "code": MAX_OPAQUE_BYTES,
+    "place": MAX_OPAQUE_BYTES,
+    "pattern": MAX_PATTERN_BYTES,
+}
+"""Bytes of the texts of an error. They are cut before they travel: what is no UTF-8 cannot."""
+
+
+def _cut(name: str, value: Any) -> Any:  # Any: what stands in an error
+    return cut(value, _MOST[name]) if name in _MOST else value
 
 
 def exchanged(answer: Answer, settlements: Sequence[Settlement]) -> Exchanged:
