@@ -11,7 +11,7 @@ local small = {payloads = {}, results = {}}
 
 -- What may have a longer one, as far as its record tells: a job always has a payload, and one that succeeded a result.
 local function is_apart(name, job)
-  return not job[LENGTHS[name]] and (name == 'payloads' or job.state == 'succeeded')
+  return not small[name][job.id] and (name == 'payloads' or job.state == 'succeeded')
 end
 
 -- Take in what stands behind a record that was read.
@@ -33,7 +33,7 @@ function contents.fetch(name, ids)
   local missing = {}
   for _, id in ipairs(ids) do
     local job = jobs.get(id)
-    if job and not small[name][id] and is_apart(name, job) then missing[#missing + 1] = id end
+    if job and is_apart(name, job) then missing[#missing + 1] = id end
   end
   rows.fetch_bytes(name, missing)
 end
@@ -58,7 +58,7 @@ function contents.put(name, id, bytes)
   local fits = bytes and #bytes <= INLINE_BYTES
   if bytes and not fits then
     rows.put_bytes(name, id, bytes)
-  elseif job and not small[name][id] and is_apart(name, job) then
+  elseif job and is_apart(name, job) then
     rows.put_bytes(name, id, false)
   end
   small[name][id] = fits and bytes or false

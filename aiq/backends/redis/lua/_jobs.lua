@@ -234,6 +234,23 @@ function jobs.id_of(n)
   return rows.bytes(shelf(n), digits(n))
 end
 
+-- The jobs of some numbers that follow each other, in order, without those that nobody has (any more).
+function jobs.numbered(first, last)
+  local ids, found, n = {}, {}, first
+  while n <= last do
+    local names, name = {}, shelf(n)
+    while n <= last and shelf(n) == name do
+      names[#names + 1] = digits(n)
+      n = n + 1
+    end
+    rows.fetch_bytes(name, names)
+    for _, one in ipairs(names) do ids[#ids + 1] = rows.bytes(name, one) end
+  end
+  jobs.fetch(ids)
+  for place, id in ipairs(ids) do found[place] = jobs.get(id) end
+  return found
+end
+
 -- Write a record in the place of the one that stands there, `before`, and keep each index in step.
 function jobs.put(before, job)
   if not before then

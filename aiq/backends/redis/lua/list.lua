@@ -31,24 +31,13 @@ local function matches(job)
   return death ~= nil and death.fingerprint == query.fingerprint
 end
 
--- The jobs of the numbers of a page, in order.
-local function page(first, last)
-  local names, ids, found = {}, {}, {}
-  for n = first, last do names[#names + 1] = digits(n) end
-  rows.fetch_bytes('numbers', names)
-  for _, name in ipairs(names) do ids[#ids + 1] = rows.bytes('numbers', name) end
-  jobs.fetch(ids)
-  for place, id in ipairs(ids) do found[place] = jobs.get(id) end
-  return found
-end
-
 -- Up to one more job than are asked for, and where to go on; nil if there is nothing more to look at.
 local function ahead()
   local found, looked, newest = {}, 0, counters.get('jobs')
   local first, stop = args.place, args.place + MOST_NUMBERS
   while first <= newest do
     local last = math.min(first + PAGE - 1, newest)
-    for _, job in ipairs(page(first, last)) do
+    for _, job in ipairs(jobs.numbered(first, last)) do
       if looked == bounds.MAX_LOOKED or #found > args.limit then return found, job.n end
       looked = looked + 1
       if matches(job) then found[#found + 1] = job end
