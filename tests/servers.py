@@ -37,10 +37,12 @@ class Server:
         atexit.register(self.end)
 
     def start(self, *more: str, ready: bool = True) -> "Server":
-        """Start it, and wait until it answers."""
+        """Start it, and wait until it answers. It knows the user as whom the tests come, who has the least rights."""
         config = self.folder / "redis.conf"
         if not config.exists():
-            config.touch()
+            config.write_text(
+                "" if self._sentinel else f"user {USER} reset on >{PASSWORD} {' '.join(rights('aiq:*'))}\n"
+            )
         command = [executable(), str(config), "--port", str(self.port), "--bind", "127.0.0.1", *self._options, *more]
         if self._sentinel:
             command.append("--sentinel")
@@ -52,13 +54,7 @@ class Server:
         log.close()
         if ready:
             self.until(lambda: self.ask("PING"))
-            if not self._sentinel:
-                self.let_in()
         return self
-
-    def let_in(self) -> None:
-        """Make the user as whom the tests come, with the rights that docs/redis.md names."""
-        self.ask("ACL", "SETUSER", USER, "reset", "on", f">{PASSWORD}", *rights("aiq:*"))
 
     def until(self, true: Callable[[], Any]) -> None:
         """Wait until something holds. What is refused meanwhile does not hold yet."""

@@ -112,8 +112,11 @@ function lanes.first(spot)
   local window = windows[spot.lane] or refill(spot, spot.pool == PLAIN and most or math.min(FEW, most))
   while true do
     local id = window.ids[window.at]
-    if id and not window.gone[id] then return id end
-    if id then
+    if id and not window.gone[id] then
+      if jobs.get(id) then return id end
+      -- Its row was removed by hand: nobody is to stand behind its place for ever. spec: LIVE-1
+      lanes.exit(spot, id)
+    elseif id then
       window.at = window.at + 1
     elseif #window.ids < window.count then
       return nil
