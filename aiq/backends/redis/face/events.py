@@ -57,7 +57,7 @@ class EventsFace(Door):
             told = (await self._step("metrics", asked)).value
             found += told["minutes"]
             first = f"({told['last']}" if "last" in told else None
-        rows = tuple(_minute(place, figures) for place, figures in found[:limit])
+        rows = tuple(minute_row(place, figures) for place, figures in found[:limit])
         more = len(found) > limit
         return MinutePage(rows, minute_cursor(rows[-1].minute_ms, rows[-1].queue, rows[-1].task) if more else None)
 
@@ -99,6 +99,7 @@ def _first(cursor: str | None, since_ms: int | None) -> str:
     return f"[{min(max(since_ms or 0, 0), _TOP_MS):016d}"
 
 
-def _minute(place: str, figures: Sequence[int]) -> MinuteRow:
+def minute_row(place: str, figures: Sequence[int]) -> MinuteRow:
+    """A minute from its id and its figures. See `events.minute` in lua/_events.lua."""
     minute_ms, queue, task = place.split(" ")
     return MinuteRow(minute_ms=int(minute_ms), queue=queue, task=task, **dict(zip(COLUMNS, figures, strict=True)))

@@ -63,20 +63,25 @@ local function extend_ranges(stream, job, step_key)
   end
 end
 
+-- Count an item of a run under its number; the stream is changed in place.
+function appending.count(stream, fence, seq, number)
+  local run = run_of(stream, fence)
+  local follows = run.count > 0 and number_of(run, run.count) + 1 == number
+  if not follows then run.starts[#run.starts + 1] = {seq, number} end
+  run.count, stream.run = seq, run
+end
+
 -- Append items that are new, so that they take `size` of MAX_STREAM_BYTES with those before them; the number of the last.
 function appending.add(before, stream, new, size)
-  local job, run = rows.with(before, {stream_bytes = size}), run_of(stream, before.fence)
+  local job = rows.with(before, {stream_bytes = size})
   for _, chunk in ipairs(new) do
     local kind, data = chunk.kind or 'data', step.blob(chunk.data)
     if kind == 'data' and not items.has_data(stream, job.fence) then items.add_resets(job, stream) end
     if kind == 'progress' then jobs.put_progress(job.id, data) end
     items.add_item(job, kind, data, chunk.step, chunk.seq)
-    local follows = run.count > 0 and number_of(run, run.count) + 1 == job.chunks
-    if not follows then run.starts[#run.starts + 1] = {chunk.seq, job.chunks} end
-    run.count = chunk.seq
+    appending.count(stream, job.fence, chunk.seq, job.chunks)
     if kind == 'data' then extend_ranges(stream, job, chunk.step) end
   end
-  stream.run = run
   items.keep(job.id, stream)
   jobs.put(before, job)
   step.wake('stream:' .. job.id)

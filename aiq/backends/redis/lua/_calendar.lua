@@ -77,6 +77,12 @@ function calendar.put(status)
   return status
 end
 
+-- Write a schedule that comes from another storage as it stands.
+function calendar.restore(status)
+  calendar.shaped(status.spec)
+  calendar.put(setmetatable(status, defaults.ScheduleStatus))
+end
+
 -- Take out a schedule, if it is there.
 function calendar.drop(name)
   local before = calendar.get(name)

@@ -62,6 +62,15 @@ function consumption.add(scope, owner, minute_ms, more)
   end
 end
 
+-- Write what was used under a name in a minute, as it was counted elsewhere: {tokens, usd_micros, unpriced, estimated}.
+function consumption.put(scope, owner, minute_ms, line, figures)
+  local old = consumption.row(scope, owner, consumption.digits(minute_ms) .. ' ' .. line) or {0, 0, 0, 0}
+  consumption.add(scope, owner, minute_ms, {[line] = {
+    tokens = figures[1] - old[1], usd_micros = figures[2] - old[2], unpriced = figures[3] - old[3],
+    estimated = figures[4] - old[4],
+  }})
+end
+
 -- What was used under a name, {tokens, usd_micros, unpriced, estimated} by place; for names with few places.
 function consumption.all(scope, owner)
   return rows.all('usage:' .. owner_of(scope, owner))
@@ -74,6 +83,11 @@ local function of_job(name, low, high, after)
     if fits and (not after or order.less(after, place)) then found[#found + 1] = place end
   end
   return order.sorted(found)
+end
+
+-- What was used under a name at a place.
+function consumption.row(scope, owner, place)
+  return rows.get('usage:' .. owner_of(scope, owner), place)
 end
 
 -- At most `most` places of a name, in their order, with their rows: of minutes from `since_ms` on and before `until_ms`,

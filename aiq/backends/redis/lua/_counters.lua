@@ -77,3 +77,15 @@ function counters.crowded(queue, band)
   local id = queue .. ' ' .. band
   return (rows.get('crowds', id) or 0) + (gathered.crowds[id] or 0)
 end
+
+-- Count a job into or out of a flow: those that are stored, and those that are gone and have left something.
+-- `flow_names` are the flows that have any.
+function counters.flow(name, by)
+  local before = rows.get('flows', name)
+  counters.add('flows', name, by)
+  if not before then
+    call('ZADD', key('flow_names'), 0, name)
+  elseif not rows.get('flows', name) then
+    call('ZREM', key('flow_names'), name)
+  end
+end

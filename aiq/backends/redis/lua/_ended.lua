@@ -41,11 +41,11 @@ local function when(job, has)
   return job and job.finished_at_ms and has(job) and job.finished_at_ms or nil
 end
 
--- Count the steps of a job that has ended once the step that ends it has written them all.
-local function count_steps(id)
+-- Count the steps of a job that has ended, once it is known which the step leaves.
+function ended.count_steps(id)
   step.at_end(function()
     local count = steps.count(id)
-    counters.raise('ended_steps', count)
+    counters.raise('ended_steps', count - (rows.get('step_counts', id) or 0))
     rows.put('step_counts', id, count)
   end)
 end
@@ -63,7 +63,7 @@ local function follow_part(name, has, before, job)
   if old_ms == new_ms then return end
   if new_ms then zsets.put(name, member(job), new_ms) else zsets.drop(name, member(before)) end
   if name ~= 'ended_steps' then return end
-  if new_ms then count_steps(job.id) else ended.uncount_steps(before.id) end
+  if new_ms then ended.count_steps(job.id) else ended.uncount_steps(before.id) end
 end
 
 local function follow_parts(before, job)

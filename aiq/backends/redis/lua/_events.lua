@@ -82,7 +82,8 @@ function events.tally(figures, row, source, target, lasted_ms)
   end
 end
 
-local function remember(job, number)
+-- Keep the number of a job's newest event. The record is changed in place.
+function events.remember(job, number)
   local history = {}
   for place, one in ipairs(job.history or {}) do history[place] = one end
   history[#history + 1] = number
@@ -99,11 +100,17 @@ function events.log(row, source, job)
   local number = counters.raise('events')
   local cause = job.state == 'dead' and job.cause or false
   pending[#pending + 1] = {job.n, job.events, row, source or false, job.state, job.fence, step.now_ms, cause}
-  remember(job, number)
+  events.remember(job, number)
   local lasted_ms = math.max(0, step.now_ms - (job.since_ms or step.now_ms))
   events.tally(figures_now(job.queue, job.task), row, source, job.state, lasted_ms)
   if job.state ~= source then job.since_ms = step.now_ms end
   step.wake('events')
+end
+
+-- Append an event that comes from another storage, and tell its number.
+function events.take(event)
+  pending[#pending + 1] = event
+  return counters.raise('events')
 end
 
 -- Write what this step has appended.

@@ -2,8 +2,7 @@
 --
 -- A row of `remains` is a job that is gone while children of its own, or what these have left, are still stored:
 -- parent_id, flow, due_ms and `place`, its name in `remains_due`, which has them in the order in which upkeep looks.
--- `remains_of:JOB` are the children of a job that have left some. `flows` counts the jobs of each flow that are stored
--- or have left something.
+-- `remains_of:JOB` are the children of a job that have left some.
 -- spec: GONE-1, GONE-2, GONE-4, GONE-5, GONE-6, GONE-8, KEEP-9, KEEP-11
 
 -- How many dependents, or children, are read in one command.
@@ -89,7 +88,7 @@ end
 local function finish(id, parent_id, flow)
   books.forget_account('job', id)
   if flow then
-    counters.add('flows', flow, -1)
+    counters.flow(flow, -1)
     if not rows.get('flows', flow) then books.forget_account('flow', flow) end
   end
   local parent = parent_id and rows.get('remains', parent_id)
@@ -109,7 +108,7 @@ function gone.gone(job)
   local id = job.id
   tombstones.remember(job, step.now_ms + retention.tombstone_ms(retention.spec()))
   books.forget_calls(job)
-  deaths.forget_death(id)
+  deaths.forget_death(job)
   if job.parent_id then call('ZREM', key('children', job.parent_id), id) end
   if job.needed then call('UNLINK', key('needed_by', id), key('edges_out', id)) end
   forget_waits(id)

@@ -256,6 +256,7 @@ function jobs.put(before, job)
   if not before then
     job.n = job.n or jobs.next_number()
     rows.put_bytes(shelf(job.n), digits(job.n), job.id)
+    if job.flow then counters.flow(job.flow, 1) end
   end
   count(before, job)
   ended.follow(before, job)
@@ -265,7 +266,8 @@ function jobs.put(before, job)
   index(before, job)
 end
 
--- Remove a record that has ended, and what is stored of it here. What else names it is the caller's to remove.
+-- Remove a record that has ended, and what is stored of it here. What else names it is the caller's to remove; so is
+-- the place that it has in the count of its flow.
 function jobs.drop(job)
   index(job, nil)
   ended.leave(job)

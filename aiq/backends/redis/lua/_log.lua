@@ -62,7 +62,7 @@ end
 function log.numbers_of(job)
   local found = {}
   for _, number in ipairs(call('LRANGE', key('history', job.id), 0, -1)) do found[#found + 1] = tonumber(number) end
-  for _, number in ipairs(job.history) do found[#found + 1] = number end
+  for _, number in ipairs(job.history or {}) do found[#found + 1] = number end
   local first = 1
   while first <= #found and found[first] <= log.trimmed() do first = first + 1 end
   local kept = {}
@@ -72,7 +72,7 @@ end
 
 -- The number in the log of the last event of a job.
 function log.last_of(job)
-  local recent = job.history[#job.history]
+  local recent = job.history and job.history[#job.history]
   return recent or tonumber(call('LINDEX', key('history', job.id), -1) or 0)
 end
 

@@ -13,6 +13,11 @@ function outbox.append(kind, job_id, wait_key)
   rows.put('outbox_jobs', job_id, (rows.get('outbox_jobs', job_id) or 0) + 1)
 end
 
+-- Whether a row stands there already.
+function outbox.holds(kind, job_id, wait_key)
+  return call('LPOS', key('outbox'), cmsgpack.pack({kind, job_id, wait_key or ''})) ~= false
+end
+
 -- Whether nothing is left to be done.
 function outbox.is_empty()
   return call('LLEN', key('outbox')) == 0

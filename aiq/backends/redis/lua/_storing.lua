@@ -221,7 +221,7 @@ local function store_new(spec, parent)
   end
   local job = transition.move('T1', nil, first_state(new_record(spec, parent)))
   if parent and spec.child_of then
-    call('ZADD', key('children', parent.job_id), 0, spec.id)
+    call('ZADD', key('children', parent.job_id), digits(job.n), spec.id)
     fan_in.add_edge(job, parent.job_id, spec.child_of)
   end
   return job

@@ -32,6 +32,8 @@ local function cleared(job)
   if state ~= 'held' then moved.held, moved.held_by = nil, nil end
   if state ~= 'suspended' then moved.awaits = nil end
   moved.finished_at_ms = states.TERMINAL[state] and step.now_ms or nil
+  -- One that ends again is looked at by its new end.
+  moved.go_ms = nil
   return moved
 end
 

@@ -75,3 +75,72 @@ local function trim_steps(keep, limit)
   end
   return old > limit
 end
+
+-- Signals that were taken, and those of jobs that have ended that nobody took, as {instant, number of the job, place in
+-- the order in which they were sent, id}; the first of each, at most `limit`.
+local function taken(limit)
+  local found = {}
+  local flat = call('ZRANGE', key('taken_signals'), 0, limit - 1, 'WITHSCORES')
+  for number = 1, #flat, 2 do
+    local _, id = signals.taken(flat[number])
+    local n, place = tonumber(flat[number]:sub(1, 16)), tonumber(flat[number]:sub(17))
+    found[#found + 1] = {tonumber(flat[number + 1]), n, place, id}
+  end
+  return found
+end
+
+local function kept(limit)
+  local found = {}
+  for _, one in ipairs(ended.first('ended_signals', limit)) do
+    local id = jobs.id_of(one[2])
+    local flat = call('ZRANGE', key('kept_signals', id), 0, limit - 1, 'WITHSCORES')
+    for number = 1, #flat, 2 do
+      found[#found + 1] = {one[1], one[2], tonumber(flat[number + 1]), flat[number]}
+    end
+    if #found >= limit then break end
+  end
+  return found
+end
+
+-- Both, in the order in which they go.
+local function first_signals(limit)
+  local found = taken(limit)
+  for _, one in ipairs(kept(limit)) do found[#found + 1] = one end
+  table.sort(found, function(one, other)
+    for place = 1, 3 do
+      if one[place] ~= other[place] then return one[place] < other[place] end
+    end
+    return false
+  end)
+  return found
+end
+
+-- Forget signals that no wait will take any more.
+local function trim_signals(keep, limit)
+  if retention.forever(keep) then return false end
+  local found = first_signals(limit + 1)
+  local number = call('ZCARD', key('taken_signals')) + counters.get('ended_signals')
+  local old = retention.going(keep, number, instants_of(found), step.now_ms)
+  for place = 1, math.min(old, limit) do
+    local job = jobs.get(jobs.id_of(found[place][2]))
+    local was_kept = signals.get(job.id, found[place][4]).kept
+    signals.drop(job, found[place][4])
+    if was_kept then jobs.put(job, rows.with(job, {kept_signals = job.kept_signals - 1})) end
+  end
+  return old > limit
+end
+
+-- Forget all that a job has of which a part may go before it.
+function trim_jobs.forget(job)
+  if job.remembers then steps.empty(job.id) end
+  if call('EXISTS', key('signal_order', job.id)) == 1 then signals.forget(job) end
+  items.forget(job)
+end
+
+-- Remove at most `limit` of each kind, the oldest first, and say whether more is over.
+function trim_jobs.trim_jobs(limit)
+  local spec = retention.spec()
+  local more = trim_results(spec.results, limit)
+  more = trim_steps(spec.steps, limit) or more
+  return trim_signals(spec.signals, limit) or more
+end

@@ -1,11 +1,28 @@
--- upkeep: do a bounded amount of whatever is due, at most `limit` of each kind, oldest first.
+-- upkeep: do a bounded amount of whatever is due, at most `limit` of each kind, oldest first, in this order.
 -- flags: allow-oom
 -- args: limit
 -- returns: what was done (Upkept)
 -- spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4, DEADLINE-3, WORK-4
 local limit = args.limit
-local more = register.forget(limit)
-local over = tombstones.forget_ids(limit)
-local due_ms = more and 0 or nil
-if over then due_ms = retention.soon(due_ms) end
-return {next_due_ms = due_ms}
+local done = {
+  overdue = sweeps.end_overdue(limit),
+  promoted = sweeps.promote(limit),
+  revoked = sweeps.revoke(limit),
+  timed_out = sweeps.time_out(limit),
+  cancelled = sweeps.end_graces(limit),
+  outbox = outbox.apply_outbox(limit),
+  rerouted = sweeps.lose_patience(nil, limit),
+  unheld = holding.go_on_letting_go(limit),
+}
+local more = forgetting.forget(limit)
+more = register.forget(limit) or more
+more = deaths.forget_groups(limit) or more
+done.schedules = math.min(limit, call('ZCOUNT', key('due_schedules'), '-inf', digits(step.now_ms)))
+done.purged = purge.purge(limit)
+local over = trim.trim(limit)
+over = trim_jobs.trim_jobs(limit) or over
+over = tombstones.forget_ids(limit) or over
+over = purge.anything_over() or over
+done.next_due_ms = more and 0 or sweeps.next_due_ms()
+if over then done.next_due_ms = retention.soon(done.next_due_ms) end
+return done
