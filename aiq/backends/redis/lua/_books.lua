@@ -112,8 +112,13 @@ end
 -- The parts of a limit that have a row, in their order; at most so many, where that is said.
 function books.parts(name, most)
   local spec = books.limit(name)
-  if not spec or not spec.by then return books.limit_state(name, '') and {''} or {} end
-  return zsets.first('limit_parts:' .. name, most or 0)
+  local found = books.limit_state(name, '') and {''} or {}
+  if not spec or not spec.by then return found end
+  -- A 429 that names nobody is kept under nobody, of a limit with parts too.
+  for _, part in ipairs(zsets.first('limit_parts:' .. name, most or 0)) do
+    if not most or #found < most then found[#found + 1] = part end
+  end
+  return found
 end
 
 -- Forget what is left of a part.
