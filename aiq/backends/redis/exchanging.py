@@ -24,8 +24,6 @@ def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what m
             said["oversized"] = True
         else:
             said["result"] = blobs.add(outcome.result)
-    elif "error" in said:
-        said["error"] = {name: _written(value) for name, value in said["error"].items()}
     return {"lease": wire.said(settlement.lease), "id": settlement.id, "outcome": said}
 
 
