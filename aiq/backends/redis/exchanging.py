@@ -77,8 +77,3 @@ def _refusal(settlement: Settlement) -> TooLarge:
     except TooLarge as refusal:
         return refusal
     raise AssertionError("a result within its bound was refused")
-
-
-def _written(value: Any) -> Any:
-    """A text of an error as every store can keep it: not every text of Python can be sent."""
-    return cut(value) if isinstance(value, str) else value
