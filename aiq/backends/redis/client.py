@@ -182,10 +182,12 @@ class Client:
     async def _learn(self, error: Exception, progress: _Progress) -> bool:
         """Note what a failure tells of the servers, and whether another one, or the same one later, is to be asked."""
         place = progress.place
-        if place is None or isinstance(error, NOT_YET):
-            return place is not None and self.address.kind is Kind.CLUSTER
-        if isinstance(error, MovedError):
+        if place is None:
+            return False
+        if isinstance(error, MovedError):  # which is an AskError, too
             self._places.moved(Place(error.host or place.host, error.port))
+            return self.address.kind is Kind.CLUSTER
+        if isinstance(error, NOT_YET):
             return self.address.kind is Kind.CLUSTER
         if isinstance(error, ResponseError) and not isinstance(error, ELSEWHERE):
             return False

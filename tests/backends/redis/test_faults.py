@@ -3,9 +3,8 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
 
 import pytest
 import redis
@@ -25,12 +24,12 @@ from aiq.testing.actions import (
     states,
 )
 from aiq.testing.clock import Clock
+from tests.backends.redis.repeating import repeated
 from tests.chaos.notes import until
 from tests.servers import PASSWORD, USER, Server
 from tests.stores import opened
 
 Start = Callable[..., Server]
-Answer = TypeVar("Answer")
 
 
 async def test_scripts_that_are_flushed_again_and_again_are_sent_again(started: Start) -> None:
@@ -45,11 +44,11 @@ async def test_scripts_that_are_flushed_again_and_again_are_sent_again(started: 
     flushing.start()
     try:
         async with opened(one.url(), Clock()) as storage:
-            for n in range(50):
+            for n in range(10):
                 await enqueue_one(storage, f"{n}")
                 run = await claim_one(storage)
                 await end(storage, run, GOOD)
-            assert (await storage.count())["default"] == {State.SUCCEEDED: 50}
+            assert (await storage.count())["default"] == {State.SUCCEEDED: 10}
     finally:
         over.set()
         flushing.join()
@@ -215,15 +214,6 @@ async def refused(storage: Storage) -> bool:
     return False
 
 
-async def repeated(call: Callable[[], Awaitable[Answer]]) -> Answer:
-    """What whoever gets `Unavailable` does: call again, with the same ids."""
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            continue
-
-
 async def test_a_server_that_loads_its_file_is_unavailable_until_it_has(started: Start) -> None:
     one = started("--appendonly", "yes")
     async with opened(one.url(), Clock()) as storage:
@@ -266,7 +256,7 @@ async def test_a_primary_without_its_replicas_is_unavailable_where_it_must_have_
 
 
 async def test_a_write_that_must_have_a_replica_is_not_acknowledged_without_one(started: Start) -> None:
-    one = started()
+    one = started("--repl-diskless-sync-delay", "0")
     one.ask("ACL", "SETUSER", USER, "+wait")
     async with opened(one.url(more="&timeout=0.4&replicas=1"), Clock()) as storage:
         with pytest.raises(Unavailable, match="0 of 1 replicas") as told:
