@@ -138,6 +138,20 @@ function keys.spot_of(job)
   return keys.spot(job.queue, job.key or '')
 end
 
+-- Read what the step is about to look at of some jobs, stored or new, in as few commands as there are tables.
+function keys.fetch(records)
+  local spots, ids = {}, {}
+  for _, job in ipairs(records) do
+    if jobs.ordered(job) then
+      spots[#spots + 1] = keys.spot_of(job)
+      if job.n and not jobs.terminal(job) then ids[#ids + 1] = job.id end
+    end
+  end
+  if #spots == 0 then return end
+  rows.fetch('keys', spots)
+  rows.fetch('keyed', ids)
+end
+
 -- A key, or one of which nothing is known.
 function keys.state(spot)
   return rows.get('keys', spot, SHAPE) or setmetatable({}, SHAPE)

@@ -104,6 +104,9 @@ local function refill(spot, count)
   local window = {ids = ids, at = 1, count = count, gone = {}}
   windows[spot.lane] = window
   jobs.fetch(ids)
+  local records = {}
+  for place, id in ipairs(ids) do records[place] = jobs.get(id) end
+  keys.fetch(records)
   return window
 end
 

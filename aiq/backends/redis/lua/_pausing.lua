@@ -49,10 +49,22 @@ function pausing.resume_key(queue, name)
   keys.pause(spot, false)
 end
 
+-- Read the lines of some spots, as far as there may be room for them, in two commands.
+local function fetch(spots)
+  local ids = {}
+  for _, spot in ipairs(spots) do
+    for _, id in ipairs(keys.first(spot, keys.room(keys.state(spot)))) do ids[#ids + 1] = id end
+  end
+  jobs.fetch(ids)
+  rows.fetch('keyed', ids)
+end
+
 -- Let those who go first in each line hold its key, as far as there is room, and come into their lane.
 -- spec: KEY-3, KEY-4
 function pausing.call_up()
-  for _, spot in ipairs(keys.opened()) do
+  local spots = keys.opened()
+  if #spots > 1 then fetch(spots) end
+  for _, spot in ipairs(spots) do
     for _, job in ipairs(pausing.may_go_on(spot)) do
       keys.take(spot, job.id)
       join(job)

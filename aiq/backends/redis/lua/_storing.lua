@@ -24,6 +24,7 @@ local function fetch(batch, parent)
   end
   jobs.fetch(ids)
   rows.fetch('tombstones', ids)
+  keys.fetch(batch)
 end
 
 local function check_parent(parent)

@@ -204,6 +204,15 @@ function unique.answer(spec, taken)
   return {job_id = taken.job_id, state = state, existed = true, by = 'unique', gone = job == nil}
 end
 
+-- Read the keys that some jobs have, in one command.
+function unique.fetch(records)
+  local names = {}
+  for _, job in ipairs(records) do
+    if job.unique then names[#names + 1] = unique.key_of(job) end
+  end
+  if #names > 0 then rows.fetch('unique', names) end
+end
+
 -- Let others have the key of a job that has ended, unless it is taken for a time. spec: UNIQ-2, UNIQ-5
 function unique.free_key(job)
   local name = unique.key_of(job)

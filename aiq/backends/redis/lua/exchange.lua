@@ -10,13 +10,16 @@
 -- When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do.
 local AT_ONCE_MS = 1
 
-local settled, claimed, ids, runs = {}, {}, {}, {}
+local settled, claimed, ids, runs, records = {}, {}, {}, {}, {}
 for place, settlement in ipairs(args.settlements) do
   local lease = settlement.lease
   ids[place], runs[place] = lease.job_id, books.run(lease.job_id, lease.fence)
 end
 jobs.fetch(ids)
 rows.fetch('open_calls', runs)
+for _, id in ipairs(ids) do records[#records + 1] = jobs.get(id) end
+keys.fetch(records)
+unique.fetch(records)
 for place, settlement in ipairs(args.settlements) do settled[place] = settle.settle(settlement) end
 local leased, more = {}, false
 if args.claim then leased, more = claim.take(args.claim) end
