@@ -54,7 +54,7 @@ class Listener:
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """See `aiq.storage.Wakeups`."""
         if after is None or not self._begun:
-            await self._catch_up()
+            await self.catch_up()
         if after is None:
             return await self._hub.wait(topics, after=None, timeout_ms=0)
         self._waiting += 1
@@ -72,7 +72,7 @@ class Listener:
             reading.cancel()
             await asyncio.wait({reading})
 
-    async def _catch_up(self) -> None:
+    async def catch_up(self) -> None:
         """Hear of all that has happened until now, so that a mark that is taken now stands behind it."""
         if self._last is None:
             await self._begin()

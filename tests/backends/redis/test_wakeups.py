@@ -11,7 +11,7 @@ import pytest
 
 from aiq.backends.redis import listener
 from aiq.backends.redis.storage import RedisStorage, open_redis
-from aiq.errors import Unavailable
+from aiq.errors import Moved, Unavailable
 from tests.chaos.notes import until
 from tests.chaos.proxy import proxied
 from tests.servers import PASSWORD, USER, server
@@ -196,3 +196,16 @@ async def until_it_reads(name: str, *, held: bool = True) -> None:
 def reads() -> int:
     """How often the server was asked what is new."""
     return int(server().ask("INFO", "commandstats")["cmdstat_xread"]["calls"])
+
+
+async def test_a_move_that_is_undone_while_nobody_reads_keeps_nobody_from_waiting(
+    name: str, here: RedisStorage
+) -> None:
+    async with opened(name) as there:
+        await here.retire("sqlite:///other.db")
+        mark = await mark_of(there, "queue:a")
+        with pytest.raises(Moved):
+            await there.wait(["queue:a"], after=mark, timeout_ms=LONG_MS)
+        await here.retire(None)
+
+        await there.wait(["queue:a"], after=mark, timeout_ms=10)

@@ -15,12 +15,16 @@ class WakeupsFace(Door):
         """See `aiq.storage.Wakeups`. A change by another process is told at once."""
         self._check_open()
         check_count("list of topics", len(topics), MAX_BATCH)
+        if after is not None:
+            await self._check_here()
         mark = await self._listener.wait(topics, after=after, timeout_ms=timeout_ms)
         if after is not None:
-            self._check_here()
+            await self._check_here()
         return mark
 
-    def _check_here(self) -> None:
-        """Nothing will happen any more where a storage has moved from. Spec: MOVE-8"""
+    async def _check_here(self) -> None:
+        """Nothing will happen any more where a storage has moved from, unless it was opened again. Spec: MOVE-8"""
+        if self._listener.moved_to is not None:
+            await self._listener.catch_up()
         if self._listener.moved_to is not None:
             raise Moved(self._listener.moved_to)
