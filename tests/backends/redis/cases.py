@@ -3,21 +3,26 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
 
-from hypothesis import Phase, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 
 from aiq import bounds
 from tests.backends.redis.lua import run
 
-MANY: Final = settings(max_examples=4, deadline=None, phases=[Phase.explicit, Phase.generate])
+MANY: Final = settings(
+    max_examples=4,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
 """Each example is a list of cases, which one script goes through. None is shrunk, which takes minutes."""
 TOP: Final = bounds.MAX_LEVEL
 NOW: Final = 1_800_000_000_000
 _Case = TypeVar("_Case")
 
 
-def many(cases: st.SearchStrategy[_Case]) -> st.SearchStrategy[list[_Case]]:
-    return st.lists(cases, min_size=1, max_size=60)
+def many(cases: st.SearchStrategy[_Case], least: int = 1) -> st.SearchStrategy[list[_Case]]:
+    return st.lists(cases, min_size=least, max_size=60)
 
 
 def maybe(values: st.SearchStrategy[_Case]) -> st.SearchStrategy[_Case | None]:
@@ -41,3 +46,8 @@ def compare(
 def given_(**fields: Any) -> dict[str, Any]:
     """A case without what is nothing, as Lua has it."""
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def first(answer: list[Any]) -> Any:
+    """What a body returned, if it was anything."""
+    return answer[0] if answer else None

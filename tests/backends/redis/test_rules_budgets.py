@@ -1,258 +1,32 @@
-"""The rules of runs, budgets, prices and use in Lua, beside those in Python."""
+"""The rules of budgets, prices and use in Lua, beside those in Python."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
 
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from aiq import bounds
 from aiq.backends.redis import wire
-from aiq.errors import InvalidInput
+from aiq.errors import Conflict, InvalidInput, NotFound
 from aiq.model import (
     BudgetSpec,
     BudgetState,
-    Cancelled,
-    Cause,
-    Deferred,
-    Died,
+    CallState,
     Draw,
-    Held,
-    HeldFor,
-    JobError,
-    JobRecord,
-    Lease,
     Need,
-    Outcome,
+    Part,
     PriceRow,
-    Released,
-    Retried,
-    RouteSpec,
-    Sleeping,
-    State,
-    StepKind,
-    Succeeded,
-    Suspended,
+    Reservation,
     Usage,
-    Wait,
-    Waiting,
     Window,
 )
-from aiq.rules import budgets, deadlines, drawing, failures, leases, prices, settling, waits
-from tests.backends.redis.lua import run
-
-MANY = settings(
-    max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow], database=None
-)
-"""Each example is a list of cases, which one script goes through. A failure names its case, so nothing is shrunk."""
-JOB = "setmetatable(case.job, defaults.JobRecord) "
-NOW = 1_000_000_000
-INSTANTS = st.integers(NOW - 3, NOW + 3)
-_Case = TypeVar("_Case")
-
-
-def many(cases: st.SearchStrategy[_Case]) -> st.SearchStrategy[list[_Case]]:
-    return st.lists(cases, min_size=20, max_size=60)
-
-
-def maybe(values: st.SearchStrategy[_Case]) -> st.SearchStrategy[_Case | None]:
-    return st.none() | values
-
-
-ERRORS = st.builds(
-    JobError,
-    type=st.text(max_size=3),
-    message=st.text(max_size=3).map(lambda text: text * 3_000),
-    traceback=st.text(alphabet="a\0é€😀", max_size=4).map(lambda text: text * 1_400),
-    cause=st.sampled_from(Cause),
-    fingerprint=st.sampled_from(["", "f" * 32]),
-    code=st.text(alphabet="aé€😀", max_size=100),
-    pattern=st.text(alphabet="aé€😀", max_size=3).map(lambda text: text * 130),
-)
-DELAYS = st.sampled_from([0, 1, 1_000, bounds.MAX_DELAY_MS, bounds.MAX_DELAY_MS + 1])
-OUTCOMES: st.SearchStrategy[Outcome] = st.one_of(
-    st.just(Succeeded(b"")),
-    st.builds(Retried, error=ERRORS, delay_ms=DELAYS),
-    st.builds(Died, error=ERRORS),
-    st.just(Cancelled()),
-    st.builds(Released, delay_ms=DELAYS),
-    st.builds(Suspended, key=st.just("k"), signal=st.just("s"), timeout_ms=maybe(DELAYS)),
-    st.builds(Waiting, key=st.just("k"), need=st.none()),
-    st.builds(Sleeping, key=st.just("k"), delay_ms=DELAYS),
-    st.builds(Deferred, error=ERRORS, delay_ms=DELAYS, close_route=st.booleans()),
-    st.builds(Held, reason=st.sampled_from(HeldFor)),
-)
-ROUTES = (RouteSpec(name="a"), RouteSpec(name="b"), RouteSpec(name="c"))
-JOBS = st.builds(
-    JobRecord,
-    id=st.just("j"),
-    task=st.just("t"),
-    state=st.sampled_from(State),
-    owner=st.just("w"),
-    max_attempts=st.integers(1, 3),
-    max_stalls=st.integers(1, 3),
-    failures=st.integers(0, 3),
-    stalls=st.integers(0, 3),
-    fence=st.integers(0, 2),
-    lease_id=st.sampled_from(["a", "b"]),
-    expires_at_ms=maybe(INSTANTS),
-    deadline_ms=maybe(INSTANTS),
-    cancel_requested_at_ms=maybe(INSTANTS),
-    deferred_at_ms=maybe(INSTANTS),
-    max_deferral_ms=st.integers(0, 2),
-    routes=st.just(ROUTES),
-    route=st.integers(0, 2),
-    closed_routes=st.integers(0, 7),
-)
-
-
-def outcome(one: Outcome) -> dict[str, Any]:
-    return {"kind": type(one).__name__, **wire.said(one)}
-
-
-def compare(body: str, cases: Sequence[Any], expected: Sequence[Any], read: Callable[[Any], Any]) -> None:
-    found = [read(answer) for answer in run(body, cases, now_ms=NOW)]
-    for case, right, said in zip(cases, expected, found, strict=True):
-        assert said == right, case
-
-
-def first(answer: list[Any]) -> Any:
-    return answer[0] if answer else None
-
-
-def changed(answer: list[Any]) -> settling.Change:
-    return wire.heard(settling.Change, answer[0])
-
-
-@MANY
-@given(many(st.tuples(JOBS, OUTCOMES)))
-def test_a_settlement_takes_a_job_to_the_same_state(cases: list[tuple[JobRecord, Outcome]]) -> None:
-    compare(
-        f"return settling.after(case.outcome, {JOB}, step.now_ms)",
-        [{"job": job, "outcome": outcome(one)} for job, one in cases],
-        [settling.after(one, job, NOW) for job, one in cases],
-        changed,
-    )
-
-
-@MANY
-@given(many(JOBS))
-def test_a_revoked_run_takes_a_job_to_the_same_state(jobs: list[JobRecord]) -> None:
-    cases = [{"job": job} for job in jobs]
-
-    compare(
-        f"return settling.after_expiry({JOB}, step.now_ms)",
-        cases,
-        [settling.after_expiry(job, NOW) for job in jobs],
-        changed,
-    )
-    compare(
-        f"return settling.after_grace({JOB}, step.now_ms)",
-        cases,
-        [settling.after_grace(job, NOW) for job in jobs],
-        changed,
-    )
-
-
-@MANY
-@given(many(st.tuples(maybe(JOBS), st.builds(Lease, st.just("j"), st.integers(0, 2), st.sampled_from(["a", "b"])))))
-def test_a_lease_is_lost_for_the_same_reason(cases: list[tuple[JobRecord | None, Lease]]) -> None:
-    told = [leases.lost_or_expired(job, lease, NOW) for job, lease in cases]
-
-    compare(
-        "if case.job then setmetatable(case.job, defaults.JobRecord) end\n"
-        "return leases.lost_or_expired(case.job, case.lease, step.now_ms)",
-        [{"lease": lease} | ({"job": job} if job else {}) for job, lease in cases],
-        [lost.reason if lost else None for lost in told],
-        first,
-    )
-
-
-@MANY
-@given(many(st.tuples(JOBS, maybe(INSTANTS), maybe(st.integers(0, 3)))))
-def test_a_deadline_is_the_first_of_those_that_were_named(
-    cases: list[tuple[JobRecord, int | None, int | None]],
-) -> None:
-    named = [(replace(job, expires_ms=expires_ms), parent_ms) for job, parent_ms, expires_ms in cases]
-
-    compare(
-        f"return deadlines.effective_ms({JOB}, case.parent_ms, step.now_ms)",
-        [{"job": job} | ({} if parent_ms is None else {"parent_ms": parent_ms}) for job, parent_ms in named],
-        [deadlines.effective_ms(job, parent_ms, NOW) for job, parent_ms in named],
-        first,
-    )
-
-
-@MANY
-@given(many(st.tuples(JOBS, st.lists(ERRORS, max_size=bounds.MAX_ERRORS), ERRORS)))
-def test_an_error_is_written_down_as_the_same(cases: list[tuple[JobRecord, list[JobError], JobError]]) -> None:
-    jobs = [replace(job, id=str(place), errors=tuple(kept)) for place, (job, kept, _) in enumerate(cases)]
-    stored = [
-        {"job": replace(job, errors=()), "kept": kept, "error": error}
-        for job, (_, kept, error) in zip(jobs, cases, strict=True)
-    ]
-
-    compare(
-        f"jobs.put_errors(case.job.id, case.kept)\nreturn failures.appended({JOB}, case.error, step.now_ms)",
-        stored,
-        [failures.appended(job, error, NOW) for job, (_, _, error) in zip(jobs, cases, strict=True)],
-        lambda answer: tuple(wire.heard(JobError, error) for error in answer[0]),
-    )
-
-
-@MANY
-@given(many(JOBS))
-def test_the_errors_that_a_store_makes_say_the_same(jobs: list[JobRecord]) -> None:
-    for name, of in (
-        ("deadlines.deadline_passed", deadlines.deadline_passed),
-        ("failures.lease_expired", failures.lease_expired),
-        ("failures.upstream_failed", failures.upstream_failed),
-    ):
-        compare(
-            f"return {name}({JOB})",
-            [{"job": job} for job in jobs],
-            [of(job) for job in jobs],
-            lambda answer: wire.heard(JobError, answer[0]),
-        )
-
-
-WAITS = st.builds(
-    Wait,
-    key=st.just("k"),
-    total=st.integers(0, 4),
-    succeeded=st.integers(0, 2),
-    failed=st.integers(0, 2),
-    need=maybe(st.integers(0, 4)),
-    first_failed=maybe(st.just("f")),
-)
-
-
-@MANY
-@given(many(st.tuples(WAITS, st.booleans())))
-def test_a_wait_is_over_at_the_same_end(cases: list[tuple[Wait, bool]]) -> None:
-    compare(
-        "local wait = waits.counted(setmetatable(case.wait, defaults.Wait), 'u', case.succeeded)\n"
-        "return wait, waits.verdict(wait)",
-        [{"wait": wait, "succeeded": succeeded} for wait, succeeded in cases],
-        [[after, waits.verdict(after)] for after in (waits.counted(one, "u", succeeded=good) for one, good in cases)],
-        lambda answer: [wire.heard(Wait, answer[0]), answer[1] if len(answer) > 1 else None],
-    )
-
-
-@MANY
-@given(many(st.tuples(WAITS, st.booleans(), st.lists(st.sampled_from("abc"), max_size=3))))
-def test_a_wait_that_is_over_is_remembered_as_the_same(cases: list[tuple[Wait, bool, list[str]]]) -> None:
-    kinds = [StepKind.CHILDREN if good else StepKind.CHILD_FAILED for _, good, _ in cases]
-    steps = [waits.remembered(wait, kind, won, 7) for (wait, _, won), kind in zip(cases, kinds, strict=True)]
-
-    compare(
-        "return waits.remembered(setmetatable(case.wait, defaults.Wait), case.kind, case.winners, 7)",
-        [{"wait": wait, "kind": kind, "winners": won} for (wait, _, won), kind in zip(cases, kinds, strict=True)],
-        [[{"kind": one.kind, "fence": one.fence}, one.value.decode()] for one in steps],
-        lambda answer: answer,
-    )
-
+from aiq.rules import budgets, drawing, prices, trees, usage
+from aiq.rules.alike import Alike
+from aiq.rules.books import Books
+from tests.backends.redis.cases import MANY, NOW, compare, first, many, maybe
 
 KINDS = ["tokens", "usd_micros", "tokens.input", "tokens.output", "tokens.cache_read"]
 MONEY = st.sampled_from([1, 2, 7, 999_999, 10**12, bounds.MAX_MONEY - 1, bounds.MAX_MONEY])
@@ -290,6 +64,15 @@ NEEDS = st.builds(
 PRICES = st.dictionaries(CATEGORIES, PRICE, max_size=3)
 TOKENS = st.dictionaries(CATEGORIES, COUNTS, max_size=4)
 INSTANT = st.integers(0, bounds.MAX_INSTANT_MS) | st.integers(0, 4 * 10**12)
+INSTANTS = st.integers(NOW - 3, NOW + 3)
+ROWS = st.builds(PriceRow, model=st.just("m"), category=CATEGORIES, usd_micros_per_million=PRICE, from_ms=INSTANTS)
+CALLS = st.tuples(
+    NEEDS,
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), max_size=2),
+    st.booleans(),
+    st.integers(0, 1),
+    st.sampled_from(CallState),
+)
 SHAPES = """
 if case.spec then setmetatable(case.spec, defaults.BudgetSpec) end
 if case.state then setmetatable(case.state, defaults.BudgetState) end
@@ -307,7 +90,7 @@ def read(*kinds: type[Any]) -> Callable[[list[Any]], list[Any]]:
 
 
 @MANY
-@given(many(st.tuples(st.sampled_from([None, "day", "month"]), INSTANT, INSTANT)))
+@given(many(st.tuples(st.sampled_from([None, "day", "month"]), INSTANT, INSTANT), 20))
 def test_windows_begin_and_end_at_the_same_instants(cases: list[tuple[Window | None, int, int]]) -> None:
     compare(
         "local spec = setmetatable({window = case[1]}, defaults.BudgetSpec)\n"
@@ -324,7 +107,7 @@ def test_windows_begin_and_end_at_the_same_instants(cases: list[tuple[Window | N
 
 
 @MANY
-@given(many(st.tuples(TOKENS, PRICES)))
+@given(many(st.tuples(TOKENS, PRICES), 20))
 def test_tokens_cost_the_same(cases: list[tuple[dict[str, int], dict[str, int]]]) -> None:
     compare(
         "return {prices.cost(case[1], case[2])}",
@@ -335,7 +118,7 @@ def test_tokens_cost_the_same(cases: list[tuple[dict[str, int], dict[str, int]]]
 
 
 @MANY
-@given(many(st.lists(st.builds(PriceRow, model=st.just("m"), category=CATEGORIES, usd_micros_per_million=PRICE, from_ms=INSTANTS), max_size=4)))  # fmt: skip
+@given(many(st.lists(ROWS, max_size=4), 20))
 def test_the_same_prices_are_in_force(cases: list[list[PriceRow]]) -> None:
     kept = [sorted(rows, key=lambda row: (row.category, row.from_ms)) for rows in cases]
 
@@ -348,7 +131,7 @@ def test_the_same_prices_are_in_force(cases: list[list[PriceRow]]) -> None:
 
 
 @MANY
-@given(many(st.tuples(SPECS, STATES, NEEDS, PRICES)))
+@given(many(st.tuples(SPECS, STATES, NEEDS, PRICES), 20))
 def test_a_budget_holds_the_same(cases: list[tuple[BudgetSpec, BudgetState, Need, dict[str, int]]]) -> None:
     def told(spec: BudgetSpec, state: BudgetState, need: Need, charged: dict[str, int]) -> list[Any]:
         wanted = budgets.amounts(spec, need, charged)
@@ -378,7 +161,9 @@ def test_a_budget_holds_the_same(cases: list[tuple[BudgetSpec, BudgetState, Need
 
 
 @MANY
-@given(many(st.tuples(SPECS, STATES, DRAWS, st.lists(TOKENS, max_size=2), st.sampled_from([0, 7, bounds.MAX_MONEY]))))
+@given(
+    many(st.tuples(SPECS, STATES, DRAWS, st.lists(TOKENS, max_size=2), st.sampled_from([0, 7, bounds.MAX_MONEY])), 20)
+)
 def test_a_budget_spends_the_same(
     cases: list[tuple[BudgetSpec, BudgetState, Draw, list[dict[str, int]], int]],
 ) -> None:
@@ -412,7 +197,7 @@ def test_a_budget_spends_the_same(
 
 
 @MANY
-@given(many(st.tuples(SPECS, STATES, amounts_of(MONEY))))
+@given(many(st.tuples(SPECS, STATES, amounts_of(MONEY)), 20))
 def test_a_budget_says_how_it_stands_in_the_same_words(cases: list[tuple[BudgetSpec, BudgetState, Any]]) -> None:
     capped = [case for case in cases if case[0].caps]
 
@@ -425,7 +210,7 @@ def test_a_budget_says_how_it_stands_in_the_same_words(cases: list[tuple[BudgetS
 
 
 @MANY
-@given(many(st.tuples(SPECS, amounts_of(MONEY))))
+@given(many(st.tuples(SPECS, amounts_of(MONEY)), 20))
 def test_a_grant_is_refused_in_the_same_words(cases: list[tuple[BudgetSpec, dict[str, int]]]) -> None:
     def refusal(spec: BudgetSpec, amounts: dict[str, int]) -> Any:
         try:
@@ -439,4 +224,206 @@ def test_a_grant_is_refused_in_the_same_words(cases: list[tuple[BudgetSpec, dict
         [{"spec": spec, "amounts": amounts} for spec, amounts in cases],
         [refusal(*case) for case in cases],
         lambda answer: answer,
+    )
+
+
+BUDGETS = st.builds(
+    BudgetSpec, id=st.sampled_from("abcdefghij"), parent=maybe(st.sampled_from("abcdefghij")), caps=st.just({})
+)
+
+
+@MANY
+@given(many(st.tuples(st.lists(BUDGETS, max_size=4), st.lists(BUDGETS, max_size=6), st.booleans()), 20))
+def test_the_same_budgets_are_stored_or_refused(cases: list[tuple[list[BudgetSpec], list[BudgetSpec], bool]]) -> None:
+    def stored(budgets: list[BudgetSpec]) -> dict[str, BudgetSpec]:
+        """Those of some whose chains are short and whole."""
+        found: dict[str, BudgetSpec] = {}
+        for spec in budgets:
+            if spec.parent is None or (spec.parent in found and spec.id not in found):
+                found.setdefault(spec.id, spec)
+        return found
+
+    def answer(before: list[BudgetSpec], asked: list[BudgetSpec], absent_only: bool) -> Any:
+        try:
+            wanted = trees.to_store(stored(before), asked, absent_only=absent_only)
+        except NotFound as refused:
+            return {"refused": "NotFound", "detail": [refused.job_id, str(refused)]}
+        except Conflict as refused:
+            return {"refused": "Conflict", "detail": {"message": str(refused), "reason": refused.reason}}
+        return list(wanted.values())
+
+    compare(
+        "return trees.to_store(case.stored, case.budgets, case.absent_only)",
+        [
+            {"stored": stored(before), "budgets": asked, "absent_only": absent_only}
+            for before, asked, absent_only in cases
+        ],
+        [answer(*case) for case in cases],
+        lambda told: told if isinstance(told, dict) else [wire.heard(BudgetSpec, spec) for spec in told[0]],
+    )
+
+
+MODELS = st.sampled_from(["", "gpt", "claude 3"])
+USED = st.lists(st.builds(Usage.known, MODELS, TOKENS.map(lambda tokens: dict(sorted(tokens.items())))), max_size=3)
+STORED = """
+local stored = {['claude 3'] = {{'input', 0, 7}, {'output', 5, 999999}}}
+books.prices = function(model) return stored[model] or {} end
+"""
+
+
+@dataclass
+class Prices:
+    """Of all that books keep, the prices of one model."""
+
+    now_ms: int = NOW
+    alike: Alike = field(default_factory=Alike)
+
+    def prices(self, model: str) -> Sequence[PriceRow]:
+        known = [("input", 0, 7), ("output", 5, 999_999)] if model == "claude 3" else []
+        return [
+            PriceRow(model=model, category=name, from_ms=at, usd_micros_per_million=price) for name, at, price in known
+        ]
+
+
+@MANY
+@given(many(st.tuples(USED, USED, NEEDS, PRICES, st.booleans(), st.sampled_from([4, 5])), 20))
+def test_what_was_used_adds_up_and_is_worth_the_same(cases: list[Any]) -> None:
+    def told(known: list[Usage], more: list[Usage], need: Need, charged: dict[str, int], guessed: bool, at: int) -> Any:
+        used = usage.merged(known, more, "gpt")
+        call = Reservation(job_id="j", fence=1, call=1, need=need, prices=charged, opened_at_ms=at)
+        lines = usage.lines(cast(Books, Prices()), call, used, estimated=guessed)
+        return [list(used), {" ".join(place): line._asdict() for place, line in lines.items()}]
+
+    def heard(answer: list[Any]) -> Any:
+        used = [Usage.known(one["model"], dict(sorted((one["tokens"] or {}).items()))) for one in answer[0]]
+        return [used, {name.replace("\0", " "): line for name, line in (answer[1] or {}).items()}]
+
+    compare(
+        SHAPES + STORED + "local used = usage.merged(case.known, case.more, 'gpt')\n"
+        "local call_ = {need = case.need, prices = case.prices, opened_at_ms = case.at_ms}\n"
+        "return used, usage.lines(call_, used, case.guessed)",
+        [
+            {"known": known, "more": more, "need": need, "prices": charged, "guessed": guessed, "at_ms": at_ms}
+            for known, more, need, charged, guessed, at_ms in cases
+        ],
+        [told(*case) for case in cases],
+        heard,
+    )
+
+
+@MANY
+@given(many(CALLS, 20))
+def test_the_same_stands_for_a_call_of_which_nobody_says_what_it_used(cases: list[Any]) -> None:
+    def call(need: Need, parts: list[tuple[int, int]], drawn: bool, number: int) -> Reservation:
+        return Reservation(
+            job_id="j",
+            fence=1,
+            call=number,
+            need=need,
+            parts=tuple(Part(limit="l", charge=charge, rest=rest) for charge, rest in parts),
+            draws=(Draw(budget="b", window_ms=0),) if drawn else (),
+        )
+
+    calls = [call(*case[:4]) for case in cases]
+    guesses = [usage.guess(one, case[4]) for one, case in zip(calls, cases, strict=True)]
+    stands = [usage.standing(case[4], (), need) for need, case in zip(guesses, cases, strict=True)]
+    compare(
+        "local call_ = setmetatable(case.call, defaults.Reservation)\n"
+        "setmetatable(call_.need, defaults.Need)\n"
+        "for _, part in ipairs(call_.parts) do setmetatable(part, defaults.Part) end\n"
+        "local need = usage.guess(call_, case.how)\n"
+        "local used, guessed = usage.standing(case.how, {}, need)\n"
+        "return need, used, guessed",
+        [{"call": one, "how": case[4]} for one, case in zip(calls, cases, strict=True)],
+        [[need, list(used), guessed] for need, (used, guessed) in zip(guesses, stands, strict=True)],
+        lambda told: [wire.heard(Need, told[0] or {}), [uses(one) for one in told[1]], told[2]],
+    )
+
+
+def uses(told: dict[str, Any]) -> Usage:
+    return Usage.known(told["model"], dict(sorted((told["tokens"] or {}).items())))
+
+
+FIGURES = """
+books.budget_state = function(id) return setmetatable(case.states[id], defaults.BudgetState) end
+books.prices = function() return {{'input', 0, 2500000}, {'output', 0, 10000000}} end
+"""
+
+
+@dataclass
+class Purse(Prices):
+    """Of all that books keep, how some budgets stand."""
+
+    states: Mapping[str, BudgetState] = field(default_factory=dict)
+
+    def budget_state(self, budget_id: str, window_ms: int) -> BudgetState:
+        return self.states[budget_id]
+
+    def prices(self, model: str) -> Sequence[PriceRow]:
+        return [
+            PriceRow(model=model, category=name, usd_micros_per_million=price)
+            for name, price in (("input", 2_500_000), ("output", 10_000_000))
+        ]
+
+
+SMALL = st.integers(0, 40) | MONEY
+PURSES = st.lists(
+    st.tuples(
+        st.builds(BudgetSpec, id=st.just("b"), caps=amounts_of(SMALL)),
+        st.builds(BudgetState, spent=amounts_of(SMALL), held=amounts_of(SMALL), granted=amounts_of(SMALL)),
+        amounts_of(SMALL),
+    ),
+    max_size=3,
+)
+WANTS = st.builds(
+    Need,
+    model=st.just("m"),
+    input=SMALL.map(lambda count: min(count, bounds.MAX_AMOUNT)),
+    output=st.integers(0, 40),
+    max_output=st.integers(0, 40) | COUNTS,
+    min_output=maybe(st.integers(0, 20)),
+    declared=st.booleans(),
+    open_ended=st.booleans(),
+)
+
+
+@MANY
+@given(many(st.tuples(PURSES, WANTS, st.booleans()), 20))
+def test_a_call_may_hold_the_same_of_its_budgets(cases: list[tuple[list[Any], Need, bool]]) -> None:
+    def arranged(purses: list[Any], given_back: bool) -> tuple[list[BudgetSpec], dict[str, BudgetState], list[Draw]]:
+        specs = [structs.replace(spec, id=f"b{place}") for place, (spec, _, _) in enumerate(purses)]
+        states = {f"b{place}": state for place, (_, state, _) in enumerate(purses)}
+        draws = [Draw(budget=f"b{place}", window_ms=0, held=held) for place, (_, _, held) in enumerate(purses)]
+        return specs, states, draws if given_back else []
+
+    def told(purses: list[Any], need: Need, given_back: bool) -> Any:
+        specs, states, draws = arranged(purses, given_back)
+        books = cast(Books, Purse(states=states))
+        fit = drawing.fit(books, specs, drawing.want(books, need), draws)
+        if isinstance(fit, drawing.Short):
+            return ["Short", fit.budget.id, fit.need, fit.text]
+        assert isinstance(fit, drawing.Fit)
+        return ["Fit", fit.want.need, [[draft.spec.id, draft.state, dict(draft.amounts)] for draft in fit.drafts]]
+
+    def heard(answer: list[Any]) -> Any:
+        (fit,) = answer
+        if fit["is"] == "Short":
+            return ["Short", fit["budget"]["id"], fit["need"] or {}, fit["text"]]
+        drafts = [
+            [one["spec"]["id"], wire.heard(BudgetState, one["state"] or {}), one["amounts"] or {}]
+            for one in fit["drafts"]
+        ]
+        return ["Fit", wire.heard(Need, fit["want"]["need"]), drafts]
+
+    def case(purses: list[Any], need: Need, given_back: bool) -> dict[str, Any]:
+        specs, states, draws = arranged(purses, given_back)
+        return {"specs": specs, "states": states, "draws": draws, "need": need}
+
+    compare(
+        SHAPES + FIGURES + "for _, spec in ipairs(case.specs) do setmetatable(spec, defaults.BudgetSpec) end\n"
+        "for _, draw in ipairs(case.draws) do setmetatable(draw, defaults.Draw) end\n"
+        "return drawing.fit(case.specs, drawing.want(case.need), case.draws)",
+        [case(*one) for one in cases],
+        [told(*one) for one in cases],
+        heard,
     )
