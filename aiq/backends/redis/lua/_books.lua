@@ -377,6 +377,12 @@ function books.open_reservations(job_id, fence)
   return found
 end
 
+-- Write call 0 of a run that begins: nothing is stored of that yet.
+function books.open_run(reservation)
+  rows.put('reservations', books.call(reservation.job_id, reservation.fence, 0), reservation)
+  rows.put('open_calls', books.run(reservation.job_id, reservation.fence), {0})
+end
+
 -- Write one. A call that is open stands in the list of its run's.
 function books.put_reservation(reservation)
   local job_id, fence, number = reservation.job_id, reservation.fence, reservation.call
@@ -402,24 +408,17 @@ function books.drop_reservation(id)
   rows.drop('reservations', id)
 end
 
--- Read what the ends of some runs will look at.
-function books.fetch_ends(records)
+-- Read what the ends of some runs will look at, by their leases.
+function books.fetch_ends(leases_)
   local runs, ids = {}, {}
-  for place, job in ipairs(records) do runs[place] = books.run(job.id, job.fence) end
+  for place, lease in ipairs(leases_) do runs[place] = books.run(lease.job_id, lease.fence) end
   rows.fetch('open_calls', runs)
-  for _, job in ipairs(records) do
-    for _, number in ipairs(books.open_calls(job.id, job.fence)) do
-      ids[#ids + 1] = books.call(job.id, job.fence, number)
+  for _, lease in ipairs(leases_) do
+    for _, number in ipairs(books.open_calls(lease.job_id, lease.fence)) do
+      ids[#ids + 1] = books.call(lease.job_id, lease.fence, number)
     end
   end
   rows.fetch('reservations', ids)
-end
-
--- Forget a reservation that is closed.
-function books.drop_reservation(id)
-  zsets.drop('closed_calls', id)
-  zsets.drop('own_calls', id)
-  rows.drop('reservations', id)
 end
 
 -- Forget the calls of a job that is gone: those of its own by name, call 0 of each run that it had.

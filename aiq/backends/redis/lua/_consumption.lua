@@ -46,9 +46,11 @@ end
 -- Count use under one name in a minute. `more` is a Counted by line; corrections may be below zero.
 function consumption.add(scope, owner, minute_ms, more)
   local name = owner_of(scope, owner)
-  local rows_of = 'usage:' .. name
+  local rows_of, places, minute = 'usage:' .. name, {}, consumption.digits(minute_ms)
+  for line in pairs(more) do places[#places + 1] = minute .. ' ' .. line end
+  rows.fetch(rows_of, places)
   for line, counted in pairs(more) do
-    local place = consumption.digits(minute_ms) .. ' ' .. line
+    local place = minute .. ' ' .. line
     local old = rows.get(rows_of, place)
     if not old then
       if scope ~= 'job' then zsets.put('usage_order:' .. name, place, 0) end

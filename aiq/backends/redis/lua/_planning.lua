@@ -143,7 +143,7 @@ function planning.book(record, fence, found)
     books.put_limit_state(spec.name, one.bound.key, limits.taken(spec, one.state, one.part))
     parts[place] = one.part
   end
-  books.put_reservation(setmetatable({
+  books.open_run(setmetatable({
     job_id = record.id,
     fence = fence,
     call = 0,

@@ -17,8 +17,11 @@ local function acquire(request)
   return found
 end
 
-local ids, answers = {}, {}
-for place, request in ipairs(args.calls) do ids[place] = request.lease.job_id end
+local ids, told, answers = {}, {}, {}
+for place, request in ipairs(args.calls) do
+  ids[place], told[place] = request.lease.job_id, request.lease
+end
 jobs.fetch(ids)
+books.fetch_ends(told)
 for place, request in ipairs(args.calls) do answers[place] = acquire(request) end
 return answers

@@ -10,13 +10,12 @@
 -- When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do.
 local AT_ONCE_MS = 1
 
-local settled, claimed, ids, runs, records = {}, {}, {}, {}, {}
+local settled, claimed, ids, told, records = {}, {}, {}, {}, {}
 for place, settlement in ipairs(args.settlements) do
-  local lease = settlement.lease
-  ids[place], runs[place] = lease.job_id, books.run(lease.job_id, lease.fence)
+  ids[place], told[place] = settlement.lease.job_id, settlement.lease
 end
 jobs.fetch(ids)
-rows.fetch('open_calls', runs)
+books.fetch_ends(told)
 for _, id in ipairs(ids) do records[#records + 1] = jobs.get(id) end
 keys.fetch(records)
 unique.fetch(records)
