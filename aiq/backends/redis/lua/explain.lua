@@ -1,4 +1,5 @@
 -- explain: say why a job does not run, in one gate.
+-- flags: allow-oom
 -- looks
 -- args: id
 -- returns: {gate, name, text, opens_in_ms, quoted}: a NUL in the text stands for `quoted`, as Python quotes it

@@ -1,4 +1,5 @@
 -- get_prices: read every price of a model, by category and instant.
+-- flags: allow-oom
 -- looks
 -- args: model
 -- returns: a list of {category, from_ms, usd_micros_per_million}
