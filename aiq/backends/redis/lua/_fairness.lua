@@ -32,6 +32,7 @@ end
 -- The pool of a job by the limits that are stored.
 function fairness.pool(record)
   local names, specs = jobs.taken_limits(record), {}
+  if #names == 0 then return record.tenant ~= '' and fairness.SHARED or fairness.PLAIN end
   if #names > 1 then rows.fetch('limits', names) end
   for _, name in ipairs(names) do specs[name] = rows.get('limits', name, defaults.LimitSpec) end
   return fairness.pool_of(specs, record)

@@ -36,7 +36,8 @@ local function shifted(found, level, count)
 end
 
 -- Move whole units. Without a bucket the level stays 0, while what is held is still counted: the limit may have had
--- tokens when the call was admitted, and have them again when it ends.
+-- tokens when the call was admitted, and have them again when it ends. A state that is written out whole costs a third
+-- of one that is copied, and each call has several.
 local function moved(spec, state, by)
   local by_token = of_tokens(spec)
   local level, token_level = state.requests, state.tokens
@@ -50,13 +51,18 @@ local function moved(spec, state, by)
   elseif (by.tokens or 0) ~= 0 then
     token_level = shifted(by_token, token_level, by.tokens)
   end
-  return rows.with(state, {
+  return setmetatable({
+    at_ms = state.at_ms,
+    born_ms = state.born_ms,
     requests = level,
     tokens = token_level,
     held = state.held + (by.held or 0) * by_token.sub,
+    pace = state.pace,
+    paced_at_ms = state.paced_at_ms,
+    frozen_until_ms = state.frozen_until_ms,
     running = state.running + (by.units or 0),
-    strikes = by.strikes,
-  })
+    strikes = by.strikes or state.strikes,
+  }, defaults.LimitState)
 end
 
 -- What is still to be taken of what was used; below zero what comes back, if anything does.
@@ -100,13 +106,18 @@ function limits.refilled(spec, state, now_ms)
   local pace, elapsed_ms = pace_of(spec, state), now_ms - state.at_ms
   local slow = state.pace < buckets.FULL_PACE
   local steps = slow and math.floor((now_ms - state.paced_at_ms) / PACE_STEP_MS) or 0
-  return rows.with(state, {
+  return setmetatable({
     at_ms = now_ms,
+    born_ms = state.born_ms,
     requests = buckets.refilled(of_requests(spec), state.requests, pace, elapsed_ms),
     tokens = buckets.refilled(of_tokens(spec), state.tokens, pace, elapsed_ms),
+    held = state.held,
     pace = math.min(buckets.FULL_PACE, state.pace + PACE_STEP * steps),
     paced_at_ms = state.paced_at_ms + PACE_STEP_MS * steps,
-  })
+    frozen_until_ms = state.frozen_until_ms,
+    running = state.running,
+    strikes = state.strikes,
+  }, defaults.LimitState)
 end
 
 -- How long until a level has room for `own` behind `ahead` whole units; 0 when it has.

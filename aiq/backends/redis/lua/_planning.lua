@@ -10,16 +10,13 @@
 
 local NOTHING = {}
 
-local function taking(bound, state, part)
-  return {bound = bound, state = state, part = part}
-end
-
 -- A part that takes a unit of concurrency with it.
 function planning.with_unit(part)
   return rows.with(part, {slot = true})
 end
 
--- What is to be taken of the limits, or, as second answer, the Blocked that says which of them has no room.
+-- What is to be taken of the limits, or, as second answer, the Blocked that says which of them has no room. The parts
+-- are the caller's own: each gets its unit of concurrency here.
 local function takings_of(record, bound, parts)
   local takings, rooms = {}, {}
   for place, one in ipairs(bound) do
@@ -30,7 +27,8 @@ local function takings_of(record, bound, parts)
     if #waiting > 0 then waiting = standing.before(waiting, record.band) end
     local wait_ms = standing.wait_ms(one, state, part, unit, waiting)
     if wait_ms ~= 0 then rooms[#rooms + 1] = {bound = one, wait_ms = wait_ms} end
-    takings[place] = taking(one, state, unit and planning.with_unit(part) or part)
+    part.slot = unit or nil
+    takings[place] = {bound = one, state = state, part = part}
   end
   local worst = standing.longest(rooms)
   if not worst then return takings end
