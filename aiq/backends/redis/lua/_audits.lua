@@ -1,35 +1,134 @@
--- audits: what the audit finds about one row. Every check reads what is stored as it is and trusts no operation.
--- `tell(clause, text, job_id)` takes what is wrong; without an id it is about the row that is looked at.
--- spec: STATE-2, STATE-3, STATE-4, CLAIM-8
+-- audits: what the audit finds in one slice. Every check reads what is stored as it is and trusts no operation.
+--
+-- A check of a row gets its id and `tell(clause, text, job_id)`, which takes what is wrong; without an id it is about the
+-- row that is looked at. What can be known of all slices together only is added up: `audits.sum` takes what is found and,
+-- below zero, what is stored of it, and all of it together is to be 0. So what counts or lists jobs is held against the
+-- jobs themselves.
+-- spec: STATE-3
 
--- Fields that belong to some states only.
-local function of_state(job, tell)
-  local running = job.state == 'running'
-  for _, name in ipairs({'lease_id', 'owner', 'expires_at_ms'}) do
-    if (job[name] ~= nil) ~= running then tell('STATE-3', 'it is ' .. job.state .. ', and its ' .. name .. ' does not agree') end
-  end
-  if jobs.terminal(job) ~= (job.finished_at_ms ~= nil) then
-    tell('STATE-3', 'it is ' .. job.state .. ', and its end does not agree')
-  end
-  if job.state == 'scheduled' and not job.due_ms then tell('STATE-3', 'it is scheduled for no instant') end
-  if (job.state == 'waiting' or job.state == 'suspended') and not job.wait_key then
-    tell('STATE-3', 'it is ' .. job.state .. ' for nothing')
+-- Begin a slice.
+function audits.begin()
+  audits.violations, audits.sums, audits.positions = {}, {}, {}
+end
+
+-- Add something up under a kind and a name.
+function audits.sum(kind, name, by)
+  local whole = kind .. '\0' .. name
+  audits.sums[whole] = (audits.sums[whole] or 0) + by
+end
+
+-- Add up that something stands in a sorted set.
+function audits.stands(name, by)
+  audits.sum('set', name, by or 1)
+end
+
+local function teller(id)
+  return function(clause, text, job_id)
+    audits.violations[#audits.violations + 1] = {clause, job_id or id, text}
   end
 end
 
-local function of_job(id, tell)
-  local job = jobs.get(id)
-  of_state(job, tell)
-  audit_keys.of_job(job, tell)
-  audit_graves.of_job(job, tell)
+-- What a table counts is what was found.
+local function counted(name)
+  return function(id) audits.sum(name, id, -rows.get(name, id)) end
+end
+
+-- What a table has of jobs is of those that are stored.
+local function owned(what)
+  return function(id, tell)
+    if not jobs.get(id) then tell('GONE-1', 'it is not stored, and has ' .. what) end
+  end
 end
 
 -- What is looked at of each table: a function that takes the id of a row, and what is to be told of it.
 audits.PARTS = {
-  jobs = of_job,
+  jobs = function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end,
+  counts = counted('counts'),
+  unstarted = counted('unstarted'),
+  crowds = counted('crowds'),
+  flows = counted('flows'),
+  outbox_jobs = counted('outbox_jobs'),
+  held = counted('held'),
+  step_counts = counted('step_counts'),
+  line_counts = counted('line_counts'),
+  budget_parents = counted('budget_parents'),
+  payloads = owned('a payload'),
+  results = owned('a result'),
+  progress = owned('progress'),
+  errors = owned('errors'),
+  streams = owned('a stream'),
+  patience = owned('patience'),
+  aside = owned('a place behind a gate'),
+  holds = owned('a place among those that are held'),
+  keyed = owned('a place at its key'),
   keys = audit_keys.of_spot,
   unique = audit_keys.of_unique,
   groups = audit_graves.of_group,
   deaths = audit_graves.of_row,
   following = audit_graves.of_row,
+  reservations = audit_accounts.of_reservation,
+  waiting = audit_accounts.of_waiting,
+  open_calls = audit_accounts.of_open_calls,
+  limit_states = audit_accounts.of_level,
+  budget_states = audit_accounts.of_balance,
+  budgets = audit_accounts.of_budget,
+  schedules = function(name, tell) audit_rest.of_schedule(calendar.get(name), tell) end,
+  tombstones = audit_rest.of_tombstone,
+  remains = audit_rest.of_remains,
+  workers = function() audits.stands('workers_by_name'); audits.stands('workers_by_beat') end,
+  minutes = function() audits.stands('minutes_in_order') end,
 }
+
+-- A row that cannot be read is told of, and stops nobody from looking at the others.
+local function look_at(id, check)
+  local tell = teller(id)
+  local fine, why = pcall(check, id, tell)
+  if not fine then
+    tell('STATE-3', 'what is stored of it cannot be read: ' .. (type(why) == 'table' and why.err or tostring(why)))
+  end
+end
+
+local function look_at_rows(part, cursor, slice)
+  local page = call('HSCAN', key(part), cursor == '' and '0' or cursor, 'COUNT', slice)
+  for place = 1, #page[2], 2 do look_at(page[2][place], audits.PARTS[part]) end
+  return page[1] ~= '0' and page[1] or nil, #page[2] / 2
+end
+
+-- What is looked at in other ways: a function that takes where to begin, how much to look at, and what is to be told of
+-- it, and says where to go on, and how much it has looked at.
+local OTHERS = {
+  log = audit_rest.of_log,
+  outbox = audit_rest.of_outbox,
+  lanes = audit_lanes.of_queues,
+  counters = audit_rest.of_counters,
+}
+
+-- All parts, in the order in which they are looked at.
+local ORDER = {
+  'jobs', 'lanes', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
+  'waiting', 'open_calls', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'payloads', 'results',
+  'progress', 'errors', 'streams', 'patience', 'aside', 'holds', 'keyed', 'counts', 'unstarted', 'crowds', 'flows',
+  'outbox_jobs', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',
+}
+
+-- Look at a slice of about so many rows, from a place in a part on; the answer is where the next one begins, nil at the
+-- end.
+function audits.look(number, cursor, slice)
+  while ORDER[number] do
+    local part, left, looked = ORDER[number], nil, 0
+    if OTHERS[part] then
+      left, looked = OTHERS[part](cursor, slice, teller(''))
+    else
+      left, looked = look_at_rows(part, cursor, slice)
+    end
+    slice = slice - (looked or 0)
+    if not left then number = number + 1 end
+    cursor = left or ''
+    if slice <= 0 and ORDER[number] then return number, cursor end
+  end
+end
+
+-- Take off what stands in some sorted sets.
+function audits.measure(names)
+  for _, name in ipairs(names) do audits.stands(name, -call('ZCARD', key(name))) end
+end

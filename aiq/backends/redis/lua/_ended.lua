@@ -83,6 +83,19 @@ function ended.follow(before, job)
   follow_parts(before, job)
 end
 
+-- The orders in which a job stands that has ended, with its instant in each.
+function ended.places(job)
+  local found, name, at_ms = {}, place(job)
+  if name then found[name] = at_ms end
+  for part, has in pairs(PARTS) do found[part] = when(job, has) end
+  return found
+end
+
+-- Whether a job stands in an order at an instant; for the audit.
+function ended.stands(name, job, at_ms)
+  return zsets.score(name, member(job)) == at_ms
+end
+
 -- Take out a job.
 function ended.leave(job)
   local name = place(job)

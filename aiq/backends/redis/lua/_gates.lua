@@ -11,7 +11,8 @@ local function id_of(spot, limit, key_)
   return table.concat({spot.id, limit, key_}, SEPARATOR)
 end
 
-local function set(queue, id)
+-- The name of the set of a gate's jobs.
+function gates.set(queue, id)
   return 'gate:' .. queue .. ':' .. redis.sha1hex(id)
 end
 
@@ -26,7 +27,7 @@ function gates.get(queue, id)
 end
 
 local function drop_empty(queue, id)
-  if zsets.any(set(queue, id)) then return end
+  if zsets.any(gates.set(queue, id)) then return end
   rows.drop('gates:' .. queue, id)
   parked.wake('gates', queue, id)
 end
@@ -42,7 +43,7 @@ end
 function gates.leave(gate, job)
   local queue, id = gate[1], gate[2]
   rows.drop('aside', job.id)
-  zsets.drop(set(queue, id), job.id)
+  zsets.drop(gates.set(queue, id), job.id)
   counters.crowd(queue, job.band, -1)
   drop_empty(queue, id)
 end
@@ -59,7 +60,7 @@ function gates.set_aside(job, pool, limit, key_, wake_at_ms)
     rows.put('gates:' .. spot.queue, id, row)
   end
   lanes.exit(spot, job.id)
-  zsets.put(set(spot.queue, id), job.id, lanes.score(job))
+  zsets.put(gates.set(spot.queue, id), job.id, lanes.score(job))
   counters.crowd(spot.queue, spot.band, 1)
   local gate = {spot.queue, id}
   rows.put('aside', job.id, gate)
@@ -70,8 +71,8 @@ end
 -- Let the first job behind a gate stand in its lane again, in its old place.
 local function open(queue, id)
   local row = gates.get(queue, id)
-  local first = zsets.read('ZRANGE', set(queue, id), 0, 0, 'WITHSCORES')
-  zsets.drop(set(queue, id), first[1])
+  local first = zsets.read('ZRANGE', gates.set(queue, id), 0, 0, 'WITHSCORES')
+  zsets.drop(gates.set(queue, id), first[1])
   rows.drop('aside', first[1])
   counters.crowd(queue, row.band, -1)
   gates.shut(queue, id, bounds.MAX_INSTANT_MS)
@@ -83,7 +84,7 @@ end
 function gates.open_all(queue, ids)
   local found = {}
   for place, id in ipairs(ids) do
-    local first = zsets.read('ZRANGE', set(queue, id), 0, 0, 'WITHSCORES')
+    local first = zsets.read('ZRANGE', gates.set(queue, id), 0, 0, 'WITHSCORES')
     found[place] = {lanes.position(tonumber(first[2])), place, id}
   end
   table.sort(found, function(one, other)
@@ -106,10 +107,10 @@ end
 
 -- How many jobs stand behind a gate.
 function gates.count(queue, id)
-  return zsets.read('ZCARD', set(queue, id))
+  return zsets.read('ZCARD', gates.set(queue, id))
 end
 
 -- Whether a job stands behind a gate where its record says.
 function gates.holds(gate, job)
-  return zsets.score(set(gate[1], gate[2]), job.id) == lanes.score(job)
+  return zsets.score(gates.set(gate[1], gate[2]), job.id) == lanes.score(job)
 end

@@ -180,6 +180,20 @@ local function tenant_of(member)
   return member:sub(member:find(':', 1, true) + 1)
 end
 
+-- The tenants of the lines of a band of a pool with jobs in lanes; for the audit.
+function lanes.busy_tenants(queue, pool, band)
+  local found = {}
+  for place, member in ipairs(zsets.read('ZRANGE', lanes.spot(queue, pool, band, '').busy, 0, -1)) do
+    found[place] = tenant_of(member)
+  end
+  return found
+end
+
+-- Of which pool a line is counted, by its name in `lines:QUEUE`.
+function lanes.owner(queue, id)
+  return lanes.pool_spot(queue, id:match('^[^%z]*'))
+end
+
 -- The open line with jobs in lanes that is next after `after`, {service, digest}; nil where there is none. spec: FAIR-1
 function lanes.least(queue, pool, band, after)
   local spot = lanes.spot(queue, pool, band, '')

@@ -76,12 +76,13 @@ function log.last_of(job)
   return recent or tonumber(call('LINDEX', key('history', job.id), -1) or 0)
 end
 
--- The event of a number in the log, which is kept.
+-- The event of a number in the log; nil of one that is not there (any more).
 function log.event(number)
   if not (held and held.first <= number and number <= held.last) then
-    held = opened(call('XRANGE', key('events'), digits(number) .. '-0', '+', 'COUNT', 1)[1])
+    local entry = call('XRANGE', key('events'), digits(number) .. '-0', '+', 'COUNT', 1)[1]
+    held = entry and opened(entry)
   end
-  return held.told[number - held.first + 1]
+  return held and held.told[number - held.first + 1]
 end
 
 -- Remove so many of the oldest events. A job's numbers of those that it no longer has are forgotten with them, as far as

@@ -1,15 +1,16 @@
 -- audit: look for anything that a clause forbids, in one slice of the storage.
 -- looks
 -- flags: allow-oom
--- args: part (what to look at), cursor ('0' at first), slice (about how many rows to look at)
--- returns: violations (lists of clause, job and text), cursor ('0' when the part is done)
+-- args: part (its number, from 1), cursor (where in it; '' at first), slice (about how many rows to look at); or names, of
+--   sorted sets whose sizes are taken off
+-- returns: violations (lists of clause, job and text), part and cursor (where to go on; nothing at the end), sums (by kind
+--   and name, with a NUL between: what is found of something less what is stored of it), positions (those of ready jobs,
+--   with their ids), version (which changes when anything happens)
 -- spec: STATE-3
-local page, found = call('HSCAN', key(args.part), args.cursor, 'COUNT', args.slice), {}
-local ids = {}
-for place = 1, #page[2], 2 do ids[#ids + 1] = page[2][place] end
-rows.fetch(args.part, ids)
-for _, id in ipairs(ids) do
-  local function tell(clause, text, job_id) found[#found + 1] = {clause, job_id or id, text} end
-  audits.PARTS[args.part](id, tell)
-end
-return {violations = found, cursor = page[1]}
+audits.begin()
+local part, cursor
+if args.names then audits.measure(args.names) else part, cursor = audits.look(args.part, args.cursor, args.slice) end
+return {
+  violations = audits.violations, part = part, cursor = cursor, sums = audits.sums, positions = audits.positions,
+  version = table.concat({digits(counters.get('events')), digits(counters.get('jobs'))}, ' '),
+}
