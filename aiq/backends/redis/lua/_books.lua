@@ -421,8 +421,16 @@ function books.fetch_ends(leases_)
   rows.fetch('reservations', ids)
 end
 
+-- Whether anything has been reserved at all. Where nothing is, that is not asked of each job that goes.
+local reserves
+local function any_reserved()
+  if reserves == nil then reserves = call('EXISTS', key('reservations')) == 1 end
+  return reserves
+end
+
 -- Forget the calls of a job that is gone: those of its own by name, call 0 of each run that it had.
 function books.forget_calls(job)
+  if not any_reserved() then return end
   local from = job.id .. NUL
   local ids = zsets.read('ZRANGE', 'own_calls', '[' .. from, '(' .. job.id .. '\1', 'BYLEX')
   for fence = 1, job.fence do ids[#ids + 1] = books.call(job.id, fence, 0) end
