@@ -7,24 +7,32 @@ from aiq.backends.redis import wire
 from aiq.backends.redis.door import Answer, Blobs
 from aiq.bounds import MAX_ERROR_BYTES, MAX_OPAQUE_BYTES, MAX_PATTERN_BYTES, MAX_RESULT_BYTES, MAX_SAMPLE_BYTES
 from aiq.errors import LeaseLost, LostReason, TooLarge
-from aiq.model import Exchanged, Lease, Renewed, Settled, Settlement, State, Step, Succeeded
+from aiq.model import Exchanged, Lease, Outcome, Renewed, Settled, Settlement, State, Step, Succeeded
 from aiq.rules.validation import check_result, cut
 
 
 def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what msgpack can say
     """A settlement as the script takes it. A result that no store may keep is not sent: `oversized` stands for it."""
-    outcome = settlement.outcome
+    lease, outcome = settlement.lease, settlement.outcome
+    # Most runs succeed, so that is said without asking for each field what it is by default.
+    said = _success(outcome, blobs) if isinstance(outcome, Succeeded) else _other(outcome)
+    held = {"job_id": lease.job_id, "fence": lease.fence, "lease_id": lease.lease_id}
+    return {"lease": held, "id": settlement.id, "outcome": said}
+
+
+def _success(outcome: Succeeded, blobs: Blobs) -> dict[str, Any]:
+    if len(outcome.result) > MAX_RESULT_BYTES:
+        return {"kind": "Succeeded", "oversized": True}
+    return {"kind": "Succeeded", "result": blobs.add(outcome.result)}
+
+
+def _other(outcome: Outcome) -> dict[str, Any]:
     said = {"kind": type(outcome).__name__, **wire.said(outcome)}
     if "error" in said:
         said["error"] = {name: _cut(name, value) for name, value in said["error"].items()}
     if "sample" in said:
         said["sample"] = cut(said["sample"], MAX_SAMPLE_BYTES)
-    if isinstance(outcome, Succeeded):
-        if len(outcome.result) > MAX_RESULT_BYTES:
-            said["oversized"] = True
-        else:
-            said["result"] = blobs.add(outcome.result)
-    return {"lease": wire.said(settlement.lease), "id": settlement.id, "outcome": said}
+    return said
 
 
 _MOST: Final = {

@@ -5,15 +5,15 @@
 -- msgpack, so that no script looks into it; the fields `payload_bytes` and `result_bytes` say how long it is. A longer one
 -- stands in the table `payloads` or `results`, so that whoever changes a record need not write it again.
 
-
 local DEFAULTS = defaults.JobRecord.__index
+local NUMBERS, NAMES = fields.NUMBERS, fields.NAMES
 
 -- The map alone, which is what a caller is told.
 function records.pack(job)
   local kept = {}
   for name, value in pairs(job) do
     if name ~= 'id' and value ~= DEFAULTS[name] and (type(value) ~= 'table' or next(value) ~= nil) then
-      kept[fields.NUMBERS[name] or name] = value
+      kept[NUMBERS[name] or name] = value
     end
   end
   return cmsgpack.pack(kept)
@@ -23,7 +23,7 @@ end
 function records.read(text)
   local offset, kept = cmsgpack.unpack_one(text)
   local job = {}
-  for number, value in pairs(kept) do job[fields.NAMES[number] or number] = value end
+  for number, value in pairs(kept) do job[NAMES[number] or number] = value end
   if offset < 0 then return job, '' end
   return job, text:sub(offset + 1)
 end

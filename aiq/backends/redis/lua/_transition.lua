@@ -20,10 +20,12 @@ local function next_position(job)
   return lifo and -number or number
 end
 
--- What a state does not use is cleared in one place, so that no row can leave it behind.
-local function cleared(job)
+-- What a state does not use is cleared in one place, so that no row can leave it behind. A record that stands as it is
+-- handed in, as one that only begins anew does, is copied; another was made for this move, and becomes what is stored.
+local function cleared(before, job)
   local state = job.state
-  local moved = rows.with(job, {events = job.events + 1})
+  local moved = (job == before or job == jobs.get(job.id)) and rows.with(job, {}) or job
+  moved.events = job.events + 1
   if state ~= 'running' then moved.lease_id, moved.owner, moved.expires_at_ms = nil, nil, nil end
   if state == 'ready' then moved.position = next_position(job) end
   if not TIMED[state] then moved.due_ms = nil end
@@ -54,11 +56,11 @@ end
 -- Take a job from `before` (nil for a new one) to `after` by a row of the table, with its event and its wake-ups.
 --
 -- `after` names the state and what the row decides; what follows from the state alone is done here. The record as it
--- was stored is the answer; neither of the two that were handed in is changed.
+-- was stored is the answer: `after` itself, unless that is `before`, or what is stored.
 function transition.move(row, before, after)
   local source = before and before.state
   check(row, source, after.state)
-  local moved = cleared(after)
+  local moved = cleared(before, after)
   if not before then moved.n = moved.n or jobs.next_number() end
   if jobs.ordered(moved) then keys.move(before, moved) end
   events.log(row, source, moved)
