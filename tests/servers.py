@@ -47,7 +47,7 @@ class Server:
         if self._sentinel:
             command.append("--sentinel")
         else:
-            command += ["--dir", str(self.folder)]
+            command += [] if "--dir" in command else ["--dir", str(self.folder)]
             command += [] if "--save" in command else ["--save", ""]
         log = (self.folder / "log").open("ab")
         self._process = subprocess.Popen(command, stdout=log, stderr=log)

@@ -1,5 +1,5 @@
 -- count: how many jobs stand where.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: queue (string or nil)
 -- returns: a list of {queue, state, jobs}; what is not there is not named

@@ -1,6 +1,6 @@
 -- dead_groups: read one page of the groups of dead jobs.
 -- looks
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- args: by ('last_seen' or 'dead'), limit, ages (in ms, from the least), fingerprint (of the only group asked for),
 --   after ({figure below zero, fingerprint}: the place behind which the page begins)
 -- returns: groups: for each {group, oldest_ms, ages, samples}; more: whether there are groups behind them

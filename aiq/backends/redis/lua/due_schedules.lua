@@ -1,5 +1,5 @@
 -- due_schedules: read the schedules that somebody has to plan or fire, by (due instant, name).
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: limit, bytes (how many bytes of templates one answer has room for)
 -- returns: now_ms; found: for each {status, the place of the bytes of its template}

@@ -1,6 +1,6 @@
 -- facts: what the storage stands on.
 -- looks
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- returns: now_ms, newest_ms (the instant of the newest event, nil without one), moved_to,
 -- loading
 -- spec: FACT-1, FACT-2, FACT-3

@@ -1,5 +1,5 @@
 -- get_budgets: read budgets as they stand in their present window: those named, or all behind an id, in their order.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: ids, after, limit
 -- returns: a list of BudgetStatus

@@ -1,6 +1,6 @@
 -- get_limits: read limits with what is left of them; each is told once at least, and of the parts as many as there is
 -- room for.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: names, after, limit
 -- returns: LimitStatus of each

@@ -1,5 +1,5 @@
 -- get_prices: read every price of a model, by category and instant.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: model
 -- returns: a list of {category, from_ms, usd_micros_per_million}

@@ -1,6 +1,6 @@
 -- get_queue: read what bounds a queue, and how it stands.
 -- looks
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- args: queue
 -- returns: its QueueStatus
 -- spec: QUEUE-1, QUEUE-2

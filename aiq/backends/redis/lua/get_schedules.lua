@@ -1,5 +1,5 @@
 -- get_schedules: read schedules by name, or all behind a name.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: names, after, limit, bytes (how many bytes of templates one answer has room for)
 -- returns: for each that is stored {status, the place of the bytes of its template}

@@ -1,5 +1,5 @@
 -- get_steps: read what a job remembers, in the order of the keys, by code point.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: id, after (a key), limit, bytes (how many bytes of values one answer has room for)
 -- returns: a list of steps, the `value` of each a place

@@ -1,5 +1,5 @@
 -- list: read jobs in the order they were enqueued.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: query (a `JobFilter`; `states` is a set), place (the number from which on to look), limit, bytes (how many bytes
 --   of payloads and results one answer has room for)

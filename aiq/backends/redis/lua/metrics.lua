@@ -1,6 +1,6 @@
 -- metrics: read minutes in the order of (minute, queue, task), and none but those that are asked for.
 -- looks
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- args: first (a minute, behind or at which to begin: '(' or '[' and its id as in `events.minute`, or '-'), queue, task
 -- (nil: all), limit, looked (how many minutes this step may look at)
 -- returns: minutes (lists of id and figures), last (the id of the last one looked at, if there may be more)

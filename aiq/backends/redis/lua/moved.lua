@@ -1,5 +1,5 @@
 -- moved: where the storage goes on, if it has moved.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- returns: an address, or nothing
 -- spec: MOVE-8

@@ -1,5 +1,5 @@
 -- read: read the items of a job's stream behind a number, and the job's state of the same moment.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: id, after, limit, bytes (how many bytes of items one answer has room for)
 -- returns: {state, items (how many, each two pieces of bytes: what is said of it, and its own), place (of the first),

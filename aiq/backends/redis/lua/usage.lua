@@ -1,5 +1,5 @@
 -- usage: read what was used, by minute, model and category.
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- looks
 -- args: scope, owner, since_ms, until_ms, after ({minute_ms, model, category}, behind which to begin; these may be nil),
 --   limit

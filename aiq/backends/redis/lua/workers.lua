@@ -1,6 +1,6 @@
 -- workers: read workers in the order of their names.
 -- looks
--- flags: allow-oom
+-- flags: allow-oom,no-writes
 -- args: after (a name), limit
 -- returns: workers (beat, started_at_ms, beat_at_ms), now_ms
 -- spec: WORK-2, WORK-5
