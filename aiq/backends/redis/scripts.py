@@ -1,8 +1,8 @@
 """From the files in `lua/` to scripts that Redis runs.
 
 `NAME.lua` is the script of an operation, `_NAME.lua` a piece that scripts share: its functions stand in the table of
-its name, as in `function limits.take(…)`. A script holds the pieces that it names, and those that they name. A piece
-costs next to nothing until one of its functions is called: it is built then.
+its name, as in `function limits.take(…)`. A script holds the functions that it names, and those that they name
+(pruning.py). A piece costs next to nothing until one of its functions is called: it is built then.
 """
 
 import hashlib
@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 from aiq.backends.redis import words
+from aiq.backends.redis.pruning import pruned
 
 _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": words.bounds,
@@ -66,31 +67,27 @@ def script(name: str) -> Script:
 
 
 def compose(name: str, body: str) -> Script:
-    """A script of a body and the pieces that it needs."""
-    pieces = needed(body)
+    """A script of a body and what it needs of the pieces."""
+    run = f"step.{'look' if _LOOKS.search(body) else 'run'}"
+    bare = _bare(body)
+    pieces = needed(f"{run}()\n{bare}")
     flags = _FLAGS.search(body)
     text = "\n".join(
         [
             f"#!lua flags={flags[1]}" if flags else "#!lua",
             _HEAD + f"local {', '.join(pieces)}",
             *(f"{piece} = lazy(function({piece})\n{text}\nend)" for piece, text in pieces.items()),
-            f"return step.run(function(args)\n{_bare(body)}\nend{', true' if _LOOKS.search(body) else ''})",
+            f"return {run}(function(args)\n{bare}\nend)",
         ]
     )
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
 
 
 def needed(body: str) -> dict[str, str]:
-    """The pieces that a body needs, each with its text, in the order of their names."""
-    found: dict[str, str] = {}
-    left = ["step", *_names(body)]
-    while left:
-        name = left.pop()
-        if name not in found and name not in _PIECES:
-            found[name] = _bare(source(f"_{name}"))
-            left += _names(found[name])
+    """The pieces that a body needs, each with what it needs of it, in the order of their names."""
+    found = pruned(body, _piece)
     whole = "\n".join([body, *found.values()])
-    for name in set(_PIECES).intersection(_NAMED.findall(_bare(whole))):
+    for name in set(_PIECES).intersection(_NAMED.findall(whole)):
         found[name] = _PIECES[name](whole)
     return dict(sorted(found.items()))
 
@@ -112,10 +109,11 @@ def _files() -> dict[str, str]:
     return {file.name.removesuffix(".lua"): file.read_text("utf-8") for file in found}
 
 
-def _names(text: str) -> list[str]:
-    return [name for name in _NAMED.findall(_bare(text)) if f"_{name}" in _files() or name in _PIECES]
+@cache
+def _piece(name: str) -> str | None:
+    return _bare(source(f"_{name}")) if f"_{name}" in _files() else None
 
 
 def _bare(text: str) -> str:
-    """Without comments, which Redis need not hold."""
+    """Without comments and empty lines, which Redis need not hold."""
     return "\n".join(line.rstrip() for line in _COMMENT.sub("", text).splitlines() if line.strip())

@@ -7,31 +7,49 @@
 
 local handed, blobs, told, rooms
 
--- `looks` says that the step only reads, or that it moves the storage.
-function step.run(work, looks)
+-- The instant of the step, and whom it wakes.
+step.now_ms, step.topics = 0, {}
+
+local function begin()
   handed = cmsgpack.unpack(ARGV[1])
   blobs, told = {}, {}
   step.topics, rooms = {}, {}
   step.now_ms = handed.now_ms or step.host_ms()
+end
+
+local function written(answer)
+  for _, later in ipairs(told) do later() end
+  events.flush()
+  zsets.flush()
+  counters.flush()
+  rows.flush()
+  wakeups.tell(step.topics)
+  return {cmsgpack.pack({answer = answer}), unpack(blobs)}
+end
+
+local function refused(refusal)
+  if type(refusal) ~= 'table' or not refusal.refused then error(refusal, 0) end
+  return {cmsgpack.pack(refusal)}
+end
+
+-- Make a step that may write.
+function step.run(work)
+  begin()
   local fine, answer = pcall(function()
-    if not looks then retire.require_open() end
+    retire.require_open()
     return work(handed.args)
   end)
-  if fine then
-    if not looks then
-      holding.let_go_on_room()
-      pausing.call_up()
-    end
-    for _, later in ipairs(told) do later() end
-    events.flush()
-    zsets.flush()
-    counters.flush()
-    rows.flush()
-    wakeups.tell(step.topics)
-    return {cmsgpack.pack({answer = answer}), unpack(blobs)}
-  end
-  if type(answer) ~= 'table' or not answer.refused then error(answer, 0) end
-  return {cmsgpack.pack(answer)}
+  if not fine then return refused(answer) end
+  holding.let_go_on_room()
+  pausing.call_up()
+  return written(answer)
+end
+
+-- Make a step that only reads, or that moves the storage: one that has moved away makes it too.
+function step.look(work)
+  begin()
+  local fine, answer = pcall(work, handed.args)
+  return fine and written(answer) or refused(answer)
 end
 
 -- The clock of this server, in ms.

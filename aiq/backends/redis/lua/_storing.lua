@@ -73,15 +73,15 @@ local function check_ids(batch, taken, parent)
   for _, spec in ipairs(batch) do
     if not taken[spec.id] then
       local stored, before = jobs.get(spec.id), seen[spec.id]
-      local standing = stored or before
+      local known = stored or before
       local tombstone = rows.get('tombstones', spec.id)
       if tombstone then
         check_tombstone(spec, tombstone, parent)
-      elseif not standing then
+      elseif not known then
         check_dependencies(spec, seen)
         seen[spec.id] = spec
         fresh[#fresh + 1] = spec
-      elseif standing.digest ~= spec.digest then
+      elseif known.digest ~= spec.digest then
         refuse_conflict(spec.id, ' is stored already, with another content.', 'content')
       elseif parent and not is_child(stored, before, parent, spec) then
         refuse_conflict(spec.id, ' is stored already, and not as a child of this wait.', 'parent')
@@ -229,8 +229,8 @@ local function store_new(spec, parent)
 end
 
 local function store(spec, parent, taken)
-  local standing = jobs.get(spec.id)
-  if standing then return {job_id = spec.id, state = standing.state, existed = true, by = 'id'} end
+  local known = jobs.get(spec.id)
+  if known then return {job_id = spec.id, state = known.state, existed = true, by = 'id'} end
   local tombstone = rows.get('tombstones', spec.id)
   if tombstone then return {job_id = spec.id, state = tombstone.state, existed = true, by = 'id', gone = true} end
   if taken then return unique.answer(spec, taken) end

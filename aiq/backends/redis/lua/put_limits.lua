@@ -3,9 +3,9 @@
 -- args: limits (LimitSpec), absent_only
 -- returns: each limit as it stands
 -- spec: LIMIT-1, LIMIT-2, LIMIT-3
-local function check_by(standing, spec)
-  if not standing or standing.by == spec.by then return end
-  local goes = standing.by and 'goes by ' .. standing.by or 'is one for all'
+local function check_by(known, spec)
+  if not known or known.by == spec.by then return end
+  local goes = known.by and 'goes by ' .. known.by or 'is one for all'
   local text = 'Limit "' .. spec.name .. '" ' .. goes .. ', which never changes; make one of another name.'
   step.refuse('Conflict', {message = text, reason = 'by'})
 end
@@ -13,9 +13,9 @@ end
 local wanted, names, shaped, answers = {}, {}, {}, {}
 for _, spec in ipairs(args.limits) do
   setmetatable(spec, defaults.LimitSpec)
-  local standing_ = wanted[spec.name] or books.limit(spec.name)
-  if not standing_ or not args.absent_only then
-    check_by(standing_, spec)
+  local known = wanted[spec.name] or books.limit(spec.name)
+  if not known or not args.absent_only then
+    check_by(known, spec)
     if not wanted[spec.name] then names[#names + 1] = spec.name end
     wanted[spec.name] = spec
   end
