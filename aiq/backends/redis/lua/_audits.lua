@@ -6,10 +6,8 @@
 -- jobs themselves.
 -- spec: STATE-3
 
--- Begin a slice.
-function audits.begin()
-  audits.violations, audits.sums, audits.positions = {}, {}, {}
-end
+-- What a slice has found so far.
+audits.violations, audits.sums, audits.positions = {}, {}, {}
 
 -- Add something up under a kind and a name.
 function audits.sum(kind, name, by)

@@ -7,7 +7,6 @@
 --   and name, with a NUL between: what is found of something less what is stored of it), positions (those of ready jobs,
 --   with their ids), version (which changes when anything happens)
 -- spec: STATE-3
-audits.begin()
 local part, cursor
 if args.names then audits.measure(args.names) else part, cursor = audits.look(args.part, args.cursor, args.slice) end
 return {
