@@ -2,7 +2,8 @@
 -- on. Each function writes one limit or budget, and answers with the part or the draw as it stands from then on.
 --
 -- What stands for a call is an account: the use that is `counted` and what that is worth (`lines`, `usd_micros`), the
--- use that its limits are `charged`, and `guessed`, which says that nobody reported it. See `usage.reported`.
+-- use that its limits are `charged`, and `guessed`, which says that nobody reported it. See `usage.reported`. What it
+-- comes to on limits (`on_limits`, by name) and budgets (`on_budgets`, by their weights) is worked out once.
 -- spec: CALL-4, CALL-9, CALL-10, CALL-11, CALL-12, CALL-13, BUDGET-3, BUDGET-4, BUDGET-6, QUEUE-2
 
 local FIRST = 0
@@ -11,7 +12,12 @@ local UNUSED = {unsent = true, throttled = true}
 
 -- The weighted tokens of a call that count on a limit. spec: CALL-9
 function accounting.on_limit(account, spec)
-  return charging.counted(spec, account.charged)
+  local known = account.on_limits[spec.name]
+  if not known then
+    known = charging.counted(spec, account.charged)
+    account.on_limits[spec.name] = known
+  end
+  return known
 end
 
 -- A part that is closed: what it held is over, and so much stands charged.
@@ -27,9 +33,14 @@ local function on_part(account, spec, part)
   return used, accounting.charged(part, spec.refund and used or math.max(used, part.charge))
 end
 
--- What was spent of a budget. spec: BUDGET-3
+-- What was spent of a budget, the same for all that share their weights, as those without any do. spec: BUDGET-3
 local function on_budget(account, spec)
-  return budgets.amounts_used(spec, account.counted, {}, account.usd_micros)
+  local known = account.on_budgets[spec.weights]
+  if not known then
+    known = budgets.amounts_used(spec, account.counted, {}, account.usd_micros)
+    account.on_budgets[spec.weights] = known
+  end
+  return known
 end
 
 -- Give back what was never used: the limit, and the part. The request goes back only of a call that was never sent, and
@@ -102,6 +113,13 @@ function accounting.draw_so_far(draw, account)
   return after
 end
 
+-- A guess never spends more than was held for it.
+local function capped(amounts, held)
+  local found = {}
+  for kind, amount in pairs(amounts) do found[kind] = math.min(amount, held[kind] or 0) end
+  return found
+end
+
 -- Close a draw on a budget. What comes back says what stands spent, for a late correction.
 function accounting.closed_draw(how, draw, account)
   local spec = books.budget(draw.budget)
@@ -112,10 +130,7 @@ function accounting.closed_draw(how, draw, account)
     after = budgets.spent_in_full(state, draw)
   else
     local amounts = on_budget(account, spec)
-    if account.guessed then
-      for kind, amount in pairs(amounts) do amounts[kind] = math.min(amount, draw.held[kind] or 0) end
-    end
-    after = budgets.settled(state, draw, amounts)
+    after = budgets.settled(state, draw, account.guessed and capped(amounts, draw.held) or amounts)
   end
   drawing.put(draw.budget, state, after)
   return drawing.settled(draw, state, after)

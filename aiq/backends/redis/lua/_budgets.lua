@@ -140,7 +140,8 @@ end
 -- Both together, without what is nothing; at most MAX_LEVEL, the most that every store keeps exactly.
 function budgets.total(first, second)
   if next(second) == nil then return first end
-  local sums = rows.with(first, {})
+  local sums = {}
+  for name, amount in pairs(first) do sums[name] = amount end
   for name, more in pairs(second) do
     local amount = (sums[name] or 0) + more
     sums[name] = amount ~= 0 and math.min(bounds.MAX_LEVEL, amount) or nil
@@ -151,7 +152,8 @@ end
 -- The first without the second, and without what is nothing; below zero where that has more.
 function budgets.less(first, second)
   if next(second) == nil then return first end
-  local rest = rows.with(first, {})
+  local rest = {}
+  for name, amount in pairs(first) do rest[name] = amount end
   for name, taken in pairs(second) do
     local amount = (rest[name] or 0) - taken
     rest[name] = amount ~= 0 and amount or nil
@@ -162,11 +164,12 @@ end
 -- Leave out categories that nobody has capped and that come after too many others: a category is named by whoever
 -- reports, and a row that grew with every new name would have no bound. They still count in the sums.
 local function known(state, draw, change)
-  local names, room_left = order.names(change), 2 * bounds.MAX_CATEGORIES
+  local room_left, asked = 2 * bounds.MAX_CATEGORIES, 0
   for _ in pairs(state.spent) do room_left = room_left - 1 end
-  if room_left >= #names then return change end
+  for _ in pairs(change) do asked = asked + 1 end
+  if room_left >= asked then return change end
   local found = {}
-  for _, name in ipairs(names) do
+  for _, name in ipairs(order.names(change)) do
     local stays = state.spent[name] or draw.held[name] or draw.spent[name] or not name:find('^tokens%.')
     if stays then
       found[name] = change[name]
@@ -178,9 +181,15 @@ local function known(state, draw, change)
   return found
 end
 
+-- A state with other figures. It is written out, since every call changes that of each of its budgets twice.
+local function standing_at(state, held, spent)
+  local made = {window_ms = state.window_ms, held = held, spent = spent, granted = rawget(state, 'granted')}
+  return setmetatable(made, defaults.BudgetState)
+end
+
 -- Hold what was granted. spec: BUDGET-1
 function budgets.drawn(state, amounts)
-  return rows.with(state, {held = budgets.total(state.held, amounts)})
+  return standing_at(state, budgets.total(state.held, amounts), state.spent)
 end
 
 -- Move use so far out of what is held; `used` is all that the call has used, as in every report. Keep the new draw,
@@ -196,7 +205,7 @@ function budgets.reported(state, draw, used)
   local kept = known(state, draw, more)
   local held, spent = budgets.less(state.held, moved), budgets.total(state.spent, kept)
   local told = {held = budgets.less(draw.held, moved), spent = budgets.total(draw.spent, kept)}
-  return rows.with(state, {held = held, spent = spent}), rows.with(draw, told)
+  return standing_at(state, held, spent), rows.with(draw, told)
 end
 
 -- Give back what a draw holds, and spend what was used and is not counted yet. So a late settlement corrects a draw
@@ -204,17 +213,17 @@ end
 function budgets.settled(state, draw, used)
   local change = known(state, draw, budgets.less(used, draw.spent))
   local held, spent = budgets.less(state.held, draw.held), budgets.total(state.spent, change)
-  return rows.with(state, {held = held, spent = spent})
+  return standing_at(state, held, spent)
 end
 
 -- Give back what a draw holds, of a call that was never sent. spec: BUDGET-5
 function budgets.returned(state, draw)
-  return rows.with(state, {held = budgets.less(state.held, draw.held)})
+  return standing_at(state, budgets.less(state.held, draw.held), state.spent)
 end
 
 -- Spend all that a draw holds, since its run was lost. Keep the draw as one that holds nothing and has spent that, for a
 -- late settlement. spec: BUDGET-4
 function budgets.spent_in_full(state, draw)
   local held, spent = budgets.less(state.held, draw.held), budgets.total(state.spent, draw.held)
-  return rows.with(state, {held = held, spent = spent})
+  return standing_at(state, held, spent)
 end

@@ -252,8 +252,9 @@ end
 -- Take a call that was not admitted, or all that a run has waiting, out of line, and let those behind go on.
 function calls.leave_line(job_id, fence, number)
   if number and not books.waiting_call(job_id, fence, number) then return end
-  local places = {}
-  for _, one in ipairs(books.drop_waiting(job_id, fence, number)) do
+  local places, left = {}, books.drop_waiting(job_id, fence, number)
+  if #left == 0 then return end
+  for _, one in ipairs(left) do
     for place in pairs(one.limits) do places[place] = true end
   end
   for _, place in ipairs(order.names(places)) do books.freed(books.split_place(place)) end

@@ -166,7 +166,7 @@ end
 -- A draw that holds nothing any more, with what the step has spent for it.
 function drawing.settled(draw, old, new)
   local spent = budgets.total(draw.spent, budgets.less(new.spent, old.spent))
-  return rows.with(draw, {held = none, spent = spent})
+  return setmetatable({budget = draw.budget, window_ms = draw.window_ms, spent = spent}, defaults.Draw)
 end
 
 local function used(state, kind)

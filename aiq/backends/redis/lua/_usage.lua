@@ -71,7 +71,10 @@ end
 local function account(counted, charged, lines, guessed)
   local usd_micros = 0
   for _, line in pairs(lines) do usd_micros = usd_micros + line.usd_micros end
-  return {counted = counted, charged = charged, lines = lines, guessed = guessed, usd_micros = usd_micros}
+  return {
+    counted = counted, charged = charged, lines = lines, guessed = guessed, usd_micros = usd_micros,
+    on_limits = {}, on_budgets = {},
+  }
 end
 
 -- What stands for a call that has said what it used, or that has used nothing.
