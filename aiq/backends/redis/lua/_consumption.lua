@@ -8,19 +8,20 @@
 local NUL = '\0'
 local TRIMMED = {tenant = true, all = true}
 
+-- What is worked out once in a step: minutes as texts, the names of owners, and the rows that the step counts in, by
+-- owner and place. These alone are changed in place: each job of a batch counts in the same ones.
+local minutes, owners, counting = {}, {job = {}, flow = {}, tenant = {}, all = {}}, {}
+
 -- The name of a model and category among the lines of a step. No text has a NUL in it.
 function consumption.line(model, category)
   return model .. NUL .. category
 end
 
--- The model and category of such a name.
-function consumption.split_line(line)
-  return line:match('^(.*)%z(.*)$')
-end
-
 -- A minute in as many digits as any, so that texts are in the order of minutes.
 function consumption.digits(minute_ms)
-  return string.format('%016.0f', minute_ms)
+  local found = minutes[minute_ms] or string.format('%016.0f', minute_ms)
+  minutes[minute_ms] = found
+  return found
 end
 
 -- The minute, model and category of a place.
@@ -36,31 +37,46 @@ function consumption.split_kept(member)
 end
 
 local function owner_of(scope, owner)
-  return scope .. ':' .. (scope == 'tenant' and redis.sha1hex(owner) or owner)
+  local found = owners[scope][owner] or scope .. ':' .. (scope == 'tenant' and redis.sha1hex(owner) or owner)
+  owners[scope][owner] = found
+  return found
 end
 
 local function kept(scope, owner, minute_ms, line)
   return table.concat({consumption.digits(minute_ms) .. ' ' .. scope, owner, line}, NUL)
 end
 
+-- Let the step count in the rows of some lines, those that are not there yet as well.
+local function begin(scope, owner, minute_ms, more)
+  local name, places, lines = owner_of(scope, owner), {}, {}
+  for line in pairs(more) do
+    lines[#lines + 1], places[#places + 1] = line, consumption.digits(minute_ms) .. ' ' .. line
+  end
+  rows.fetch('usage:' .. name, places)
+  counting[name] = counting[name] or {}
+  for number, place in ipairs(places) do
+    local row = rows.get('usage:' .. name, place)
+    if not row then
+      if scope ~= 'job' then zsets.put('usage_order:' .. name, place, 0) end
+      if TRIMMED[scope] then zsets.put('usage_kept', kept(scope, owner, minute_ms, lines[number]), 0) end
+    end
+    row = row or {0, 0, 0, 0}
+    counting[name][place] = row
+    rows.put('usage:' .. name, place, row)
+  end
+end
+
 -- Count use under one name in a minute. `more` is a Counted by line; corrections may be below zero.
 function consumption.add(scope, owner, minute_ms, more)
-  local name = owner_of(scope, owner)
-  local rows_of, places, minute = 'usage:' .. name, {}, consumption.digits(minute_ms)
-  for line in pairs(more) do places[#places + 1] = minute .. ' ' .. line end
-  rows.fetch(rows_of, places)
+  local name, minute = owner_of(scope, owner), consumption.digits(minute_ms) .. ' '
   for line, counted in pairs(more) do
-    local place = minute .. ' ' .. line
-    local old = rows.get(rows_of, place)
-    if not old then
-      if scope ~= 'job' then zsets.put('usage_order:' .. name, place, 0) end
-      if TRIMMED[scope] then zsets.put('usage_kept', kept(scope, owner, minute_ms, line), 0) end
+    local row = counting[name] and counting[name][minute .. line]
+    if not row then
+      begin(scope, owner, minute_ms, more)
+      row = counting[name][minute .. line]
     end
-    old = old or {0, 0, 0, 0}
-    rows.put(rows_of, place, {
-      old[1] + (counted.tokens or 0), old[2] + (counted.usd_micros or 0),
-      old[3] + (counted.unpriced or 0), old[4] + (counted.estimated or 0),
-    })
+    row[1], row[2] = row[1] + (counted.tokens or 0), row[2] + (counted.usd_micros or 0)
+    row[3], row[4] = row[3] + (counted.unpriced or 0), row[4] + (counted.estimated or 0)
   end
 end
 
@@ -115,6 +131,7 @@ end
 -- Forget what was used under a name.
 function consumption.forget(scope, owner)
   local name = owner_of(scope, owner)
+  counting[name] = nil
   rows.empty('usage:' .. name)
   if scope ~= 'job' then call('DEL', key('usage_order', name)) end
 end
@@ -123,6 +140,7 @@ end
 function consumption.trim(member)
   local scope, owner, place = consumption.split_kept(member)
   local name = owner_of(scope, owner)
+  counting[name] = nil
   rows.drop('usage:' .. name, place)
   zsets.drop('usage_order:' .. name, place)
   zsets.drop('usage_kept', member)
