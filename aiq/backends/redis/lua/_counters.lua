@@ -1,19 +1,27 @@
 -- counters: numbers that a storage keeps of itself: the last job, position and event, and how many jobs stand where.
 -- spec: STATE-3, QUEUE-1
 
--- Raise a number, and tell what it is now; one that nobody has raised is 0.
-function counters.raise(name, by)
-  local raised = (rows.get('counters', name) or 0) + (by or 1)
-  rows.put('counters', name, raised)
-  return raised
-end
+-- Numbers that this step has looked at: a batch raises the same three for every job.
+local numbers = {}
 
 function counters.get(name)
-  return rows.get('counters', name) or 0
+  local number = numbers[name]
+  if not number then
+    number = rows.get('counters', name) or 0
+    numbers[name] = number
+  end
+  return number
 end
 
 function counters.put(name, number)
-  rows.put('counters', name, number)
+  numbers[name] = number
+end
+
+-- Raise a number, and tell what it is now; one that nobody has raised is 0.
+function counters.raise(name, by)
+  local raised = counters.get(name) + (by or 1)
+  numbers[name] = raised
+  return raised
 end
 
 -- Count into or out of a row of a table, which is not there while it counts nothing.
@@ -32,6 +40,9 @@ end
 
 -- Let the rows say what this step has counted.
 function counters.flush()
+  for name, number in pairs(numbers) do
+    if number ~= (rows.get('counters', name) or 0) then rows.put('counters', name, number) end
+  end
   for name, sums in pairs(gathered) do
     local ids = {}
     for id in pairs(sums) do ids[#ids + 1] = id end

@@ -98,9 +98,7 @@ end
 
 -- A record, or nil.
 function jobs.get(id)
-  local job = rows.get('jobs', id, SHAPE)
-  if job then job.id = id end
-  return job
+  return rows.get('jobs', id)
 end
 
 -- A record that is not stored yet, from what the caller has sent.
@@ -118,7 +116,7 @@ end
 
 -- A record as it was stored.
 function jobs.unpack(id, text)
-  local job, behind = records.read(text)
+  local job, behind = records.read(id, text)
   contents.read(id, job, behind)
   return job
 end

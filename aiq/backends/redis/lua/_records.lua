@@ -7,22 +7,25 @@
 
 local DEFAULTS = defaults.JobRecord.__index
 local NUMBERS, NAMES = fields.NUMBERS, fields.NAMES
+local type, next = type, next
 
 -- The map alone, which is what a caller is told.
 function records.pack(job)
-  local kept = {}
+  local kept, id = {}, job.id
+  job.id = nil
   for name, value in pairs(job) do
-    if name ~= 'id' and value ~= DEFAULTS[name] and (type(value) ~= 'table' or next(value) ~= nil) then
+    if value ~= DEFAULTS[name] and (type(value) ~= 'table' or next(value) ~= nil) then
       kept[NUMBERS[name] or name] = value
     end
   end
+  job.id = id
   return cmsgpack.pack(kept)
 end
 
 -- A record, and the bytes behind it.
-function records.read(text)
+function records.read(id, text)
   local offset, kept = cmsgpack.unpack_one(text)
-  local job = {}
+  local job = setmetatable({id = id}, defaults.JobRecord)
   for number, value in pairs(kept) do job[NAMES[number] or number] = value end
   if offset < 0 then return job, '' end
   return job, text:sub(offset + 1)

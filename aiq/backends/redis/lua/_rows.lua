@@ -47,15 +47,17 @@ function rows.fetch(name, ids)
   end
 end
 
+local function look_up(name, id)
+  local row = read(name, id, call('HGET', key(name), id))
+  of(name)[id] = row
+  return row
+end
+
 -- A row, or nil. `shape` is the metatable of its defaults.
 function rows.get(name, id, shape)
-  local table_ = of(name)
-  local row = table_[id]
-  if row == nil then
-    local text = call('HGET', key(name), id)
-    row = read(name, id, text)
-    table_[id] = row
-  end
+  local table_ = cached[name]
+  local row = table_ and table_[id]
+  if row == nil then row = look_up(name, id) end
   if not row then return nil end
   if shape and getmetatable(row) ~= shape then setmetatable(row, shape) end
   return row
