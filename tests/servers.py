@@ -170,11 +170,10 @@ class Watched:
 
     SERVICE = "jobs"
 
-    def __init__(self, *options: str) -> None:
-        self.primary = Server("--appendonly", "no", "--repl-diskless-sync-delay", "0", *options)
-        self.replica = Server(
-            "--replicaof", "127.0.0.1", str(self.primary.port), "--repl-diskless-sync-delay", "0", *options
-        )
+    def __init__(self, down_after_ms: int = 500) -> None:
+        self._down_after_ms = down_after_ms
+        self.primary = Server("--appendonly", "no", "--repl-diskless-sync-delay", "0")
+        self.replica = Server("--replicaof", "127.0.0.1", str(self.primary.port), "--repl-diskless-sync-delay", "0")
         self.sentinel = Server(sentinel=True)
 
     def start(self) -> "Watched":
@@ -184,7 +183,7 @@ class Watched:
         self.replica.until(lambda: self.replica.info("master_link_status") == "up")
         (self.sentinel.folder / "redis.conf").write_text(
             f"sentinel monitor {self.SERVICE} 127.0.0.1 {self.primary.port} 1\n"
-            f"sentinel down-after-milliseconds {self.SERVICE} 500\n"
+            f"sentinel down-after-milliseconds {self.SERVICE} {self._down_after_ms}\n"
             f"sentinel failover-timeout {self.SERVICE} 3000\n"
         )
         self.sentinel.start()
@@ -205,7 +204,8 @@ class Watched:
 @cache
 def watched() -> Watched:
     """A private primary of this process, its replica and their sentinel."""
-    return Watched().start()
+    # A machine with much to do must not look like one that has lost its primary.
+    return Watched(down_after_ms=60_000).start()
 
 
 @cache
