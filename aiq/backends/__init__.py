@@ -54,10 +54,18 @@ def _opener(scheme: str) -> Opener:
 
         return open_sqlite
     if scheme in _REDIS:
-        from aiq.backends.redis.storage import open_redis
-
-        return open_redis
+        return _redis_opener()
     return _foreign_opener(scheme)
+
+
+def _redis_opener() -> Opener:
+    try:
+        from aiq.backends.redis.storage import open_redis
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "redis":
+            raise
+        raise Misconfigured("A storage in Redis needs its client: pip install 'aiq[redis]'.") from error
+    return open_redis
 
 
 def _foreign_opener(scheme: str) -> Opener:

@@ -20,14 +20,26 @@ def offer(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
 
 
 async def test_an_unknown_scheme_names_those_that_are_known() -> None:
-    with pytest.raises(Misconfigured, match=r"'mysql'.*memory://, sqlite://.*aiq\.backends"):
+    with pytest.raises(Misconfigured, match=r"'mysql'.*memory://, .*sqlite://.*aiq\.backends"):
         await open_storage("mysql://localhost/jobs")
 
 
-@pytest.mark.parametrize("scheme", ["redis", "rediss", "postgres", "postgresql"])
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
 async def test_a_backend_that_is_not_there_yet_is_told_so(scheme: str) -> None:
     with pytest.raises(Misconfigured, match=f"'{scheme}' yet"):
         await open_storage(f"{scheme}://localhost")
+
+
+async def test_a_storage_whose_client_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.partition(".")[0] == "redis" or name.startswith(OURS)]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "redis", None)
+
+    with pytest.raises(Misconfigured, match=r"pip install 'aiq\[redis\]'"):
+        await open_storage("redis://localhost")
+
+
+OURS = "aiq.backends.redis"
 
 
 async def test_what_is_no_address_is_shown_one() -> None:
