@@ -182,9 +182,10 @@ end
 local given = {}
 local PIECES = 6
 
--- What may be there of a job besides its payload: a first run has left nothing yet.
+-- What may be there of a job besides its payload: a first run has left nothing yet, but where the job had died before
+-- it ever ran, and has another generation.
 local function pieces(job)
-  local id, first = job.id, job.state == 'running' and job.fence == 1
+  local id, first = job.id, job.state == 'running' and job.fence == 1 and job.generation == 1
   local errors = first and {} or jobs.errors(id)
   packed[job] = {jobs.pack(job)}
   return {
