@@ -25,7 +25,8 @@ from aiq.backends import open_storage
 from aiq.bounds import MAX_BATCH
 from aiq.model import ClaimRequest, JobSpec, LimitSpec, Want
 from aiq.storage import Storage
-from benchmarks.throughput import loop_factory, refuse_existing, remove
+from benchmarks.stores import refuse_existing, remove
+from benchmarks.throughput import loop_factory
 
 FEW: Final = 10
 """Jobs and tenants of the small pool, unless another number is asked for."""

@@ -16,7 +16,7 @@ from aiq.backends import open_storage
 from aiq.bounds import MAX_BATCH
 from aiq.model import ClaimRequest, JobRecord, JobSpec, Settlement, Succeeded, Waiting, Want
 from aiq.storage import Storage, claim, settle
-from benchmarks.throughput import refuse_existing, remove
+from benchmarks.stores import refuse_existing, remove
 
 WIDTHS = (2 * MAX_BATCH, 8 * MAX_BATCH, 32 * MAX_BATCH)
 BATCHES = 2

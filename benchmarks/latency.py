@@ -20,7 +20,8 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
 import aiq
-from benchmarks.throughput import loop_factory, refuse_existing, remove
+from benchmarks.stores import refuse_existing, remove
+from benchmarks.throughput import loop_factory
 
 GAPS_S = (0.005, 0.1)
 WARM_UP = 20

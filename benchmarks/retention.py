@@ -19,7 +19,7 @@ from aiq.backends import open_storage
 from aiq.engine.upkeep import Upkeep
 from aiq.model import ClaimRequest, JobSpec, Keep, RetentionSpec, Settlement, Succeeded, Want
 from aiq.storage import Storage, claim
-from benchmarks.throughput import refuse_existing, remove
+from benchmarks.stores import refuse_existing, remove
 
 PACE_S = 0.002
 """Between two claims: a storage that is busy, and not at its limit."""

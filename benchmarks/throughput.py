@@ -20,11 +20,10 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, astuple, dataclass
-from pathlib import Path
-from urllib.parse import urlsplit
 
 import aiq
 from benchmarks.loads import BUDGETS, Load
+from benchmarks.stores import refuse_existing, remove
 
 ONE_BY_ONE_SHARE = 10
 """One by one is slow by nature: a tenth of the jobs is enough to measure it."""
@@ -92,26 +91,6 @@ async def check(queue: aiq.Queue, jobs: int) -> None:
         raise SystemExit(f"{counted} of {jobs} jobs succeeded: the figures of this run mean nothing")
 
 
-def refuse_existing(parser: argparse.ArgumentParser, url: str) -> None:
-    """Whoever names the file of a real storage by mistake must not lose it."""
-    for file in files(url):
-        if file.exists():
-            parser.error(f"{file} exists, and each round would remove it. Name a file that does not exist.")
-
-
-def remove(url: str) -> None:
-    """A new file for each round."""
-    for file in files(url):
-        file.unlink(missing_ok=True)
-
-
-def files(url: str) -> list[Path]:
-    """The files of a storage in SQLite; none of any other."""
-    parts = urlsplit(url)
-    path = parts.path[1:]
-    return [Path(path), Path(f"{path}-wal"), Path(f"{path}-shm")] if parts.scheme == "sqlite" else []
-
-
 def summary(rounds: list[Round]) -> dict[str, dict[str, float]]:
     """Median, least and most of each figure."""
     columns = {name: [asdict(r)[name] for r in rounds] for name in asdict(rounds[0])}
@@ -144,7 +123,11 @@ def show(report: dict[str, object], tables: dict[str, dict[str, dict[str, float]
 def main() -> None:
     """Parse, measure, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
+    parser.add_argument(
+        "--url",
+        required=True,
+        help="storage to measure: a file that does not exist, or an empty namespace of Redis; it is removed",
+    )
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)

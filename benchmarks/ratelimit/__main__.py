@@ -27,7 +27,7 @@ from benchmarks.ratelimit.report import MODEL, Answer, as_json, table
 from benchmarks.ratelimit.run import Settings, run
 from benchmarks.ratelimit.scenarios import SCENARIOS, SLOTS, Scenario
 from benchmarks.ratelimit.traces import draw
-from benchmarks.throughput import refuse_existing
+from benchmarks.stores import refuse_existing
 
 POLICIES: Final = (OURS, *BASELINES)
 MAX_WORKERS: Final = 8

@@ -17,7 +17,7 @@ from benchmarks.ratelimit.provider import Provider, simulator
 from benchmarks.ratelimit.records import Reading, Record
 from benchmarks.ratelimit.scenarios import Scenario
 from benchmarks.ratelimit.traces import Trace, save
-from benchmarks.throughput import remove
+from benchmarks.stores import remove
 
 LEAD_S: Final = 0.2
 """Real seconds between the word to start and the start, so that every process has heard it."""

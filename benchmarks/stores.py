@@ -1,0 +1,45 @@
+"""The storages that benchmarks measure: each starts from a new one, and leaves nothing behind."""
+
+import argparse
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+AT_ONCE = 1_000
+"""Keys of a Redis server that are looked for, or removed, in one command."""
+
+
+def refuse_existing(parser: argparse.ArgumentParser, url: str) -> None:
+    """Whoever names a real storage by mistake must not lose it."""
+    for file in files(url):
+        if file.exists():
+            parser.error(f"{file} exists, and each round would remove it. Name a file that does not exist.")
+    if url.startswith("redis") and _keys(url, remove=False):
+        parser.error(f"{url} has keys in it, and each round would remove them. Name another with ?namespace=NAME.")
+
+
+def remove(url: str) -> None:
+    """A new storage for each round."""
+    for file in files(url):
+        file.unlink(missing_ok=True)
+    if url.startswith("redis"):
+        _keys(url, remove=True)
+
+
+def files(url: str) -> list[Path]:
+    """The files of a storage in SQLite; none of any other."""
+    parts = urlsplit(url)
+    path = parts.path[1:]
+    return [Path(path), Path(f"{path}-wal"), Path(f"{path}-shm")] if parts.scheme == "sqlite" else []
+
+
+def _keys(url: str, *, remove: bool) -> int:
+    """How many keys a namespace of one Redis server has; they are removed if that is asked for."""
+    from redis import Redis
+
+    parts = urlsplit(url)
+    namespace = parse_qs(parts.query).get("namespace", ["default"])[0]
+    with Redis.from_url(urlunsplit(parts._replace(query=""))) as server:
+        keys = list(server.scan_iter(match=f"{{aiq:{namespace}}}*", count=AT_ONCE))
+        for first in range(0, len(keys) if remove else 0, AT_ONCE):
+            server.unlink(*keys[first : first + AT_ONCE])
+        return len(keys)
