@@ -148,22 +148,15 @@ function books.queue_limited(queue)
   return settings ~= nil and (settings.concurrency ~= nil or settings.rate ~= nil)
 end
 
--- Whether a call still waits: its run has not ended, and asked lately. spec: CALL-6
-local function goes_on(one)
-  local job = jobs.get(one.job_id)
-  local runs = job and job.state == 'running' and job.fence == one.fence
-  return runs and step.now_ms <= one.asked_at_ms + bounds.PLACE_KEPT_MS
-end
-
--- Add the calls of a part of a line that go on.
+-- Add the calls of a part of a line that go on: that have asked lately. Their runs do, or else they would have left the
+-- line. spec: CALL-6
 local function add_waiting(found, ids)
-  local job_ids = {}
-  for place, id in ipairs(ids) do job_ids[place] = books.split_call(id) end
   rows.fetch('waiting', ids)
-  jobs.fetch(job_ids)
   for _, id in ipairs(ids) do
     local one = rows.get('waiting', id)
-    if #found < bounds.MAX_BATCH and goes_on(one) then found[#found + 1] = one end
+    if #found < bounds.MAX_BATCH and step.now_ms <= one.asked_at_ms + bounds.PLACE_KEPT_MS then
+      found[#found + 1] = one
+    end
   end
 end
 
