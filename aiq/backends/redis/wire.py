@@ -22,7 +22,7 @@ _errors = msgspec.msgpack.Decoder(list[JobError]).decode
 
 def said(row: Any) -> Any:  # Any: a dataclass, a struct, or what stands in one
     """A row as a map, without what is as by default and without bytes, which go apart."""
-    kind = type(row)
+    kind: Any = type(row)
     if kind in _PLAIN:
         return row
     if isinstance(row, Mapping):
@@ -61,7 +61,8 @@ def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the scrip
         return msgspec.convert(whole, kind, strict=False)
     except msgspec.ValidationError:
         # Few rows have an empty map in them, so nobody looks for one before.
-        return msgspec.convert(_with_maps(whole, _shape(kind)), kind, strict=False)
+        shaped: Any = kind
+        return msgspec.convert(_with_maps(whole, _shape(shaped)), kind, strict=False)
 
 
 def record(answer: Answer, place: int) -> JobRecord:

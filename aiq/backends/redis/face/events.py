@@ -51,7 +51,8 @@ class EventsFace(Door):
         """See `aiq.storage.Events`. A step looks at no more than MAX_LOOKED minutes, so this may take several."""
         check_limit(limit)
         names = {name: value for name in ("queue", "task") if (value := getattr(query, name)) is not None}
-        first, found = _first(cursor, query.since_ms), list[Any]()
+        first: str | None = _first(cursor, query.since_ms)
+        found = list[Any]()
         while first is not None and len(found) <= limit:
             asked = {"first": first, "limit": limit + 1 - len(found), "looked": MAX_LOOKED, **names}
             told = (await self._step("metrics", asked)).value
