@@ -59,7 +59,8 @@ class _Account:
         for whole, more in sorted(self.sums.items()):
             kind, _, name = whole.partition("\0")
             if more:
-                text = f"what is counted or listed as {kind} {name!r} is {abs(more)} too {'few' if more > 0 else 'many'}"
+                wrong = f"{abs(more)} too {'few' if more > 0 else 'many'}"
+                text = f"what is counted or listed as {kind} {name!r} is {wrong}"
                 yield Violation(_CLAUSES.get(kind, "STATE-3"), "", text)
 
 

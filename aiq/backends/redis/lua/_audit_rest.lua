@@ -73,5 +73,6 @@ end
 -- Numbers that are counted over all jobs.
 function audit_rest.of_counters()
   for _, name in ipairs(COUNTERS) do audits.sum('counter', name, -counters.get(name)) end
+  audits.sum('table', 'jobs', -call('HLEN', key('jobs')))
   audits.sum('counter', 'letting_go', call('HLEN', key('letting_go')))
 end

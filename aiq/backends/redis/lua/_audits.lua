@@ -40,7 +40,6 @@ end
 
 -- What is looked at of each table: a function that takes the id of a row, and what is to be told of it.
 audits.PARTS = {
-  jobs = function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end,
   counts = counted('counts'),
   unstarted = counted('unstarted'),
   crowds = counted('crowds'),
@@ -92,9 +91,21 @@ local function look_at_rows(part, cursor, slice)
   return page[1] ~= '0' and page[1] or nil, #page[2] / 2
 end
 
+-- Jobs are looked at by their numbers: those that were stored together have their events together.
+local function look_at_jobs(cursor, slice)
+  local first, newest = tonumber(cursor) or 1, counters.get('jobs')
+  local last = math.min(first + slice - 1, newest)
+  for _, job in ipairs(jobs.numbered(first, last)) do
+    audits.sum('table', 'jobs', 1)
+    look_at(job.id, function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end)
+  end
+  return last < newest and digits(last + 1) or nil, math.max(0, last - first + 1)
+end
+
 -- What is looked at in other ways: a function that takes where to begin, how much to look at, and what is to be told of
 -- it, and says where to go on, and how much it has looked at.
 local OTHERS = {
+  jobs = look_at_jobs,
   log = audit_rest.of_log,
   outbox = audit_rest.of_outbox,
   lanes = audit_lanes.of_queues,

@@ -22,8 +22,9 @@ function log.trimmed()
   return counters.get('trimmed')
 end
 
--- The entry that was opened last.
-local held
+-- Entries that were opened lately, by the number of each of their events; how many they are, and may be.
+local held, count = {}, 0
+local HELD = 64
 
 -- What is in an entry: its events, and the numbers of the first and the last of them.
 local function opened(entry)
@@ -76,13 +77,19 @@ function log.last_of(job)
   return recent or tonumber(call('LINDEX', key('history', job.id), -1) or 0)
 end
 
+local function open_at(number)
+  local entry = call('XRANGE', key('events'), digits(number) .. '-0', '+', 'COUNT', 1)[1]
+  if not entry then return end
+  if count == HELD then held, count = {}, 0 end
+  local one = opened(entry)
+  for place, event in ipairs(one.told) do held[one.first + place - 1] = event end
+  count = count + 1
+end
+
 -- The event of a number in the log; nil of one that is not there (any more).
 function log.event(number)
-  if not (held and held.first <= number and number <= held.last) then
-    local entry = call('XRANGE', key('events'), digits(number) .. '-0', '+', 'COUNT', 1)[1]
-    held = entry and opened(entry)
-  end
-  return held and held.told[number - held.first + 1]
+  if not held[number] then open_at(number) end
+  return held[number]
 end
 
 -- Remove so many of the oldest events. A job's numbers of those that it no longer has are forgotten with them, as far as

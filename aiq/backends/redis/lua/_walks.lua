@@ -7,8 +7,8 @@
 
 -- Up to so many rows a table is read by the order of its names; a larger one goes by a cursor of Redis.
 local SMALL = 512
--- How many numbers of jobs are looked up in one command.
-local NUMBERS = 64
+-- How many numbers of jobs are looked up in one go, and how many in one step.
+local NUMBERS, MOST_NUMBERS = 128, 1024
 
 -- A page with room for so much.
 function walks.page(limit, bytes)
@@ -99,21 +99,24 @@ function walks.of_owners(next_owner, walk)
   end
 end
 
--- The job of the next number behind a place that there is, or a place far enough for one step, without a job.
-local function next_job(behind)
-  local n, last = tonumber(behind) or 0, counters.get('jobs')
-  for _ = 1, bounds.MAX_LOOKED / NUMBERS do
-    if n >= last then return nil end
-    local one = jobs.numbered(n + 1, math.min(n + NUMBERS, last))[1]
-    if one then return digits(one.n), one.id end
-    n = math.min(n + NUMBERS, last)
-  end
-  return digits(n), false
-end
-
--- Go through what jobs have, in the order of enqueueing; `walk(job)` is the walk through what one of them has.
+-- Go through what jobs have, in the order of enqueueing; `walk(job)` is the walk through what one of them has. The place
+-- is the number of the job at which to go on, and the place within that.
 function walks.of_jobs(walk)
-  return walks.of_owners(next_job, function(id) return walk(jobs.get(id)) end)
+  return function(place, page)
+    local number, inner = place:match('^(%d+) (.*)$')
+    local n, newest = tonumber(number) or 1, counters.get('jobs')
+    local stop = n + MOST_NUMBERS
+    while n <= newest do
+      if n >= stop then return digits(n) .. ' ' end
+      local last = math.min(n + NUMBERS - 1, newest)
+      for _, job in ipairs(jobs.numbered(n, last)) do
+        local left = walk(job)(job.n == n and inner or '', page)
+        if left then return digits(job.n) .. ' ' .. left end
+        if walks.is_full(page) then return digits(job.n + 1) .. ' ' end
+      end
+      n, inner = last + 1, ''
+    end
+  end
 end
 
 -- Go through jobs themselves.
