@@ -109,7 +109,7 @@ def fit(books: Books, specs: Sequence[BudgetSpec], wanted: Want, given: Sequence
     if priced is not None and wanted.need.model and not wanted.prices:
         text = str(PriceUnknown(wanted.need.model, priced.id))
         return Hopeless(reason=HeldFor.PRICE, by=wanted.need.model, text=text)
-    drafts, shrunk = [], wanted
+    drafts, shrunk, lacking = [], wanted, False
     for spec in specs:
         state = state_of(books, spec)
         if given:
@@ -119,9 +119,10 @@ def fit(books: Books, specs: Sequence[BudgetSpec], wanted: Want, given: Sequence
             answer = _shrunk(spec, state, shrunk)
             if isinstance(answer, Short):
                 return answer
-            shrunk = want(books, answer)
+            shrunk, lacking = want(books, answer), True
         drafts.append(Draft(spec, state, amounts))
-    if shrunk is not wanted:
+    if lacking:
+        # Also where the need is as before: its amounts are then what there is room for.
         drafts = [_draft(draft.spec, draft.state, shrunk.need, shrunk.prices) for draft in drafts]
     return Fit(shrunk, drafts)
 

@@ -301,6 +301,16 @@ async def test_a_job_that_says_the_least_of_use_is_given_with_less(storage: Stor
 
 
 @clause("BUDGET-8")
+async def test_a_guess_of_the_input_counts_as_the_room_that_is_left_where_little_output_is_asked_for(
+    storage: Storage,
+) -> None:
+    await put_budget(storage, tokens=100)
+    await start(storage, budgets=PURSE, estimate=Estimate(output=1, max_output=1))
+
+    assert await balance(storage) == (0, 100), "and not the thousand tokens that stand for an unknown input"
+
+
+@clause("BUDGET-8")
 async def test_the_output_shrinks_to_what_the_money_buys(storage: Storage) -> None:
     await put_prices(storage, input=2_500_000, output=10_000_000)
     await put_budget(storage, usd_micros=10_000)

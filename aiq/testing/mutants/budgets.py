@@ -258,7 +258,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("rules.planning", "    if fit.want is not ask.want:\n", "    if False:\n"),
     ),
     "only_the_nearest_budget_makes_a_call_shrink": mutant(
-        "BUDGET-8", ("rules.drawing", "    if shrunk is not wanted:\n        drafts", "    if False:\n        drafts")
+        "BUDGET-8", ("rules.drawing", "    if lacking:\n", "    if False:\n")
     ),
     "a_guess_is_held_by_its_budget": mutant(
         "BUDGET-8",
