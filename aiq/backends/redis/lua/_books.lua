@@ -8,7 +8,8 @@
 --   limit_states    books.place(name, part): the part is a tenant or key, '' of a limit without `by`
 --   waiting         books.call(job_id, fence, number): a WaitingCall, whose `limits` are {requests, charge, rest, units}
 --                   by books.place; waiting_runs: books.run(job_id, fence): the numbers of its calls that wait
---   budgets         an id: see `books.put_budget`; budget_parents: how many budgets name one as their parent
+--   budgets         an id: see `books.put_budget`; budget_parents: how many budgets name one as their parent, which are
+--                   the members of the set `budget_children:` and its digest
 --   budget_states   books.window(budget_id, window_ms); budget_windows: an id: the windows over 0 that have a row
 --   prices          a model: a list of {category, from_ms, usd_micros_per_million}, by category and instant
 --   learned         books.task_model(task, model)
@@ -30,9 +31,6 @@ local USUAL_WEIGHT = 1000
 -- Places of all bands fit into a number: a band's begin at a multiple of it.
 local BAND = 2 ^ 48
 local NUL = '\0'
-
--- What was worked out in this step for calls that are alike. Rules alone look into it.
-books.alike = {asks = {}, wants = {}, accounts = {}}
 
 local created, lines = {}, {}
 

@@ -221,8 +221,8 @@ function budgets.returned(state, draw)
   return standing_at(state, budgets.less(state.held, draw.held), state.spent)
 end
 
--- Spend all that a draw holds, since its run was lost. Keep the draw as one that holds nothing and has spent that, for a
--- late settlement. spec: BUDGET-4
+-- Spend all that a draw holds, since its run was lost. Keep the draw as one that holds nothing and has spent that, for
+-- a late settlement. spec: BUDGET-4
 function budgets.spent_in_full(state, draw)
   local held, spent = budgets.less(state.held, draw.held), budgets.total(state.spent, draw.held)
   return standing_at(state, held, spent)

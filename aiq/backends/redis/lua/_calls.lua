@@ -1,8 +1,8 @@
 -- calls: the calls that a run makes: what the first of them adopts, what each takes, and the line in which they wait.
 --
 -- A request is a map with the fields of `CallRequest`. What `plan` answers says in `is` which of four it is: 'Opening'
--- {plan, first}, 'MustWait', 'Exceeded' or 'Refused', each of these with the fields of its class. One that is refused for
--- an unknown limit has the `name` and the names that are `known` in the place of its text, which the caller makes.
+-- {plan, first}, 'MustWait', 'Exceeded' or 'Refused', each of these with the fields of its class. One that is refused
+-- for an unknown limit has the `name` and the names that are `known` in the place of its text, which the caller makes.
 -- spec: CALL-1, CALL-3 to CALL-7, CALL-19
 
 local FIRST = 0

@@ -29,8 +29,8 @@ end
 
 -- Close an open reservation: what is counted of it from now on is what was used, or what stands for it.
 --
--- Where nobody said anything limits follow what was reserved: a provider may have been called all the same, and what was
--- taken too much comes back by itself. Use and budgets, which nothing refills, follow `usage.guess`. spec: CALL-12
+-- Where nobody said anything limits follow what was reserved: a provider may have been called all the same, and what
+-- was taken too much comes back by itself. Use and budgets, which nothing refills, follow `usage.guess`. spec: CALL-12
 local function close(job, found, how, used)
   local need = usage.guess(found, how)
   local account = #used > 0 and usage.reported(found, used) or usage.silent(found, how, need)
@@ -75,8 +75,8 @@ local function count_so_far(job, found, used)
   books.put_reservation(rows.with(found, {used = used, parts = parts, draws = draws}))
 end
 
--- Settle at once what call 0 has. It stays open with its units to the end of its run, and what is reported until then is
--- counted too. Where nobody says what it used, the end of the run decides. spec: CALL-4, CALL-12
+-- Settle at once what call 0 has. It stays open with its units to the end of its run, and what is reported until then
+-- is counted too. Where nobody says what it used, the end of the run decides. spec: CALL-4, CALL-12
 local function settle_first(job, found, how, used)
   if how == 'settled' and #used == 0 then return end
   local account = usage.reported(found, used)

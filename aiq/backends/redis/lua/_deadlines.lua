@@ -1,7 +1,7 @@
 -- deadlines: by when a job must have ended, and what becomes of one that has not.
 --
--- Whether a request to stop came from a deadline is told by its instant: one that was made before it came from a person.
--- So nothing more has to be stored of it, and a clock that steps back changes nothing afterwards.
+-- Whether a request to stop came from a deadline is told by its instant: one that was made before it came from a
+-- person. So nothing more has to be stored of it, and a clock that steps back changes nothing afterwards.
 -- spec: DEADLINE-1, DEADLINE-6, DEADLINE-7, DEADLINE-8
 
 -- The instant by which a new job must have ended: the first of all that were named. spec: DEADLINE-1, DEADLINE-8

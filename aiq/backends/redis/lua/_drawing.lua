@@ -57,8 +57,9 @@ end
 
 -- Say that a model has no price, and a budget counts money.
 function drawing.price_unknown(model, budget)
-  return 'Model "' .. model .. '" has no price, and budget "' .. budget .. '" counts money. Store one with '
-    .. '`queue.admin.put_prices([Price("' .. model .. '", "input", "2.50"), Price("' .. model .. '", "output", "10")])`.'
+  local said = '"' .. model .. '"'
+  return 'Model ' .. said .. ' has no price, and budget "' .. budget .. '" counts money. Store one with '
+    .. '`queue.admin.put_prices([Price(' .. said .. ', "input", "2.50"), Price(' .. said .. ', "output", "10")])`.'
 end
 
 local function draft(spec, state, need, charged)

@@ -1,14 +1,15 @@
 -- holding: holding jobs, and letting them go when there is room for them.
 --
 -- Tables: holds, by job: {number, reason, by, need}; held, by line: how many jobs stand in it; letting_go, by line:
--- {left, granted, after}, what was left of a budget when a step had let as many jobs go as one may. Sorted sets, of jobs
--- by the number of their hold: holds:LINE, and approvals:LINE of those whom only a grant lets go; and `renewals`, of
--- budgets with jobs held on them by the end of the window in which these were last looked at.
+-- {left, granted, after}, what was left of a budget when a step had let as many jobs go as one may.
+-- Sorted sets, of jobs by the number of their hold: holds:LINE, and approvals:LINE of those whom only a grant lets go;
+-- and `renewals`, of budgets with jobs held on them by the end of the window in which these were last looked at.
 -- Counters: holds the number of the last one, letting_go how many lines steps have left to upkeep.
 -- spec: HOLD-1 to HOLD-8, BUDGET-7
 
 local RETURNED = 0
-local PAGE = bounds.MAX_SWEEP + 1
+-- How many jobs of a line are read at once: few at first, since most often the first of them does not fit.
+local FEW, MANY = 8, 256
 local WAIT_FOR_ROOM = {budget = true, approval = true}
 
 -- What jobs are held for together: a budget (approvals too) or another reason, and by what.
@@ -114,23 +115,23 @@ function holding.leave_over(line, note)
   rows.put('letting_go', line, note)
 end
 
--- The ids of a line's jobs behind a number, in their order, at most a page.
-local function page_of(line, granted, after)
+-- The ids of a line's jobs behind a number, in their order, at most so many.
+local function page_of(line, granted, after, most)
   local ids = {}
   for _, approvals in ipairs(granted and {false, true} or {false}) do
     local from = '(' .. digits(after)
-    local found = zsets.read('ZRANGEBYSCORE', set_of(line, approvals), from, '+inf', 'LIMIT', 0, PAGE)
+    local found = zsets.read('ZRANGEBYSCORE', set_of(line, approvals), from, '+inf', 'LIMIT', 0, most)
     for _, id in ipairs(found) do ids[#ids + 1] = id end
   end
   rows.fetch('holds', ids)
   table.sort(ids, function(one, other) return rows.get('holds', one).number < rows.get('holds', other).number end)
   local page = {}
-  for place = 1, math.min(PAGE, #ids) do page[place] = ids[place] end
+  for place = 1, math.min(most, #ids) do page[place] = ids[place] end
   return page
 end
 
--- Let those of a page go who fit, at most `limit` of them. The answer is how many they are, and whether the line goes on
--- behind the page; `room` says what is left, and behind whom.
+-- Let those of a page go who fit, at most `limit` of them. The answer is how many they are, whether the line goes on
+-- behind the page, and, if so, what is left; `room` says what was left before.
 local function let_page_go(line, page, room, most, limit)
   local done = 0
   jobs.fetch(page)
@@ -149,7 +150,7 @@ local function let_page_go(line, page, room, most, limit)
       done = done + 1
     end
   end
-  return done, #page == PAGE, room
+  return done, true, room
 end
 
 -- Let go the first jobs of a line, as long as each fits into what those before it leave.
@@ -157,21 +158,20 @@ end
 -- One that needs more than the budget ever gives is passed over; upkeep goes on behind so many of them.
 local function let_line_go(line, room, limit)
   if holding.standing(line) == 0 then return 0 end
-  local most, done, looked, goes_on = figures_of(line, budgets.ceiling), 0, 0, true
-  while goes_on do
-    local page, more = page_of(line, room.granted, room.after or 0), 0
+  local most, done, looked, size = figures_of(line, budgets.ceiling), 0, 0, FEW
+  while true do
+    local page = page_of(line, room.granted, room.after or 0, size)
     if #page == 0 then break end
     local last = rows.get('holds', page[#page]).number
-    local left
-    more, goes_on, left = let_page_go(line, page, room, most, limit - done)
+    local more, goes_on, rest = let_page_go(line, page, room, most, limit - done)
     done, looked = done + more, looked + #page
-    if goes_on then
-      room = {left = left.left, granted = left.granted, after = last}
-      if looked >= bounds.MAX_LOOKED then
-        holding.leave_over(line, room)
-        break
-      end
+    if not goes_on then break end
+    room = {left = rest.left, granted = rest.granted, after = last}
+    if looked >= bounds.MAX_LOOKED then
+      holding.leave_over(line, room)
+      break
     end
+    size = MANY
   end
   await_window(line)
   return done

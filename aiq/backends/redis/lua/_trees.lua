@@ -6,11 +6,9 @@ local function check_chain(tree, spec)
   while parent do
     length = length + 1
     if length > bounds.MAX_CHAIN then
-      local most = digits(bounds.MAX_CHAIN)
-      step.refuse('Conflict', {
-        message = 'The chain from budget "' .. spec.id .. '" to its last ancestor is endless, or longer than ' .. most .. '.',
-        reason = 'parent',
-      })
+      local begins = 'The chain from budget "' .. spec.id .. '" to its last ancestor'
+      local told = begins .. ' is endless, or longer than ' .. digits(bounds.MAX_CHAIN) .. '.'
+      step.refuse('Conflict', {message = told, reason = 'parent'})
     end
     parent = tree[parent].parent
   end

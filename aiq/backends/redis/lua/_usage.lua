@@ -51,8 +51,8 @@ end
 
 -- What may stand for the use of an open call: its need, if somebody declared it, or tokens were taken for it.
 --
--- Of a job that ran to its end without opening a call, and that nobody declared anything of, nothing: it may never ask a
--- model, and must not be charged for what it did not do. spec: USAGE-4
+-- Of a job that ran to its end without opening a call, and that nobody declared anything of, nothing: it may never ask
+-- a model, and must not be charged for what it did not do. spec: USAGE-4
 function usage.guess(reservation, how)
   local need = reservation.need
   if need.declared then return need end
