@@ -35,7 +35,7 @@ end
 --
 -- What was not declared counts at most as much as fits, so that a guess never keeps a job from running.
 function charging.part(spec, key_, need)
-  local found = setmetatable({limit = spec.name, key = key_, requests = 1}, defaults.Part)
+  local found = setmetatable({limit = spec.name, key = key_ ~= '' and key_ or nil, requests = 1}, defaults.Part)
   if not spec.tokens then return found end
   local taken = weighed(need.input, spec.weights, 'input')
   local most = weighed(need.max_output, spec.weights, 'output')

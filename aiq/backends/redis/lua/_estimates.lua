@@ -1,7 +1,7 @@
 -- estimates: what a call is expected to need, declared or learned.
 --
 -- As aiq/rules/estimates.py. An estimate may be nil; `learned` is a row with the defaults of `Learned`; a need comes out
--- with all of its fields, and `min_output` nil where nobody said one.
+-- as a row of `Need`, without what is as by default: it is stored with each reservation.
 -- spec: EST-1 to EST-3
 
 -- Settled calls before what was learned counts.
@@ -66,15 +66,16 @@ function estimates.need(estimate, learned, model)
   local said = estimate or NOTHING
   local most = said.max_output or said.output
   local output = said.output or expected(learned.output, learned.outputs, most)
-  return setmetatable({
+  local found = setmetatable({
     model = named(model, said),
     input = said.input or expected(learned.input, learned.inputs),
     output = output,
     max_output = most or output,
     min_output = said.min_output or not most and 1 or nil,
-    declared = said.input ~= nil,
-    open_ended = not said.max_output,
   }, defaults.Need)
+  if not said.input then found.declared = false end
+  if not said.max_output then found.open_ended = true end
+  return found
 end
 
 -- Only what somebody said; every other number is 0. A job is refused for its size by this alone. spec: CALL-17
@@ -86,7 +87,5 @@ function estimates.declared(estimate, model)
     input = said.input or 0,
     output = output,
     max_output = said.max_output or output,
-    declared = true,
-    open_ended = false,
   }, defaults.Need)
 end
