@@ -2,7 +2,7 @@
 -- are small.
 --
 -- The map has numbers in the place of names (fields.py), and nothing that is as by default. What stands behind it is no
--- msgpack, so that no script looks into it; the fields `payload_bytes` and `result_bytes` say how long it is. A longer one
+-- msgpack, so that no script looks into it; the fields `payload_bytes` and `result_bytes` say how long each is. A longer one
 -- stands in the table `payloads` or `results`, so that whoever changes a record need not write it again.
 
 local DEFAULTS = defaults.JobRecord.__index

@@ -1,0 +1,61 @@
+"""Many rows come and go in one command, so that a step is as many commands for a hundred jobs as for ten."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+import pytest
+
+from aiq.model import JobRecord, LimitSpec, Settlement, Succeeded
+from aiq.storage import Storage
+from aiq.testing.actions import claim_some, job, wish
+from aiq.testing.clock import Clock
+from tests import stores
+from tests.servers import server
+
+# A hash is written and read a thousand fields at a time, and ids by number are packed 128 to a hash; a look at the next
+# jobs of a lane is a command for as many as there are, but never for each of them.
+SLACK = 8
+
+
+@pytest.fixture
+async def storage() -> AsyncIterator[Storage]:
+    async with stores.redis(Clock()) as made:
+        yield made
+
+
+async def commands_of(call: Callable[[], Awaitable[object]]) -> int:
+    """How many commands of Redis a call comes to, those inside of its script counted."""
+    server().ask("CONFIG", "RESETSTAT")
+    await call()
+    stats = server().ask("INFO", "commandstats")
+    return sum(one["calls"] for name, one in stats.items() if not name.startswith("cmdstat_config"))
+
+
+def settled(runs: Sequence[JobRecord], result: bytes = b"done") -> list[Settlement]:
+    return [Settlement(run.lease, "1", Succeeded(result)) for run in runs]
+
+
+async def test_an_enqueue_of_a_hundred_is_as_many_commands_as_one_of_ten(storage: Storage) -> None:
+    await storage.enqueue([job("first")])
+    ten = await commands_of(lambda: storage.enqueue([job(f"a{n}") for n in range(10)]))
+    hundred = await commands_of(lambda: storage.enqueue([job(f"b{n}") for n in range(100)]))
+
+    assert hundred <= ten + SLACK
+
+
+@pytest.mark.parametrize("size", [10, 1000], ids=["small", "large"])
+async def test_an_exchange_of_a_hundred_is_as_many_commands_as_one_of_ten(storage: Storage, size: int) -> None:
+    await storage.enqueue([job(f"job {n}", payload=b"p" * size) for n in range(220)])
+    few, many = await claim_some(storage, 10), await claim_some(storage, 100)
+    ten = await commands_of(lambda: storage.exchange(settled(few, b"r" * size), wish(10)))
+    hundred = await commands_of(lambda: storage.exchange(settled(many, b"r" * size), wish(100)))
+
+    assert hundred <= ten + SLACK
+
+
+async def test_a_plain_job_pays_nothing_for_limits_that_others_have(storage: Storage) -> None:
+    await storage.enqueue([job(f"job {n}") for n in range(20)])
+    before = await commands_of(lambda: storage.exchange([], wish(10)))
+    await storage.put_limits([LimitSpec(name="narrow", requests=1)])
+    after = await commands_of(lambda: storage.exchange([], wish(10)))
+
+    assert after <= before + SLACK
