@@ -1,5 +1,4 @@
 -- update: edit jobs (T19), all of them or none; what says nothing new changes nothing.
--- flags: allow-oom
 -- args: edits, bytes (how many bytes of payloads and results one answer has room for)
 -- returns: for each in the order asked, as far as there is room, the place of its record, or false
 -- spec: EDIT-1, EDIT-2, EDIT-3, EDIT-4, EDIT-5, EDIT-6, EDIT-7
