@@ -115,8 +115,9 @@ local function of_stream(job, tell)
   local newest = call('XREVRANGE', name, '+', '-', 'COUNT', 1)[1]
   local first = oldest and oldest[1] or digits(trimmed + 1) .. '-0'
   local last = newest and newest[1] or digits(job.chunks) .. '-0'
+  local known = rows.get('streams', job.id) or (job.stream_bytes or 0) == 0
   local whole = call('XLEN', name) == job.chunks - trimmed
-  if not whole or first ~= digits(trimmed + 1) .. '-0' or last ~= digits(job.chunks) .. '-0' then
+  if not known or not whole or first ~= digits(trimmed + 1) .. '-0' or last ~= digits(job.chunks) .. '-0' then
     tell('STREAM-1', 'its items are not numbered ' .. digits(trimmed + 1) .. ' to ' .. digits(job.chunks))
   end
   local kind = newest and cmsgpack.unpack(newest[2][2])[1]
