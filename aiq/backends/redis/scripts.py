@@ -2,12 +2,12 @@
 
 `NAME.lua` is the script of an operation, `_NAME.lua` a piece that scripts share: its functions stand in the table of
 its name, as in `function limits.take(…)`. A script holds the functions that it names, and those that they name
-(pruning.py). A piece costs next to nothing until one of its functions is called: it is built then.
+(pruning.py). A piece costs next to nothing until it is first named while a script runs: it is built then.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -40,14 +40,13 @@ local none = {}
 local function digits(number)
   return string.format('%.0f', number)
 end
-local function lazy(build)
-  local made = {}
-  return setmetatable(made, {__index = function(_, name)
-    setmetatable(made, nil)
-    build(made)
-    return made[name]
-  end})
-end
+local builders = {}
+local OURS = setmetatable({}, {__index = function(built, name)
+  local piece = {}
+  built[name] = piece
+  builders[name](piece)
+  return piece
+end})
 """
 
 
@@ -75,9 +74,9 @@ def compose(name: str, body: str) -> Script:
     text = "\n".join(
         [
             f"#!lua flags={flags[1]}" if flags else "#!lua",
-            _HEAD + f"local {', '.join(pieces)}",
-            *(f"{piece} = lazy(function({piece})\n{text}\nend)" for piece, text in pieces.items()),
-            f"return {run}(function(args)\n{bare}\nend)",
+            _HEAD.rstrip(),
+            *(f"function builders.{name}({name})\n{_ours(text, {*pieces} - {name})}\nend" for name, text in pieces.items()),
+            f"return OURS.{run}(function(args)\n{_ours(bare, {*pieces})}\nend)",
         ]
     )
     return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
@@ -90,6 +89,15 @@ def needed(body: str) -> dict[str, str]:
     for name in set(_PIECES).intersection(_NAMED.findall(whole)):
         found[name] = _PIECES[name](whole)
     return dict(sorted(found.items()))
+
+
+def _ours(text: str, pieces: Set[str]) -> str:
+    """A text in which some pieces are found in the one table of them.
+
+    As a local name each would be an upvalue of all functions that name it, and to make these, in each call of a script,
+    takes longer than many an operation.
+    """
+    return _NAMED.sub(lambda found: f"OURS.{found[0]}" if found[1] in pieces else found[0], text)
 
 
 def names() -> list[str]:

@@ -30,16 +30,26 @@ def bounds(text: str) -> str:
 def defaults(text: str) -> str:
     """What the fields of rows are where nothing is stored of them, as metatables."""
     names = sorted(set(_DEFAULTS.findall(text)))
-    return "\n".join(f"defaults.{name} = {{__index = {literal(of(kind(name)))}}}" for name in names)
+    return _asked_for("defaults", {name: f"{{__index = {literal(of(kind(name)))}}}" for name in names})
 
 
 def states(_: str) -> str:
     """The table of states."""
-    rows = (
-        f"{row.number} = {{name = {literal(row.name)}, sources = {_set(row.sources)}, targets = {_set(row.targets)}}}"
+    rows = {
+        row.number: f"{{name = {literal(row.name)}, sources = {_set(row.sources)}, targets = {_set(row.targets)}}}"
         for row in TRANSITIONS.values()
+    }
+    return f"states.ROWS = {{}}\n{_asked_for('states.ROWS', rows)}\nstates.TERMINAL = {_set(model.TERMINAL)}"
+
+
+def _asked_for(table: str, values: Mapping[str, str]) -> str:
+    """A table each of whose values is made when it is first asked for: a script needs few of them in one call."""
+    made = ", ".join(f"{name} = function() return {value} end" for name, value in values.items())
+    return (
+        f"do\nlocal make = {{{made}}}\n"
+        f"setmetatable({table}, {{__index = function(made, name)\n"
+        "made[name] = make[name]()\nreturn made[name]\nend})\nend"
     )
-    return f"states.ROWS = {{{', '.join(rows)}}}\nstates.TERMINAL = {_set(model.TERMINAL)}"
 
 
 def _set(found: Iterable[str]) -> str:
