@@ -1,0 +1,144 @@
+"""How long a Redis server is busy with one operation, and what it keeps of a job, with many jobs stored.
+
+    python -m benchmarks.redis_scripts --url "redis://localhost/0?namespace=bench" --jobs 100000
+
+A server does nothing else while it runs a script, so these times, and not only the throughput, decide what else it can
+do. They are measured from outside, one call after another, with the way there and back. The namespace must be empty,
+and is left as it is after the measurement.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+
+from aiq.backends.redis.address import parse
+from aiq.backends.redis.client import Client
+from aiq.backends.redis.storage import RedisStorage, open_redis
+from aiq.bounds import MAX_BATCH
+from aiq.model import ClaimRequest, JobFilter, JobRecord, JobSpec, Settlement, Succeeded, Want
+
+ROUNDS = 300
+LOT = 100
+"""How many jobs the calls for many settle, claim and renew at once, as a worker does."""
+CONTENT = b"x" * 256
+LEASE_MS = 3_600_000
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Milliseconds of one call."""
+
+    operation: str
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+
+class Bench:
+    """A storage, and the jobs that it has given out."""
+
+    def __init__(self, storage: RedisStorage) -> None:
+        self._storage = storage
+        self._number = 0
+        self._runs: list[JobRecord] = []
+
+    async def fill(self, jobs: int) -> None:
+        """Store jobs, as many at once as one call takes."""
+        for first in range(0, jobs, MAX_BATCH):
+            await self._enqueue(min(MAX_BATCH, jobs - first))
+
+    async def measure(self) -> list[Timing]:
+        """Time each kind of call."""
+        return [
+            await self._timed("enqueue 1", lambda: self._enqueue(1)),
+            await self._timed(f"enqueue {LOT}", lambda: self._enqueue(LOT)),
+            await self._timed("settle 1, claim 1", lambda: self._exchange(1)),
+            await self._timed(f"settle {LOT}, claim {LOT}", lambda: self._exchange(LOT)),
+            await self._timed(f"renew {LOT}", self._renew),
+            await self._timed("get 1", lambda: self._storage.get([f"{self._number}"])),
+            await self._timed(f"list {LOT}", lambda: self._storage.list(JobFilter(), limit=LOT)),
+            await self._timed("count", self._storage.count),
+            await self._timed("upkeep", self._storage.upkeep),
+        ]
+
+    async def _timed(self, operation: str, call: Callable[[], Awaitable[object]]) -> Timing:
+        taken = []
+        for _ in range(ROUNDS):
+            began = time.perf_counter_ns()
+            await call()
+            taken.append((time.perf_counter_ns() - began) / 1_000_000)
+        return Timing(operation, *(round(one, 2) for one in (*points(taken), max(taken))))
+
+    async def _enqueue(self, count: int) -> None:
+        first, self._number = self._number + 1, self._number + count
+        jobs = [
+            JobSpec(id=f"{n}", task="work", payload=CONTENT, lease_ms=LEASE_MS) for n in range(first, first + count)
+        ]
+        await self._storage.enqueue(jobs)
+
+    async def _exchange(self, count: int) -> None:
+        self._number += 1
+        ended, self._runs = self._runs[:count], self._runs[count:]
+        done = [Settlement(run.lease, f"of {run.id}", Succeeded(CONTENT)) for run in ended]
+        wants = (Want("default", count),)
+        answer = await self._storage.exchange(done, ClaimRequest("bench", self._number, f"l{self._number}", wants))
+        self._runs += answer.claimed
+
+    async def _renew(self) -> None:
+        await self._storage.renew([run.lease for run in self._runs[:LOT]])
+
+
+def points(taken: list[float]) -> tuple[float, float]:
+    """The median, and what one of a hundred takes longer than."""
+    hundredths = statistics.quantiles(taken, n=100)
+    return statistics.median(taken), hundredths[98]
+
+
+async def memory(url: str) -> int:
+    """Bytes that the server uses."""
+    client = Client(parse(url))
+    try:
+        lines = (await client.ask("INFO", "memory")).decode().splitlines()
+    finally:
+        await client.close()
+    return int(next(line for line in lines if line.startswith("used_memory:")).partition(":")[2])
+
+
+async def run(url: str, jobs: int, *, as_json: bool) -> None:
+    """Fill a namespace, and measure."""
+    storage = await open_redis(url)
+    try:
+        if await storage.count():
+            sys.exit("The namespace holds jobs. Name an empty one: the figures are of a known number of jobs.")
+        bench = Bench(storage)
+        before = await memory(url)
+        await bench.fill(jobs)
+        per_job = (await memory(url) - before) / jobs
+        found = await bench.measure()
+    finally:
+        await storage.close()
+    if as_json:
+        print(json.dumps({"bytes_per_queued_job": round(per_job), "calls": [asdict(one) for one in found]}))
+        return
+    print(f"{jobs:,} jobs stored, {per_job:,.0f} bytes each, {len(CONTENT)} of them arguments")
+    for one in found:
+        print(f"  {one.operation:24} p50_ms {one.p50_ms:<8} p99_ms {one.p99_ms:<8} max_ms {one.max_ms}")
+
+
+def main() -> None:
+    """Read the command line, and run."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--url", required=True, help="redis://… with an empty namespace")
+    parser.add_argument("--jobs", type=int, default=100_000, help="how many are stored meanwhile")
+    parser.add_argument("--json", action="store_true", help="for programs")
+    args = parser.parse_args()
+    asyncio.run(run(args.url, args.jobs, as_json=args.json))
+
+
+if __name__ == "__main__":
+    main()
