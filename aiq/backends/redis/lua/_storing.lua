@@ -124,6 +124,22 @@ local function takes(spec)
   return #spec.limits > 0 or #spec.routes > 0 or #spec.budgets > 0
 end
 
+-- What is stored of some budgets, with all their ancestors. None of those that are new has any descendant yet.
+local function stored_budgets(brought)
+  local found = {}
+  local function climb(id)
+    while id and not found[id] do
+      found[id] = rows.get('budgets', id, defaults.BudgetSpec)
+      id = found[id] and found[id].parent
+    end
+  end
+  for _, spec in ipairs(brought) do
+    climb(spec.id)
+    climb(spec.parent)
+  end
+  return found
+end
+
 -- Refuse jobs that could never run, and say which budgets come with the others.
 local function check_admission(batch, fresh, taken)
   local brought, created = {}, {}
@@ -132,7 +148,7 @@ local function check_admission(batch, fresh, taken)
   end
   if #brought > 0 then
     local expected = {}
-    created = trees.to_store(rows.all('budgets', defaults.BudgetSpec), brought, true)
+    created = trees.to_store(stored_budgets(brought), brought, true)
     for _, budget in ipairs(created) do expected[budget.id] = budget end
     books.expect_budgets(expected)
   end

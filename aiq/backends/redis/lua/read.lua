@@ -16,14 +16,15 @@ if args.after < trimmed then step.refuse('Gone', {args.id, trimmed + 1}) end
 
 local count, room, place = 0, args.bytes, nil
 local wanted = math.max(0, math.min(args.limit, job.chunks - args.after))
-while count < wanted and room > 0 do
-  local first = digits(args.after + count + 1)
-  for _, entry in ipairs(call('XRANGE', key('stream', args.id), first, '+', 'COUNT', math.min(PAGE, wanted - count))) do
+repeat
+  local first, most = digits(args.after + count + 1), math.min(PAGE, wanted - count)
+  local entries = most > 0 and call('XRANGE', key('stream', args.id), first, '+', 'COUNT', most) or {}
+  for _, entry in ipairs(entries) do
     if room <= 0 then break end
     local data = entry[2][4]
     room, count = room - #data, count + 1
     local at = step.hand(entry[2][2], data)
     place = place or at
   end
-end
+until #entries == 0 or room <= 0
 return {state = job.state, items = count, place = place, more = args.after + count < job.chunks}
