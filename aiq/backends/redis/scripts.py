@@ -7,7 +7,8 @@ its name, as in `function limits.take(…)`. A script holds the functions that i
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -71,11 +72,12 @@ def compose(name: str, body: str) -> Script:
     bare = _bare(body)
     pieces = needed(f"{run}()\n{bare}")
     flags = _FLAGS.search(body)
+    built = (f"function builders.{one}({one})\n{_ours(text, {*pieces} - {one})}\nend" for one, text in pieces.items())
     text = "\n".join(
         [
             f"#!lua flags={flags[1]}" if flags else "#!lua",
             _HEAD.rstrip(),
-            *(f"function builders.{name}({name})\n{_ours(text, {*pieces} - {name})}\nend" for name, text in pieces.items()),
+            *built,
             f"return OURS.{run}(function(args)\n{_ours(bare, {*pieces})}\nend)",
         ]
     )
@@ -91,7 +93,7 @@ def needed(body: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def _ours(text: str, pieces: Set[str]) -> str:
+def _ours(text: str, pieces: AbstractSet[str]) -> str:
     """A text in which some pieces are found in the one table of them.
 
     As a local name each would be an upvalue of all functions that name it, and to make these, in each call of a script,
