@@ -20,7 +20,7 @@ _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Statement:
-    """One statement of a piece: the members of the piece's table and the local names that it gives, those that it uses."""
+    """One statement of a piece: the members of its table and the local names that it gives, and those that it uses."""
 
     text: str
     members: frozenset[str]
