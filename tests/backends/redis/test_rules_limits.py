@@ -17,7 +17,6 @@ from aiq.model import (
     LimitStatus,
     Need,
     Part,
-    QueueSettings,
     Remaining,
     Usage,
 )
@@ -356,17 +355,6 @@ def test_a_quantile_moves_as_far_after_any_number_of_samples() -> None:
         before,
         [estimates.taught(one, None, 1) for one in before],
         lambda answer: wire.heard(Learned, answer[0]),
-    )
-
-
-@MANY
-@given(many(st.builds(QueueSettings, concurrency=maybe(st.integers(1, 9)), rate=maybe(RATES), rate_per_ms=PERIODS)))
-def test_a_queue_makes_the_same_limit_of_its_settings(found: list[QueueSettings]) -> None:
-    compare(
-        "return limits.of_queue('q', setmetatable(case, defaults.QueueSettings))",
-        found,
-        [limits.of_queue("q", one) for one in found],
-        lambda answer: wire.heard(LimitSpec, answer[0]) if answer else None,
     )
 
 

@@ -6,11 +6,6 @@
 local TOP = 2 ^ 53
 local HALVES = 2 ^ 50
 
--- A quotient, rounded down.
-function exact.floordiv(value, divisor)
-  return math.floor(value / divisor)
-end
-
 -- A quotient, rounded up.
 function exact.ceildiv(value, divisor)
   return math.ceil(value / divisor)

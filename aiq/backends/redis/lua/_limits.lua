@@ -3,8 +3,9 @@
 -- As aiq/rules/limits.py, and as exact: a level, and what is held, are whole sub-units, and divisions round waiting
 -- times up and everything else down. `spec` is a row with the defaults of `LimitSpec`, `state` one with those of
 -- `LimitState`, `part` one with those of `Part`; no function changes what it was handed. A time of nil is None: until
--- somebody gives something back. What only refuses what users write (`check_limit`) is done by the face.
--- spec: LIMIT-1 to LIMIT-17, CALL-1 to CALL-17, QUEUE-2
+-- somebody gives something back. What only refuses what users write (`check_limit`), and the limit
+-- that a queue's settings make (`of_queue`), is the face's.
+-- spec: LIMIT-1 to LIMIT-17, CALL-1 to CALL-17
 
 -- What a new limit begins with, as time of its rate.
 local OPENING_MS = 5000
@@ -68,21 +69,6 @@ end
 -- What is still to be taken of what was used; below zero what comes back, if anything does.
 local function owed(spec, charged, used)
   return spec.refund and used - charged or math.max(0, used - charged)
-end
-
--- The limit "queue:NAME" that a queue's own settings make, nil without concurrency and rate.
---
--- One period of the rate may start at once, so that 50 jobs a second are never 1,500 in the first. spec: QUEUE-2
-function limits.of_queue(queue, settings)
-  if not settings.concurrency and not settings.rate then return nil end
-  local per_ms = settings.rate_per_ms
-  return setmetatable({
-    name = 'queue:' .. queue,
-    requests = settings.rate,
-    per_ms = per_ms,
-    burst_ms = per_ms,
-    concurrency = settings.concurrency,
-  }, defaults.LimitSpec)
 end
 
 -- A new limit, or a new part of one with a `by`: a policy of our own, which no provider has to get used to.
