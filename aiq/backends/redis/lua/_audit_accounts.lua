@@ -42,6 +42,11 @@ function audit_accounts.of_waiting(id, tell)
   if not goes_on(one) then tell('CALL-6', told(one) .. ' stands in line, and the run is over', one.job_id) end
 end
 
+-- A limit is in their order, but for those of queues' own settings.
+function audit_accounts.of_limit(name)
+  if not name:find('^queue:') then audits.stands('limit_names') end
+end
+
 -- What is held of a limit, and the units that are taken of it.
 function audit_accounts.of_level(place)
   local name, part = books.split_place(place)
@@ -49,7 +54,9 @@ function audit_accounts.of_level(place)
   local now = limits.status(spec, part, state, state.at_ms, 0)
   audits.sum('limit_tokens', place, -now.tokens_held)
   audits.sum('limit_units', place, -now.running)
-  if part ~= '' then audits.stands('touched_parts') end
+  if part == '' then return end
+  audits.stands('touched_parts')
+  audits.stands('limit_parts:' .. name)
 end
 
 -- What is held of a budget in a window.

@@ -59,8 +59,17 @@ audits.PARTS = {
   holds = owned('a place among those that are held'),
   keyed = owned('a place at its key'),
   keys = audit_keys.of_spot,
-  unique = audit_keys.of_unique,
-  groups = audit_graves.of_group,
+  unique = function(id, tell)
+    if rows.get('unique', id).until_ms then audits.stands('unique_windows') end
+    audit_keys.of_unique(id, tell)
+  end,
+  groups = function(id, tell)
+    audits.stands('groups_by_last_seen')
+    audits.stands('groups_by_dead')
+    if graves.group(id).dead == 0 then audits.stands('groups_at_rest') end
+    audit_graves.of_group(id, tell)
+  end,
+  limits = audit_accounts.of_limit,
   deaths = audit_graves.of_row,
   following = audit_graves.of_row,
   reservations = audit_accounts.of_reservation,
@@ -115,7 +124,7 @@ local OTHERS = {
 -- All parts, in the order in which they are looked at.
 local ORDER = {
   'jobs', 'lanes', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
-  'waiting', 'open_calls', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'payloads', 'results',
+  'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'payloads', 'results',
   'progress', 'errors', 'streams', 'patience', 'aside', 'holds', 'keyed', 'counts', 'unstarted', 'crowds', 'flows',
   'outbox_jobs', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',
 }

@@ -47,10 +47,10 @@ end
 -- The first members of an order of texts that begin with an instant, {instant, member}, and how many there are in all.
 local function first_texts(name, limit)
   local found = {}
-  for place, member in ipairs(call('ZRANGE', key(name), 0, limit - 1)) do
+  for place, member in ipairs(zsets.first(name, limit)) do
     found[place] = {tonumber(member:match('^%d+')), member}
   end
-  return found, call('ZCARD', key(name))
+  return found, zsets.read('ZCARD', name)
 end
 
 local function trim_texts(name, keep, limit, remove)

@@ -3,21 +3,19 @@
 -- args: limit
 -- returns: what was done (Upkept)
 -- spec: TIME-4, TIME-7, TIME-8, LIVE-2, CANCEL-5, SIG-8, FAN-8, ROUTE-5, HOLD-4, DEADLINE-3, WORK-4
-local limit = args.limit
-local done = {
-  overdue = sweeps.end_overdue(limit),
-  promoted = sweeps.promote(limit),
-  revoked = sweeps.revoke(limit),
-  timed_out = sweeps.time_out(limit),
-  cancelled = sweeps.end_graces(limit),
-  outbox = outbox.apply_outbox(limit),
-  rerouted = sweeps.lose_patience(nil, limit),
-  unheld = holding.go_on_letting_go(limit),
-}
+local limit, done = args.limit, {}
+done.overdue = sweeps.end_overdue(limit)
+done.promoted = sweeps.promote(limit)
+done.revoked = sweeps.revoke(limit)
+done.timed_out = sweeps.time_out(limit)
+done.cancelled = sweeps.end_graces(limit)
+done.outbox = outbox.apply_outbox(limit)
+done.rerouted = sweeps.lose_patience(nil, limit)
+done.unheld = holding.go_on_letting_go(limit)
 local more = forgetting.forget(limit)
 more = register.forget(limit) or more
 more = deaths.forget_groups(limit) or more
-done.schedules = math.min(limit, call('ZCOUNT', key('due_schedules'), '-inf', digits(step.now_ms)))
+done.schedules = math.min(limit, zsets.read('ZCOUNT', 'due_schedules', '-inf', digits(step.now_ms)))
 done.purged = purge.purge(limit)
 local over = trim.trim(limit)
 over = trim_jobs.trim_jobs(limit) or over
