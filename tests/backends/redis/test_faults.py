@@ -14,14 +14,17 @@ from aiq.model import Capability, Renewed, Settlement, State
 from aiq.storage import Storage
 from aiq.testing.actions import (
     GOOD,
+    chunks,
     claim_one,
     claim_some,
     end,
     enqueue_one,
     get_one,
     job,
+    keep_up,
     start,
     states,
+    value,
 )
 from aiq.testing.clock import Clock
 from tests.backends.redis.repeating import repeated
@@ -308,3 +311,35 @@ async def test_only_errors_of_ours_leave_a_storage_whose_server_is_gone(started:
                 await call
             assert isinstance(told.value, AiqError)
             assert PASSWORD not in str(told.value)
+
+
+async def test_a_storage_whose_jobs_are_gone_keeps_nothing_of_them(started: Start) -> None:
+    one, clock, kept = started(), Clock(), []
+    async with opened(one.url(), clock) as storage:
+        for turn in range(3):
+            await storage.enqueue([job(f"{turn} {n}", key=f"{n % 3}") for n in range(30)])
+            while runs := await claim_some(storage, 30):
+                for run in runs:
+                    await storage.save_step(run.lease, value("a"))
+                    await storage.append(run.lease, chunks("b"))
+                    await end(storage, run, GOOD)
+            clock.advance_ms(YEAR_MS)
+            await keep_up(storage)
+            kept.append(sizes(one))
+
+    assert kept[1] == kept[2]
+    assert "jobs" not in kept[2]
+
+
+YEAR_MS = 366 * 86_400_000
+
+
+def sizes(one: Server) -> dict[str, int]:
+    """How much stands in each key of the namespace."""
+    found = {}
+    for name in one.ask("KEYS", "*"):
+        kind = one.ask("TYPE", name)
+        size = {"hash": "HLEN", "zset": "ZCARD", "set": "SCARD", "list": "LLEN", "stream": "XLEN"}[kind]
+        found[name.partition("}:")[2]] = one.ask(size, name)
+    # The stream of wake-ups is as long as it may be, or as there were any.
+    return {name: size for name, size in found.items() if name != "wakeups"}
