@@ -104,13 +104,3 @@ function gates.let_follow(spot, job, gate)
   end
   gates.open_all(spot.queue, found)
 end
-
--- How many jobs stand behind a gate.
-function gates.count(queue, id)
-  return zsets.read('ZCARD', gates.set(queue, id))
-end
-
--- Whether a job stands behind a gate where its record says.
-function gates.holds(gate, job)
-  return zsets.score(gates.set(gate[1], gate[2]), job.id) == lanes.score(job)
-end

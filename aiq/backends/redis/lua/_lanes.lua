@@ -489,10 +489,3 @@ function lanes.urgent(queue, band)
   end
   return found
 end
-
--- Whether a job has its place in its lane, or behind a gate.
-function lanes.holds(job, pool)
-  local gate = gates.of(job)
-  if gate then return gates.holds(gate, job) end
-  return zsets.score(lanes.line_of(job, pool).lane, job.id) == lanes.score(job)
-end
