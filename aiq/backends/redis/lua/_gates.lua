@@ -104,3 +104,8 @@ function gates.let_follow(spot, job, gate)
   end
   gates.open_all(spot.queue, found)
 end
+
+-- Whether a job stands behind a gate where its record says.
+function gates.holds(gate, job)
+  return zsets.score(gates.set(gate[1], gate[2]), job.id) == lanes.score(job)
+end
