@@ -80,7 +80,10 @@ end
 
 -- What its last settlement was answered.
 function dump_jobs.answer(job)
-  return 'answer', rows.with(job.settled, {job_id = job.id})
+  local fence, lease_id, id, state, late, step_key = unpack(job.settled)
+  return 'answer', {
+    job_id = job.id, fence = fence, lease_id = lease_id, id = id, state = state, late = late, step = step_key,
+  }
 end
 
 -- What was sent to it, in the order in which that was.

@@ -67,7 +67,8 @@ end
 -- What the last settlement of a job was answered.
 function load_jobs.take_answer(one)
   local job = jobs.get(one.job_id)
-  rows.put('jobs', job.id, rows.with(job, {settled = rows.with(one, {job_id = none})}))
+  local settled = {one.fence, one.lease_id, one.id, one.state, one.late or false, one.step}
+  rows.put('jobs', job.id, rows.with(job, {settled = settled}))
 end
 
 -- An edge into a job, flipped or not.

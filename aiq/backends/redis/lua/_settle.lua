@@ -1,7 +1,7 @@
 -- settle: recording what became of one run. What is decided from the record alone is in `settling`.
 --
--- The last settlement that took effect on a job stands in its record, as `settled`: fence, lease_id and id, by which its
--- repeat is recognised, and what was answered: state, late, and the key of a step.
+-- The last settlement that took effect on a job stands in its record, as `settled`: a list of fence, lease_id and id, by
+-- which its repeat is recognised, and of what was answered: state, late, and the key of a step.
 -- spec: STATE-6, LEASE-1, LEASE-2, LEASE-5, RETRY-10, RETRY-11, CALL-12, DEFER-1, HOLD-7, SIG-2, SIG-6, SIG-9, FLOW-9,
 -- FLOW-10, TIME-6
 
@@ -106,9 +106,9 @@ local function take_effect(before, job, outcome)
 end
 
 local function answer(job_id, settled)
-  local step_key = settled.step
+  local _, _, _, state, late, step_key = unpack(settled)
   local told = step_key and steps.get(job_id, step_key) and steps.tell(job_id, step_key) or nil
-  return {state = settled.state, late = settled.late, step = told}
+  return {state = state, late = late, step = told}
 end
 
 -- Record one outcome, if the run still owns the job; a repeat gets the first answer. The answer is {state, late, step},
@@ -117,7 +117,7 @@ function settle.settle(settlement)
   local lease, outcome = settlement.lease, settlement.outcome
   local stored = jobs.get(lease.job_id)
   local last = stored and stored.settled
-  if last and last.fence == lease.fence and last.lease_id == lease.lease_id and last.id == settlement.id then
+  if last and last[1] == lease.fence and last[2] == lease.lease_id and last[3] == settlement.id then
     return answer(lease.job_id, last)
   end
   local before, reason = holder.held(lease)
@@ -126,9 +126,7 @@ function settle.settle(settlement)
   local late = leases.expired(before, step.now_ms)
   local job = before.late == late and before or rows.with(before, {late = late})
   local after, step_key = take_effect(before, job, outcome)
-  local settled = {
-    fence = lease.fence, lease_id = lease.lease_id, id = settlement.id, state = after.state, late = late, step = step_key,
-  }
+  local settled = {lease.fence, lease.lease_id, settlement.id, after.state, late, step_key}
   -- The row that this step has written is its own to change.
   jobs.get(job.id).settled = settled
   return answer(job.id, settled)
