@@ -29,7 +29,7 @@ function dump_jobs.whole(job)
   local branch, hold = job.branch or {}, job.state == 'held' and holding.hold_of(job.id) or {}
   return 'job', {
     number = job.n, root = branch.root, depth = branch.depth, signal = job.awaits, held_at = hold.number,
-    need = hold.need, since_ms = job.since_ms, patience_end_ms = patience.of(job.id), turn = turn_of(job),
+    need = hold.need, since_ms = events.since_ms(job), patience_end_ms = patience.of(job.id), turn = turn_of(job),
     grave = grave_of(job), rising = rising_of(job),
   }, jobs.tell(job.id), jobs.content_size(job.id)
 end

@@ -2,7 +2,8 @@
 --
 -- The log is a stream. One step adds one entry, `e` with all its events; the id of the entry is the number of the last
 -- of them. An event is a list: the job's number, its own number within the job, row, source, target, fence, instant,
--- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone.
+-- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone. In the entry rows and states
+-- are numbers, and instants count from the one that the entry begins with.
 -- A job's record keeps the numbers of its newest events, `history:ID` those before.
 -- spec: EVENT-1, EVENT-2, EVENT-6, METRIC-1, METRIC-2
 
@@ -95,15 +96,30 @@ function events.remember(job, number)
   job.history = history
 end
 
+-- An instant that a record has anyway, and at which most jobs came into their state.
+local function usual_ms(job)
+  return job.finished_at_ms or job.started_at_ms or job.created_at_ms
+end
+
+-- When a job came into its state.
+function events.since_ms(job)
+  return job.since_ms or usual_ms(job)
+end
+
+-- Note when a job came into its state. The record is changed in place.
+function events.begin(job, at_ms)
+  job.since_ms = at_ms ~= usual_ms(job) and at_ms or nil
+end
+
 -- Append a job's next event, and count it. `job` is the record that is about to be written; it is changed in place.
 function events.log(row, source, job)
   local number = counters.raise('events')
   local cause = job.state == 'dead' and job.cause or false
   pending[#pending + 1] = {job.n, job.events, row, source or false, job.state, job.fence, step.now_ms, cause}
   events.remember(job, number)
-  local lasted_ms = math.max(0, step.now_ms - (job.since_ms or step.now_ms))
+  local lasted_ms = source and math.max(0, step.now_ms - events.since_ms(job)) or 0
   events.tally(figures_now(job.queue, job.task), row, source, job.state, lasted_ms)
-  if job.state ~= source then job.since_ms = step.now_ms end
+  if job.state ~= source then events.begin(job, step.now_ms) end
   step.wake('events')
 end
 
@@ -113,9 +129,39 @@ function events.take(event)
   return counters.raise('events')
 end
 
+-- The states by the numbers that stand for them in the log: never given to another, and 0 for none.
+local STATES = {'scheduled', 'ready', 'running', 'waiting', 'suspended', 'held', 'succeeded', 'dead', 'cancelled'}
+local NUMBERS = {}
+for number, state in ipairs(STATES) do NUMBERS[state] = number end
+
+local function packed(begun_ms)
+  local told = {begun_ms}
+  for place, event in ipairs(pending) do
+    local n, number, row, source, target, fence, at_ms, cause = unpack(event)
+    local after_ms = at_ms - begun_ms
+    told[place + 1] = {
+      n, number, tonumber(row:sub(2)), NUMBERS[source] or 0, NUMBERS[target], fence,
+      (after_ms ~= 0 or cause) and after_ms or nil, cause or nil,
+    }
+  end
+  return cmsgpack.pack(told)
+end
+
+-- The events of an entry of the log.
+function events.unpacked(text)
+  local told, found = cmsgpack.unpack(text), {}
+  for place = 2, #told do
+    local n, number, row, source, target, fence, after_ms, cause = unpack(told[place])
+    found[place - 1] = {
+      n, number, 'T' .. row, STATES[source] or false, STATES[target], fence, told[1] + (after_ms or 0), cause or false,
+    }
+  end
+  return found
+end
+
 -- Write what this step has appended.
 function events.flush()
   if #pending == 0 then return end
-  call('XADD', key('events'), digits(counters.get('events')) .. '-0', 'e', cmsgpack.pack(pending))
+  call('XADD', key('events'), digits(counters.get('events')) .. '-0', 'e', packed(pending[1][7]))
   pending = {}
 end

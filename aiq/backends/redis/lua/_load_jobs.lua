@@ -50,7 +50,8 @@ function load_jobs.take(one, place)
   if jobs.get(one.record.id) then return end
   local job = jobs.new(one.record)
   take_number(one.number)
-  job.n, job.since_ms, job.awaits = one.number, one.since_ms, one.signal
+  job.n, job.awaits = one.number, one.signal
+  events.begin(job, one.since_ms)
   if (one.depth or 0) > 0 then job.branch = {root = one.root, depth = one.depth} end
   if one.turn then restore_key(job, one.turn) end
   put_bytes(job, one, place)

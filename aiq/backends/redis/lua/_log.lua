@@ -28,7 +28,7 @@ local HELD = 64
 
 -- What is in an entry: its events, and the numbers of the first and the last of them.
 local function opened(entry)
-  local told, last = cmsgpack.unpack(entry[2][2]), tonumber(entry[1]:match('^%d+'))
+  local told, last = events.unpacked(entry[2][2]), tonumber(entry[1]:match('^%d+'))
   return {told = told, first = last - #told + 1, last = last}
 end
 
