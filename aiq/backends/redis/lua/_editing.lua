@@ -55,7 +55,7 @@ function editing.edit_job(before, after)
     return
   end
   local edited = rows.with(after, {events = before.events + 1})
-  events.log('T19', before.state, edited)
+  events.log('T19', before, edited)
   local in_another_line = before.band ~= edited.band or fairness.pool(before) ~= fairness.pool(edited)
   jobs.put(before, edited)
   if edited.state == 'ready' and in_another_line then transition.begin_patience(edited) end

@@ -111,13 +111,14 @@ function events.begin(job, at_ms)
   job.since_ms = at_ms ~= usual_ms(job) and at_ms or nil
 end
 
--- Append a job's next event, and count it. `job` is the record that is about to be written; it is changed in place.
-function events.log(row, source, job)
-  local number = counters.raise('events')
+-- Append a job's next event, and count it. `job` is the record that is about to be written in the place of `before`; it is
+-- changed in place.
+function events.log(row, before, job)
+  local number, source = counters.raise('events'), before and before.state
   local cause = job.state == 'dead' and job.cause or false
   pending[#pending + 1] = {job.n, job.events, row, source or false, job.state, job.fence, step.now_ms, cause}
   events.remember(job, number)
-  local lasted_ms = source and math.max(0, step.now_ms - events.since_ms(job)) or 0
+  local lasted_ms = before and math.max(0, step.now_ms - events.since_ms(before)) or 0
   events.tally(figures_now(job.queue, job.task), row, source, job.state, lasted_ms)
   if job.state ~= source then events.begin(job, step.now_ms) end
   step.wake('events')

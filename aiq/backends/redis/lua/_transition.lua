@@ -63,7 +63,7 @@ function transition.move(row, before, after)
   local moved = cleared(before, after)
   if not before then moved.n = moved.n or jobs.next_number() end
   if jobs.ordered(moved) then keys.move(before, moved) end
-  events.log(row, source, moved)
+  events.log(row, before, moved)
   jobs.put(before, moved)
   if source == 'held' then holding.drop(moved.id) end
   if moved.state == 'ready' then transition.begin_patience(moved) end
