@@ -34,9 +34,12 @@ unit: .venv/.ready redis-server ## All tests but the slow fault tests, on all co
 	@echo "== tests"
 	@$(BIN)/python -m pytest -m "not faults" --numprocesses auto --dist worksteal
 
-test-faults: .venv/.ready redis-server ## The slow tests: kill processes, build the package
+test-faults: .venv/.ready redis-server ## The slow tests: kill processes, build the package, a cluster, sentinels
 	@echo "== fault tests"
 	@$(BIN)/python -m pytest -m faults
+	@echo "== the suite on a Redis cluster, and behind sentinels"
+	@$(BIN)/python -m pytest tests/conformance --numprocesses auto --dist worksteal -k "not test_model" \
+		--aiq-backend=tests.stores:redis_cluster --aiq-backend=tests.stores:redis_sentinel
 
 fmt: .venv/.ready ## Format and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
