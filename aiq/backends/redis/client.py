@@ -14,7 +14,7 @@ from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, ResponseError
 
 from aiq.backends.redis.address import Address, Kind, Place
-from aiq.backends.redis.connecting import connected, exchange, fresh
+from aiq.backends.redis.connecting import connected, exchange, fresh, let_go
 from aiq.backends.redis.errors import ELSEWHERE, FAILURES, NOT_YET, ours
 from aiq.backends.redis.places import places
 from aiq.backends.redis.scripts import script
@@ -109,7 +109,7 @@ class Client:
             try:
                 yield connection
             finally:
-                await connection.disconnect(nowait=True)
+                await let_go(connection)
         except FAILURES as error:
             await self._learn(error, progress)
             raise ours(error, self.url, sent=False) from error
@@ -176,7 +176,7 @@ class Client:
             where, connection = self._free.pop()
             if where == place and await fresh(connection):
                 return connection
-            await connection.disconnect(nowait=True)
+            await let_go(connection)
         return None
 
     async def _learn(self, error: Exception, progress: _Progress) -> bool:
@@ -197,7 +197,7 @@ class Client:
 
     async def _drop(self) -> None:
         while self._free:
-            await self._free.pop()[1].disconnect(nowait=True)
+            await let_go(self._free.pop()[1])
 
 
 _SEVERAL: Final = (Kind.SENTINEL, Kind.CLUSTER)

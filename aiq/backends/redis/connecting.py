@@ -4,6 +4,7 @@ The driver is used for what it does well: the handshake, TLS, the protocol. Pool
 not: a driver that repeats a command runs it twice (docs/decisions.md), and a time-out belongs to a whole operation.
 """
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -21,10 +22,17 @@ async def connected(address: Address, place: Place, *, sentinel: bool = False) -
     """Connect to a server, or to a sentinel, and say who we are."""
     async with AsyncExitStack() as failing:
         made = _made(address, place, sentinel=sentinel)
-        failing.push_async_callback(made.disconnect, nowait=True)
+        failing.push_async_callback(let_go, made)
         await made.connect()  # type: ignore[no-untyped-call]
         failing.pop_all()
     return made
+
+
+async def let_go(connection: AbstractConnection) -> None:
+    """Close a connection without a word to the server, which may not listen any more."""
+    await connection.disconnect(nowait=True)
+    # The socket is closed in the next turn of the loop, which may be its last.
+    await asyncio.sleep(0)
 
 
 def _made(address: Address, place: Place, *, sentinel: bool) -> AbstractConnection:

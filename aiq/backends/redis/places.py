@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from redis import exceptions as driver
 
 from aiq.backends.redis.address import Address, Kind, Place
-from aiq.backends.redis.connecting import connected, exchange
+from aiq.backends.redis.connecting import connected, exchange, let_go
 
 _FAILURES: Final = (driver.RedisError, OSError)
 
@@ -93,7 +93,7 @@ class Watched:
         try:
             found = await exchange(connection, "SENTINEL", "GET-MASTER-ADDR-BY-NAME", self._address.service)
         finally:
-            await connection.disconnect(nowait=True)
+            await let_go(connection)
         return Place(found[0].decode(), int(found[1])) if found else None
 
     def lost(self, place: Place) -> None:
