@@ -13,6 +13,7 @@ from aiq.storage import Storage
 from aiq.testing.actions import job
 from tests.cli.command import aiq, environment, said, within
 from tests.cli.conftest import Stored
+from tests.servers import server
 
 
 def test_what_is_exported_can_be_imported_elsewhere(url: str, stored: Stored, tmp_path: Path) -> None:
@@ -27,6 +28,18 @@ def test_what_is_exported_can_be_imported_elsewhere(url: str, stored: Stored, tm
     refused = aiq("pause", "default", url=url)
     assert refused.returncode != 0
     assert "there.db" in refused.stderr
+
+
+def test_a_file_can_be_imported_into_redis(url: str, stored: Stored, tmp_path: Path) -> None:
+    stored(lambda storage: storage.enqueue([job("one"), job("two", depends_on=("one",))]))
+    there, file = server().url("imported"), str(tmp_path / "export")
+
+    aiq("export", "--moved-to", there, "--to", file, url=url)
+    back = aiq("import", file, url=there)
+
+    assert back.returncode == 0, back.stderr
+    counts = within(there, lambda storage: storage.count())
+    assert counts == {"default": {State.READY: 1, State.WAITING: 1}}
 
 
 def test_an_export_goes_through_a_pipe_line_by_line(url: str, stored: Stored) -> None:

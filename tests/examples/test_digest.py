@@ -9,7 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import pytest
 from aiq import JobFilter, Price, Queue
 from aiq.backends import open_storage
 from aiq.testing.provider import Entry, Outcome, Provider, read_ledger
+from tests.servers import server
 
 PROGRAM = Path(__file__).parent.parent.parent / "examples" / "digest.py"
 TIMEOUT_S = 120.0
@@ -35,6 +36,8 @@ class Place:
     """A folder of three documents, and where everything of its digest goes."""
 
     root: Path
+    elsewhere: str = ""
+    """Where the jobs are, if that is not a file here."""
 
     @property
     def output(self) -> Path:
@@ -42,7 +45,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.root}/digest.db"
+        return self.elsewhere or f"sqlite:///{self.root}/digest.db"
 
     def command(self, *options: str) -> list[str]:
         names = ["--url", self.url, "--output", str(self.output), "--ledger", str(self.root / "calls.jsonl")]
@@ -161,6 +164,16 @@ def test_the_books_have_what_the_provider_counted_at_its_price(published: tuple[
     for part, exact in zip(spent, dollars, strict=True):
         # The cost of each of the four calls is rounded up to a millionth of a dollar.
         assert exact <= Decimal(part["usd"]) <= exact + 4 * Decimal("0.000001")
+
+
+def test_the_same_program_runs_on_redis(tmp_path: Path) -> None:
+    place = replace(make_place(tmp_path), elsewhere=server().url("digest"))
+
+    first, second = place.start(), place.start()
+
+    assert (first.status, second.status) == (0, 0), first.stderr + second.stderr
+    assert len(place.calls()) == 4
+    assert not list(tmp_path.glob("*.db"))
 
 
 def test_a_digest_waits_for_its_person_over_starts_and_is_not_published_against_a_no(tmp_path: Path) -> None:
