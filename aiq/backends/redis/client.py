@@ -18,7 +18,7 @@ from aiq.backends.redis.connecting import connected, exchange, fresh, let_go
 from aiq.backends.redis.errors import ELSEWHERE, FAILURES, NOT_YET, ours
 from aiq.backends.redis.places import places
 from aiq.backends.redis.scripts import script
-from aiq.errors import Unavailable
+from aiq.errors import Misconfigured, Unavailable
 
 _T = TypeVar("_T")
 _Work: TypeAlias = Callable[[AbstractConnection], Awaitable[_T]]
@@ -193,6 +193,8 @@ class Client:
             return False
         self._places.lost(place)
         await self._drop()
+        if isinstance(ours(error, self.url, sent=False), Misconfigured):
+            return False  # It is the address that must change: a wrong password stays one until the deadline.
         return self.address.kind in _SEVERAL and (isinstance(error, ReadOnlyError) or not progress.sent)
 
     async def _drop(self) -> None:

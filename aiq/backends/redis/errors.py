@@ -45,7 +45,8 @@ def _of_reply(text: str, url: str) -> StorageError:
 
 def _certificate(error: BaseException | None) -> bool:
     while error is not None:
-        if isinstance(error, ssl.SSLError):
+        # A server that ends during the handshake has said nothing of certificates.
+        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -1,14 +1,15 @@
 """Which server holds the namespace just now: the one of the address, the primary of sentinels, a node of a cluster."""
 
+import asyncio
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 from redis import exceptions as driver
 
 from aiq.backends.redis.address import Address, Kind, Place
 from aiq.backends.redis.connecting import connected, exchange, let_go
-
-_FAILURES: Final = (driver.RedisError, OSError)
+from aiq.backends.redis.errors import FAILURES, ours
+from aiq.errors import Misconfigured
 
 
 class Places(Protocol):
@@ -32,6 +33,12 @@ def places(address: Address) -> Places:
     if address.kind is Kind.SENTINEL:
         return Watched(address)
     return Listed(address.places)
+
+
+def share_s(address: Address) -> float:
+    """How long one of several servers may keep an operation waiting: all of them, and the one that is found in the end,
+    have their turn before its deadline. Who takes connections and never answers must not keep it from the others."""
+    return address.timeout_ms / 1000 / (len(address.places) + 1)
 
 
 class Listed:
@@ -75,16 +82,22 @@ class Watched:
 
     async def _ask(self) -> Place:
         failure: Exception | None = None
+        misconfigured: Exception | None = None
         for sentinel in tuple(self._sentinels):
             try:
-                found = await self._primary_by(sentinel)
-            except _FAILURES as error:
+                async with asyncio.timeout(share_s(self._address)):
+                    found = await self._primary_by(sentinel)
+            except FAILURES as error:
+                if isinstance(ours(error, self._address.url, sent=False), Misconfigured):
+                    misconfigured = error
                 failure = error
             else:
                 if found is not None:
                     return found
             self._sentinels.remove(sentinel)
             self._sentinels.append(sentinel)
+        if misconfigured is not None:
+            raise misconfigured
         told = f": {failure}" if failure else ""
         raise driver.ConnectionError(f"no sentinel names a primary of {self._address.service}{told}") from failure
 

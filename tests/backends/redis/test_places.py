@@ -1,0 +1,81 @@
+"""How the server of an address is found where one of several keeps silent, or lets nobody in."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aiq.backends.redis.address import parse
+from aiq.backends.redis.client import Client
+from aiq.errors import Misconfigured
+from tests.servers import PASSWORD, USER, free_port, server
+
+PATIENCE_S = 4
+"""Less than the deadline of the operations here, which is 20 s."""
+
+
+@asynccontextmanager
+async def listening(answer: bytes | None) -> AsyncIterator[int]:
+    """The port of somebody who gives one answer to whatever is said, or none ever."""
+    ended = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while answer is not None and await reader.read(4096):
+            writer.write(answer)
+        await ended.wait()
+        writer.close()
+
+    listener = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        ended.set()
+        listener.close()
+
+
+@asynccontextmanager
+async def to(url: str) -> AsyncIterator[Client]:
+    client = Client(parse(url))
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+def naming(port: int) -> bytes:
+    """What a sentinel answers whose primary listens at a port."""
+    return f"*2\r\n$9\r\n127.0.0.1\r\n${len(str(port))}\r\n{port}\r\n".encode()
+
+
+async def test_a_sentinel_that_never_answers_is_passed_over_and_asked_last_from_then_on() -> None:
+    async with listening(None) as mute, listening(naming(server().port)) as sentinel:
+        hosts = f"127.0.0.1:{mute},127.0.0.1:{sentinel}"
+        async with to(f"redis+sentinel://{hosts}/jobs?timeout=1") as client:
+            assert await client.ask("ECHO", "a") == b"a"
+            client._places.lost(await client._places.find())
+            async with asyncio.timeout(0.25):
+                assert await client.ask("ECHO", "b") == b"b"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis+cluster://nobody:wrong@{0}?timeout=20",
+        "redis+sentinel://{0}/jobs?timeout=20&sentinel_username=nobody&sentinel_password=wrong",
+        "redis+sentinel://nobody:wrong@{1}/jobs?timeout=20",
+    ],
+)
+async def test_a_wrong_password_is_told_at_once_wherever_it_is_asked_for(url: str) -> None:
+    async with listening(naming(server().port)) as sentinel:
+        hosts = [f"127.0.0.1:{port}" for port in (server().port, sentinel)]
+        async with to(url.format(*hosts)) as client, asyncio.timeout(PATIENCE_S):
+            with pytest.raises(Misconfigured, match="refuses this user or password"):
+                await client.ask("PING")
+
+
+async def test_a_sentinel_that_refuses_us_is_passed_over_while_another_lets_us_in() -> None:
+    async with listening(b"-WRONGPASS no\r\n") as strict, listening(naming(server().port)) as sentinel:
+        hosts = f"127.0.0.1:{strict},127.0.0.1:{free_port()},127.0.0.1:{sentinel}"
+        async with to(f"redis+sentinel://{USER}:{PASSWORD}@{hosts}/jobs") as client:
+            assert await client.ask("EXISTS", "{aiq:default}") == 0
