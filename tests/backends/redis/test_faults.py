@@ -3,14 +3,14 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 import redis
 
 from aiq.errors import AiqError, Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
-from aiq.model import Capability, Renewed, Settlement, State
+from aiq.model import Capability, JobFilter, Renewed, Settlement, State, Suspended
 from aiq.storage import Storage
 from aiq.testing.actions import (
     GOOD,
@@ -281,6 +281,66 @@ async def test_a_row_that_is_removed_by_hand_stops_nobody_for_ever(started: Star
                 found += [run.id for run in await claim_some(storage, 2)]
 
         assert found == ["next"]
+
+
+async def to_run(storage: Storage) -> None:
+    await start(storage, "gone")
+
+
+async def to_run_asked_to_stop(storage: Storage) -> None:
+    await start(storage, "gone")
+    await storage.cancel(["gone"])
+
+
+async def to_be_scheduled(storage: Storage) -> None:
+    await enqueue_one(storage, "gone", delay_ms=1_000)
+
+
+async def to_be_suspended(storage: Storage) -> None:
+    run = await start(storage, "gone")
+    await end(storage, run, Suspended("go", signal="go", timeout_ms=1_000))
+
+
+async def to_have_a_deadline(storage: Storage) -> None:
+    await enqueue_one(storage, "gone", deadline_ms=1_000)
+
+
+async def to_be_over(storage: Storage) -> None:
+    run = await start(storage, "gone")
+    await storage.save_step(run.lease, value("a"))
+    await storage.append(run.lease, chunks("b"))
+    await end(storage, run, GOOD)
+
+
+async def to_be_waited_for(storage: Storage) -> None:
+    run = await start(storage, "gone")
+    await enqueue_one(storage, "after", depends_on=("gone",))
+    await end(storage, run, GOOD)
+
+
+@pytest.mark.parametrize(
+    "begin",
+    [
+        to_run, to_run_asked_to_stop, to_be_scheduled, to_be_suspended, to_have_a_deadline, to_be_over,
+        to_be_waited_for,
+    ],
+)  # fmt: skip
+async def test_a_row_that_is_removed_by_hand_stops_no_upkeep_and_is_named(
+    started: Start, begin: Callable[[Storage], Awaitable[None]]
+) -> None:
+    one, clock = started(), Clock()
+    async with opened(one.url(), clock) as storage:
+        await begin(storage)
+        await enqueue_one(storage, "later", delay_ms=2_000)
+        one.ask("HDEL", "{aiq:default}:jobs", "gone")
+        assert await storage.audit() != []
+        clock.advance_ms(90 * 86_400_000)
+        for _ in range(3):
+            await storage.upkeep()
+
+        assert (await claim_one(storage)).id in ("later", "after")
+        assert [one.id for one in (await storage.list(JobFilter())).jobs][-1] == "later"
+        assert await storage.audit() != []
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 65_536])

@@ -104,6 +104,14 @@ function ended.leave(job)
   follow_parts(job, nil)
 end
 
+-- Take out the number of a job whose row was removed by hand: it must not stop those behind it for ever. spec: LIVE-1
+function ended.lose(n)
+  for _, name in ipairs({'apart', 'ended:succeeded', 'ended:dead', 'ended:cancelled'}) do zsets.drop(name, spelled(n)) end
+  for name in pairs(PARTS) do zsets.drop(name, spelled(n)) end
+  local id = jobs.id_of(n)
+  if id then ended.uncount_steps(id) end
+end
+
 -- The first jobs of an order, at most `limit`: {instant, job}; behind a place {instant, number}, where one is given.
 function ended.first(name, limit, after)
   zsets.settle(name)

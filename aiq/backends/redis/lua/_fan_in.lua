@@ -115,7 +115,7 @@ function fan_in.flip_edges(ended_, limit)
   for number, place in ipairs(places) do
     local _, wait_key = fan_in.of_place(place)
     local wait, dependent = fan_in.count(place, ended_), jobs.get(ids[number])
-    if dependent.state == 'waiting' and dependent.wait_key == wait_key then
+    if dependent and dependent.state == 'waiting' and dependent.wait_key == wait_key then
       advance(dependent, wait_key, wait, ended_.state ~= 'succeeded')
     end
   end

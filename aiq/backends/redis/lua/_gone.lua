@@ -131,7 +131,8 @@ local function that_may_go(id, limit)
     jobs.fetch(ids)
     for _, child in ipairs(ids) do
       if #found == limit then break end
-      if gone.may_go(jobs.get(child)) then found[#found + 1] = jobs.get(child) end
+      local job = jobs.get(child)
+      if job and gone.may_go(job) then found[#found + 1] = job end
     end
     first = first + #ids
   until #ids < PAGE or #found == limit or first >= bounds.MAX_LOOKED

@@ -146,7 +146,9 @@ local function let_page_go(line, page, room, most, limit)
       local left = {}
       for name, amount in pairs(room.left) do left[name] = amount - (hold.need[name] or 0) end
       room = {left = left, granted = room.granted, after = hold.number}
-      holding.let_go(jobs.get(id))
+      local job = jobs.get(id)
+      -- The row of one may have been removed by hand: nobody is to stand behind it for ever.
+      if job then holding.let_go(job) else holding.drop(id) end
       done = done + 1
     end
   end

@@ -246,7 +246,8 @@ function jobs.numbered(first, last)
     for _, one in ipairs(names) do ids[#ids + 1] = rows.bytes(name, one) end
   end
   jobs.fetch(ids)
-  for place, id in ipairs(ids) do found[place] = jobs.get(id) end
+  -- The row of one may have been removed by hand: it hides none of those behind it.
+  for _, id in ipairs(ids) do found[#found + 1] = jobs.get(id) end
   return found
 end
 

@@ -287,6 +287,12 @@ function keys.take(spot, id)
   put(spot, id, keyed, keys.state(spot), keys.HOLDS)
 end
 
+-- Let a job of the line whose row was removed by hand stand nowhere: nobody is to stand behind it for ever.
+function keys.lose(spot, id)
+  put(spot, id, keys.of(id), keys.state(spot), keys.AWAY)
+  rows.drop('keyed', id)
+end
+
 -- Let a job that comes from another storage stand where it stood there; its key has come before it.
 function keys.restore(job, keyed)
   rows.put('keyed', job.id, keyed)

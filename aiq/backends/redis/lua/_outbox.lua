@@ -30,7 +30,7 @@ end
 
 local function take_first(job_id)
   call('LPOP', key('outbox'))
-  local left = rows.get('outbox_jobs', job_id) - 1
+  local left = (rows.get('outbox_jobs', job_id) or 1) - 1
   if left > 0 then rows.put('outbox_jobs', job_id, left) else rows.drop('outbox_jobs', job_id) end
 end
 
@@ -47,9 +47,14 @@ local function children_of(job_id, is_meant, room)
     jobs.fetch(ids)
     for _, id in ipairs(ids) do
       local child = jobs.get(id)
-      if #found <= room and is_meant(child) and to_be_asked(child) then found[#found + 1] = id end
+      if not child then
+        -- Its row was removed by hand.
+        call('ZREM', key('living', job_id), id)
+      else
+        first = first + 1
+        if #found <= room and is_meant(child) and to_be_asked(child) then found[#found + 1] = id end
+      end
     end
-    first = first + #ids
   until #ids < PAGE or #found > room
   return found
 end
@@ -71,7 +76,8 @@ local function to_be_redriven(place)
     jobs.fetch({unpack(ids, first, math.min(first + PAGE - 1, #ids))})
   end
   for _, id in ipairs(ids) do
-    if jobs.terminal(jobs.get(id)) then found[#found + 1] = jobs.get(id) end
+    local job = jobs.get(id)
+    if job and jobs.terminal(job) then found[#found + 1] = job end
   end
   table.sort(found, function(one, other) return one.n < other.n end)
   return found
@@ -137,7 +143,9 @@ function outbox.apply_outbox(limit)
     local text = call('LINDEX', key('outbox'), 0)
     if not text then return applied end
     local kind, job_id, wait_key = unpack(cmsgpack.unpack(text))
-    local done, finished = APPLY[kind](jobs.get(job_id), wait_key, limit - applied)
+    local job, done, finished = jobs.get(job_id), 0, true
+    -- Nothing follows for one whose row was removed by hand, and nobody is to wait behind it for ever.
+    if job then done, finished = APPLY[kind](job, wait_key, limit - applied) end
     applied = applied + math.max(1, done)
     if finished then take_first(job_id) end
   end

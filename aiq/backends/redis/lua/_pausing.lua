@@ -1,13 +1,20 @@
 -- pausing: closing an ordered key, and opening it again; and letting the next of a line hold its key.
 -- spec: KEY-3, KEY-4, KEY-11
 
+-- As many of a line as there is room for, and those of them whose row was removed by hand.
+local function line_of(spot)
+  local ids, line, lost = keys.first(spot, keys.room(keys.state(spot))), {}, {}
+  jobs.fetch(ids)
+  for _, id in ipairs(ids) do
+    local job = jobs.get(id)
+    if job then line[#line + 1] = job else lost[#lost + 1] = id end
+  end
+  return line, lost
+end
+
 -- Those of a line for whom there is a place at its key.
 function pausing.may_go_on(spot)
-  local room = keys.room(keys.state(spot))
-  local ids, line = keys.first(spot, room), {}
-  jobs.fetch(ids)
-  for place, id in ipairs(ids) do line[place] = jobs.get(id) end
-  return keys.called_up(room, line)
+  return keys.called_up(keys.room(keys.state(spot)), (line_of(spot)))
 end
 
 local function join(job)
@@ -21,7 +28,7 @@ local function ready_holders(spot)
   jobs.fetch(ids)
   for _, id in ipairs(ids) do
     local job = jobs.get(id)
-    if job.state == 'ready' then found[#found + 1] = job end
+    if job and job.state == 'ready' then found[#found + 1] = job end
   end
   return found
 end
@@ -59,12 +66,22 @@ local function fetch(spots)
   rows.fetch('keyed', ids)
 end
 
+-- Nobody is to stand for ever behind jobs whose rows were removed by hand.
+local function lose_rowless(spot)
+  local _, lost = line_of(spot)
+  while #lost > 0 do
+    for _, id in ipairs(lost) do keys.lose(spot, id) end
+    _, lost = line_of(spot)
+  end
+end
+
 -- Let those who go first in each line hold its key, as far as there is room, and come into their lane.
 -- spec: KEY-3, KEY-4
 function pausing.call_up()
   local spots = keys.opened()
   if #spots > 1 then fetch(spots) end
   for _, spot in ipairs(spots) do
+    lose_rowless(spot)
     for _, job in ipairs(pausing.may_go_on(spot)) do
       keys.take(spot, job.id)
       join(job)

@@ -29,7 +29,7 @@ local function over(limit, more)
   end
   local ids = {}
   for place, number in ipairs(numbers) do ids[place] = jobs.id_of(tonumber(number)) end
-  return ids
+  return ids, numbers
 end
 
 -- One that was put off was looked at under another retention, maybe.
@@ -44,11 +44,13 @@ function purge.purge(limit)
   limit = math.min(limit, bounds.MAX_PURGED)
   local done, size = gone.clear_remains(limit)
   local more, may = excesses(), {}
-  local ids = over(limit - done, more)
+  local ids, numbers = over(limit - done, more)
   jobs.fetch(ids)
-  for _, id in ipairs(ids) do
+  for place, id in ipairs(ids) do
     local job = jobs.get(id)
-    if has_had_its_time(job, more) and gone.may_go(job) then
+    if not job then
+      ended.lose(tonumber(numbers[place]))
+    elseif has_had_its_time(job, more) and gone.may_go(job) then
       may[#may + 1] = job
     else
       jobs.put(job, rows.with(job, {go_ms = step.now_ms + bounds.PUT_OFF_MS}))

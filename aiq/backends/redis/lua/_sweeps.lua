@@ -4,12 +4,16 @@ local RETURNED = 0
 
 -- Act on what is due, in the order of (instant, id), and say on how many.
 --
--- The list is made first: an act may put a job back into the index, and it must not come twice.
--- spec: TIME-4, CLAIM-9
+-- The list is made first: an act may put a job back into the index, and it must not come twice. One whose row was
+-- removed by hand is taken out of the index: it must not stop those behind it for ever.
+-- spec: TIME-4, CLAIM-9, LIVE-1
 local function sweep(index, limit, act)
   local ids = zsets.until_(index, step.now_ms, limit)
   jobs.fetch(ids)
-  for _, id in ipairs(ids) do act(jobs.get(id)) end
+  for _, id in ipairs(ids) do
+    local job = jobs.get(id)
+    if job then act(job) else zsets.drop(index, id) end
+  end
   return #ids
 end
 
@@ -128,7 +132,11 @@ end
 function sweeps.lose_patience(queues, limit)
   if #patience.over(nil, step.now_ms, 1) == 0 then return 0 end
   local ids, done = over(queues, limit), 0
-  for place = 1, math.min(limit, #ids) do done = done + lose_patience(jobs.get(ids[place])) end
+  for place = 1, math.min(limit, #ids) do
+    local job = jobs.get(ids[place])
+    -- As in `sweep`.
+    if job then done = done + lose_patience(job) else patience.end_({id = ids[place]}) end
+  end
   return done
 end
 

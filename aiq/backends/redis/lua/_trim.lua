@@ -21,7 +21,7 @@ local function trim_streams(spec, limit)
   local old, more = cut(found, many(spec.streams, number, instants), limit)
   for _, one in ipairs(old) do
     local job = jobs.get(jobs.id_of(one[2]))
-    items.cut(job)
+    if job then items.cut(job) else ended.lose(one[2]) end
   end
   return more
 end

@@ -37,7 +37,7 @@ local function trim_results(keep, limit)
   if more then old[#old] = nil end
   for _, one in ipairs(old) do
     local job = jobs.get(jobs.id_of(one[2]))
-    if not gone.is_needed(job) then jobs.drop_result(job.id) end
+    if job and not gone.is_needed(job) then jobs.drop_result(job.id) end
     trim_jobs.mark_results(one[1], one[2])
   end
   return more
@@ -58,7 +58,7 @@ local function old_steps(keep, most)
   local found, old, place = ended.first('ended_steps', most), 0, 1
   local over_ms = retention.since_ms(keep, step.now_ms)
   while old < most and found[place] and found[place][1] <= over_ms do
-    old = old + rows.get('step_counts', jobs.id_of(found[place][2]))
+    old = old + (rows.get('step_counts', jobs.id_of(found[place][2])) or 0)
     place = place + 1
   end
   return math.min(most, math.max(old, retention.excess(keep, counters.get('ended_steps')))), found
@@ -71,7 +71,8 @@ local function trim_steps(keep, limit)
   local left = math.min(old, limit)
   for _, one in ipairs(found) do
     if left == 0 then break end
-    left = left - forget_steps(jobs.get(jobs.id_of(one[2])), left)
+    local job = jobs.get(jobs.id_of(one[2]))
+    if job then left = left - forget_steps(job, left) else ended.lose(one[2]) end
   end
   return old > limit
 end
@@ -115,6 +116,12 @@ local function first_signals(limit)
   return found
 end
 
+-- Look no more at a signal of a job whose row was removed by hand.
+local function lose_signal(one)
+  ended.lose(one[2])
+  call('ZREM', key('taken_signals'), string.format('%016.0f%016.0f', one[2], one[3]))
+end
+
 -- Forget signals that no wait will take any more.
 local function trim_signals(keep, limit)
   if retention.forever(keep) then return false end
@@ -123,8 +130,8 @@ local function trim_signals(keep, limit)
   local old = retention.going(keep, number, instants_of(found), step.now_ms)
   for place = 1, math.min(old, limit) do
     local job = jobs.get(jobs.id_of(found[place][2]))
-    local was_kept = signals.get(job.id, found[place][4]).kept
-    signals.drop(job, found[place][4])
+    local was_kept = job and signals.get(job.id, found[place][4]).kept
+    if job then signals.drop(job, found[place][4]) else lose_signal(found[place]) end
     if was_kept then jobs.put(job, rows.with(job, {kept_signals = job.kept_signals - 1})) end
   end
   return old > limit
