@@ -28,6 +28,8 @@ _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
 
 _COMMENT: Final = re.compile(r"--(?!\[\[)[^\n]*")
 _NAMED: Final = re.compile(r"(?<![\w.:'\"])([a-z_]+)[.]")
+_LITERAL_OR_NAMED: Final = re.compile(rf"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*"|{_NAMED.pattern}""")
+"""What a text says in quotes is for people, and stays as it is."""
 _FLAGS: Final = re.compile(r"^-- flags: (.+)$", re.MULTILINE)
 _LOOKS: Final = re.compile(r"^-- looks$", re.MULTILINE)
 """An operation that only reads, or that moves the storage, and so is for a storage too that has moved away."""
@@ -99,7 +101,7 @@ def _ours(text: str, pieces: AbstractSet[str]) -> str:
     As a local name each would be an upvalue of all functions that name it, and to make these, in each call of a script,
     takes longer than many an operation.
     """
-    return _NAMED.sub(lambda found: f"OURS.{found[0]}" if found[1] in pieces else found[0], text)
+    return _LITERAL_OR_NAMED.sub(lambda found: f"OURS.{found[0]}" if found[1] in pieces else found[0], text)
 
 
 def names() -> list[str]:

@@ -18,6 +18,7 @@ LOOKING_WRITERS = {"audit", "dump", "events_of", "explain", "load", "read_events
 TOLD = {"key_"}
 """What a function is told, and calls so, is a key."""
 _CALL = re.compile(r"(?<![.\w])call\(\s*('\w+'|\w+)\s*(?:,\s*([\w.]+)\b(\()?|\))")
+_LITERAL = re.compile(r"""'(?:\\.|[^'\\\n])*'|"(?:\\.|[^"\\\n])*\"""")
 _MADE = re.compile(r"(?:local )?([\w.]+)(?:, \w+)* = key\(")
 _MAKER = re.compile(r"function ([\w.]+)\([^)]*\)\n +return key\(")
 
@@ -65,6 +66,13 @@ def test_redis_can_read_a_script(name: str) -> None:
     found = scripts.script(name)
 
     assert server().ask("SCRIPT", "LOAD", found.text) == found.sha
+
+
+@pytest.mark.parametrize("name", scripts.names())
+def test_what_a_script_says_in_quotes_is_left_as_it_was_written(name: str) -> None:
+    text = scripts.script(name).text
+
+    assert [said for said in _LITERAL.findall(text) if "OURS." in said] == []
 
 
 @pytest.mark.parametrize("name", SOURCES)
