@@ -56,9 +56,9 @@ class Server:
             self.until(lambda: self.ask("PING"))
         return self
 
-    def until(self, true: Callable[[], Any]) -> None:
+    def until(self, true: Callable[[], Any], seconds: float = READY_SECONDS) -> None:
         """Wait until something holds. What is refused meanwhile does not hold yet."""
-        until = time.monotonic() + READY_SECONDS
+        until = time.monotonic() + seconds
         while True:
             try:
                 if true():

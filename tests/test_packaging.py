@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
 NEEDED_TO_BUILD = ("pyproject.toml", "setup.py", "README.md", "LICENSE")
-SHIPPED_SUFFIXES = {".py", ".sql", ".typed"}
+SHIPPED_SUFFIXES = {".lua", ".py", ".sql", ".typed"}
 MAX_CORE_DISTRIBUTIONS = 3
 PIP_WHEEL = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
 

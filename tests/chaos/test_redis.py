@@ -173,7 +173,8 @@ async def test_sentinels_are_asked_again_when_the_primary_is_gone() -> None:
 
             # The old one comes back, and follows: nobody writes to it.
             pair.primary.start()
-            await asyncio.to_thread(pair.primary.until, lambda: pair.primary.info("role") == "slave")
+            # The sentinel looks every ten seconds, and lets it be a primary for eight before it says that it is none.
+            await asyncio.to_thread(pair.primary.until, lambda: pair.primary.info("role") == "slave", 60)
             await end(storage, run, GOOD)
             assert await storage.audit() == []
     finally:
