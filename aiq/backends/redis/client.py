@@ -72,7 +72,7 @@ class Client:
             except NoScriptError:
                 # Not SCRIPT LOAD and EVALSHA: somebody may flush the scripts between the two.
                 found = await exchange(connection, "EVAL", wanted.text, 1, prefix, *arguments)
-            if self.address.replicas:
+            if self.address.replicas and wanted.writes:
                 await self._spread(connection)
             return found
 

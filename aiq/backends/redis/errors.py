@@ -1,5 +1,6 @@
 """What Redis and its driver say, in the words of aiq. No driver's exception passes this module."""
 
+import re
 import ssl
 from collections.abc import Callable
 from typing import Final
@@ -40,7 +41,19 @@ def _of_reply(text: str, url: str) -> StorageError:
         return made(url, text)
     if "DB index is out of range" in text or "invalid DB index" in text:
         return Misconfigured(f"{url} has no such database ({text}). Databases are counted from 0, mostly up to 15.")
-    return _contradicting(url, text)
+    if _UNKNOWN.match(text):
+        return _lacking(url, text)
+    if _IN_A_SCRIPT in text:
+        return _contradicting(url, text)
+    return _waiting(url, text)
+
+
+_UNKNOWN: Final = re.compile(
+    "unknown (sub)?command|Unknown Redis command|Error compiling script|Unexpected flag", re.IGNORECASE
+)
+"""How replies begin of a server that is too old for a storage, or whose owner has taken a command away."""
+_IN_A_SCRIPT: Final = ", on @user_script:"
+"""How it ends what a script has raised. Ours raise where what is stored is not as they left it."""
 
 
 def _certificate(error: BaseException | None) -> bool:
@@ -58,6 +71,17 @@ def _refused(url: str, text: str) -> StorageError:
 
 def _forbidden(url: str, text: str) -> StorageError:
     return Misconfigured(f"The user of {url} lacks a right that a storage needs ({text}). See docs/redis.md.")
+
+
+def _closed(url: str, text: str) -> StorageError:
+    return Misconfigured(f"{url} lets in nobody from another machine ({text}). Give its users passwords, and bind it.")
+
+
+def _lacking(url: str, text: str) -> StorageError:
+    return Misconfigured(
+        f"{url} lacks a command that a storage needs ({text}). It takes Redis 7.0 or newer, or Valkey, with all of the "
+        "commands in docs/redis.md: bring the server up to date, or give back what was renamed or disabled there."
+    )
 
 
 def _full(url: str, text: str) -> StorageError:
@@ -100,6 +124,8 @@ _BY_CLASS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Made
 )
 _BY_WORD: Final[dict[str, Made]] = {
     "BUSY": _waiting,
+    "DENIED": _closed,
+    "INPROG": _waiting,
     "NOREPLICAS": _waiting,
     "UNBLOCKED": _waiting,
     "MISCONF": _no_disk,

@@ -60,6 +60,8 @@ class Script:
     name: str
     text: str
     sha: str
+    writes: bool
+    """Whether it may: those that do not say so by a flag, and the server holds them to it."""
 
 
 @cache
@@ -83,7 +85,8 @@ def compose(name: str, body: str) -> Script:
             f"return OURS.{run}(function(args)\n{_ours(bare, {*pieces})}\nend)",
         ]
     )
-    return Script(name, text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+    sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, text, sha, writes="no-writes" not in (flags[1] if flags else ""))
 
 
 def needed(body: str) -> dict[str, str]:

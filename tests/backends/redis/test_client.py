@@ -1,14 +1,17 @@
 """The client of the Redis storage: what it does when a connection, a server or its caller fails in the middle."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.exceptions import ResponseError
 
 from aiq.backends.redis import client as client_module
 from aiq.backends.redis.address import parse
 from aiq.backends.redis.client import Client
+from aiq.backends.redis.errors import ours
 from aiq.errors import Corrupt, Misconfigured, Unavailable
 from tests.chaos.notes import until
 from tests.chaos.proxy import Proxy, proxied
@@ -200,3 +203,23 @@ async def test_a_key_of_another_kind_is_told_as_what_it_is() -> None:
     async with to(server().port) as client:
         with pytest.raises(Corrupt, match="audit"):
             await client.ask("HGET", KEY, "field")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "match"),
+    [
+        ("DENIED Redis is running in protected mode because …", Misconfigured, "passwords"),
+        ("ERR unknown command 'EVALSHA', with args beginning with: ", Misconfigured, r"docs/redis\.md"),
+        ("ERR Unknown Redis command called from script script: 1e7d, on @user_script:2.", Misconfigured, "7.0"),
+        ("ERR Error compiling script (new function): user_script:1: unexpected symbol", Misconfigured, "7.0"),
+        ("INPROG Failover already in progress", Unavailable, "Try again"),
+        ("ERR what nobody has heard of", Unavailable, "Try again"),
+        ("WRONGTYPE Operation against a key holding the wrong kind of value", Corrupt, "audit"),
+        ("ERR user_script:2: attempt to index a nil value script: 1e7d, on @user_script:2.", Corrupt, "audit"),
+    ],
+)
+def test_what_the_driver_has_no_class_for_is_told_as_what_it_is(said: str, kind: type[Exception], match: str) -> None:
+    told = ours(ResponseError(said.removeprefix("ERR ")), "redis://a", sent=True)
+
+    assert type(told) is kind
+    assert re.search(match, str(told))

@@ -265,6 +265,8 @@ async def test_a_write_that_must_have_a_replica_is_not_acknowledged_without_one(
         with pytest.raises(Unavailable, match="0 of 1 replicas") as told:
             await enqueue_one(storage)
         assert told.value.outcome_unknown
+        # What only reads waits for nobody.
+        assert (await storage.count())["default"] == {State.READY: 1}
         other = started("--replicaof", "127.0.0.1", str(one.port))
         other.until(lambda: other.info("master_link_status") == "up")
         await enqueue_one(storage)
