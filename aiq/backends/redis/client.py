@@ -5,8 +5,9 @@ or does not hold the slot. Whoever repeats a call after `Unavailable` does it wi
 """
 
 import asyncio
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -16,7 +17,7 @@ from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, ResponseE
 from aiq.backends.redis.address import Address, Kind, Place
 from aiq.backends.redis.connecting import connected, exchange, fresh, let_go
 from aiq.backends.redis.errors import ELSEWHERE, FAILURES, NOT_YET, ours
-from aiq.backends.redis.places import places
+from aiq.backends.redis.places import Places, places, share_s
 from aiq.backends.redis.scripts import script
 from aiq.errors import Misconfigured, Unavailable
 
@@ -41,9 +42,9 @@ class _Progress:
 class Client:
     """The connections of one storage, in one event loop."""
 
-    def __init__(self, address: Address) -> None:
+    def __init__(self, address: Address, known: Places | None = None) -> None:
         self.address = address
-        self._places = places(address)
+        self._places = known or places(address)
         self._free: list[tuple[Place, AbstractConnection]] = []
         self._room = asyncio.Semaphore(address.connections)
         self._under_way: set[asyncio.Task[Any]] = set()
@@ -52,6 +53,10 @@ class Client:
     def url(self) -> str:
         """The address without its passwords."""
         return self.address.url
+
+    def sibling(self) -> "Client":
+        """A client for another event loop, which knows already where the servers are and which of them keep silent."""
+        return Client(self.address, copy.deepcopy(self._places))
 
     async def run(self, name: str, prefix: str, arguments: Sequence[bytes]) -> Sequence[bytes]:
         """Run the script of an operation.
@@ -105,7 +110,7 @@ class Client:
         try:
             async with asyncio.timeout(self.address.timeout_ms / 1000):
                 progress.place = await self._places.find()
-                connection = await connected(self.address, progress.place)
+                connection = await self._connected(progress.place)
             try:
                 yield connection
             finally:
@@ -164,12 +169,23 @@ class Client:
     async def _taken(self, place: Place) -> AsyncIterator[AbstractConnection]:
         """A connection of the pool. One that was interrupted is closed, and does not come back."""
         async with self._room:
-            connection = await self._idle(place) or await connected(self.address, place)
+            connection = await self._idle(place) or await self._connected(place)
             try:
                 yield connection
             finally:
                 if connection.is_connected:
                     self._free.append((place, connection))
+
+    async def _connected(self, place: Place) -> AbstractConnection:
+        """Connect to a server. A node of a cluster must answer in its share of the time, and hold the namespace."""
+        if self.address.kind is not Kind.CLUSTER:
+            return await connected(self.address, place)
+        async with asyncio.timeout(share_s(self.address)), AsyncExitStack() as failing:
+            connection = await connected(self.address, place)
+            failing.push_async_callback(let_go, connection)
+            await exchange(connection, "EXISTS", self.address.prefix)
+            failing.pop_all()
+        return connection
 
     async def _idle(self, place: Place) -> AbstractConnection | None:
         while self._free:

@@ -66,11 +66,10 @@ class Listener:
 
     async def close(self) -> None:
         """Stop reading, and end every wait."""
-        reading, self._reading = self._reading, None
         self._hub.notify_all()
-        if reading is not None:
-            reading.cancel()
-            await asyncio.wait({reading})
+        if self._reading is not None and not self._reading.done():
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
 
     async def catch_up(self) -> None:
         """Hear of all that has happened until now, so that a mark that is taken now stands behind it."""
@@ -82,9 +81,9 @@ class Listener:
     async def _begin(self) -> None:
         """Find the end of the stream. What was written before is not told apart: anything may have changed."""
         newest = await self._client.ask("XREVRANGE", self._key, "+", "-", "COUNT", 1)
-        self._last = _number(newest[0][0]) if newest else (0, 0)
-        self._begun = True
+        last = _number(newest[0][0]) if newest else (0, 0)
         await self._anything()
+        self._last, self._begun = last, True
 
     async def _anything(self) -> None:
         self.moved_to = await self._look()
@@ -119,7 +118,8 @@ class Listener:
             async with asyncio.timeout(_IDLE_S):
                 await self._wanted.wait()
         except TimeoutError:
-            return False
+            # Whoever came in this turn of the loop has found the reader still at work.
+            return self._waiting > 0
         return True
 
     async def _hear_next(self, connection: AbstractConnection) -> None:
@@ -141,13 +141,15 @@ class Listener:
         fresh = [(_number(name), words) for name, words in entries if _number(name) > last]
         if not fresh:
             return
-        self._last = fresh[-1][0]
         topics = {topic for _, words in fresh for topic in _topics(words[1])}
         if len(entries) >= KEPT or EVERYTHING in topics:
             # As many as the stream keeps: some before them may be gone already.
             await self._anything()
         else:
             self._hub.notify(topics)
+        # Only now: whoever is interrupted before this hears it again, and nobody is left untold. None is left as it is,
+        # for what was missed while the connection was broken.
+        self._last = self._last and max(self._last, fresh[-1][0])
 
 
 def _number(name: bytes) -> tuple[int, int]:

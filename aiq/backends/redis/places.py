@@ -13,7 +13,10 @@ from aiq.errors import Misconfigured
 
 
 class Places(Protocol):
-    """Where to go, as far as that is known."""
+    """Where to go, as far as that is known.
+
+    It may be copied from another thread meanwhile: a list is replaced, never changed.
+    """
 
     async def find(self) -> Place:
         """The server to ask. It may turn out to be the wrong one: then `lost` or `moved` is called, and this again."""
@@ -56,14 +59,13 @@ class Listed:
         """See `Places`. The next node is asked, and this one last."""
         self._owner = None
         if place in self._known:
-            self._known.remove(place)
-            self._known.append(place)
+            self._known = [*(one for one in self._known if one != place), place]
 
     def moved(self, place: Place) -> None:
         """See `Places`. Whoever owned the slot once is a node that can be asked when those of the address are gone."""
         self._owner = place
         if place not in self._known:
-            self._known.append(place)
+            self._known = [*self._known, place]
 
 
 class Watched:
@@ -94,8 +96,7 @@ class Watched:
             else:
                 if found is not None:
                     return found
-            self._sentinels.remove(sentinel)
-            self._sentinels.append(sentinel)
+            self._sentinels = [*(one for one in self._sentinels if one != sentinel), sentinel]
         if misconfigured is not None:
             raise misconfigured
         told = f": {failure}" if failure else ""

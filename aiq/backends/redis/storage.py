@@ -66,14 +66,16 @@ class RedisStorage(
     async def sibling(self) -> Self:
         """Open the same storage again for another thread and event loop, with connections of its own."""
         self._check_open()
-        return type(self)(Client(self._client.address), self._server, self._clock)
+        return type(self)(self._client.sibling(), self._server, self._clock)
 
     async def close(self) -> None:
-        """Let go of the connections once what was asked for is done. Closing twice is fine."""
-        if self._open:
-            self._open = False
-            await self._listener.close()
-            await self._client.close()
+        """Let go of the connections once what was asked for is done. Closing twice is fine.
+
+        Whoever is cancelled in this may close again, and finishes what is left.
+        """
+        self._open = False
+        await self._listener.close()
+        await self._client.close()
 
 
 async def open_redis(url: str, clock: Clock | None = None) -> RedisStorage:

@@ -79,3 +79,15 @@ async def test_a_sentinel_that_refuses_us_is_passed_over_while_another_lets_us_i
         hosts = f"127.0.0.1:{strict},127.0.0.1:{free_port()},127.0.0.1:{sentinel}"
         async with to(f"redis+sentinel://{USER}:{PASSWORD}@{hosts}/jobs") as client:
             assert await client.ask("EXISTS", "{aiq:default}") == 0
+
+
+async def test_a_node_that_never_answers_is_passed_over_and_not_asked_again_by_a_sibling() -> None:
+    async with (
+        listening(None) as mute,
+        to(f"redis+cluster://127.0.0.1:{mute},127.0.0.1:{server().port}?timeout=1") as client,
+    ):
+        assert await client.ask("ECHO", "a") == b"a"
+        sibling = client.sibling()
+        async with asyncio.timeout(0.25):
+            assert await sibling.ask("ECHO", "b") == b"b"
+        await sibling.close()

@@ -209,3 +209,58 @@ async def test_a_move_that_is_undone_while_nobody_reads_keeps_nobody_from_waitin
         await here.retire(None)
 
         await there.wait(["queue:a"], after=mark, timeout_ms=10)
+
+
+async def test_whoever_is_interrupted_while_it_looks_where_the_storage_is_leaves_the_news_to_the_next(
+    name: str, here: RedisStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark = await mark_of(here, "queue:a")
+    tell(name, listener.EVERYTHING)
+    looking, look = asyncio.Event(), here._listener._look
+
+    async def stands_still() -> str | None:
+        looking.set()
+        return await asyncio.Future()
+
+    monkeypatch.setattr(here._listener, "_look", stands_still)
+    interrupted = asyncio.create_task(here._listener.catch_up())
+    await looking.wait()
+    interrupted.cancel()
+    await asyncio.wait({interrupted})
+    monkeypatch.setattr(here._listener, "_look", look)
+    await here._listener.catch_up()
+
+    assert await here.wait(["queue:a"], after=mark, timeout_ms=0) != mark
+
+
+async def test_the_reader_goes_on_for_whoever_comes_in_the_turn_in_which_it_would_end(
+    here: RedisStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ears = here._listener
+
+    async def comes_too_late() -> None:
+        ears._waiting += 1
+        raise TimeoutError
+
+    monkeypatch.setattr(ears._wanted, "wait", comes_too_late)
+    assert await ears._is_wanted()
+    ears._waiting -= 1
+
+
+async def test_who_is_cancelled_while_it_closes_may_close_again(name: str) -> None:
+    async with proxied(server().port) as proxy:
+        storage = await open_redis(f"redis://{USER}:{PASSWORD}@127.0.0.1:{proxy.port}/0?namespace={name}")
+        proxy.delay_s = 0.2
+        asked = asyncio.create_task(storage.count())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        closing = asyncio.create_task(storage.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        assert closing.cancelled()
+        await storage.close()
+
+        assert asked.done() or not storage._client._under_way
+        await until(lambda: proxy.lines == 0, "the connections are closed")
+        await asked
