@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from aiq.errors import AiqError, Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
-from aiq.model import Capability, JobFilter, Renewed, Settlement, State, Suspended
+from aiq.model import Capability, ChunkKind, JobFilter, Renewed, Settlement, State, Suspended
 from aiq.storage import Storage
 from aiq.testing.actions import (
     GOOD,
@@ -343,6 +343,27 @@ async def test_a_row_that_is_removed_by_hand_stops_no_upkeep_and_is_named(
         assert (await claim_one(storage)).id in ("later", "after")
         assert [one.id for one in (await storage.list(JobFilter())).jobs][-1] == "later"
         assert await storage.audit() != []
+
+
+@pytest.mark.parametrize("broken", ["minutes", "leases", "counts"])
+async def test_a_step_that_stumbles_leaves_no_item_behind_and_is_made_once_it_can_be(
+    started: Start, broken: str
+) -> None:
+    one = started()
+    async with opened(one.url(), Clock()) as storage:
+        run = await start(storage)
+        await storage.append(run.lease, chunks("a"))
+        name, aside = f"{{aiq:default}}:{broken}", "{aiq:default}:aside by hand"
+        one.ask("RENAME", name, aside)
+        one.ask("SET", name, "no table")
+        with pytest.raises(Corrupt):
+            await end(storage, run, GOOD)
+        one.ask("RENAME", aside, name)
+        await end(storage, run, GOOD)
+
+        kinds = [chunk.kind for chunk in (await storage.read(run.id, after=0)).chunks]
+        assert kinds == [ChunkKind.DATA, ChunkKind.END]
+        assert await storage.audit() == []
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 65_536])

@@ -10,6 +10,9 @@
 
 local MARKERS = {succeeded = 'end', dead = 'error', cancelled = 'cancelled'}
 
+-- What this step has added, and not yet written: {job, number, what is said of it, bytes}.
+local pending = {}
+
 -- What is known of the items of a job.
 function items.of(job_id)
   return rows.get('streams', job_id) or {ranges = {}, trimmed = 0}
@@ -19,11 +22,22 @@ function items.keep(job_id, stream)
   rows.put('streams', job_id, stream)
 end
 
+-- Write what this step has added. Who looks at a stream that this step may have added to, or cuts it, does this first.
+function items.flush()
+  for _, one in ipairs(pending) do
+    call('XADD', key('stream', one[1]), digits(one[2]) .. '-0', 'm', one[3], 'd', one[4])
+  end
+  pending = {}
+end
+
 -- Add one item under the job's next number. `job` is changed in place.
+--
+-- It is written with the record: a number that is in the stream and not in the record could never be added again.
 function items.add_item(job, kind, data, step_key, seq)
   local number = job.chunks + 1
-  local told = cmsgpack.pack({kind, job.fence, step.now_ms, step_key or false, seq or false})
-  call('XADD', key('stream', job.id), digits(number) .. '-0', 'm', told, 'd', data)
+  if #pending == 0 then step.when_written(items.flush) end
+  local said = cmsgpack.pack({kind, job.fence, step.now_ms, step_key or false, seq or false})
+  pending[#pending + 1] = {job.id, number, said, data}
   job.chunks = number
 end
 
@@ -124,6 +138,7 @@ end
 -- Leave its last item to the stream of a job that has ended. spec: KEEP-4
 function items.cut(job)
   local stream = items.of(job.id)
+  items.flush()
   call('XTRIM', key('stream', job.id), 'MINID', digits(job.chunks) .. '-0')
   stream.trimmed, stream.run = job.chunks - 1, nil
   items.keep(job.id, stream)
@@ -134,6 +149,7 @@ end
 -- Forget the items of a job.
 function items.forget(job)
   if job.chunks == 0 then return end
+  items.flush()
   call('UNLINK', key('stream', job.id))
   rows.drop('streams', job.id)
 end

@@ -1,27 +1,35 @@
 -- step: one atomic step: its instant, what it was handed, what it answers, and whom it wakes.
 --
 -- ARGV[1] is a map in msgpack: `args`, and `now_ms` where a test turns the clock; ARGV[2] and on are bytes, which no
--- script looks into (`step.blob`). The answer is a list: a map in msgpack, then bytes. Rows are written when all that
--- could refuse has been asked: a step that raises before has changed nothing.
+-- script looks into (`step.blob`). The answer is a list: a map in msgpack, then bytes. Whoever
+-- refuses (`step.refuse`) does so before anything is written, and has changed nothing.
+--
+-- Redis takes nothing back when a script stumbles, over a key of another type or a row that was changed by hand. Rows,
+-- counters, the log, the items of streams and the sets of `zsets` are gathered, and written at the end, rows last: what
+-- stumbles before has changed none of them. What it may leave behind is what pieces write at once: edges, children and
+-- living ones of flows, the order of steps and signals, the outbox, the older numbers of a job's events, indexes of
+-- workers, minutes and tombstones, grants. What stumbles while all is written may leave the sets and not the rows.
 -- spec: STORE-1, TIME-1
 
-local handed, blobs, told, rooms
+local handed, blobs, told, writers, rooms
 
 -- The instant of the step, and whom it wakes.
 step.now_ms, step.topics = 0, {}
 
 local function begin()
   handed = cmsgpack.unpack(ARGV[1])
-  blobs, told = {}, {}
+  blobs, told, writers = {}, {}, {}
   step.topics, rooms = {}, {}
   step.now_ms = handed.now_ms or step.host_ms()
 end
 
 local function written(answer)
   for _, later in ipairs(told) do later() end
-  events.flush()
   zsets.flush()
   counters.flush()
+  -- Streams take no number twice, so what is numbered comes as late as it can.
+  for _, write in ipairs(writers) do write() end
+  events.flush()
   rows.flush()
   wakeups.tell(step.topics)
   return {cmsgpack.pack({answer = answer}), unpack(blobs)}
@@ -86,6 +94,11 @@ end
 -- Do something when all is decided, and before the rows are written: read a row as the step leaves it.
 function step.at_end(later)
   told[#told + 1] = later
+end
+
+-- Write something when all is decided, beside the rows.
+function step.when_written(write)
+  writers[#writers + 1] = write
 end
 
 -- Wake whoever waits for a topic.
