@@ -62,6 +62,9 @@ redis-server:
 		echo "The tests start Redis servers of their own, and there is no redis-server on the PATH: as root, run" \
 		"\`apt-get install redis-server\` (7.0 or newer), or name one with AIQ_REDIS_SERVER=/path/to/redis-server."; \
 		exit 1; }
+	@told=$$("$${AIQ_REDIS_SERVER:-redis-server}" --version) && case "$$told" in *v=[1-6].*) \
+		echo "$$told is too old for the tests: 7.0 or newer is needed. Install one, or name it with" \
+		"AIQ_REDIS_SERVER=/path/to/redis-server."; exit 1;; esac
 
 .venv/.ready: pyproject.toml setup.py requirements/dev.txt
 	@echo "== setting up .venv"

@@ -2,6 +2,7 @@
 
 import atexit
 import os
+import re
 import shutil
 import signal
 import socket
@@ -215,6 +216,12 @@ def executable() -> str:
     assert found, (
         "The tests of the storage in Redis start servers of their own, and there is no redis-server on the PATH. "
         "Install it (`apt-get install redis-server`, 7.0 or newer), or name it in AIQ_REDIS_SERVER."
+    )
+    told = subprocess.run([found, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v=(\d+)", told)
+    # Valkey counts on from 7.2.
+    assert version is None or int(version[1]) >= 7, (
+        f"{found} is too old ({told.strip()}): 7.0 or newer is needed. Install one, or name it in AIQ_REDIS_SERVER."
     )
     return found
 

@@ -8,6 +8,7 @@ a Redis server of its own, without persistence, on loopback. No-op jobs; results
 
 import argparse
 import json
+import os
 import socket
 import statistics
 import subprocess
@@ -56,7 +57,8 @@ def server() -> Iterator[str]:
         port = probe.getsockname()[1]
         probe.close()
         options = ["--bind", "127.0.0.1", "--port", str(port), "--save", "", "--appendonly", "no", "--dir", folder]
-        process = subprocess.Popen(["redis-server", *options], stdout=subprocess.DEVNULL)
+        program = os.environ.get("AIQ_REDIS_SERVER", "redis-server")
+        process = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
         try:
             _await(port)
             yield f"redis://127.0.0.1:{port}/0"
