@@ -52,14 +52,14 @@ function patience.over(queue, now_ms, limit)
   return zsets.until_(queue and 'patience:' .. queue or 'patiences', now_ms, limit)
 end
 
--- When the first patience with a pool that is parked ends, or nil.
+-- When the first patience with a pool that is parked ends, or nil. Pools whose instant has come are parked no more, and
+-- are passed over. Behind as many as one sweep looks at, the answer is no later than the true one: who comes too early
+-- finds nothing to do.
 function patience.next_ms(now_ms)
-  local first = 0
-  while true do
-    local members = zsets.read('ZRANGE', 'patience_parked', first, first, 'WITHSCORES')
-    if not members[1] then return nil end
-    local queue, name = members[1]:match('^([^%z]+)%z(.*)$')
-    if lanes.is_parked(queue, name, now_ms) then return tonumber(members[2]) end
-    first = first + 1
+  local members = zsets.read('ZRANGE', 'patience_parked', 0, bounds.MAX_SWEEP - 1, 'WITHSCORES')
+  for place = 1, #members, 2 do
+    local queue, name = members[place]:match('^([^%z]+)%z(.*)$')
+    if lanes.is_parked(queue, name, now_ms) then return tonumber(members[place + 1]) end
   end
+  return #members == 2 * bounds.MAX_SWEEP and tonumber(members[#members]) or nil
 end
