@@ -30,6 +30,10 @@ async def connected(address: Address, place: Place, *, sentinel: bool = False) -
 
 async def let_go(connection: AbstractConnection) -> None:
     """Close a connection without a word to the server, which may not listen any more."""
+    writer = getattr(connection, "_writer", None)
+    if writer is not None:
+        # Else TLS would wait for the other side to agree to the end.
+        writer.transport.abort()
     await connection.disconnect(nowait=True)
     # The socket is closed in the next turn of the loop, which may be its last.
     await asyncio.sleep(0)
