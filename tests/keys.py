@@ -10,6 +10,7 @@ OF_A_JOB = frozenset(
     {
         "children",
         "edges_out",
+        "history",
         "kept_signals",
         "living",
         "needed_by",

@@ -3,7 +3,8 @@
 from typing import Final
 
 from aiq.errors import ForeignCursor, InvalidInput
-from aiq.model import NOW
+from aiq.model import NOW, Cause, Event, State
+from aiq.rules.states import TRANSITIONS
 
 _DIGITS: Final = 19
 _ID_CHARS: Final = 16
@@ -28,6 +29,37 @@ def log_number(cursor: str, storage_id: str, last: int) -> int:
     if int(digits) > last:
         raise _no_cursor(cursor)
     return int(digits)
+
+
+def event_of(
+    storage_id: str,
+    place: int,
+    job_id: str,
+    task: str,
+    queue: str,
+    number: int,
+    row: str,
+    source: str | None,
+    target: str,
+    fence: int,
+    at_ms: int,
+    cause: str | None,
+) -> Event:
+    """The event at a place of the log, from what a store keeps of it, in its order; a job that is new has no source."""
+    return Event(
+        cursor=log_cursor(place, storage_id),
+        job_id=job_id,
+        task=task,
+        queue=queue,
+        number=number,
+        row=row,
+        transition=TRANSITIONS[row].name,
+        source=State(source) if source else None,
+        target=State(target),
+        fence=fence,
+        at_ms=at_ms,
+        cause=Cause(cause) if cause else None,
+    )
 
 
 def _is_id(text: str) -> bool:

@@ -2,10 +2,10 @@
 
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_LOOKED
-from aiq.errors import InvalidInput
 from aiq.model import JobFilter, JobRecord, Page
 from aiq.rules.batches import page_length
 from aiq.rules.filtering import check_filter, matches
+from aiq.rules.paging import job_place
 from aiq.rules.validation import check_limit
 
 
@@ -16,7 +16,7 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
     """
     check_limit(limit)
     check_filter(query)
-    found, place = _ahead(tx, query, _place(cursor), limit)
+    found, place = _ahead(tx, query, job_place(cursor), limit)
     length = page_length(record.content_size for record in found[:limit])
     if length == len(found):
         return Page(tuple(found), None if place is None else str(place))
@@ -37,11 +37,3 @@ def _ahead(tx: Transaction, query: JobFilter, place: int, limit: int) -> tuple[l
 def _is_in_group(tx: Transaction, query: JobFilter, record: JobRecord) -> bool:
     """Spec: DEAD-9"""
     return query.fingerprint is None or record.id in tx.tables.graves.members.get(query.fingerprint, ())
-
-
-def _place(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdecimal()):
-        raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
-    return int(cursor)

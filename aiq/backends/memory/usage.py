@@ -1,10 +1,10 @@
 """Reading what was used."""
 
-from aiq.backends.memory.accounts import UsageKey, UsageScope, Used
+from aiq.backends.memory.accounts import UsageKey, Used
 from aiq.backends.memory.transition import Transaction
-from aiq.errors import InvalidInput
 from aiq.model import UsageFilter, UsagePage, UsageRow
 from aiq.rules.checks import check_limit
+from aiq.rules.paging import usage_owner, usage_page, usage_place, usage_row
 from aiq.rules.validation import check_usage_filter
 
 
@@ -12,18 +12,10 @@ def usage(tx: Transaction, query: UsageFilter, cursor: str | None, limit: int) -
     """Read one page of minutes, models and categories. The cursor is the place of the last row given. Spec: USAGE-8"""
     check_limit(limit)
     check_usage_filter(query)
-    after = _place(cursor)
-    found = tx.tables.accounts.usage.get(_scope(query), {})
+    after = usage_place(cursor)
+    found = tx.tables.accounts.usage.get(usage_owner(query), {})
     places = sorted(place for place in found if _matches(query, place) and (after is None or place > after))
-    rows = tuple(_row(place, found[place]) for place in places[:limit])
-    return UsagePage(rows, _cursor(places[limit - 1]) if len(places) > limit else None)
-
-
-def _scope(query: UsageFilter) -> UsageScope:
-    for scope, owner in (("job", query.job_id), ("flow", query.flow), ("tenant", query.tenant)):
-        if owner is not None:
-            return scope, owner
-    return "all", ""
+    return usage_page([_row(place, found[place]) for place in places[: limit + 1]], limit)
 
 
 def _matches(query: UsageFilter, place: UsageKey) -> bool:
@@ -33,29 +25,4 @@ def _matches(query: UsageFilter, place: UsageKey) -> bool:
 
 
 def _row(place: UsageKey, used: Used) -> UsageRow:
-    minute_ms, model, category = place
-    return UsageRow(
-        minute_ms=minute_ms,
-        model=model,
-        category=category,
-        tokens=used.tokens,
-        usd_micros=used.usd_micros,
-        unpriced=used.unpriced,
-        estimated=used.estimated,
-    )
-
-
-def _cursor(place: UsageKey) -> str:
-    """A category has no space in it; a model may."""
-    minute_ms, model, category = place
-    return f"{minute_ms} {category} {model}"
-
-
-def _place(cursor: str | None) -> UsageKey | None:
-    if cursor is None:
-        return None
-    minute, _, rest = cursor.partition(" ")
-    category, found, model = rest.partition(" ")
-    if not (minute.isascii() and minute.isdecimal() and found):
-        raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
-    return int(minute), model, category
+    return usage_row(*place, used.tokens, used.usd_micros, used.unpriced, used.estimated)

@@ -1,4 +1,4 @@
-"""The fields of a stored record, each with the number under which it is stored.
+"""The fields of a stored record, each with the number under which it is stored; and the states, as the log has them.
 
 A record in Redis is a map of these numbers, which takes a third of what the names would. A number is never given to
 another field; a new one takes the next. Those of JobSpec and JobRecord that are not here are stored apart.
@@ -82,3 +82,6 @@ FIELDS: Final = {
     "branch": 73,
     "stream_bytes": 74,
 }
+
+STATES: Final = ("scheduled", "ready", "running", "waiting", "suspended", "held", "succeeded", "dead", "cancelled")
+"""The first is 1 in the log, and 0 is none. None changes its place; a new one goes to the end."""

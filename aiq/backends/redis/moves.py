@@ -7,8 +7,9 @@ from msgspec import Struct, structs
 
 from aiq.backends.redis import wire
 from aiq.backends.redis.door import Answer, Blobs
-from aiq.backends.redis.face.events import event, minute_row
+from aiq.backends.redis.face.events import minute_row
 from aiq.model import moving
+from aiq.rules.events import event_of
 from aiq.rules.limits import of_queue
 from aiq.rules.metrics import COLUMNS
 
@@ -32,7 +33,7 @@ def heard(answer: Answer, found: Told, owner: str) -> moving.Record:
     """A record as the script of `dump` tells it. `owner` is the storage in whose log the cursors of events count."""
     kind, fields, place = found[0], found[1] or {}, found[2] if len(found) > 2 else 0
     if kind == "event":
-        return moving.Event(event=event(fields["event"], owner))
+        return moving.Event(event=event_of(owner, *fields["event"]))
     if kind == "minute":
         return moving.Minute(row=minute_row(fields["id"], fields["figures"]))
     if kind == "job":

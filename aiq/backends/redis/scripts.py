@@ -22,6 +22,7 @@ _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
     "defaults": words.defaults,
     "fields": words.fields,
     "fingerprints": words.fingerprints,
+    "metrics": words.metrics,
     "states": words.states,
 }
 """Pieces that are written from the Python that says the same, so that nothing is said twice."""

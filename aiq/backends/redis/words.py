@@ -10,9 +10,10 @@ import msgspec
 
 from aiq import bounds as named_bounds
 from aiq import model
-from aiq.backends.redis.fields import FIELDS
+from aiq.backends.redis.fields import FIELDS, STATES
 from aiq.rules import books, keys
 from aiq.rules.fingerprints import OF_CAUSE
+from aiq.rules.metrics import COLUMNS, MINUTE_MS
 from aiq.rules.states import TRANSITIONS
 
 _BOUND: Final = re.compile(r"\bbounds\.([A-Z][A-Z_]*)")
@@ -62,9 +63,23 @@ def fingerprints(_: str) -> str:
 
 
 def fields(_: str) -> str:
-    """The numbers under which the fields of a record are stored, and the names of these."""
-    names = literal({number: name for name, number in FIELDS.items()})
-    return f"fields.NUMBERS = {literal(FIELDS)}\nfields.NAMES = {names}"
+    """The numbers under which the fields of a record are stored, and the names of these; the same of the states."""
+    states = {state: number for number, state in enumerate(STATES, 1)}
+    return "\n".join(
+        f"fields.{name} = {literal(value)}"
+        for name, value in {
+            "NUMBERS": FIELDS,
+            "NAMES": {number: name for name, number in FIELDS.items()},
+            "STATE_NUMBERS": states,
+            "STATES": STATES,
+        }.items()
+    )
+
+
+def metrics(_: str) -> str:
+    """How long a minute is, and where each of its figures stands, counted from 1."""
+    places = {name: place for place, name in enumerate(COLUMNS, 1)}
+    return f"metrics.MINUTE_MS = {MINUTE_MS}\nmetrics.PLACES = {literal(places)}"
 
 
 def kind(name: str) -> type[Any]:

@@ -7,9 +7,8 @@ from typing import Final
 from aiq.backends.sqlite.read import place_of
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
-from aiq.model import NOW, Cause, Event, EventPage, State
-from aiq.rules.events import log_cursor, log_number
-from aiq.rules.states import TRANSITIONS
+from aiq.model import NOW, Event, EventPage
+from aiq.rules.events import event_of, log_cursor, log_number
 
 SQL: Final = load("events")
 
@@ -23,7 +22,7 @@ def read_events(tx: Transaction, after: str | None, limit: int) -> EventPage:
     number = trimmed if after is None else newest if after == NOW else log_number(after, storage_id, last)
     rows = sorted(tx.table(SQL["page"], {"after": number, "limit": limit}), key=itemgetter(0))
     end = rows[-1][0] if rows else max(number, trimmed)
-    events = tuple(_event(storage_id, *row) for row in rows)
+    events = tuple(event_of(storage_id, *row) for row in rows)
     return EventPage(events, log_cursor(end, storage_id), lost=number < trimmed, more=bool(rows) and end < newest)
 
 
@@ -32,34 +31,4 @@ def events_of(tx: Transaction, job_id: str, after: int, limit: int) -> Sequence[
     n, _, _ = place_of(tx, job_id)
     storage_id = tx.rows(SQL["span"])[0][3]
     rows = sorted(tx.table(SQL["of_job"], {"n": n, "after": after, "limit": limit}), key=itemgetter(0))
-    return [_event(storage_id, *row) for row in rows]
-
-
-def _event(
-    storage_id: str,
-    change: int,
-    job_id: str,
-    task: str,
-    queue: str,
-    number: int,
-    row: str,
-    source: str | None,
-    target: str,
-    fence: int,
-    at_ms: int,
-    cause: str | None,
-) -> Event:
-    return Event(
-        cursor=log_cursor(change, storage_id),
-        job_id=job_id,
-        task=task,
-        queue=queue,
-        number=number,
-        row=row,
-        transition=TRANSITIONS[row].name,
-        source=None if source is None else State(source),
-        target=State(target),
-        fence=fence,
-        at_ms=at_ms,
-        cause=None if cause is None else Cause(cause),
-    )
+    return [event_of(storage_id, *row) for row in rows]

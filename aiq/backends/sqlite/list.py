@@ -7,17 +7,15 @@ from aiq.backends.sqlite.rows import numbers, whole_records
 from aiq.backends.sqlite.sql import load
 from aiq.backends.sqlite.transaction import Transaction
 from aiq.bounds import MAX_LOOKED
-from aiq.errors import InvalidInput
 from aiq.model import JobFilter, Page, State, TimeRange
 from aiq.rules.batches import page_length
 from aiq.rules.filtering import check_filter
+from aiq.rules.paging import job_place
 
 SQL: Final = load("list")
 
 AT_ONCE: Final = 512
 """Jobs that are looked at in one go: most pages are full after the first."""
-_LAST: Final = 2**62
-"""A number that no job reaches, and that SQLite can hold."""
 
 
 def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int) -> Page:
@@ -26,7 +24,7 @@ def list_jobs(tx: Transaction, query: JobFilter, cursor: str | None, limit: int)
     Spec: STORE-8, STORE-13, STORE-14
     """
     check_filter(query)
-    ns, last = _ahead(tx, query, _number(cursor), limit)
+    ns, last = _ahead(tx, query, job_place(cursor), limit)
     sizes = sorted(tx.table(SQL["sizes"], {"ns": numbers(ns[:limit])}))
     page = ns[: page_length(size for _, size in sizes)]
     jobs = tuple(whole_records(tx.connection, page))
@@ -87,11 +85,3 @@ def _bounds(name: str, asked: TimeRange | None) -> dict[str, object]:
     # What has no instant is in no range, also not in one that is open on both sides.
     since_ms = 0 if asked.since_ms is None else asked.since_ms
     return {f"{name}_since": since_ms, f"{name}_until": asked.until_ms}
-
-
-def _number(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdecimal()):
-        raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
-    return min(int(cursor), _LAST)

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from aiq.backends.redis.door import Door
 from aiq.backends.redis.wire import heard, said
 from aiq.bounds import MAX_BATCH, MAX_PAGE
-from aiq.errors import InvalidInput
-from aiq.model import Amounts, BudgetSpec, BudgetStatus, PriceRow, UsageFilter, UsagePage, UsageRow
+from aiq.model import Amounts, BudgetSpec, BudgetStatus, PriceRow, UsageFilter, UsagePage
 from aiq.rules.budgets import check_amounts, check_budget
 from aiq.rules.checks import check_count, check_limit, check_opaque
+from aiq.rules.paging import usage_owner, usage_page, usage_place, usage_row
 from aiq.rules.prices import check_price
 from aiq.rules.validation import check_usage_filter
 
@@ -60,45 +60,8 @@ class BudgetsFace(Door):
         """See `aiq.storage.Budgets`."""
         check_limit(limit)
         check_usage_filter(query)
-        scope, owner = _scope(query)
-        args = {"scope": scope, "owner": owner, "after": _place(cursor), "limit": limit}
+        scope, owner = usage_owner(query)
+        args = {"scope": scope, "owner": owner, "after": usage_place(cursor), "limit": limit}
         args |= {"since_ms": query.since_ms, "until_ms": query.until_ms}
         answer = await self._step("usage", args)
-        rows = tuple(_row(*row) for row in answer.value[:limit])
-        return UsagePage(rows, _cursor(rows[-1]) if len(answer.value) > limit else None)
-
-
-def _scope(query: UsageFilter) -> tuple[str, str]:
-    for scope, owner in (("job", query.job_id), ("flow", query.flow), ("tenant", query.tenant)):
-        if owner is not None:
-            return scope, owner
-    return "all", ""
-
-
-def _row(
-    minute_ms: int, model: str, category: str, tokens: int, usd_micros: int, unpriced: int, estimated: int
-) -> UsageRow:
-    return UsageRow(
-        minute_ms=minute_ms,
-        model=model,
-        category=category,
-        tokens=tokens,
-        usd_micros=usd_micros,
-        unpriced=unpriced,
-        estimated=estimated,
-    )
-
-
-def _cursor(row: UsageRow) -> str:
-    """A category has no space in it; a model may."""
-    return f"{row.minute_ms} {row.category} {row.model}"
-
-
-def _place(cursor: str | None) -> tuple[int, str, str] | None:
-    if cursor is None:
-        return None
-    minute, _, rest = cursor.partition(" ")
-    category, found, model = rest.partition(" ")
-    if not (minute.isascii() and minute.isdecimal() and found):
-        raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
-    return int(minute), model, category
+        return usage_page([usage_row(*row) for row in answer.value], limit)

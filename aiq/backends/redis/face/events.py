@@ -7,12 +7,11 @@ from typing import Any, Final
 from aiq.backends.redis import wire
 from aiq.backends.redis.door import Door
 from aiq.bounds import MAX_LEVEL, MAX_LOOKED, MAX_PAGE
-from aiq.model import NOW, Cause, Event, EventPage, MinuteFilter, MinutePage, MinuteRow, RetentionSpec, State
+from aiq.model import NOW, Event, EventPage, MinuteFilter, MinutePage, MinuteRow, RetentionSpec
 from aiq.rules.checks import check_limit
-from aiq.rules.events import log_cursor, log_number
+from aiq.rules.events import event_of, log_cursor, log_number
 from aiq.rules.metrics import COLUMNS, minute_cursor, minute_place
 from aiq.rules.retention import check_retention
-from aiq.rules.states import TRANSITIONS
 
 _BEYOND: Final = 10**19
 """More than any number in a cursor."""
@@ -37,7 +36,7 @@ class EventsFace(Door):
         if after is not None and after != NOW:
             # The step tells no events where the cursor is none of its own.
             log_number(after, owner, told["last"])
-        events = tuple(event(one, owner) for one in told["events"])
+        events = tuple(event_of(owner, *one) for one in told["events"])
         return EventPage(events, log_cursor(told["number"], owner), lost=told["lost"], more=told["more"])
 
     async def events_of(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> Sequence[Event]:
@@ -45,7 +44,7 @@ class EventsFace(Door):
         check_limit(limit)
         args = {"id": job_id, "after": after, "limit": limit, "storage_id": secrets.token_hex(8)}
         told = (await self._step("events_of", args)).value
-        return [event(one, told["storage_id"]) for one in told["events"]]
+        return [event_of(told["storage_id"], *one) for one in told["events"]]
 
     async def metrics(self, query: MinuteFilter, *, cursor: str | None = None, limit: int = MAX_PAGE) -> MinutePage:
         """See `aiq.storage.Events`. A step looks at no more than MAX_LOOKED minutes, so this may take several."""
@@ -71,25 +70,6 @@ class EventsFace(Door):
     async def get_retention(self) -> RetentionSpec:
         """See `aiq.storage.Events`."""
         return wire.heard(RetentionSpec, (await self._step("get_retention")).value)
-
-
-def event(told: Sequence[Any], owner: str) -> Event:
-    """An event as a script tells it. See `log.told` in lua/_log.lua."""
-    place, job_id, task, queue, number, row, source, target, fence, at_ms, cause = told
-    return Event(
-        cursor=log_cursor(place, owner),
-        job_id=job_id,
-        task=task,
-        queue=queue,
-        number=number,
-        row=row,
-        transition=TRANSITIONS[row].name,
-        source=State(source) if source else None,
-        target=State(target),
-        fence=fence,
-        at_ms=at_ms,
-        cause=Cause(cause) if cause else None,
-    )
 
 
 def _first(cursor: str | None, since_ms: int | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from aiq.backends.redis import exchanging, wire
 from aiq.backends.redis.door import Blobs, Door
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_PAGE, MAX_PAGE_BYTES, MIN_LEASE_MS
-from aiq.errors import InvalidInput, LeaseLost
+from aiq.errors import LeaseLost
 from aiq.model import (
     CancelAnswer,
     ClaimRequest,
@@ -26,6 +26,7 @@ from aiq.model import (
 )
 from aiq.rules.editing import check_edits
 from aiq.rules.filtering import check_filter
+from aiq.rules.paging import job_place
 from aiq.rules.validation import (
     check_batch,
     check_claim,
@@ -122,7 +123,7 @@ class JobsFace(Door):
         check_limit(limit)
         check_filter(query)
         asked = {**wire.said(query), "states": dict.fromkeys(query.states, True)}
-        args = {"query": asked, "place": _place(cursor), "limit": limit, "bytes": MAX_PAGE_BYTES}
+        args = {"query": asked, "place": job_place(cursor), "limit": limit, "bytes": MAX_PAGE_BYTES}
         answer = await self._step("list", args)
         found = [wire.record(answer, place) for place in answer.value["found"]]
         place = answer.value.get("place")
@@ -135,11 +136,3 @@ class JobsFace(Door):
         # A NUL stands for a name as Python quotes it, which no other language does.
         text = told.pop("text").replace("\0", repr(told.pop("quoted", "")))
         return wire.heard(Why, told, text=text)
-
-
-def _place(cursor: str | None) -> int:
-    if cursor is None:
-        return 0
-    if not (cursor.isascii() and cursor.isdecimal()):
-        raise InvalidInput(f"{cursor!r} is not a cursor. Pass the one that came with the page before, or None.")
-    return int(cursor)

@@ -2,8 +2,8 @@
 --
 -- The log is a stream. One step adds one entry, `e` with all its events; the id of the entry is the number of the last
 -- of them. An event is a list: the job's number, its own number within the job, row, source, target, fence, instant,
--- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone. In the entry rows and states
--- are numbers, and instants count from the one that the entry begins with.
+-- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone. In the entry rows and
+-- states are numbers, and instants count from the one that the entry begins with.
 -- A job's record keeps the numbers of its newest events, `history:ID` those before.
 -- spec: EVENT-1, EVENT-2, EVENT-6, METRIC-1, METRIC-2
 
@@ -12,11 +12,7 @@ local RECENT = 32
 
 local pending = {}
 
-local PLACES = {
-  enqueued = 1, started = 2, ended = 3, succeeded = 4, failed = 5, retried = 6, dead = 7, cancelled = 8,
-  waited_ms = 9, waited_most_ms = 10, ran_ms = 11, ran_most_ms = 12, tokens = 13, usd_micros = 14,
-}
-events.MINUTE_MS = 60000
+local PLACES = metrics.PLACES
 local FAILING = {T6 = true, T7 = true, T9 = true}
 
 local at_hand = {}
@@ -33,7 +29,7 @@ end
 -- The figures of a minute, queue and task, to be changed in place. Its id begins with the minute in 16 digits, so that
 -- the order of texts is that of (minute, queue, task).
 function events.minute(at_ms, queue, task)
-  local id = string.format('%016.0f %s %s', at_ms - at_ms % events.MINUTE_MS, queue, task)
+  local id = string.format('%016.0f %s %s', at_ms - at_ms % metrics.MINUTE_MS, queue, task)
   local figures = rows.get('minutes', id)
   if not figures then
     figures = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
@@ -111,8 +107,8 @@ function events.begin(job, at_ms)
   job.since_ms = at_ms ~= usual_ms(job) and at_ms or nil
 end
 
--- Append a job's next event, and count it. `job` is the record that is about to be written in the place of `before`; it is
--- changed in place.
+-- Append a job's next event, and count it. `job` is the record that is about to be written in the place of `before`;
+-- it is changed in place.
 function events.log(row, before, job)
   local number, source = counters.raise('events'), before and before.state
   local cause = job.state == 'dead' and job.cause or false
@@ -130,18 +126,13 @@ function events.take(event)
   return counters.raise('events')
 end
 
--- The states by the numbers that stand for them in the log: never given to another, and 0 for none.
-local STATES = {'scheduled', 'ready', 'running', 'waiting', 'suspended', 'held', 'succeeded', 'dead', 'cancelled'}
-local NUMBERS = {}
-for number, state in ipairs(STATES) do NUMBERS[state] = number end
-
 local function packed(begun_ms)
   local told = {begun_ms}
   for place, event in ipairs(pending) do
     local n, number, row, source, target, fence, at_ms, cause = unpack(event)
     local after_ms = at_ms - begun_ms
     told[place + 1] = {
-      n, number, tonumber(row:sub(2)), NUMBERS[source] or 0, NUMBERS[target], fence,
+      n, number, tonumber(row:sub(2)), fields.STATE_NUMBERS[source] or 0, fields.STATE_NUMBERS[target], fence,
       (after_ms ~= 0 or cause) and after_ms or nil, cause or nil,
     }
   end
@@ -154,7 +145,7 @@ function events.unpacked(text)
   for place = 2, #told do
     local n, number, row, source, target, fence, after_ms, cause = unpack(told[place])
     found[place - 1] = {
-      n, number, 'T' .. row, STATES[source] or false, STATES[target], fence, told[1] + (after_ms or 0), cause or false,
+      n, number, 'T' .. row, fields.STATES[source] or false, fields.STATES[target], fence, told[1] + (after_ms or 0), cause or false,
     }
   end
   return found

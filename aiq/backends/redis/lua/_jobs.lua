@@ -3,8 +3,8 @@
 -- A record is a Lua table with the fields of `JobRecord`, read with `jobs.get`, changed by copying it (`rows.with`)
 -- and written with `jobs.put`, which keeps every index in step. A field that is nothing, or as by default, is not
 -- stored. Bytes and errors are apart: `jobs.payload`, `jobs.result`, `jobs.progress`, `jobs.errors`.
--- Fields of our own: `n` the number in the order of enqueueing, `since_ms` when it came into its state (`events`), `go_ms` when
--- retention looks at it if that is not by its finish, `history` the numbers of its newest events, `branch` where a
+-- Fields of our own: `n` the number in the order of enqueueing, `since_ms` when it came into its state (`events`),
+-- `go_ms` when retention looks at it if that is not by its finish, `history` the numbers of its newest events, `branch` where a
 -- child stands in its tree (`keys`), `needed` whether an edge has led from it (`fan_in`), `settled` the last settlement
 -- that took effect (`settle`), `awaits` the signal that it is suspended for.
 -- spec: STATE-3, STORE-8

@@ -1,8 +1,8 @@
 -- step: one atomic step: its instant, what it was handed, what it answers, and whom it wakes.
 --
 -- ARGV[1] is a map in msgpack: `args`, and `now_ms` where a test turns the clock; ARGV[2] and on are bytes, which no
--- script looks into (`step.blob`). The answer is a list: a map in msgpack, then bytes. Whoever
--- refuses (`step.refuse`) does so before anything is written, and has changed nothing.
+-- script looks into (`step.blob`). The answer is a list: a map in msgpack, then bytes. Whoever refuses (`step.refuse`)
+-- does so before anything is written, and has changed nothing.
 --
 -- Redis takes nothing back when a script stumbles, over a key of another type or a row that was changed by hand. Rows,
 -- counters, the log, the items of streams and the sets of `zsets` are gathered, and written at the end, rows last: what

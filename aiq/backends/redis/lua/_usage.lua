@@ -4,7 +4,6 @@
 -- names that `consumption.line` makes of model and category: a map with the fields of `Counted`.
 -- spec: USAGE-1, USAGE-2, USAGE-4, USAGE-5, USAGE-6, USAGE-9, EST-3
 
-local MINUTE_MS = 60000
 local COLUMNS = {'tokens', 'usd_micros', 'unpriced', 'estimated'}
 local NOTHING = {tokens = 0, usd_micros = 0, unpriced = 0, estimated = 0}
 -- Categories that a model makes; every other one goes into it.
@@ -139,7 +138,8 @@ end
 function usage.count(job, job_id, old, new)
   local more = next(old) == nil and new or more_of(old, new)
   if next(more) == nil then return end
-  local owner = {minute_ms = step.now_ms - step.now_ms % MINUTE_MS, job_id = job_id, tenant = '', queue = '', task = ''}
+  local minute_ms = step.now_ms - step.now_ms % metrics.MINUTE_MS
+  local owner = {minute_ms = minute_ms, job_id = job_id, tenant = '', queue = '', task = ''}
   if job then
     owner.flow, owner.tenant, owner.queue, owner.task = job.flow, job.tenant, job.queue, job.task
   end
