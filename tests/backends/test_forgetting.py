@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from aiq.backends.memory.storage import open_memory
-from aiq.backends.sqlite import migrate, sql
+from aiq.backends.sqlite import migrate
+from aiq.backends.sqlite.sql import TEXTS
 from aiq.bounds import MAX_SWEEP, RESERVATION_KEPT_MS
 from aiq.model import BudgetSpec, CallState, LimitSpec, Throttle, Usage
 from aiq.storage import Storage
@@ -119,9 +120,7 @@ def counts(path: Path) -> dict[str, int]:
 def test_what_is_to_be_forgotten_is_found_by_an_index_in_its_order(name: str, indexes: set[str]) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate.migrate(connection, "memory", 0)
-    plan = connection.execute(
-        f"EXPLAIN QUERY PLAN {sql.load('forgetting')[name]}", defaultdict(lambda: None)
-    ).fetchall()
+    plan = connection.execute(f"EXPLAIN QUERY PLAN {TEXTS[f'forgetting.{name}']}", defaultdict(lambda: None)).fetchall()
     connection.close()
 
     told = "\n".join(row[3] for row in plan)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from aiq.backends.relational.table import read_table
+from aiq.backends.relational.transaction import Transaction
+from aiq.backends.sqlite.connection import Texts
 from aiq.backends.sqlite.storage import SQLiteStorage, open_sqlite
-from aiq.backends.sqlite.table import read_table
-from aiq.backends.sqlite.transaction import Transaction
 from aiq.errors import Misconfigured
 from aiq.model import ChunkKind, JobRecord, LimitSpec, Settlement, State, Succeeded, Throttle, Waiting
 from aiq.storage import claim
@@ -176,7 +177,7 @@ def test_a_table_has_its_bytes_in_the_places_of_their_lengths() -> None:
             CAST(group_concat(CAST(a AS TEXT), '') AS BLOB), CAST(group_concat(CAST(b AS TEXT), '') AS BLOB) FROM t
     """
 
-    assert read_table(connection, sql, {}) == stored
+    assert read_table(Texts(connection, {"t": sql}), "t", {}) == stored
     connection.close()
 
 
@@ -188,12 +189,12 @@ def test_of_two_gathered_rows_with_one_key_the_later_is_written() -> None:
         SELECT json_extract(value, '$.n'), substr(:blobs, json_extract(value, '$.data[0]'),
             json_extract(value, '$.data[1]')) FROM json_each(:rows)
     """
-    tx = Transaction(connection, 0)
-    tx.later(insert, {"n": 1}, key="one", data=b"first")
-    tx.later(insert, {"n": 2}, key="two", data=None)
-    tx.later(insert, {"n": 3}, key="one", data=b"\x00last")
+    tx = Transaction(Texts(connection, {"put": insert, "all": "SELECT n, data FROM t ORDER BY n"}), 0)
+    tx.later("put", {"n": 1}, key="one", data=b"first")
+    tx.later("put", {"n": 2}, key="two", data=None)
+    tx.later("put", {"n": 3}, key="one", data=b"\x00last")
 
-    assert tx.rows("SELECT n, data FROM t ORDER BY n") == [(2, None), (3, b"\x00last")]
+    assert tx.rows("all") == [(2, None), (3, b"\x00last")]
     connection.close()
 
 

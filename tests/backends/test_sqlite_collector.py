@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from aiq.backends.relational.collector import without_collector
+from aiq.backends.relational.exchange import exchange
+from aiq.backends.relational.graves import graves
+from aiq.backends.relational.keys import keys_of
+from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite.atomic import write
-from aiq.backends.sqlite.collector import without_collector
-from aiq.backends.sqlite.exchange import exchange
-from aiq.backends.sqlite.graves import graves
-from aiq.backends.sqlite.keys import keys_of
-from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import BudgetSpec, Exchanged, LimitSpec, Settlement, Succeeded
 from aiq.testing.actions import claim_some, job, wish
 from tests.backends.sqlite_files import opened

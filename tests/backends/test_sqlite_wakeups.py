@@ -168,7 +168,7 @@ async def test_a_look_that_fails_half_way_leaves_its_changes_to_the_next(path: P
         failed = False
 
         def execute(self, sql: str, *rest: Any) -> sqlite3.Cursor:
-            if sql == watch.SQL["jobs"] and not self.failed:
+            if sql == watch.TEXTS["watch.jobs"] and not self.failed:
                 self.failed = True
                 raise sqlite3.OperationalError("disk I/O error")
             return super().execute(sql, *rest)

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from aiq.backends.clock import Clock
+from aiq.backends.relational.step import make
+from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite.address import Address
-from aiq.backends.sqlite.collector import without_collector
+from aiq.backends.sqlite.connection import Texts
 from aiq.backends.sqlite.errors import gone, is_busy, ours
-from aiq.backends.sqlite.holding import let_go_on_room
-from aiq.backends.sqlite.pause_key import call_up
-from aiq.backends.sqlite.transaction import Transaction
 from aiq.backends.sqlite.watch import News
 from aiq.errors import Misconfigured, Unavailable
 
@@ -137,7 +136,7 @@ def patiently(home: Home, attempt: Callable[[], T], unwanted: Callable[[], bool]
 def _looked(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:
     connection.execute("BEGIN")
     try:
-        return operation(Transaction(connection, home.clock()))
+        return operation(Transaction(Texts(connection), home.clock()))
     finally:
         _end(connection, "COMMIT")
 
@@ -145,8 +144,7 @@ def _looked(home: Home, connection: sqlite3.Connection, operation: Callable[[Tra
 def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]) -> T:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        with without_collector():
-            topics, changes, answer = _made(home, connection, operation)
+        topics, changes, answer = _made(home, connection, operation)
         connection.execute("COMMIT")
     finally:
         _end(connection, "ROLLBACK")
@@ -157,14 +155,11 @@ def _written(home: Home, connection: sqlite3.Connection, operation: Callable[[Tr
 def _made(
     home: Home, connection: sqlite3.Connection, operation: Callable[[Transaction], T]
 ) -> tuple[set[str], range, T]:
-    """Do it, and say what is to be told of it. Nothing else of the step is left then, so that the collector, which may
-    go on now, does not go through all that it has read."""
+    """Do it, and say what is to be told of it. Nothing else of the step is left then, so that the collector does not
+    go through all that it has read."""
     # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
-    tx = Transaction(connection, home.clock())
-    answer = operation(tx)
-    let_go_on_room(tx)
-    call_up(tx)
-    tx.finish()
+    tx = Transaction(Texts(connection), home.clock())
+    answer = make(tx, operation)
     return tx.topics, tx.changes, answer
 
 

@@ -11,11 +11,14 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 import aiosqlite
+
+from aiq.backends.relational.connection import Parameters, Row
+from aiq.backends.sqlite.sql import TEXTS
 
 T = TypeVar("T")
 
@@ -25,6 +28,23 @@ Work: TypeAlias = Callable[[sqlite3.Connection, Callable[[], bool]], T]
 _CACHED_STATEMENTS: Final = 256
 _EXIT_PATIENCE_S: Final = 2.0
 _LOOK_S: Final = 0.01
+
+
+class Texts:
+    """A connection to which statements are said by name."""
+
+    __slots__ = ("_raw", "_texts")
+
+    def __init__(self, raw: sqlite3.Connection, texts: Mapping[str, str] = TEXTS) -> None:
+        self._raw, self._texts = raw, texts
+
+    def rows(self, statement: str, parameters: Parameters) -> list[Row]:
+        """See `aiq.backends.relational.connection`. All are taken: a cursor that is left open forbids the commit."""
+        return self._raw.execute(self._texts[statement], parameters).fetchall()
+
+    def run(self, statement: str, parameters: Parameters) -> int:
+        """See `aiq.backends.relational.connection`."""
+        return self._raw.execute(self._texts[statement], parameters).rowcount
 
 
 class WorkConnection(aiosqlite.Connection):

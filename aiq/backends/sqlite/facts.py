@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from aiq.backends.relational.retire import marks
+from aiq.backends.relational.statements import load
+from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.migrate import migrations
-from aiq.backends.sqlite.retire import marks
-from aiq.backends.sqlite.sql import load
-from aiq.backends.sqlite.transaction import Transaction
 from aiq.model import Fact, Level
 from aiq.rules.facts import clock_fact, moving_fact
 
@@ -51,7 +51,7 @@ def _facts(tx: Transaction, home: Home) -> Iterator[Fact]:
     path = home.address.path
     yield library_fact(sqlite3.sqlite_version_info)
     yield schema_fact(tx.rows(SQL["schema"])[0][0], max(migrations()))
-    yield journal_fact(tx.connection.execute("PRAGMA journal_mode").fetchone()[0])
+    yield journal_fact(tx.rows(SQL["journal"])[0][0])
     yield durability_fact(home.address.synchronous)
     yield file_system_fact(file_system_of(path))
     yield wal_fact(_size(Path(f"{path}-wal")))

@@ -10,10 +10,8 @@ from aiq.backends.sqlite.atomic import Home, patiently
 from aiq.backends.sqlite.connection import WorkConnection
 from aiq.backends.sqlite.errors import ours
 from aiq.backends.sqlite.migrate import check_library, check_version, migrate
-from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.sql import TEXTS
 from aiq.errors import Misconfigured
-
-SQL: Final = load("opening")
 
 _SYNCHRONOUS: Final = {
     "full": "PRAGMA synchronous = FULL",
@@ -87,7 +85,7 @@ def _check_writable(connection: sqlite3.Connection) -> None:
     """Find a file that can only be read out now, and not by the first job. BEGIN IMMEDIATE alone would not tell."""
     connection.execute("BEGIN IMMEDIATE")
     try:
-        connection.execute(SQL["try_to_write"])
+        connection.execute(TEXTS["opening.try_to_write"])
     finally:
         connection.execute("ROLLBACK")
 

@@ -3,28 +3,30 @@
 from typing import Self
 
 from aiq.backends.clock import Clock, host_clock
+from aiq.backends.relational.face.budgets import BudgetsFace
+from aiq.backends.relational.face.dead import DeadLettersFace
+from aiq.backends.relational.face.events import EventsFace
+from aiq.backends.relational.face.jobs import JobsFace
+from aiq.backends.relational.face.keys import KeysFace
+from aiq.backends.relational.face.limits import LimitsFace
+from aiq.backends.relational.face.moving import MovingFace
+from aiq.backends.relational.face.schedules import SchedulesFace
+from aiq.backends.relational.face.signals import SignalsFace
+from aiq.backends.relational.face.steps import StepsFace
+from aiq.backends.relational.face.streams import StreamsFace
+from aiq.backends.relational.face.upkeep import UpkeepFace
+from aiq.backends.relational.face.wakeups import WakeupsFace
+from aiq.backends.relational.face.workers import WorkersFace
 from aiq.backends.sqlite.address import parse
 from aiq.backends.sqlite.atomic import Home
-from aiq.backends.sqlite.face.budgets import BudgetsFace
-from aiq.backends.sqlite.face.dead import DeadLettersFace
-from aiq.backends.sqlite.face.events import EventsFace
-from aiq.backends.sqlite.face.jobs import JobsFace
-from aiq.backends.sqlite.face.keys import KeysFace
-from aiq.backends.sqlite.face.limits import LimitsFace
-from aiq.backends.sqlite.face.moving import MovingFace
-from aiq.backends.sqlite.face.schedules import SchedulesFace
-from aiq.backends.sqlite.face.signals import SignalsFace
-from aiq.backends.sqlite.face.steps import StepsFace
-from aiq.backends.sqlite.face.streams import StreamsFace
-from aiq.backends.sqlite.face.upkeep import UpkeepFace
-from aiq.backends.sqlite.face.wakeups import WakeupsFace
-from aiq.backends.sqlite.face.workers import WorkersFace
+from aiq.backends.sqlite.door import FileDoor
 from aiq.backends.sqlite.opening import open_connections
 from aiq.model import Capability
 from aiq.storage import Storage
 
 
 class SQLiteStorage(
+    FileDoor,
     JobsFace,
     EventsFace,
     DeadLettersFace,

@@ -12,12 +12,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Final
 
-from aiq.backends.sqlite.sql import load
+from aiq.backends.sqlite.sql import TEXTS
 from aiq.backends.wakeups import Wakeups
 from aiq.errors import Moved
 from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
-
-SQL: Final = load("watch")
 
 LOOK_S: Final = 0.035
 """A look costs little, but waking a loop that is at rest does: more often, and an idle worker uses 1 % of a core."""
@@ -47,9 +45,9 @@ class News:
     def look(self, connection: sqlite3.Connection) -> None:
         """Tell of what others have committed since the last look."""
         with self.lock:
-            last, moved_to = connection.execute(SQL["last"]).fetchone()
+            last, moved_to = connection.execute(TEXTS["watch.last"]).fetchone()
             span, many = {"seen": self.seen, "last": last}, last - self.seen
-            rows = connection.execute(SQL["jobs"], span).fetchall() if many <= _MANY else []
+            rows = connection.execute(TEXTS["watch.jobs"], span).fetchall() if many <= _MANY else []
             # Not before the rows are here: a look that fails leaves its changes to the next one.
             self.seen = last
             retired, self.moved_to = moved_to != self.moved_to, moved_to

@@ -122,7 +122,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         (
             "list",
             "str(tx.tables.numbers[found[length - 1].id] + 1)",
-            "str(_place(cursor) + limit)",
+            "str(job_place(cursor) + limit)",
         ),
     ),
     "a_listing_ignores_the_flow": mutant("STORE-8", ("rules.filtering", "        (query.flow, record.flow),\n", "")),

@@ -1,0 +1,205 @@
+"""Leasing the next jobs to a worker."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from aiq.backends.relational.admission import admission
+from aiq.backends.relational.connection import Parameters
+from aiq.backends.relational.metrics import count_claimed
+from aiq.backends.relational.pause_key import call_up
+from aiq.backends.relational.records import overwrite
+from aiq.backends.relational.rows import numbers, whole_records
+from aiq.backends.relational.statements import load
+from aiq.backends.relational.sweeps import end_overdue, lose_patience, promote, revoke
+from aiq.backends.relational.transaction import Transaction
+from aiq.backends.relational.yard import SQLiteYard
+from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
+from aiq.model import ClaimRequest, JobRecord, State, Want
+from aiq.rules.batches import Room, Wakes
+from aiq.rules.dispatch import dispatch
+from aiq.rules.metrics import tally
+from aiq.rules.states import check
+from aiq.storage import job_topic
+
+SQL: Final = load("claim")
+
+
+def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...], bool]:
+    """Lease up to `count` ready jobs of each wanted queue, after the sweeps that may make more jobs ready.
+
+    The second answer says that more may be had at once: the claim has opened or looked at as much as one may.
+
+    Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
+    """
+    again, overdue = _before(tx, request)
+    if again is not None:
+        return again, False
+    if overdue:
+        end_overdue(tx, MAX_SWEEP)
+    promote(tx, MAX_SWEEP)
+    revoke(tx, MAX_SWEEP)
+    call_up(tx)
+    given = _Given(tx, request)
+    looks = [_look(tx, want) for want in request.wants]
+    if any(look.gated for look in looks):
+        given.more = _open(tx, request.wants)
+    for want, look in zip(request.wants, looks, strict=True):
+        # What was done to jobs of one queue may have made those of another ready.
+        given.take(want, _look(tx, want) if given.dispatched else look)
+    return given.finish(), given.more
+
+
+def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, ...] | None:
+    """The answer to a claim that was given before: its jobs that still run under it. None for a new claim.
+
+    Spec: CLAIM-3, CLAIM-4, CLAIM-5
+    """
+    return _before(tx, request)[0]
+
+
+def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
+    """Whether a claim would be given something that is ready now."""
+    queues = [want.queue for want in wants if want.count]
+    return tx.row(SQL["any_ready"], {"queues": json.dumps(queues), "now_ms": tx.now_ms}) is not None
+
+
+def _before(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...] | None, bool]:
+    """As `claimed_before`, and whether a deadline has passed."""
+    asked = {"worker": request.worker, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS, "now_ms": tx.now_ms}
+    number, lease_id, jobs, overdue = tx.rows(SQL["last"], asked)[0]
+    if number is None or request.number > number:
+        return None, bool(overdue)
+    if (request.number, request.lease_id) != (number, lease_id):
+        return (), False
+    rows = sorted(tx.table(SQL["still_running"], {"ns": jobs, "lease_id": request.lease_id}))
+    return tuple(whole_records(tx.connection, [n for _, n in rows])), False
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """How a queue stands: whether it is `paused`, and whether its jobs must be looked at one by one; if not, the one
+    band in which some are ready."""
+
+    paused: bool
+    gated: bool
+    band: int | None
+
+
+def _look(tx: Transaction, want: Want) -> _Look:
+    paused, gated, band = tx.rows(SQL["look"], {"queue": want.queue})[0]
+    return _Look(bool(paused), bool(gated), band)
+
+
+def _open(tx: Transaction, wants: Sequence[Want]) -> bool:
+    """Open what stands aside until now, and let those go on who have no patience left; say whether more may be due."""
+    queues, wakes = list(dict.fromkeys(want.queue for want in wants)), Wakes()
+    for queue in queues:
+        admission(tx).lanes.wake_due(queue, wakes)
+    lose_patience(tx, MAX_SWEEP, queues)
+    return wakes.used_up
+
+
+class _Given:
+    """What a claim has given so far."""
+
+    def __init__(self, tx: Transaction, request: ClaimRequest) -> None:
+        self._tx, self._request = tx, request
+        self._room = Room()
+        self._ns: list[int] = []
+        self._records: dict[int, JobRecord] = {}
+        """Those that were read already, as they are now."""
+        self.dispatched = False
+        self.more = False
+
+    def take(self, want: Want, look: _Look) -> None:
+        """Give the jobs of a queue that come first. Spec: CLAIM-7, LIVE-1"""
+        count = min(want.count, MAX_BATCH - len(self._ns))
+        if look.paused or not count:
+            return
+        if look.gated:
+            self._dispatch(want.queue, count)
+        elif look.band is not None:
+            self._take_plain({"queue": want.queue, "band": look.band, "count": count})
+
+    def finish(self) -> tuple[JobRecord, ...]:
+        """Write what the claim is remembered by, and answer with the jobs as they are stored."""
+        tx, ns = self._tx, self._ns
+        if not ns:
+            return ()
+        changes = tx.next_changes(len(ns))
+        tx.run(SQL["events"], {"ns": numbers(ns), "first_change": changes.start, "now_ms": tx.now_ms})
+        tx.logged += len(ns)
+        _keep(tx, self._request, ns)
+        unread = [n for n in ns if n not in self._records]
+        self._records.update(zip(unread, whole_records(tx.connection, unread), strict=True))
+        return tuple([self._records[n] for n in ns])
+
+    def _take_plain(self, place: Parameters) -> None:
+        """In a queue whose ready jobs have nothing to do with admission, and are of one band. Spec: CLAIM-6"""
+        rows = sorted(self._tx.table(SQL["next"], place))
+        check("T3", State.READY, State.RUNNING)
+        taken = [row for row in rows if self._room.takes(row[4])]
+        for *_, task, since_ms in taken:
+            tally(
+                self._tx.figures(str(place["queue"]), task), "T3", State.READY, State.RUNNING, self._waited_ms(since_ms)
+            )
+        self._lease([(n, job_id) for _, _, n, job_id, *_ in taken])
+
+    def _waited_ms(self, since_ms: int) -> int:
+        return max(0, self._tx.now_ms - since_ms)
+
+    def _dispatch(self, queue: str, count: int) -> None:
+        """In the order of chapter 12."""
+        self.dispatched = True
+        yard = SQLiteYard(self._tx, queue, count)
+        ledger = admission(self._tx).ledger
+        found = dispatch(yard, ledger, count, lambda record: self._room.takes(len(record.payload)))
+        self.more = self.more or found
+        if yard.given:
+            count_claimed(self._tx, numbers(n for n, _ in yard.given))
+        self._lease([(n, record.id) for n, record in yard.given])
+        for n, record in yard.given:
+            self._let_run(record)
+            self._records[n] = record
+
+    def _lease(self, jobs: Sequence[tuple[int, str]]) -> None:
+        """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
+        if jobs:
+            ns = [n for n, _ in jobs]
+            lease = {"lease_id": self._request.lease_id, "worker": self._request.worker, "now_ms": self._tx.now_ms}
+            self._tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
+            self._tx.topics.update([job_topic(job_id) for _, job_id in jobs])
+            self._ns += ns
+
+    def _let_run(self, record: JobRecord) -> None:
+        """Make of a record that was read before what the statement makes of its row."""
+        now_ms = self._tx.now_ms
+        overwrite(
+            record,
+            {
+                "state": State.RUNNING,
+                "fence": record.fence + 1,
+                "lease_id": self._request.lease_id,
+                "owner": self._request.worker,
+                "expires_at_ms": now_ms + record.lease_ms,
+                "started_at_ms": now_ms if record.started_at_ms is None else record.started_at_ms,
+                "events": record.events + 1,
+            },
+        )
+
+
+def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:
+    """Keep a claim for the worker that does not hear the answer, and drop those that nobody asks for any more."""
+    tx.run(SQL["drop"], {"forgotten_ms": tx.now_ms - CLAIM_KEPT_MS})
+    tx.run(
+        SQL["keep"],
+        {
+            "worker": request.worker,
+            "number": request.number,
+            "lease_id": request.lease_id,
+            "jobs": numbers(ns),
+            "now_ms": tx.now_ms,
+        },
+    )

@@ -1,0 +1,20 @@
+"""What a step needs of a connection, whatever store it leads to."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TypeAlias
+
+Parameters: TypeAlias = Mapping[str, object]
+Row: TypeAlias = Sequence[Any]
+"""What a driver gives; each use names the columns beside it, and mypy cannot know more."""
+
+
+class Connection(Protocol):
+    """A connection within a transaction. Statements are said by name, see `statements`."""
+
+    def rows(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
+        """Run a statement that has few rows, and take them all."""
+        ...
+
+    def run(self, statement: str, parameters: Parameters, /) -> int:
+        """Run a statement that has none, and say how many rows it has changed."""
+        ...

@@ -1,0 +1,84 @@
+"""The way into a store: a step that may write, or a look that does not. How either is made is the store's own."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from typing import Concatenate, ParamSpec, TypeVar
+
+from aiq.backends.relational.retire import require_open
+from aiq.backends.relational.transaction import Transaction
+from aiq.model import Fact
+
+_P = ParamSpec("_P")
+_A = TypeVar("_A")
+
+
+class Door(ABC):
+    """What every operation of an open storage goes through. The faces of the storage share it."""
+
+    @abstractmethod
+    async def _step(
+        self, operation: Callable[[Transaction], _A], look: Callable[[Transaction], _A | None] | None = None
+    ) -> _A:
+        """Make one atomic step, with what follows from it (`step.make`). `look` may answer without writing."""
+
+    @abstractmethod
+    async def _look(self, operation: Callable[[Transaction], _A]) -> _A:
+        """Look at one state of the storage, however many statements that takes."""
+
+    @abstractmethod
+    async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+        """As `aiq.storage.Wakeups.wait`."""
+
+    @abstractmethod
+    def _facts(self, tx: Transaction) -> list[Fact]:
+        """What the storage stands on. Spec: FACT-1"""
+
+    @abstractmethod
+    def _check_usable(self) -> None:
+        """Refuse where the storage is closed, or belongs to another process."""
+
+    async def _write(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make one step that may write. Spec: MOVE-3, MOVE-4"""
+        return await self._move(_where_open(operation), *args, **kwargs)
+
+    async def _move(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make one step that moves the storage, and that may be made when nothing else may be written."""
+        self._check_usable()
+        return await self._step(lambda tx: operation(tx, *args, **kwargs))
+
+    async def _write_unless(
+        self,
+        look: Callable[[Transaction], _A | None],
+        operation: Callable[Concatenate[Transaction, _P], _A],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _A:
+        """As `_write`, unless a look finds that there is nothing to write, and what to answer."""
+        self._check_usable()
+        step = _where_open(operation)
+
+        def looked(tx: Transaction) -> _A | None:
+            answer = look(tx)
+            if answer is not None:
+                require_open(tx)
+            return answer
+
+        return await self._step(lambda tx: step(tx, *args, **kwargs), looked)
+
+    async def _read(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        self._check_usable()
+        return await self._look(lambda tx: operation(tx, *args, **kwargs))
+
+
+def _where_open(operation: Callable[Concatenate[Transaction, _P], _A]) -> Callable[Concatenate[Transaction, _P], _A]:
+    def step(tx: Transaction, /, *args: _P.args, **kwargs: _P.kwargs) -> _A:
+        require_open(tx)
+        return operation(tx, *args, **kwargs)
+
+    return step

@@ -1,0 +1,47 @@
+"""Settling what is done and claiming what is next, in one step."""
+
+from collections.abc import Sequence
+from typing import Final
+
+from aiq.backends.relational.admission import admission
+from aiq.backends.relational.claim import any_ready, claim, claimed_before
+from aiq.backends.relational.fan_in import look_ahead
+from aiq.backends.relational.holding import let_go_on_room
+from aiq.backends.relational.settle import settle
+from aiq.backends.relational.sweeps import next_due_ms
+from aiq.backends.relational.transaction import Transaction
+from aiq.model import ClaimRequest, Exchanged, Settlement, State
+
+_AT_ONCE_MS: Final = 1
+"""When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do."""
+
+
+def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None) -> Exchanged:
+    """Record outcomes in their order, then lease jobs. A refused settlement is a value in its place.
+
+    Spec: LEASE-1, STATE-6, STORE-11, TIME-7, POOL-4
+    """
+    jobs = tx.fetch(settlement.lease.job_id for settlement in settlements)
+    look_ahead(tx, jobs)
+    if jobs:
+        admission(tx).ledger.fetch_ends([job.record for job in jobs if job.record.state is State.RUNNING])
+    settled = tuple([settle(tx, settlement) for settlement in settlements])
+    claimed, more = claim(tx, request) if request is not None else ((), False)
+    let_go_on_room(tx)
+    due_ms = next_due_ms(tx)
+    return Exchanged(settled, claimed, _AT_ONCE_MS if more and due_ms != 0 else due_ms)
+
+
+def nothing_to_exchange(
+    tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None
+) -> Exchanged | None:
+    """Look whether an exchange would write, and answer it if not: an idle worker takes no lock. Spec: STORE-5"""
+    if settlements:
+        return None
+    next_ms = next_due_ms(tx)
+    if request is None:
+        return Exchanged((), (), next_ms)
+    again = claimed_before(tx, request)
+    if again is None and (next_ms == 0 or any_ready(tx, request.wants)):
+        return None
+    return Exchanged((), again or (), next_ms)

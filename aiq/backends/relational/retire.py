@@ -1,0 +1,57 @@
+"""Marking a storage as moved, and whether a file may be written. Spec: MOVE-3, MOVE-4"""
+
+from typing import Final
+
+from aiq.backends.relational.statements import load
+from aiq.backends.relational.transaction import Transaction
+from aiq.errors import Conflict, Moved, Unavailable
+from aiq.rules.moving import BEING_LOADED, HALF_LOADED
+
+SQL: Final = load("retire")
+
+
+def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
+    """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3, MOVE-9"""
+    found = marks(tx)
+    standing = found.get("moved")
+    if moved_to is None:
+        unmark(tx, "moved")
+    elif "loading" in found:
+        raise Unavailable(HALF_LOADED)
+    elif standing not in (None, moved_to):
+        raise Conflict(f"This storage has moved to {standing} already.", reason="moved")
+    elif standing is None:
+        mark(tx, "moved", moved_to)
+        mark(tx, "move", move_id)
+        return move_id
+    return found.get("move", "")
+
+
+def require_open(tx: Transaction) -> None:
+    """Refuse to write where nothing may be changed. One look at a table of no rows.
+
+    Raises:
+        Moved: the storage goes on elsewhere.
+        Unavailable: it is being loaded.
+    Spec: MOVE-3, MOVE-4
+    """
+    found = marks(tx)
+    if "moved" in found:
+        raise Moved(found["moved"])
+    if "loading" in found:
+        raise Unavailable(BEING_LOADED)
+
+
+def marks(tx: Transaction) -> dict[str, str]:
+    """What is noted of moves: under 'loading', 'moved', 'move' or 'loaded'."""
+    return {row[0]: row[1] for row in tx.connection.rows(SQL["read"], {})}
+
+
+def mark(tx: Transaction, name: str, told: str) -> None:
+    """Note it."""
+    tx.run(SQL["put"], {"state": name, "told": told})
+
+
+def unmark(tx: Transaction, name: str) -> None:
+    """Forget it."""
+    tx.run(SQL["drop"], {"state": name})

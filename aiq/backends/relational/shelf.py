@@ -1,0 +1,106 @@
+"""Rows of one table as they stand in a step: each is read at most once, and written once, when the step ends."""
+
+from collections.abc import Hashable, Iterable, Iterator
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
+
+from aiq.backends.relational.terms import plain
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+
+class Step(Protocol):
+    """What a shelf needs of the step that it belongs to."""
+
+    def peek(self, sql: str, parameters: dict[str, object], decoder: "msgspec.json.Decoder[Any]") -> Any:
+        """Read what no gathered row can change, as one JSON text of whatever the decoder makes, hence Any."""
+        ...
+
+    def later(self, sql: str, row: tuple[object, ...], *, key: object = None) -> None:
+        """Write a row with its like, before the next read or the commit."""
+        ...
+
+    def later_text(self, sql: str, row: tuple[object, ...], text: bytes) -> None:
+        """The same of a row that ends with a text."""
+        ...
+
+
+class Shelf(Generic[K, V]):
+    """Rows by key, a column or a tuple of some. `read` is given keys in :keys and answers pairs of key and value,
+    `write` puts such pairs.
+
+    Nothing else in the step may write the table, or read it by a statement, while rows of it stand changed here.
+    """
+
+    def __init__(self, step: Step, read: str, write: str, row: Any) -> None:
+        # `row` is the type of a pair, which a TypeVar cannot name: tuple[str, LimitSpec], say.
+        self._step = step
+        self._read = read
+        self._write = write
+        self._row = row
+        self._rows: dict[K, V | None] = {}
+        self._changed: dict[K, None] = {}
+
+    def fetch(self, keys: Iterable[K]) -> None:
+        """Read rows that will be asked for, all at once."""
+        unknown = self.unknown(keys)
+        if not unknown:
+            return
+        self._rows.update(dict.fromkeys(unknown))
+        asked = msgspec.json.encode(unknown).decode()
+        self._rows.update(self._step.peek(self._read, {"keys": asked}, decoder_of(self._row)))
+
+    def unknown(self, keys: Iterable[K]) -> list[K]:
+        """Those of some keys of which nobody has asked yet, in their order, and each once."""
+        return [key for key in dict.fromkeys(keys) if key not in self._rows]
+
+    def learn(self, key: K, value: V | None) -> None:
+        """Take in a row that was read another way, or that there is none, unless it is known."""
+        self._rows.setdefault(key, value)
+
+    def get(self, key: K) -> V | None:
+        """A row, with what this step has done to it."""
+        try:
+            return self._rows[key]
+        except KeyError:
+            self.fetch([key])
+            return self._rows[key]
+
+    def put(self, key: K, value: V) -> None:
+        """Change a row, or make it."""
+        self._rows[key] = value
+        self._changed[key] = None
+
+    def known(self) -> Iterator[V]:
+        """The rows that were read or made so far."""
+        return (value for value in self._rows.values() if value is not None)
+
+    def write(self) -> None:
+        """Write what was changed, as one value."""
+        for key in self._changed:
+            self._step.later(self._write, (key, self._rows[key]))
+        self._changed.clear()
+
+
+class TextShelf(Shelf[K, V]):
+    """Rows of which there may be one for each job: their values are put down as texts, which SQLite does not read."""
+
+    def write(self) -> None:
+        """Write what was changed, as one value."""
+        for key in self._changed:
+            self._step.later_text(self._write, (key,), _encoder.encode(self._rows[key]))
+        self._changed.clear()
+
+
+_encoder: Final = msgspec.json.Encoder(enc_hook=plain)
+_DECODERS: dict[Any, "msgspec.json.Decoder[Any]"] = {}
+
+
+def decoder_of(row: Any) -> "msgspec.json.Decoder[Any]":
+    """What reads a JSON list of such rows; made once, since making one takes as long as a hundred rows."""
+    decoder = _DECODERS.get(row)
+    if decoder is None:
+        decoder = _DECODERS[row] = msgspec.json.Decoder(list[row])
+    return decoder
