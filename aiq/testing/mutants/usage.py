@@ -176,9 +176,9 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_report_of_use_is_of_all": mutant(
         "USAGE-8",
         (
-            "usage",
-            "        if owner is not None:\n            return scope, owner\n",
-            "        if False:\n            return scope, owner or ''\n",
+            "rules.paging",
+            '    return ("all", "") if query.tenant is None else ("tenant", query.tenant)',
+            '    return "all", ""',
         ),
     ),
     "a_report_of_use_asks_for_anything": mutant("USAGE-8", ("usage", "    check_usage_filter(query)\n", "")),
