@@ -646,9 +646,9 @@ CREATE INDEX aiq_schedules_due ON aiq_schedules (due_ms, name) WHERE due_ms IS N
 
 CREATE INDEX aiq_schedules_awaited ON aiq_schedules (awaited) WHERE awaited IS NOT NULL;
 
-CREATE INDEX aiq_dead_groups_seen ON aiq_dead_groups (last_seen_ms, fingerprint);
+CREATE INDEX aiq_dead_groups_seen ON aiq_dead_groups (last_seen_ms DESC, fingerprint);
 
-CREATE INDEX aiq_dead_groups_dead ON aiq_dead_groups (dead, fingerprint);
+CREATE INDEX aiq_dead_groups_dead ON aiq_dead_groups (dead DESC, fingerprint);
 
 CREATE INDEX aiq_dead_groups_empty ON aiq_dead_groups (touched_at_ms, fingerprint) WHERE dead = 0;
 
