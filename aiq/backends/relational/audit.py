@@ -80,7 +80,7 @@ def _violations(tx: Transaction, limit: int) -> Iterator[Violation]:
     yield from of_accounts(tx)
     for (text,) in tx.rows(SQL["file"]):
         if text != "ok":
-            yield Violation("STATE-3", "", f"the file is damaged: {text}")
+            yield Violation("STATE-3", "", f"the storage is damaged: {text}")
 
 
 def _of_waiting(row: Row) -> Iterator[Violation]:

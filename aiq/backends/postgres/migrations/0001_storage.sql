@@ -573,11 +573,11 @@ CREATE INDEX aiq_jobs_leases ON aiq_jobs (expires_at_ms, id) WHERE state = 'runn
 CREATE INDEX aiq_jobs_cancelling ON aiq_jobs (cancel_requested_at_ms, id)
     WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL;
 
-CREATE INDEX aiq_jobs_children ON aiq_jobs (parent_id) WHERE parent_id IS NOT NULL;
+CREATE INDEX aiq_jobs_children ON aiq_jobs (parent_id, n) WHERE parent_id IS NOT NULL;
 
-CREATE INDEX aiq_jobs_flows ON aiq_jobs (flow) WHERE flow IS NOT NULL;
+CREATE INDEX aiq_jobs_flows ON aiq_jobs (flow, n) WHERE flow IS NOT NULL;
 
-CREATE INDEX aiq_jobs_tenants ON aiq_jobs (tenant) WHERE tenant <> '';
+CREATE INDEX aiq_jobs_tenants ON aiq_jobs (tenant, n) WHERE tenant <> '';
 
 CREATE INDEX aiq_edges_open ON aiq_edges (upstream, dependent_id, wait_key) WHERE ended = 0;
 
