@@ -1,0 +1,7 @@
+-- cancel: ask runs to stop.
+-- spec: CANCEL-2
+
+-- name: request
+UPDATE aiq_jobs AS j SET cancel_requested_at_ms = :now_ms::bigint, events = j.events + 1
+FROM jsonb_to_recordset(:rows::jsonb) AS given(n bigint)
+WHERE j.n = given.n;
