@@ -1,0 +1,114 @@
+-- lanes: pools, the lines in them, and what of these stands aside.
+-- spec: FAIR-1, FAIR-3, FAIR-4, POOL-1, POOL-3, POOL-5, POOL-6, LIMIT-15, LIMIT-16, BAND-3
+
+-- name: pools
+-- Here and wherever many rows are looked up at once: a subquery with a LIMIT is run for each key. A plain join may read
+-- the whole table instead, since the planner takes any list for a hundred keys.
+SELECT coalesce(json_agg(json_build_array(p.queue, p.name, p.body::json)), '[]'::json)
+FROM jsonb_array_elements(:keys::jsonb) AS asked(item)
+CROSS JOIN LATERAL (
+    SELECT queue, name, body FROM aiq_pools WHERE queue = item->>0 AND name = item->>1 LIMIT 1
+) AS p;
+
+-- name: pools_of_queue
+-- Those that jobs stand in, parked or not. What stands in them is not looked at.
+SELECT coalesce(json_agg(json_build_array(queue, name, body::json)), '[]'::json)
+FROM aiq_pools
+WHERE queue = :queue AND jobs > 0;
+
+-- name: put_pools
+INSERT INTO aiq_pools (queue, name, wake_at_ms, parked_by, jobs, body, touched_at_ms)
+SELECT item->>0, item->>1, (item->>2)::bigint, item->>3, (item->>4)::bigint, item->>5, :now_ms::bigint
+FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+ON CONFLICT (queue, name) DO UPDATE SET
+    wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by, jobs = excluded.jobs, body = excluded.body,
+    touched_at_ms = excluded.touched_at_ms;
+
+-- name: drop_pools
+DELETE FROM aiq_pools
+USING jsonb_array_elements(:rows::jsonb) AS given(item)
+WHERE queue = item->>0 AND name = item->>1;
+
+-- name: plain_bands
+-- The bands in which jobs stand in the plain pool. The order is that of the index: without it a band of which there is
+-- none may be looked for in the whole table.
+SELECT coalesce(json_agg(possible.band), '[]'::json)
+FROM generate_series(0, 3) AS possible(band)
+CROSS JOIN LATERAL (
+    SELECT 1 FROM aiq_jobs AS j
+    WHERE j.queue = :queue AND j.pool = '' AND j.aside = 0 AND j.band = possible.band AND j.state = 'ready'
+    ORDER BY j.line, j.lane, j.position
+    LIMIT 1
+) AS found;
+
+-- name: lines
+SELECT coalesce(json_agg(json_build_array(tenant, digest, service, jobs, wake_at_ms, parked_by)), '[]'::json)
+FROM aiq_lines
+WHERE queue = :queue AND pool = :pool AND band = :band
+    AND tenant = ANY (ARRAY(SELECT jsonb_array_elements_text(:tenants::jsonb)));
+
+-- name: next_lines
+-- Those whose turn is after that of :service and :digest, by their turn.
+SELECT coalesce(json_agg(json_build_array(tenant, digest, service, jobs, wake_at_ms, parked_by)), '[]'::json)
+FROM (
+    SELECT tenant, digest, service, jobs, wake_at_ms, parked_by
+    FROM aiq_lines
+    WHERE queue = :queue AND pool = :pool AND band = :band AND jobs > 0 AND wake_at_ms = 0
+        AND (service, digest) > (:service, :digest)
+    ORDER BY service, digest
+    LIMIT :count
+) AS next;
+
+-- name: least_lines
+-- Those with the least service, parked ones too.
+SELECT coalesce(json_agg(json_build_array(service, tenant)), '[]'::json)
+FROM (
+    SELECT service, tenant FROM aiq_lines
+    WHERE queue = :queue AND pool = :pool AND band = :band AND jobs > 0
+    ORDER BY service
+    LIMIT :count
+) AS least;
+
+-- name: put_lines
+INSERT INTO aiq_lines (queue, pool, band, tenant, digest, service, jobs, wake_at_ms, parked_by, touched_at_ms)
+SELECT
+    item->>0, item->>1, (item->>2)::smallint, line->>0, line->>1, (line->>2)::bigint, (line->>3)::bigint,
+    (line->>4)::bigint, line->>5, :now_ms::bigint
+FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+CROSS JOIN LATERAL (SELECT item->3 AS line) AS row
+ON CONFLICT (queue, pool, band, tenant) DO UPDATE SET
+    service = excluded.service, jobs = excluded.jobs, wake_at_ms = excluded.wake_at_ms, parked_by = excluded.parked_by,
+    touched_at_ms = excluded.touched_at_ms;
+
+-- name: anything_aside
+SELECT
+    EXISTS (SELECT 1 FROM aiq_pools WHERE wake_at_ms > 0), EXISTS (SELECT 1 FROM aiq_lines WHERE wake_at_ms > 0),
+    EXISTS (SELECT 1 FROM aiq_gates);
+
+-- name: pools_behind
+SELECT coalesce(json_agg(json_build_array(queue, name, body::json)), '[]'::json)
+FROM aiq_pools
+WHERE parked_by = :name AND wake_at_ms > 0;
+
+-- name: due_pools
+SELECT coalesce(json_agg(json_build_array(queue, name, body::json)), '[]'::json)
+FROM (
+    SELECT queue, name, body FROM aiq_pools
+    WHERE queue = :queue AND wake_at_ms > 0 AND wake_at_ms <= :now_ms
+    ORDER BY wake_at_ms, name
+    LIMIT :limit
+) AS due;
+
+-- name: lines_behind
+SELECT coalesce(json_agg(json_build_array(queue, pool, band, tenant)), '[]'::json)
+FROM aiq_lines
+WHERE parked_by = :name AND tenant = :part AND wake_at_ms > 0;
+
+-- name: due_lines
+SELECT coalesce(json_agg(json_build_array(queue, pool, band, tenant)), '[]'::json)
+FROM (
+    SELECT queue, pool, band, tenant FROM aiq_lines
+    WHERE queue = :queue AND wake_at_ms > 0 AND wake_at_ms <= :now_ms
+    ORDER BY wake_at_ms, pool, band, tenant
+    LIMIT :limit
+) AS due;
