@@ -1,0 +1,11 @@
+-- retire: whether the storage may be written.
+-- spec: MOVE-2, MOVE-3, MOVE-4, MOVE-5
+
+-- name: read
+SELECT state, told FROM aiq_moving;
+
+-- name: put
+INSERT INTO aiq_moving (state, told) VALUES (:state, :told) ON CONFLICT (state) DO UPDATE SET told = excluded.told;
+
+-- name: drop
+DELETE FROM aiq_moving WHERE state = :state;
