@@ -48,7 +48,9 @@ WHERE awaited IS NOT NULL AND awaited = :job_id;
 
 -- name: count_due
 SELECT count(*)
-FROM (SELECT 1 FROM aiq_schedules WHERE due_ms IS NOT NULL AND due_ms <= :now_ms LIMIT :limit) AS found;
+FROM (
+    SELECT 1 FROM aiq_schedules WHERE due_ms IS NOT NULL AND due_ms <= :now_ms ORDER BY due_ms, name LIMIT :limit
+) AS found;
 
 -- name: put
 INSERT INTO aiq_schedules (

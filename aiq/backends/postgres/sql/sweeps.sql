@@ -58,9 +58,8 @@ FROM (
 ) AS found;
 
 -- name: impatience
-SELECT EXISTS (
-    SELECT 1 FROM aiq_jobs WHERE state = 'ready' AND patience_end_ms IS NOT NULL AND patience_end_ms <= :now_ms
-);
+-- The first of them, and not whether there is one: that would be looked for among all jobs, as if it were soon found.
+SELECT min(patience_end_ms) <= :now_ms FROM aiq_jobs WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
 
 -- name: be_patient
 UPDATE aiq_jobs SET patience_end_ms = (item ->> 1)::bigint
