@@ -90,18 +90,11 @@ UPDATE aiq_jobs SET children = 1
 WHERE id IN (SELECT item ->> 0 FROM jsonb_array_elements(:rows::jsonb) AS given(item));
 
 -- name: hold
--- The places come from elsewhere, and the next of this storage's own must be behind them.
-WITH put AS (
-    INSERT INTO aiq_holds (number, n, line, held_by, reason, need)
-    SELECT (item ->> 0)::bigint, (item ->> 1)::bigint, item ->> 2, item ->> 3, item ->> 4, item ->> 5
-    FROM jsonb_array_elements(:rows::jsonb) AS given(item)
-    ON CONFLICT DO NOTHING
-    RETURNING number
-)
-SELECT setval(
-    pg_get_serial_sequence('aiq_holds', 'number'),
-    greatest((SELECT max(number) FROM put), (SELECT max(number) FROM aiq_holds), 1)
-);
+-- The places come from elsewhere. Whoever is held next takes the one behind the last, not that of a sequence.
+INSERT INTO aiq_holds (number, n, line, held_by, reason, need)
+SELECT (item ->> 0)::bigint, (item ->> 1)::bigint, item ->> 2, item ->> 3, item ->> 4, item ->> 5
+FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+ON CONFLICT DO NOTHING;
 
 -- name: hold_lines
 SELECT coalesce(json_agg(json_build_array(line, held_by)), '[]'::json)
