@@ -15,7 +15,8 @@ from aiq.rules.retention import going
 SQL: Final = load("trim_jobs")
 
 _Row: TypeAlias = Sequence[Any]
-"""Since when it is over, its job, and its own number, with its key before that where there is one."""
+"""Since when it is over, its job, and what it is removed by (a number, or a key), with its key before that where there
+is one."""
 
 
 @dataclass(frozen=True, slots=True)
