@@ -1,8 +1,8 @@
-# Every target sets itself up: the machine needs Python 3.11 or newer, make and git. The tests of the storage in Redis
-# need redis-server besides, which root on Debian or Ubuntu gets by itself.
+# Every target sets itself up: the machine needs Python 3.11 or newer, make and git. The tests of the storages in Redis
+# and PostgreSQL need redis-server, postgres and pgbouncer besides, which root on Debian or Ubuntu gets by itself.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint types floors unit test-faults fmt bench clean redis-server
+.PHONY: help demo test lint types floors unit test-faults fmt bench clean redis-server postgres
 
 # The first Python that is new enough; `make PYTHON=/path/to/python test` chooses another.
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14; do \
@@ -30,11 +30,11 @@ floors: .venv/.ready ## Imports go down the floors only
 	@echo "== floors"
 	@answer=$$($(BIN)/lint-imports --no-logo --no-cache) || { echo "$$answer"; exit 1; }
 
-unit: .venv/.ready redis-server ## All tests but the slow fault tests, on all cores
+unit: .venv/.ready redis-server postgres ## All tests but the slow fault tests, on all cores
 	@echo "== tests"
 	@$(BIN)/python -m pytest -m "not faults" --numprocesses auto --dist worksteal
 
-test-faults: .venv/.ready redis-server ## The slow tests: kill processes, build the package, a cluster, sentinels
+test-faults: .venv/.ready redis-server postgres ## The slow tests: kill processes, build the package, a cluster, sentinels
 	@echo "== fault tests"
 	@$(BIN)/python -m pytest -m faults
 	@echo "== the suite on a Redis cluster, and behind sentinels"
@@ -65,6 +65,19 @@ redis-server:
 	@told=$$("$${AIQ_REDIS_SERVER:-redis-server}" --version) && case "$$told" in *v=[1-6].*) \
 		echo "$$told is too old for the tests: 7.0 or newer is needed. Install one, or name it with" \
 		"AIQ_REDIS_SERVER=/path/to/redis-server."; exit 1;; esac
+
+# As above: RUNLEVEL=1, so that neither package starts what it installs. Debian puts no server on the PATH; which of
+# several is taken, and whether it is new enough, is said where the tests start it.
+postgres:
+	@{ [ -n "$$AIQ_POSTGRES_BIN" ] || command -v postgres || ls /usr/lib/postgresql/*/bin/postgres; } >/dev/null 2>&1 && \
+		PATH="$$PATH:/usr/sbin" command -v pgbouncer >/dev/null || { \
+		[ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		echo "Installing postgresql and pgbouncer" && apt-get update -qq && \
+		RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq postgresql pgbouncer >/dev/null; } || { \
+		echo "The tests start PostgreSQL servers and poolers of their own, and there is no postgres, or no pgbouncer: as" \
+		"root, run \`apt-get install postgresql pgbouncer\` (PostgreSQL 13 or newer), or name the folder of a server's" \
+		"programs with AIQ_POSTGRES_BIN=/path/to/bin, and put pgbouncer on the PATH."; \
+		exit 1; }
 
 .venv/.ready: pyproject.toml setup.py requirements/dev.txt
 	@echo "== setting up .venv"

@@ -10,6 +10,8 @@ from aiq.backends import open_storage
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
 from tests.keys import clean
+from tests.postgres_servers import pooler, postgres_server
+from tests.schemas import schemas
 from tests.servers import Server, cluster, server, watched
 
 
@@ -80,3 +82,28 @@ async def _namespace(url: Callable[[str], str], holder: Server | None, clock: Cl
 
 
 _namespaces = count(1)
+
+
+@asynccontextmanager
+async def postgres(clock: Clock) -> AsyncIterator[Storage]:
+    async with _schema(postgres_server().url, clock) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def postgres_pooled(clock: Clock) -> AsyncIterator[Storage]:
+    async with _schema(lambda name: pooler().url(name, "&pooled=true"), clock) as storage:
+        yield storage
+
+
+@asynccontextmanager
+async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Storage]:
+    """A schema of its own, as its owner. It is made past a pooler, and emptied for the next test."""
+    name = schemas().take()
+    if name is None:
+        name = schemas().name()
+        async with opened(postgres_server().url(name), clock):
+            schemas().remember(name)
+    async with opened(url(name), clock) as storage:
+        yield storage
+    schemas().give_back(name)
