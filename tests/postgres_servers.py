@@ -206,6 +206,7 @@ def template() -> Path:
     """What the folders of this process's servers are copies of: initdb takes a second, and a copy a tenth of it."""
     data = Private("postgres-template").folder / "data"
     initdb = [str(programs() / "initdb"), "-D", str(data), "-U", SUPERUSER, "-A", "trust", "-E", "UTF8", "-N"]
+    said = ""
     for locale in locales():
         said = set_up([*initdb, *locale])
         if not said:

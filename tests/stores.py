@@ -101,9 +101,11 @@ async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Stor
     """A schema of its own, as its owner. It is made past a pooler, and emptied for the next test."""
     name = schemas().take()
     if name is None:
+        from aiq.backends.postgres.migrate import migrate
+
         name = schemas().name()
-        async with opened(postgres_server().url(name), clock):
-            schemas().remember(name)
+        await migrate(postgres_server().url(name))
+        schemas().remember(name)
     async with opened(url(name), clock) as storage:
         yield storage
     schemas().give_back(name)
