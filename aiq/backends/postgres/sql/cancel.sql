@@ -3,5 +3,5 @@
 
 -- name: request
 UPDATE aiq_jobs AS j SET cancel_requested_at_ms = :now_ms::bigint, events = j.events + 1
-FROM jsonb_to_recordset(:rows::jsonb) AS given(n bigint)
+FROM json_to_recordset(:rows::json) AS given(n bigint)
 WHERE j.n = given.n;

@@ -1,18 +1,17 @@
 -- claim: lease ready jobs to a worker, by band, lane and position.
 -- Who writes is alone here as well, so that nobody else can hold these rows.
--- OFFSET 0 keeps a question to be asked of each queue by itself: without it the planner may read all the rows of a table
--- once instead, as it likes to while there are few.
+-- OFFSET 0 lets a question be asked of each queue by itself: without it the planner may read all the rows of a table
+-- once instead, as it likes to while there are few. An order that an index has makes it begin at the right place there.
 -- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, CLAIM-11, LEASE-3, DEADLINE-3
 
 -- name: last
 -- What a worker was given last, and whether a deadline has passed: every claim asks both, so they are one question.
 SELECT
     c.number, c.lease_id, c.jobs,
-    EXISTS (
-        SELECT 1 FROM aiq_jobs AS j
+    coalesce((
+        SELECT min(j.deadline_ms) FROM aiq_jobs AS j
         WHERE j.deadline_ms IS NOT NULL AND j.finished_at_ms IS NULL AND j.cancel_requested_at_ms IS NULL
-            AND j.deadline_ms <= :now_ms::bigint
-    )
+    ) <= :now_ms::bigint, false)
 FROM (SELECT :worker::text AS name) AS asked
 LEFT JOIN aiq_claims AS c ON c.worker = asked.name AND c.at_ms > :forgotten_ms::bigint;
 
@@ -34,6 +33,7 @@ WHERE (
                 SELECT 1 FROM aiq_jobs AS j
                 WHERE j.queue = wanted.value AND j.pool = '' AND j.aside = 0 AND j.band = possible.band
                     AND j.state = 'ready'
+                ORDER BY j.line, j.lane, j.position
                 OFFSET 0
             )
             AND NOT EXISTS (
@@ -110,17 +110,24 @@ FROM (
 ) AS bands;
 
 -- name: next
--- The jobs of a band that come first, with what each payload weighs, its task, and since when it stands ready.
+-- The jobs of a band that come first, with what each payload weighs, its task, and since when it stands ready. The inner
+-- limit is MAX_BATCH. Of a limit in a parameter a planner knows nothing, and would sort the whole band.
 SELECT coalesce(json_agg(json_build_array(
-    ready.lane, ready.position, ready.n, ready.id, octet_length(s.payload), ready.task, ready.since_ms
+    ready.lane, ready.position, ready.n, ready.id,
+    (SELECT octet_length(s.payload) FROM aiq_specs AS s WHERE s.n = ready.n),
+    ready.task, ready.since_ms
 )), '[]'::json)
 FROM (
-    SELECT n, lane, position, id, task, since_ms FROM aiq_jobs
-    WHERE queue = :queue::text AND pool = '' AND aside = 0 AND band = :band::smallint AND line = '' AND state = 'ready'
+    SELECT * FROM (
+        SELECT n, lane, position, id, task, since_ms FROM aiq_jobs
+        WHERE queue = :queue::text AND pool = '' AND aside = 0 AND band = :band::smallint AND line = ''
+            AND state = 'ready'
+        ORDER BY lane, position
+        LIMIT 256
+    ) AS first
     ORDER BY lane, position
     LIMIT :count::bigint
-) AS ready
-JOIN aiq_specs AS s ON s.n = ready.n;
+) AS ready;
 
 -- name: lease
 UPDATE aiq_jobs AS j SET

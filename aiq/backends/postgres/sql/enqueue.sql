@@ -25,7 +25,7 @@ SELECT
     n, id, state, queue, band, pool, tenant, lane, position, due_ms, wait_key, task, lease_ms, max_attempts,
     max_stalls, delay_ms, at_ms, deadline_ms, flow, parent_id, on_upstream, order_key, unique_key, dependents::int,
     gated::int, patience_end_ms, max_deferral_ms, keep_ms, 1, :now_ms::bigint, :now_ms::bigint
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
+FROM json_to_recordset(:rows::json) AS given(
     n bigint, id text, state text, queue text, band smallint, pool text, tenant text, lane smallint, position bigint,
     due_ms bigint, wait_key text, task text, lease_ms bigint, max_attempts bigint, max_stalls bigint, delay_ms bigint,
     at_ms bigint, deadline_ms bigint, flow text, parent_id text, on_upstream text, order_key text, unique_key text,
@@ -37,8 +37,8 @@ INSERT INTO aiq_specs (n, digest, payload, timeout_ms, child_of, depends_on, lim
 SELECT
     n, digest, substring(:blobs::bytea FROM (payload->>0)::int FOR (payload->>1)::int), timeout_ms, child_of,
     depends_on, '[]', '[]', origin
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
-    n bigint, digest text, payload jsonb, timeout_ms bigint, child_of text, depends_on text, origin text
+FROM json_to_recordset(:rows::json) AS given(
+    n bigint, digest text, payload json, timeout_ms bigint, child_of text, depends_on text, origin text
 );
 
 -- name: leave

@@ -7,14 +7,15 @@
 SELECT trimmed, coalesce((SELECT max(change) FROM aiq_events), trimmed), changes, storage_id FROM aiq_counters;
 
 -- name: page
--- With what a tombstone remembers, where the job is gone.
+-- With what a tombstone remembers, where the job is gone. OFFSET 0 lets each event look for its own: how many there are
+-- is in a parameter, and a planner that has to guess may rather read all jobs.
 SELECT coalesce(json_agg(json_build_array(
     e.change, coalesce(j.id, t.id), coalesce(j.task, t.task), coalesce(j.queue, t.queue), e.number, e.transition,
     e.source, e.target, e.fence, e.at_ms, e.cause
 )), '[]'::json)
 FROM (SELECT * FROM aiq_events WHERE change > :after::bigint ORDER BY change LIMIT :limit::bigint) AS e
-LEFT JOIN aiq_jobs AS j ON j.n = e.n
-LEFT JOIN aiq_tombstones AS t ON t.n = e.n;
+LEFT JOIN LATERAL (SELECT id, task, queue FROM aiq_jobs WHERE n = e.n OFFSET 0) AS j ON true
+LEFT JOIN LATERAL (SELECT id, task, queue FROM aiq_tombstones WHERE n = e.n OFFSET 0) AS t ON true;
 
 -- name: of_job
 SELECT coalesce(json_agg(json_build_array(

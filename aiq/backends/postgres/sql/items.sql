@@ -6,8 +6,8 @@ INSERT INTO aiq_chunks (change, n, number, kind, data, fence, seq, step_key, at_
 SELECT
     change, n, number, kind, substring(:blobs::bytea FROM (data->>0)::int FOR (data->>1)::int), fence, seq, step,
     :now_ms::bigint
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
-    change bigint, n bigint, number bigint, kind text, data jsonb, fence bigint, seq bigint, step text
+FROM json_to_recordset(:rows::json) AS given(
+    change bigint, n bigint, number bigint, kind text, data json, fence bigint, seq bigint, step text
 );
 
 -- name: newest_range
@@ -21,7 +21,7 @@ WHERE n = :n::bigint AND fence < :fence::bigint AND void = 0;
 -- name: touch
 INSERT INTO aiq_ranges (n, first, last, fence, step_key, void)
 SELECT n, first, last, fence, step, void::int
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
+FROM json_to_recordset(:rows::json) AS given(
     n bigint, first bigint, last bigint, fence bigint, step text, void boolean
 )
 ON CONFLICT (n, first) DO UPDATE SET last = excluded.last, void = excluded.void;

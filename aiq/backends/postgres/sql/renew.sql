@@ -3,7 +3,7 @@
 
 -- name: extend
 UPDATE aiq_jobs AS j SET expires_at_ms = given.expires_at_ms
-FROM jsonb_to_recordset(:rows::jsonb) AS given(n bigint, expires_at_ms bigint)
+FROM json_to_recordset(:rows::json) AS given(n bigint, expires_at_ms bigint)
 WHERE j.n = given.n;
 
 -- name: paused

@@ -4,7 +4,7 @@
 -- name: result
 INSERT INTO aiq_results (n, result)
 SELECT n, substring(:blobs::bytea FROM (result->>0)::int FOR (result->>1)::int)
-FROM jsonb_to_recordset(:rows::jsonb) AS given(n bigint, result jsonb);
+FROM json_to_recordset(:rows::json) AS given(n bigint, result json);
 
 -- name: oldest_signal
 SELECT number, payload FROM aiq_signals

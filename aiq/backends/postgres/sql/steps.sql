@@ -7,8 +7,8 @@ SELECT step_key, kind, digest, fence, value FROM aiq_steps WHERE n = :n::bigint 
 -- name: add
 INSERT INTO aiq_steps (n, step_key, kind, value, digest, fence)
 SELECT n, key, kind, substring(:blobs::bytea FROM (value->>0)::int FOR (value->>1)::int), digest, fence
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
-    n bigint, key text, kind text, value jsonb, digest text, fence bigint
+FROM json_to_recordset(:rows::json) AS given(
+    n bigint, key text, kind text, value json, digest text, fence bigint
 );
 
 -- name: count

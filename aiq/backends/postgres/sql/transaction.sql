@@ -38,7 +38,7 @@ UPDATE aiq_jobs AS j SET
     since_ms = given.since_ms,
     put_off_ms = NULL,
     lease_id = NULL, owner = NULL, expires_at_ms = NULL
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
+FROM json_to_recordset(:rows::json) AS given(
     n bigint, state text, pool text, lane smallint, position bigint, patience_end_ms bigint, due_ms bigint,
     wait_key text, wait_signal text, failures bigint, stalls bigint, cause text, late boolean, route bigint,
     closed_routes bigint, resumes boolean, deferred_at_ms bigint, held text, held_by text, steps bigint,
@@ -50,7 +50,7 @@ WHERE j.n = given.n;
 -- By which settlement a job moved, so that it is recognised when it comes again, and what was answered.
 UPDATE aiq_jobs AS j SET
     settled_id = given.id, settled_state = given.state, settled_late = given.late::int, settled_step = given.step
-FROM jsonb_to_recordset(:rows::jsonb) AS given(n bigint, id text, state text, late boolean, step text)
+FROM json_to_recordset(:rows::json) AS given(n bigint, id text, state text, late boolean, step text)
 WHERE j.n = given.n;
 
 -- name: succeed
@@ -66,7 +66,7 @@ UPDATE aiq_jobs AS j SET
     settled_state = 'succeeded',
     settled_late = given.late::int,
     settled_step = NULL
-FROM jsonb_to_recordset(:rows::jsonb) AS given(n bigint, id text, late boolean)
+FROM json_to_recordset(:rows::json) AS given(n bigint, id text, late boolean)
 WHERE j.n = given.n;
 
 -- name: event
@@ -83,7 +83,7 @@ INSERT INTO aiq_errors (
 )
 SELECT
     n, number, type, message, traceback, cause, at_ms, fence, attempt, fingerprint, code, place, pattern
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
+FROM json_to_recordset(:rows::json) AS given(
     n bigint, number bigint, type text, message text, traceback text, cause text, at_ms bigint, fence bigint,
     attempt bigint, fingerprint text, code text, place text, pattern text
 );
@@ -91,7 +91,7 @@ FROM jsonb_to_recordset(:rows::jsonb) AS given(
 -- name: forget_error
 -- Each new error over the bound takes the place of the oldest.
 DELETE FROM aiq_errors AS e
-USING jsonb_to_recordset(:rows::jsonb) AS given(n bigint, number bigint)
+USING json_to_recordset(:rows::json) AS given(n bigint, number bigint)
 WHERE e.n = given.n AND e.number = given.number;
 
 -- name: tell
