@@ -21,8 +21,8 @@ _REDIS: Final = (
     "redis+cluster",
     "rediss+cluster",
 )
-_OURS: Final = ("memory", "sqlite", *_REDIS)
-_LATER: Final = ("postgres", "postgresql")
+_POSTGRES: Final = ("postgresql", "postgres")
+_OURS: Final = ("memory", "sqlite", *_REDIS, *_POSTGRES)
 
 
 async def open_storage(url: str, *, clock: Clock | None = None) -> Storage:
@@ -55,6 +55,8 @@ def _opener(scheme: str) -> Opener:
         return open_sqlite
     if scheme in _REDIS:
         return _redis_opener()
+    if scheme in _POSTGRES:
+        return _postgres_opener()
     return _foreign_opener(scheme)
 
 
@@ -66,6 +68,16 @@ def _redis_opener() -> Opener:
             raise
         raise Misconfigured("A storage in Redis needs its client: pip install 'aiq[redis]'.") from error
     return open_redis
+
+
+def _postgres_opener() -> Opener:
+    try:
+        from aiq.backends.postgres.storage import open_postgres
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "asyncpg":
+            raise
+        raise Misconfigured("A storage in Postgres needs its driver: pip install 'aiq[postgres]'.") from error
+    return open_postgres
 
 
 def _foreign_opener(scheme: str) -> Opener:
@@ -83,8 +95,6 @@ def _foreign_opener(scheme: str) -> Opener:
 
 def _unknown(scheme: str, known: list[str]) -> str:
     schemes = ", ".join(f"{name}://" for name in sorted(known))
-    if scheme in _LATER:
-        return f"There is no backend for {_told(scheme)} yet. Known here: {schemes}."
     return (
         f"No backend for {_told(scheme)} is known. Known here: {schemes}. "
         f"Another one comes with a distribution that offers it in the entry-point group {GROUP}; install that."

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from aiq.backends.clock import Clock
+from aiq.backends.relational.news import News
 from aiq.backends.relational.step import make
 from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite.address import Address
 from aiq.backends.sqlite.connection import Texts
 from aiq.backends.sqlite.errors import gone, is_busy, ours
-from aiq.backends.sqlite.watch import News
 from aiq.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")

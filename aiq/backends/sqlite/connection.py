@@ -13,11 +13,12 @@ import time
 import weakref
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final, Generic, Self, TypeAlias, TypeVar
+from typing import Final, Self, TypeAlias, TypeVar
 
 import aiosqlite
 
 from aiq.backends.relational.connection import Parameters, Row
+from aiq.backends.relational.errand import Errand, outcome
 from aiq.backends.sqlite.sql import TEXTS
 
 T = TypeVar("T")
@@ -73,22 +74,11 @@ class WorkConnection(aiosqlite.Connection):
         return connection
 
     async def perform(self, work: Work[T]) -> T:
-        """Run `work` in the thread and answer what it returns or raises.
-
-        Cancelled before the thread has begun, it never happens. Cancelled later, it is finished first, its
-        answer is dropped, and the cancellation goes on: either way nothing happens after this has returned.
-        """
-        errand = _Errand(partial(work, self._conn))
+        """Run `work` in the thread and answer what it returns or raises. How it is cancelled: see `outcome`."""
+        errand = Errand(partial(work, self._conn))
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._tx.put_nowait((future, errand))
-        try:
-            return await asyncio.shield(future)
-        except asyncio.CancelledError:
-            if errand.withdraw():
-                future.cancel()
-            else:
-                await _finished(future)
-            raise
+        return await outcome(future, errand)
 
     def drain(self, patience_s: float) -> None:
         """Wait, in any thread, until what was sent so far is done; a connection that was closed has done it."""
@@ -97,35 +87,6 @@ class WorkConnection(aiosqlite.Connection):
         until = time.monotonic() + patience_s
         while self._thread.is_alive() and not done.wait(_LOOK_S) and time.monotonic() < until:
             pass
-
-
-class _Errand(Generic[T]):
-    """A function on its way to the thread, which can be called back until it has begun."""
-
-    def __init__(self, work: Callable[[Callable[[], bool]], T]) -> None:
-        self._work = work
-        self._begins = threading.Lock()
-        self._unwanted = False
-
-    def __call__(self) -> T | None:
-        if not self._begins.acquire(blocking=False):
-            return None
-        return self._work(lambda: self._unwanted)
-
-    def withdraw(self) -> bool:
-        """Call it back; False when it has begun, and then it is told that nobody waits."""
-        self._unwanted = True
-        return self._begins.acquire(blocking=False)
-
-
-async def _finished(future: asyncio.Future[T]) -> None:
-    """Wait until it is done, however often we are cancelled meanwhile: the caller will raise the first of these."""
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError:
-            continue
-    future.exception()
 
 
 def _connect(path: str) -> sqlite3.Connection:

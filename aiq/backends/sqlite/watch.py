@@ -7,57 +7,15 @@ waiters are not woken for a job that is none of theirs.
 
 import asyncio
 import sqlite3
-import threading
-from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection
 from typing import Final
 
+from aiq.backends.relational.news import MANY, Found, News
 from aiq.backends.sqlite.sql import TEXTS
-from aiq.backends.wakeups import Wakeups
 from aiq.errors import Moved
-from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
 
 LOOK_S: Final = 0.035
 """A look costs little, but waking a loop that is at rest does: more often, and an idle worker uses 1 % of a core."""
-_MANY: Final = 1_000
-"""Changes between two looks from which on everybody is woken: to name them all would keep the loop too long."""
-_TOPICS: Final[tuple[Callable[[str], str], ...]] = (job_topic, stream_topic, str)
-"""What a row of `jobs` is about, by its kind."""
-
-
-@dataclass(eq=False, slots=True)
-class News:
-    """What this process knows of the changes in the file; siblings share it. Any thread may call it."""
-
-    wakeups: Wakeups = field(default_factory=Wakeups)
-    seen: int = 0
-    moved_to: str | None = None
-    """Where the storage goes on, once a look has found that nothing will happen here any more. Spec: MOVE-8"""
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def publish(self, topics: Collection[str], changes: range) -> None:
-        """Tell of what this process has just committed, so that a look need not find it again."""
-        self.wakeups.notify(topics)
-        with self.lock:
-            if self.seen + 1 == changes.start:
-                self.seen = changes.stop - 1
-
-    def look(self, connection: sqlite3.Connection) -> None:
-        """Tell of what others have committed since the last look."""
-        with self.lock:
-            last, moved_to = connection.execute(TEXTS["watch.last"]).fetchone()
-            span, many = {"seen": self.seen, "last": last}, last - self.seen
-            rows = connection.execute(TEXTS["watch.jobs"], span).fetchall() if many <= _MANY else []
-            # Not before the rows are here: a look that fails leaves its changes to the next one.
-            self.seen = last
-            retired, self.moved_to = moved_to != self.moved_to, moved_to
-        if len(rows) != many or retired:
-            # Too many to name, or something without a row, such as a queue that was resumed, or the end of it all.
-            self.wakeups.notify_all()
-            return
-        queues = {queue_topic(queue) for _, queue, _ in rows if queue is not None}
-        events = {events_topic()} if any(kind == 0 for _, _, kind in rows) else set()
-        self.wakeups.notify(queues.union(events, (_TOPICS[kind](name) for name, _, kind in rows)))
 
 
 class Watch:
@@ -114,11 +72,19 @@ class Watch:
             connection = self._connection = self._connection or _connect(self._path)
             (version,) = connection.execute("PRAGMA data_version").fetchone()
             if version != self._version:
-                self._news.look(connection)
+                self._news.look(lambda seen: changes(connection, seen))
                 self._version = version
         except sqlite3.Error:
             # A hint that cannot be had is none; whatever is wrong, the next operation will tell.
             return
+
+
+def changes(connection: sqlite3.Connection, seen: int) -> Found:
+    """What was committed after the change `seen`."""
+    last, moved_to = connection.execute(TEXTS["watch.last"]).fetchone()
+    span, many = {"seen": seen, "last": last}, last - seen
+    rows = connection.execute(TEXTS["watch.jobs"], span).fetchall() if many <= MANY else []
+    return Found(seen, last, moved_to, rows)
 
 
 def _connect(path: str) -> sqlite3.Connection:

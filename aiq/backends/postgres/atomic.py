@@ -1,0 +1,187 @@
+"""How an operation becomes one atomic step, in the thread of a line. Spec: STORE-1, STORE-3
+
+Those who write wait for each other at one lock of the storage, which goes with the transaction. So a step may look,
+decide and write, however many statements that takes, and nothing changes in between.
+"""
+
+import os
+import random
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from aiq.backends.clock import Clock
+from aiq.backends.postgres.address import Address
+from aiq.backends.postgres.beginning import opening
+from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, ours
+from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.migrate import check_version
+from aiq.backends.postgres.session import Session
+from aiq.backends.relational.news import News
+from aiq.backends.relational.step import make
+from aiq.backends.relational.transaction import Transaction
+from aiq.errors import Misconfigured, Unavailable
+
+T = TypeVar("T")
+
+ATTEMPTS: Final = 5
+"""How often a step is made again that the server has given up for the sake of another transaction."""
+_LONGEST_PAUSE_S: Final = 0.02
+_CLASS: Final = 0x616971
+"""The first half of our advisory locks, so that they are none of another program's."""
+
+
+@dataclass(eq=False, slots=True)
+class Home:
+    """What siblings share: which schema it is, and what this process knows of it. No clock means that of the server."""
+
+    address: Address
+    clock: Clock | None
+    news: News = field(default_factory=News)
+    pid: int = field(default_factory=os.getpid)
+
+    @property
+    def channel(self) -> str:
+        """On which notifications of this storage are heard."""
+        return f"aiq_{zlib.crc32(self.address.schema.encode()):08x}"
+
+    def check_process(self) -> None:
+        """Refuse to go on in a child of the process that opened the storage: a connection is not for two."""
+        if os.getpid() != self.pid:
+            raise Misconfigured(
+                f"{self.address.url} was opened in process {self.pid}, of which this one is a fork. "
+                "Open the storage after the fork, in each process by itself."
+            )
+
+
+def write(
+    home: Home,
+    line: Line,
+    unwanted: Callable[[], bool],
+    operation: Callable[[Transaction], T],
+    look: Callable[[Transaction], T | None] | None = None,
+) -> T:
+    """Make an operation one step, and tell of it once it is committed.
+
+    `look` may answer without writing; then the lock is not taken. Whatever is raised leaves nothing behind.
+
+    Raises:
+        Unavailable: the server cannot be reached, or others kept the lock for longer than a step may take.
+    """
+
+    def attempt(until: float) -> T:
+        answer = _looked(home, line, look, until) if look is not None else None
+        return _written(home, line, operation, until) if answer is None else answer
+
+    return _patiently(home, line, attempt, unwanted)
+
+
+def read(home: Home, line: Line, unwanted: Callable[[], bool], operation: Callable[[Transaction], T]) -> T:
+    """Look at one state of the storage, however many statements that takes."""
+    return _patiently(home, line, lambda until: _looked(home, line, operation, until), unwanted)
+
+
+def prepare(home: Home, line: Line) -> None:
+    """Look whether the schema is there, before the first job is."""
+    until = time.monotonic() + home.address.timeout_ms / 1_000
+    with ours(home.address.url, home.address.schema):
+        try:
+            check_version(home.address, line.session(until))
+        except TimeoutError as error:
+            raise _mute(home) from error
+
+
+def _patiently(home: Home, line: Line, attempt: Callable[[float], T], unwanted: Callable[[], bool]) -> T:
+    until = time.monotonic() + home.address.timeout_ms / 1_000
+    with ours(home.address.url, home.address.schema):
+        for last in range(1, ATTEMPTS + 1):
+            try:
+                return attempt(until)
+            except AGAIN:
+                if last == ATTEMPTS or unwanted() or time.monotonic() >= until:
+                    raise
+            except TimeoutError as error:
+                line.drop()
+                raise _mute(home) from error
+            time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - nothing here is a secret
+    raise AssertionError
+
+
+def _mute(home: Home) -> Unavailable:
+    return Unavailable(f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again.")
+
+
+def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
+    session = _begin(line, opening(line.address, "REPEATABLE READ, READ ONLY"), until)
+    try:
+        return operation(Transaction(session, _now(home, session)))
+    finally:
+        _leave(line, session)
+
+
+def _written(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
+    session = _begin(line, _writing(line.address), until)
+    try:
+        # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
+        tx = Transaction(session, _now(home, session))
+        answer = make(tx, operation)
+        topics, changes = tx.topics, tx.changes
+    except BaseException:
+        _leave(line, session)
+        raise
+    _commit(home, line, session)
+    if topics or changes:
+        home.news.publish(topics, changes)
+        line.owe_notice()
+    return answer
+
+
+def _writing(address: Address) -> str:
+    lock = zlib.crc32(address.schema.encode()) - 2**31
+    chosen = address.synchronous_commit
+    durable = "" if chosen is None else f"SET LOCAL synchronous_commit TO {chosen}; "
+    plans = "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
+    return opening(
+        address, "READ COMMITTED, READ WRITE", f"{plans}{durable}SELECT pg_advisory_xact_lock({_CLASS}, {lock})"
+    )
+
+
+def _begin(line: Line, how: str, until: float) -> Session:
+    """Begin. Where the connection has broken since it was used last, nothing has happened, and a new one is made."""
+    session = line.session(until)
+    try:
+        session.script(how)
+    except LOST:
+        line.drop()
+        session = line.session(until)
+        session.script(how)
+    except BaseException:
+        _leave(line, session)
+        raise
+    return session
+
+
+def _commit(home: Home, line: Line, session: Session) -> None:
+    try:
+        session.script("COMMIT")
+    except (*LOST, TimeoutError) as error:
+        line.drop()
+        text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
+        raise Unavailable(text, outcome_unknown=True) from error
+
+
+def _leave(line: Line, session: Session) -> None:
+    """End a transaction of which nothing is wanted. It must not hide what went wrong in it."""
+    try:
+        session.script("ROLLBACK")
+    except (*DRIVERS, TimeoutError):
+        line.drop()
+
+
+def _now(home: Home, session: Session) -> int:
+    if home.clock is not None:
+        return home.clock()
+    now_ms: int = session.rows("opening.now", {})[0][0]
+    return now_ms

@@ -1,0 +1,21 @@
+"""What begins a transaction: its isolation, and what it may take, whatever the role or the database says."""
+
+from typing import Final
+
+from aiq.backends.postgres.address import Address
+
+_IDLE_MS: Final = 5_000
+"""How long a transaction may stand still before the server ends it: a process that is stopped keeps no lock longer."""
+
+
+def opening(address: Address, how: str, more: str = "") -> str:
+    """The text of it. `more` stands behind.
+
+    The statements are written for plans by index, and it does not depend on statistics that they get one: a storage
+    that was empty when a plan was made may hold a million jobs a minute later.
+    """
+    return (
+        f"BEGIN ISOLATION LEVEL {how}; SET LOCAL search_path TO '{address.schema}'; SET LOCAL jit TO off; "
+        f"SET LOCAL lock_timeout TO {address.timeout_ms}; SET LOCAL statement_timeout TO {address.timeout_ms}; "
+        f"SET LOCAL idle_in_transaction_session_timeout TO {_IDLE_MS}; {more}"
+    )

@@ -1,0 +1,48 @@
+"""The way into a Postgres storage: a step on the writer's line, or a look on the reader's."""
+
+from collections.abc import Callable, Collection
+from typing import TypeVar
+
+from aiq.backends.postgres import atomic
+from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.facts import facts
+from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.watch import Watch
+from aiq.backends.relational.door import Door
+from aiq.backends.relational.transaction import Transaction
+from aiq.errors import Unavailable
+from aiq.model import Fact
+
+_A = TypeVar("_A")
+
+
+class ServerDoor(Door):
+    """The door of an open storage: two lines, each a connection and its thread."""
+
+    def __init__(self, home: Home, writer: Line, reader: Line) -> None:
+        self._home = home
+        self._writer = writer
+        self._reader = reader
+        self._watch = Watch(home)
+        self._open = True
+
+    async def _step(
+        self, operation: Callable[[Transaction], _A], look: Callable[[Transaction], _A | None] | None = None
+    ) -> _A:
+        home = self._home
+        return await self._writer.perform(lambda line, unwanted: atomic.write(home, line, unwanted, operation, look))
+
+    async def _look(self, operation: Callable[[Transaction], _A]) -> _A:
+        home = self._home
+        return await self._reader.perform(lambda line, unwanted: atomic.read(home, line, unwanted, operation))
+
+    async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+        return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)
+
+    def _facts(self, tx: Transaction) -> list[Fact]:
+        return facts(tx, self._home.address)
+
+    def _check_usable(self) -> None:
+        self._home.check_process()
+        if not self._open:
+            raise Unavailable(f"This storage ({self._home.address.url}) is closed; open it again.")

@@ -1,0 +1,100 @@
+"""What Postgres and its driver say, in the words of aiq. No driver's exception passes this module."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+import asyncpg
+from asyncpg import exceptions as theirs
+
+from aiq.errors import Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, StorageMismatch, Unavailable
+
+AGAIN: Final = (theirs.SerializationError, theirs.DeadlockDetectedError)
+"""Refused for the sake of somebody else's step; nothing has happened, and the same step may succeed at once."""
+LOST: Final = (
+    theirs.PostgresConnectionError,
+    theirs.AdminShutdownError,
+    theirs.CrashShutdownError,
+    theirs.CannotConnectNowError,
+    theirs.IdleInTransactionSessionTimeoutError,
+    theirs.InterfaceError,
+    theirs.InternalClientError,
+    OSError,
+)
+"""After these the connection is of no use any more."""
+DRIVERS: Final = (asyncpg.PostgresError, theirs.InterfaceError, theirs.InternalClientError, OSError)
+_NO_SCHEMA: Final = (theirs.UndefinedTableError, theirs.UndefinedColumnError, theirs.InvalidSchemaNameError)
+_MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageError], str]]] = (
+    (
+        (theirs.DiskFullError,),
+        StorageFull,
+        "{url} cannot grow: its disk is full. Free some space, and repeat the call.",
+    ),
+    (
+        (theirs.ReadOnlySQLTransactionError,),
+        ReadOnly,
+        "{url} takes no writes ({error}): a standby, or default_transaction_read_only is on. Name the primary.",
+    ),
+    (
+        (theirs.InvalidAuthorizationSpecificationError, theirs.InvalidPasswordError),
+        Misconfigured,
+        "{url} does not let us in ({error}). Check user and password.",
+    ),
+    (
+        (theirs.InvalidCatalogNameError,),
+        Misconfigured,
+        "{url} names no database that is there ({error}). Create it: createdb NAME.",
+    ),
+    (
+        (theirs.InsufficientPrivilegeError,),
+        Misconfigured,
+        "The user of {url} may not do this ({error}). Grant it the rights that docs/postgres.md lists.",
+    ),
+    (
+        (theirs.InvalidSQLStatementNameError, theirs.DuplicatePreparedStatementError),
+        Misconfigured,
+        "A pooler stands before {url} ({error}). Add pooled=true to the address.",
+    ),
+    (
+        (theirs.IntegrityConstraintViolationError,),
+        Corrupt,
+        "Rows of {url} contradict each other ({error}). Run `audit()`, and report what it says.",
+    ),
+    (
+        (theirs.DataCorruptedError, theirs.IndexCorruptedError),
+        Corrupt,
+        "{url} is damaged ({error}). Nothing was deleted: keep a copy of it, and restore a backup.",
+    ),
+    (
+        (theirs.LockNotAvailableError, theirs.QueryCanceledError),
+        Unavailable,
+        "Others have kept {url} busy for as long as a step may take ({error}). Try again.",
+    ),
+)
+"""What each of the driver's errors means, and what is said of it."""
+
+
+@contextmanager
+def ours(url: str, schema: str) -> Iterator[None]:
+    """Raise errors of aiq in place of the driver's. `url` is the address, for the message."""
+    try:
+        yield
+    except DRIVERS as error:
+        raise translated(error, url, schema) from error
+
+
+def translated(error: BaseException, url: str, schema: str) -> StorageError:
+    """The error of aiq for one of the driver's, of which nothing has come."""
+    if isinstance(error, _NO_SCHEMA):
+        return missing(url, schema)
+    for kinds, make, text in _MEANINGS:
+        if isinstance(error, kinds):
+            return make(text.format(url=url, error=error))
+    return Unavailable(f"{url} cannot be used just now ({type(error).__name__}: {error}).")
+
+
+def missing(url: str, schema: str, found: str = "no schema of aiq") -> StorageMismatch:
+    """What is said where the schema is not the one that this version works with."""
+    return StorageMismatch(
+        f"{url} has {found} in {schema!r}. Run `aiq migrate --url …` with the address of its owner, and start again."
+    )

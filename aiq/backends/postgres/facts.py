@@ -1,0 +1,89 @@
+"""What a Postgres storage stands on: the server, the schema, its settings, the clock.
+
+Each judgement is a pure function of what was found, so that it can be tested without such a server.
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+from aiq.backends.postgres.address import Address
+from aiq.backends.postgres.migrate import migrations
+from aiq.backends.relational.retire import marks
+from aiq.backends.relational.statements import load
+from aiq.backends.relational.transaction import Transaction
+from aiq.model import Fact, Level
+from aiq.rules.facts import clock_fact, moving_fact
+
+SQL: Final = load("facts")
+
+OLDEST_SERVER: Final = 130_000
+_OLD_SNAPSHOT_MS: Final = 300_000
+_CONNECTIONS_LEFT: Final = 10
+
+
+def facts(tx: Transaction, address: Address) -> list[Fact]:
+    """Look at the server, the schema, its settings, and whether it moves. Spec: FACT-1, FACT-3"""
+    return list(_facts(tx, address))
+
+
+def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
+    version, number, synchronous, fsync, used, most, snapshot_ms, newest_ms = tx.rows(SQL["server"])[0]
+    yield server_fact(int(version))
+    yield schema_fact(number, max(migrations()))
+    yield durability_fact(address.synchronous_commit or synchronous, fsync)
+    yield connections_fact(used, int(most))
+    yield snapshot_fact(snapshot_ms)
+    yield clock_fact(tx.now_ms if newest_ms is None else newest_ms, tx.now_ms)
+    found = marks(tx)
+    yield moving_fact(found.get("moved"), found.get("loading"), f"run DROP SCHEMA {address.schema} CASCADE")
+
+
+def server_fact(version: int) -> Fact:
+    """Say which server it is."""
+    text = f"PostgreSQL {version // 10_000}.{version % 10_000}."
+    if version < OLDEST_SERVER:
+        return Fact("server", Level.FAIL, text, "aiq needs PostgreSQL 13 or newer.")
+    return Fact("server", Level.OK, text)
+
+
+def schema_fact(found: int, known: int) -> Fact:
+    """Compare the schema with the newest that is known here. One that is newer has only more in it."""
+    if found > known:
+        return Fact("schema", Level.OK, f"Schema {found}; this version knows {known}, and uses what it knows.")
+    return Fact("schema", Level.OK, f"Schema {found}, the newest that this version knows.")
+
+
+def durability_fact(synchronous: str, fsync: str) -> Fact:
+    """Say what the loss of power may take."""
+    if fsync == "off":
+        return Fact("durability", Level.FAIL, "fsync is off: a loss of power may damage all.", "Set fsync = on.")
+    if synchronous == "off":
+        return Fact(
+            "durability",
+            Level.WARN,
+            "synchronous_commit=off: a loss of power may take the last commits, acknowledged jobs among them.",
+            "Leave it on if an acknowledged job must survive that.",
+        )
+    return Fact(
+        "durability", Level.OK, f"synchronous_commit={synchronous}: what is acknowledged survives a loss of power."
+    )
+
+
+def connections_fact(used: int, most: int) -> Fact:
+    """Warn before there is no connection left: each storage takes two or three."""
+    text = f"{used} of {most} connections are in use."
+    if most - used < _CONNECTIONS_LEFT:
+        return Fact("connections", Level.WARN, text, "Raise max_connections, or put pgbouncer before the server.")
+    return Fact("connections", Level.OK, text)
+
+
+def snapshot_fact(age_ms: int | None) -> Fact:
+    """A transaction that stays open keeps what is dead from being cleared away, and every claim gets slower."""
+    if age_ms is not None and age_ms >= _OLD_SNAPSHOT_MS:
+        return Fact(
+            "snapshots",
+            Level.WARN,
+            f"A transaction has been open for {age_ms / 1000:,.0f} s: what is dead cannot be cleared away meanwhile.",
+            "Find it in pg_stat_activity (xact_start), and end it; set idle_in_transaction_session_timeout.",
+        )
+    return Fact("snapshots", Level.OK, "No transaction has been open for long.")

@@ -1,0 +1,196 @@
+"""A connection to the server and its thread, in which whole steps run.
+
+A step decides between its statements, so somebody has to wait for each of them. Here that is a thread with a loop of
+its own: no await lies in between on the side of the caller, hence no cancellation finds a transaction open, and a loop
+that a handler blocks does not keep one open either.
+"""
+
+import asyncio
+import atexit
+import queue
+import threading
+import time
+import weakref
+from collections.abc import Callable
+from typing import Any, Final, Self, TypeAlias, TypeVar
+
+import asyncpg
+
+from aiq.backends.postgres.address import Address
+from aiq.backends.postgres.errors import DRIVERS
+from aiq.backends.postgres.session import Session
+from aiq.backends.relational.errand import Errand, outcome
+
+T = TypeVar("T")
+
+Work: TypeAlias = Callable[["Line", Callable[[], bool]], T]
+"""What is done in the thread. The second argument tells whether anybody still waits for it."""
+
+NOTICE_S: Final = 0.01
+"""How often a line tells others at most that there is something new: what happens meanwhile is told at once."""
+_EXIT_PATIENCE_S: Final = 2.0
+_STATEMENTS: Final = 1_024
+"""More than there are, so that each is prepared once for a connection."""
+
+
+async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> "asyncpg.Connection[asyncpg.Record]":
+    """Open a connection. Behind a pooler no statement may outlive its transaction."""
+    settings: dict[str, str] = {} if address.pooled else {"application_name": "aiq"}
+    return await asyncpg.connect(
+        dsn,
+        timeout=timeout_s,
+        statement_cache_size=0 if address.pooled else _STATEMENTS,
+        max_cached_statement_lifetime=0,
+        max_cacheable_statement_size=0,
+        server_settings=settings or None,
+        **more,
+    )
+
+
+class Line:
+    """Runs functions in its own thread, one after the other, on a connection that is made when it is first needed."""
+
+    def __init__(self, address: Address, notice: str) -> None:
+        self.address = address
+        self._notice = notice
+        self._errands: queue.SimpleQueue[tuple[asyncio.Future[Any], Errand[Any]] | None] = queue.SimpleQueue()
+        self._session: Session | None = None
+        self._loop = asyncio.new_event_loop()
+        self._told_at = 0.0
+        self._owes_notice = False
+        self._thread = threading.Thread(target=self._serve, name="aiq-postgres", daemon=True)
+        self._thread.start()
+        _ALIVE.add(self)
+
+    @classmethod
+    async def open(cls, address: Address, notice: str, prepare: Work[None]) -> Self:
+        """Begin a thread, and let it do a first thing; where that fails, the thread has ended."""
+        line = cls(address, notice)
+        try:
+            await line.perform(prepare)
+        except BaseException:
+            await line.close()
+            raise
+        return line
+
+    async def perform(self, work: Work[T]) -> T:
+        """Run `work` in the thread and answer what it returns or raises. How it is cancelled: see `errand.outcome`."""
+        errand: Errand[T] = Errand(lambda unwanted: work(self, unwanted))
+        future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._errands.put((future, errand))
+        return await outcome(future, errand)
+
+    async def close(self) -> None:
+        """Let what was asked for be done, and end."""
+        self._errands.put(None)
+        await asyncio.to_thread(self._thread.join)
+
+    def drain(self, patience_s: float) -> None:
+        """The same for a program that ends without closing."""
+        self._errands.put(None)
+        self._thread.join(patience_s)
+
+    # -- In the thread
+
+    def session(self, until: float) -> Session:
+        """The connection, made where there is none. The step must be over by then."""
+        if self._session is None or self._session.connection.is_closed():
+            left = max(0.001, until - time.monotonic())
+            self._session = Session(
+                self._loop, self._loop.run_until_complete(connect(self.address, self.address.dsn, left))
+            )
+        self._session.until = until
+        return self._session
+
+    def drop(self) -> None:
+        """Let go of a connection on which nothing can be relied any more."""
+        session, self._session = self._session, None
+        if session is not None:
+            session.connection.terminate()
+
+    def owe_notice(self) -> None:
+        """Something was committed that others wait for: they are told once its own caller knows."""
+        self._owes_notice = True
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        try:
+            while (item := self._next()) is not None:
+                _do(*item)
+                # Nothing of a step is kept until the next one comes.
+                del item
+            self._end()
+        finally:
+            self._loop.close()
+
+    def _next(self) -> "tuple[asyncio.Future[Any], Errand[Any]] | None":
+        while self._owes_notice:
+            rest_s = self._told_at + NOTICE_S - time.monotonic()
+            if rest_s <= 0:
+                self._tell()
+                break
+            try:
+                return self._errands.get(timeout=rest_s)
+            except queue.Empty:
+                continue
+        return self._errands.get()
+
+    def _tell(self) -> None:
+        """Notify whoever listens. It is a hint: where it is lost, they look a little later."""
+        self._owes_notice, self._told_at = False, time.monotonic()
+        session = self._session
+        if session is None or session.connection.is_closed():
+            return
+        session.until = self._told_at + self.address.timeout_ms / 1_000
+        try:
+            session.rows("watch.tell", {"channel": self._notice})
+        except (*DRIVERS, TimeoutError):
+            self.drop()
+
+    def _end(self) -> None:
+        if self._owes_notice:
+            self._tell()
+        session, self._session = self._session, None
+        if session is not None:
+            try:
+                session.do(session.connection.close(timeout=1.0))
+            except (*DRIVERS, TimeoutError):
+                session.connection.terminate()
+        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+
+
+def _do(future: "asyncio.Future[T]", errand: Errand[T]) -> None:
+    loop = future.get_loop()
+    try:
+        answer = errand()
+    except BaseException as error:  # noqa: BLE001 - it goes to whoever sent the errand
+        _deliver(loop, future, None, error)
+    else:
+        _deliver(loop, future, answer, None)
+
+
+def _deliver(
+    loop: asyncio.AbstractEventLoop, future: "asyncio.Future[Any]", answer: Any, error: BaseException | None
+) -> None:
+    def put() -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(answer)
+        else:
+            future.set_exception(error)
+
+    try:
+        loop.call_soon_threadsafe(put)
+    except RuntimeError:
+        # The loop of the caller has been closed under him: nobody waits.
+        return
+
+
+_ALIVE: Final[weakref.WeakSet[Line]] = weakref.WeakSet()
+
+
+@atexit.register
+def _finish_at_exit() -> None:
+    for line in list(_ALIVE):
+        line.drain(_EXIT_PATIENCE_S)

@@ -1,0 +1,81 @@
+"""Brings a schema to the one that this version works with. Forward only, whole or not at all.
+
+A migration is immutable once it is released, and adds before it changes: the release before must still run on the new
+schema, because processes are not replaced at one moment.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from aiq.backends.clock import host_clock
+from aiq.backends.postgres.address import Address, parse
+from aiq.backends.postgres.beginning import opening
+from aiq.backends.postgres.errors import missing, ours
+from aiq.backends.postgres.line import connect
+from aiq.backends.postgres.session import Session
+from aiq.errors import StorageMismatch
+
+FOLDER: Final = Path(__file__).parent / "migrations"
+_LOCK: Final = "SELECT pg_advisory_xact_lock(6383985, 1)"
+
+
+def migrations() -> dict[int, Path]:
+    """The files, by number: 1, 2, 3 …"""
+    return {int(path.name[:4]): path for path in sorted(FOLDER.glob("*.sql"))}
+
+
+async def migrate(url: str) -> list[int]:
+    """Make the schema, apply what is missing, one after the other under a lock, and return the numbers applied.
+
+    Raises:
+        StorageMismatch: a later version of aiq has migrated it.
+        Misconfigured: the user may not make schemas or tables there.
+    """
+    address = parse(url)
+    with ours(address.url, address.schema):
+        connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
+        try:
+            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
+            async with connection.transaction():
+                await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; {_LOCK}')
+                found = await connection.fetchval(_VERSION) if await connection.fetchval(_IS_THERE) else 0
+                if found > max(migrations()):
+                    raise newer(address, found)
+                applied = [number for number in sorted(migrations()) if number > found]
+                for number in applied:
+                    await connection.execute(migrations()[number].read_text(encoding="utf-8"))
+                    await connection.execute("INSERT INTO aiq_migrations VALUES ($1, $2)", number, host_clock())
+                return applied
+        finally:
+            await connection.close()
+
+
+def check_version(address: Address, session: Session) -> None:
+    """Refuse a schema that is older than this version needs.
+
+    A newer one is used: a migration only adds.
+
+    Raises:
+        StorageMismatch: it is not there, or older; the text says what to run.
+    """
+    session.script(opening(address, "READ COMMITTED, READ ONLY"))
+    try:
+        if not session.do(session.connection.fetchval(_IS_THERE)):
+            raise missing(address.url, address.schema)
+        found = session.do(session.connection.fetchval(_VERSION))
+    finally:
+        session.script("ROLLBACK")
+    if found < max(migrations()):
+        raise missing(address.url, address.schema, f"schema {found}, and {max(migrations())} is needed,")
+
+
+def newer(address: Address, found: int) -> StorageMismatch:
+    """What is said of a schema that a later version has made."""
+    return StorageMismatch(
+        f"{address.url} has schema {found}, and this version of aiq knows schemas up to {max(migrations())}. "
+        "Install the version of aiq that made it, or a newer one: pip install --upgrade aiq."
+    )
+
+
+_IS_THERE: Final = "SELECT to_regclass('aiq_migrations') IS NOT NULL"
+_VERSION: Final = "SELECT coalesce(max(number), 0) FROM aiq_migrations"

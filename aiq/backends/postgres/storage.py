@@ -1,0 +1,103 @@
+"""A storage in PostgreSQL: its faces, one for each noun of the contract, and its own life."""
+
+from typing import Self
+
+from aiq.backends.clock import Clock
+from aiq.backends.postgres import atomic
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.door import ServerDoor
+from aiq.backends.postgres.line import Line
+from aiq.backends.relational.face.budgets import BudgetsFace
+from aiq.backends.relational.face.dead import DeadLettersFace
+from aiq.backends.relational.face.events import EventsFace
+from aiq.backends.relational.face.jobs import JobsFace
+from aiq.backends.relational.face.keys import KeysFace
+from aiq.backends.relational.face.limits import LimitsFace
+from aiq.backends.relational.face.moving import MovingFace
+from aiq.backends.relational.face.schedules import SchedulesFace
+from aiq.backends.relational.face.signals import SignalsFace
+from aiq.backends.relational.face.steps import StepsFace
+from aiq.backends.relational.face.streams import StreamsFace
+from aiq.backends.relational.face.upkeep import UpkeepFace
+from aiq.backends.relational.face.wakeups import WakeupsFace
+from aiq.backends.relational.face.workers import WorkersFace
+from aiq.model import Capability
+from aiq.storage import Storage
+
+
+class PostgresStorage(
+    ServerDoor,
+    JobsFace,
+    EventsFace,
+    DeadLettersFace,
+    UpkeepFace,
+    KeysFace,
+    StepsFace,
+    SignalsFace,
+    StreamsFace,
+    LimitsFace,
+    BudgetsFace,
+    SchedulesFace,
+    WakeupsFace,
+    WorkersFace,
+    MovingFace,
+):
+    """A storage in one schema of a PostgreSQL database.
+
+    An operation is one transaction, made in a thread of its own; reads have another. Cancelled, an operation has
+    happened wholly or not at all by the time the cancellation goes on.
+    """
+
+    @property
+    def url(self) -> str:
+        """The address it was opened with, without the password."""
+        return self._home.address.url
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What is acknowledged outlives the process and the server; others are told of what is new."""
+        return frozenset({Capability.DURABLE, Capability.PUSH_WAKEUPS})
+
+    async def sibling(self) -> Self:
+        """Open the same schema again, with connections and threads of its own; wake-ups are shared."""
+        self._check_usable()
+        return type(self)(self._home, *await _open_lines(self._home))
+
+    async def close(self) -> None:
+        """Let go of the connections once what was asked for is done. Closing twice is fine."""
+        if self._open:
+            self._open = False
+            try:
+                await self._watch.close()
+            finally:
+                try:
+                    await self._reader.close()
+                finally:
+                    await self._writer.close()
+
+
+async def open_postgres(url: str, clock: Clock | None = None) -> PostgresStorage:
+    """Open a schema that `aiq migrate` has made.
+
+    `?schema=` names it (aiq), `?timeout=` how many seconds one step may take (10), `?pooled=true` says that pgbouncer
+    stands in between, `?listen=` where notifications are heard then, `?synchronous_commit=off` gives up the last
+    commits when the power fails, for speed. What else stands there is the driver's.
+
+    Raises:
+        Misconfigured: the address or the user is refused, or an unknown setting.
+        StorageMismatch: the schema is not there, or older than this version needs.
+        Unavailable: the server cannot be reached.
+    Spec: STORE-12
+    """
+    home = Home(parse(url), clock)
+    return PostgresStorage(home, *await _open_lines(home))
+
+
+async def _open_lines(home: Home) -> tuple[Line, Line]:
+    writer = await Line.open(home.address, home.channel, lambda line, _: atomic.prepare(home, line))
+    return writer, Line(home.address, home.channel)
+
+
+def _conforms(storage: PostgresStorage) -> Storage:
+    return storage

@@ -1,0 +1,178 @@
+"""Wake-ups across processes: a notification says that something is new, and a look finds out what.
+
+Notifications are hints. They are sent after the commit, by a statement of its own (a notification within a transaction
+makes all commits of a server wait for each other), and one that is lost, or never heard because a pooler stands in
+between, costs one interval between looks.
+"""
+
+import asyncio
+import contextlib
+import logging
+import secrets
+from collections.abc import Collection
+from typing import Any, Final, TypeAlias
+
+import asyncpg
+
+from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.beginning import opening
+from aiq.backends.postgres.errors import LOST
+from aiq.backends.postgres.line import connect
+from aiq.backends.postgres.sql import TEXTS
+from aiq.backends.relational.news import MANY, Found
+from aiq.errors import Moved
+
+_log = logging.getLogger("aiq.postgres")
+
+LOOK_S: Final = 0.5
+"""How often is looked while nothing can be heard."""
+HEARING_LOOK_S: Final = 5.0
+"""The same while notifications are heard: for those that were lost."""
+TEST_S: Final = 30.0
+"""How often a listener sends itself a word, to find out that nothing can be heard any more: no error says so."""
+TEST_PATIENCE_S: Final = 5.0
+REST_S: Final = 0.005
+"""A pause after each look, so that a storm of notifications is heard in gusts."""
+IDLE_S: Final = 30.0
+"""How long the connection is kept while nobody waits."""
+_AGAIN_S: Final = (0.05, 2.0)
+"""The first and the longest pause before a broken connection is made again."""
+
+Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+class Watch:
+    """What one storage hears, in one loop. It looks while somebody waits, and for a while afterwards."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._waiting = 0
+        self._begun = asyncio.Event()
+        self._heard = asyncio.Event()
+        self._word = ""
+        self._answered = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self.hears = False
+        """Whether notifications come through, as far as is known."""
+
+    async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+        """As `aiq.storage.Wakeups.wait`. What was committed before a first mark was given is known to it."""
+        if self._task is None or self._task.done():
+            self._begun.clear()
+            self._task = asyncio.create_task(self._listen(), name="aiq-postgres-watch")
+        if after is not None:
+            self._check_here()
+        self._waiting += 1
+        try:
+            if not self._begun.is_set():
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._home.address.timeout_ms / 1_000):
+                        await self._begun.wait()
+            mark = await self._home.news.wakeups.wait(topics, after=after, timeout_ms=timeout_ms)
+        finally:
+            self._waiting -= 1
+        if after is not None:
+            self._check_here()
+        return mark
+
+    async def close(self) -> None:
+        """Stop looking."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    def _check_here(self) -> None:
+        moved_to = self._home.news.moved_to
+        if moved_to is not None:
+            raise Moved(moved_to)
+
+    async def _listen(self) -> None:
+        pause_s = _AGAIN_S[0]
+        while True:
+            try:
+                async with _connected(self._home) as connection:
+                    await self._follow(connection)
+                    return
+            except (*LOST, asyncpg.PostgresError, TimeoutError) as error:
+                _log.warning("%s cannot be watched just now (%s). Trying again.", self._home.address.url, error)
+            finally:
+                self.hears = False
+            # What was changed meanwhile is found by the first look; until then everybody may look for himself.
+            self._home.news.wakeups.notify_all()
+            await asyncio.sleep(pause_s)
+            pause_s = min(pause_s * 2, _AGAIN_S[1])
+
+    async def _follow(self, connection: Connection) -> None:
+        """Look whenever something is heard, and now and then, until nobody has waited for a while."""
+        loop = asyncio.get_running_loop()
+        if not self._home.address.pooled or self._home.address.listen:
+            await connection.add_listener(self._home.channel, self._hear)
+            connection.add_termination_listener(lambda _: self._heard.set())
+            self.hears = True
+        last_waited = last_tested = loop.time()
+        while True:
+            await self._look(connection)
+            self._begun.set()
+            await asyncio.sleep(REST_S)
+            last_waited = loop.time() if self._waiting else last_waited
+            if loop.time() - last_waited > IDLE_S:
+                return
+            if self.hears and loop.time() - last_tested > TEST_S:
+                last_tested = loop.time()
+                await self._test(connection)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARING_LOOK_S if self.hears else LOOK_S):
+                    await self._heard.wait()
+
+    async def _look(self, connection: Connection) -> None:
+        self._heard.clear()
+        news, timeout_s = self._home.news, self._home.address.timeout_ms / 1_000
+        async with asyncio.timeout(timeout_s):
+            if self._home.address.pooled and not self._home.address.listen:
+                await connection.execute(opening(self._home.address, "READ COMMITTED, READ ONLY"))
+            seen = news.seen
+            last, moved_to = await connection.fetchrow(TEXTS["watch.last"].text) or (0, None)
+            many = 0 < last - seen <= MANY
+            rows = await connection.fetch(TEXTS["watch.jobs"].text, seen, last) if many else []
+            if connection.is_in_transaction():
+                await connection.execute("COMMIT")
+        if last != seen or moved_to != news.moved_to:
+            news.take(Found(seen, last, moved_to, [tuple(row) for row in rows]))
+
+    async def _test(self, connection: Connection) -> None:
+        """Send a word to ourselves. Where it does not come back, the connection is made anew."""
+        self._word = secrets.token_hex(8)
+        self._answered.clear()
+        async with asyncio.timeout(TEST_PATIENCE_S):
+            await connection.execute("SELECT pg_notify($1, $2)", self._home.channel, self._word)
+            await self._answered.wait()
+
+    def _hear(self, _connection: Any, _pid: int, _channel: str, word: object) -> None:
+        if word == self._word:
+            self._answered.set()
+        if not word:
+            self._heard.set()
+
+
+class _connected:  # noqa: N801 - used like a function
+    """A connection of the loop's own, on which can be listened. The schema is the session's, unless it is pooled."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._connection: Connection | None = None
+
+    async def __aenter__(self) -> Connection:
+        address = self._home.address
+        connection = await connect(address, address.listen or address.dsn, address.timeout_ms / 1_000)
+        self._connection = connection
+        if not address.pooled or address.listen:
+            await connection.execute(f'SET search_path TO "{address.schema}"')
+        return connection
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._connection is not None:
+            try:
+                await self._connection.close(timeout=1.0)
+            except BaseException:
+                self._connection.terminate()
+                raise

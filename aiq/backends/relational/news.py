@@ -1,0 +1,70 @@
+"""What this process knows of the changes in a store that numbers them, and whom it wakes for those of others."""
+
+import threading
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from aiq.backends.relational.connection import Row
+from aiq.backends.wakeups import Wakeups
+from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
+
+MANY: Final = 1_000
+"""Changes between two looks from which on everybody is woken: to name them all would keep the loop too long."""
+_TOPICS: Final[tuple[Callable[[str], str], ...]] = (job_topic, stream_topic, str)
+"""What a row of `watch.jobs` is about, by its kind."""
+
+
+class Found(NamedTuple):
+    """What a look has found: the changes after `seen` up to `last`, `rows` naming them unless they are too many."""
+
+    seen: int
+    last: int
+    moved_to: str | None
+    rows: Sequence[Row]
+
+
+@dataclass(eq=False, slots=True)
+class News:
+    """Siblings share it. Any thread may call it."""
+
+    wakeups: Wakeups = field(default_factory=Wakeups)
+    seen: int = 0
+    moved_to: str | None = None
+    """Where the storage goes on, once a look has found that nothing will happen here any more. Spec: MOVE-8"""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def publish(self, topics: Collection[str], changes: range) -> None:
+        """Tell of what this process has just committed, so that a look need not find it again."""
+        self.wakeups.notify(topics)
+        with self._lock:
+            if self.seen + 1 == changes.start:
+                self.seen = changes.stop - 1
+
+    def look(self, read: Callable[[int], Found]) -> None:
+        """Tell of what others have committed since the last look. Where it fails, that is left to the next one."""
+        with self._lock:
+            found = read(self.seen)
+            told = self._take(found)
+        self._tell(found, told)
+
+    def take(self, found: Found) -> None:
+        """The same, of what was read before."""
+        with self._lock:
+            told = self._take(found)
+        self._tell(found, told)
+
+    def _take(self, found: Found) -> bool:
+        """Note how far others have got; False where they cannot be named, and everybody has to look."""
+        self.seen = max(self.seen, found.last)
+        retired, self.moved_to = found.moved_to != self.moved_to, found.moved_to
+        return len(found.rows) == found.last - found.seen and not retired
+
+    def _tell(self, found: Found, named: bool) -> None:
+        if not named:
+            # Too many to name, or something without a row, such as a queue that was resumed, or the end of it all.
+            self.wakeups.notify_all()
+            return
+        queues = {queue_topic(queue) for _, queue, _ in found.rows if queue is not None}
+        events = {events_topic()} if any(kind == 0 for _, _, kind in found.rows) else set()
+        self.wakeups.notify(queues.union(events, (_TOPICS[kind](name) for name, _, kind in found.rows)))
