@@ -167,12 +167,19 @@ def cluster() -> Cluster:
 
 
 class Watched:
-    """A primary with a replica, and a sentinel that lets the one follow the other."""
+    """A primary with a replica, and a sentinel that lets the one follow the other.
+
+    At first nobody is taken for gone, however busy the machine is: a silence must be longer than `PATIENT_MS`. Tests in
+    which one is gone say for how long, and when it is over.
+    """
 
     SERVICE = "jobs"
+    PATIENT_MS = 60_000
+    ALERT_MS = 2_000
+    """More than a second. A sentinel connects to a server once a second, and connects anew to the one that it has just
+    promoted: with less it may take that one for gone before it has connected, and promote the other one again."""
 
-    def __init__(self, down_after_ms: int = 500) -> None:
-        self._down_after_ms = down_after_ms
+    def __init__(self) -> None:
         self.primary = Server("--appendonly", "no", "--repl-diskless-sync-delay", "0")
         self.replica = Server("--replicaof", "127.0.0.1", str(self.primary.port), "--repl-diskless-sync-delay", "0")
         self.sentinel = Server(sentinel=True)
@@ -184,12 +191,35 @@ class Watched:
         self.replica.until(lambda: self.replica.info("master_link_status") == "up")
         (self.sentinel.folder / "redis.conf").write_text(
             f"sentinel monitor {self.SERVICE} 127.0.0.1 {self.primary.port} 1\n"
-            f"sentinel down-after-milliseconds {self.SERVICE} {self._down_after_ms}\n"
+            f"sentinel down-after-milliseconds {self.SERVICE} {self.PATIENT_MS}\n"
             f"sentinel failover-timeout {self.SERVICE} 3000\n"
         )
         self.sentinel.start()
-        self.sentinel.until(lambda: self.sentinel.ask("SENTINEL", "REPLICAS", self.SERVICE))
+        self.sentinel.until(self._knows_the_replica)
         return self
+
+    def _knows_the_replica(self) -> bool:
+        """Whether the sentinel would choose it: it has been told by the replica itself that it follows."""
+        return any(
+            _told(one)["master-link-status"] == "ok" for one in self.sentinel.ask("SENTINEL", "REPLICAS", self.SERVICE)
+        )
+
+    def lose_the_primary(self) -> None:
+        """Kill it, and let the sentinel see that."""
+        self.primary.kill()
+        self._patience(self.ALERT_MS)
+
+    def switched(self) -> None:
+        """Wait until the sentinel holds the replica for the primary, is connected to it, and does nothing more."""
+        self.sentinel.until(lambda: self._watched()["port"] == str(self.replica.port), 60)
+        self._patience(self.PATIENT_MS)
+        self.sentinel.until(lambda: self._watched()["flags"] == "master", 60)
+
+    def _patience(self, down_after_ms: int) -> None:
+        self.sentinel.ask("SENTINEL", "SET", self.SERVICE, "down-after-milliseconds", down_after_ms)
+
+    def _watched(self) -> dict[str, str]:
+        return _told(self.sentinel.ask("SENTINEL", "MASTER", self.SERVICE))
 
     def url(self, namespace: str = "default", more: str = "") -> str:
         """The address of a namespace there."""
@@ -202,11 +232,15 @@ class Watched:
             one.end()
 
 
+def _told(found: Any) -> dict[str, str]:
+    """What a sentinel tells of a server. The driver makes a mapping of it, or leaves it as a list."""
+    return found if isinstance(found, dict) else dict(zip(found[::2], found[1::2], strict=True))
+
+
 @cache
 def watched() -> Watched:
     """A private primary of this process, its replica and their sentinel."""
-    # A machine with much to do must not look like one that has lost its primary.
-    return Watched(down_after_ms=60_000).start()
+    return Watched().start()
 
 
 @cache
