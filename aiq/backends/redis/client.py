@@ -155,8 +155,7 @@ class Client:
         """Ask the server that holds the namespace, wherever the servers send us. What they turn away is not done."""
         while True:
             try:
-                progress.place = await self._places.find()
-                async with self._taken(progress.place) as connection:
+                async with self._taken(progress) as connection:
                     progress.sent = True
                     return await work(connection)
             except FAILURES as error:
@@ -166,10 +165,15 @@ class Client:
                 await asyncio.sleep(0 if first and isinstance(error, MovedError) else _AGAIN_S)
 
     @asynccontextmanager
-    async def _taken(self, place: Place) -> AsyncIterator[AbstractConnection]:
+    async def _taken(self, progress: _Progress) -> AsyncIterator[AbstractConnection]:
         """A connection of the pool. One that was interrupted is closed, and does not come back."""
         async with self._room:
-            connection = await self._idle(place) or await self._connected(place)
+            place = progress.place = await self._places.find()
+            connection = await self._idle(place)
+            if connection is None:
+                # Those that were found closed may have told that it is another server by now.
+                place = progress.place = await self._places.find()
+                connection = await self._connected(place)
             try:
                 yield connection
             finally:
@@ -193,6 +197,7 @@ class Client:
             if where == place and await fresh(connection):
                 return connection
             await let_go(connection)
+            self._places.closed(where)
         return None
 
     async def _learn(self, error: Exception, progress: _Progress) -> bool:

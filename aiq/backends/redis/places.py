@@ -26,6 +26,10 @@ class Places(Protocol):
         """A server does not answer, or does not hold the namespace any more."""
         ...
 
+    def closed(self, place: Place) -> None:
+        """A server has closed a connection that lay idle, for whatever reason."""
+        ...
+
     def moved(self, place: Place) -> None:
         """A server has named the one that holds the namespace."""
         ...
@@ -60,6 +64,9 @@ class Listed:
         self._owner = None
         if place in self._known:
             self._known = [*(one for one in self._known if one != place), place]
+
+    def closed(self, place: Place) -> None:
+        """See `Places`. A node that does not hold the slot any more says so."""
 
     def moved(self, place: Place) -> None:
         """See `Places`. Whoever owned the slot once is a node that can be asked when those of the address are gone."""
@@ -114,6 +121,11 @@ class Watched:
         """See `Places`."""
         if place == self._primary:
             self._primary = None
+
+    def closed(self, place: Place) -> None:
+        """See `Places`. Sentinels cut the connections of a primary that they depose. As a replica it still answers
+        whoever only reads: the next connection goes where the sentinels say."""
+        self.lost(place)
 
     def moved(self, place: Place) -> None:
         """See `Places`. Nobody but the sentinels names a primary."""

@@ -5,18 +5,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from redis.asyncio.connection import AbstractConnection
 
 from aiq.backends.redis.address import parse
 from aiq.backends.redis.client import Client
 from aiq.errors import Misconfigured
-from tests.servers import PASSWORD, USER, free_port, server
+from tests.chaos.notes import until
+from tests.servers import PASSWORD, USER, Server, free_port, server
 
 PATIENCE_S = 4
 """Less than the deadline of the operations here, which is 20 s."""
 
 
 @asynccontextmanager
-async def listening(answer: bytes | None) -> AsyncIterator[int]:
+async def listening(answer: bytes | bytearray | None) -> AsyncIterator[int]:
     """The port of somebody who gives one answer to whatever is said, or none ever."""
     ended = asyncio.Event()
 
@@ -91,3 +93,24 @@ async def test_a_node_that_never_answers_is_passed_over_and_not_asked_again_by_a
         async with asyncio.timeout(0.25):
             assert await sibling.ask("ECHO", "b") == b"b"
         await sibling.close()
+
+
+async def test_after_a_connection_was_cut_while_it_lay_idle_the_sentinels_are_asked_again() -> None:
+    other = Server("--appendonly", "no").start()
+    named = bytearray(naming(server().port))
+    try:
+        async with listening(named) as sentinel, to(f"redis+sentinel://127.0.0.1:{sentinel}/jobs") as client:
+            assert f"tcp_port:{server().port}\r" in (await client.ask("INFO", "server")).decode()
+
+            # The old primary is there, and would answer.
+            named[:] = naming(other.port)
+            server().ask("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            ((_, idle),) = client._free
+            await until(lambda: at_eof(idle), "the end of the connection has come")
+            assert f"tcp_port:{other.port}\r" in (await client.ask("INFO", "server")).decode()
+    finally:
+        other.end()
+
+
+def at_eof(connection: AbstractConnection) -> bool:
+    return connection._reader is not None and connection._reader.at_eof()
