@@ -32,6 +32,13 @@ USER = "aiq"
 """As whom the tests come. It owns the database and is nobody beyond it."""
 DATABASE = "jobs"
 
+GUARD = """
+read -r _
+if [ -f pid ]; then kill -QUIT "$(cat pid)"; kill -CONT "$(cat pid)"; sleep 1; fi
+rm -rf "$PWD"
+"""
+"""What comes behind a test process that is killed, and so runs nothing at exit: it reads until the pipe breaks."""
+
 T = TypeVar("T")
 
 
@@ -45,10 +52,15 @@ class Private:
         if os.getuid() == 0:
             shutil.chown(self.folder, unprivileged())
         atexit.register(self.end)
+        # With a session of its own it is not killed with the tests.
+        self._guard = subprocess.Popen(
+            ["sh", "-c", GUARD], stdin=subprocess.PIPE, cwd=self.folder, start_new_session=True
+        )
 
     def _run(self, command: list[str]) -> None:
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder, **without_rights())
+        (self.folder / "pid").write_text(str(self._process.pid))
 
     def until(self, true: Callable[[], Any], seconds: float = READY_SECONDS) -> None:
         """Wait until something holds. What is refused meanwhile does not hold yet."""
@@ -117,7 +129,8 @@ class Private:
     def end(self) -> None:
         """Kill it, and remove its folder."""
         self.kill()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        (self.folder / "pid").unlink(missing_ok=True)
+        self._guard.communicate(timeout=READY_SECONDS)
 
     def log(self) -> str:
         """What it has said."""

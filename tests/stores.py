@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiq.backends import open_storage
+from aiq.backends.postgres.migrate import migrate
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
 from tests.keys import clean
@@ -101,8 +102,6 @@ async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Stor
     """A schema of its own, as its owner. It is made past a pooler, and emptied for the next test."""
     name = schemas().take()
     if name is None:
-        from aiq.backends.postgres.migrate import migrate
-
         name = schemas().name()
         await migrate(postgres_server().url(name))
         schemas().remember(name)
