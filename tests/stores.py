@@ -105,6 +105,8 @@ async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Stor
         name = schemas().name()
         await migrate(postgres_server().url(name))
         schemas().remember(name)
-    async with opened(url(name), clock) as storage:
+    from tests.lending import lent
+
+    async with lent(url(name), clock) as storage:
         yield storage
     schemas().give_back(name)

@@ -1,7 +1,5 @@
 """A storage in PostgreSQL: its faces, one for each noun of the contract, and its own life."""
 
-from typing import Self
-
 from aiq.backends.clock import Clock
 from aiq.backends.postgres import atomic
 from aiq.backends.postgres.address import parse
@@ -59,10 +57,10 @@ class PostgresStorage(
         """What is acknowledged outlives the process and the server; others are told of what is new."""
         return frozenset({Capability.DURABLE, Capability.PUSH_WAKEUPS})
 
-    async def sibling(self) -> Self:
+    async def sibling(self) -> "PostgresStorage":
         """Open the same schema again, with connections and threads of its own; wake-ups are shared."""
         self._check_usable()
-        return type(self)(self._home, *await _open_lines(self._home))
+        return PostgresStorage(self._home, *await open_lines(self._home))
 
     async def close(self) -> None:
         """Let go of the connections once what was asked for is done. Closing twice is fine."""
@@ -91,10 +89,11 @@ async def open_postgres(url: str, clock: Clock | None = None) -> PostgresStorage
     Spec: STORE-12
     """
     home = Home(parse(url), clock)
-    return PostgresStorage(home, *await _open_lines(home))
+    return PostgresStorage(home, *await open_lines(home))
 
 
-async def _open_lines(home: Home) -> tuple[Line, Line]:
+async def open_lines(home: Home) -> tuple[Line, Line]:
+    """A writer's line that has found its schema, and a reader's that is to connect when it is needed."""
     writer = await Line.open(home.address, home.channel, lambda line, _: atomic.prepare(home, line))
     return writer, Line(home.address, home.channel)
 
