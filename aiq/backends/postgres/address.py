@@ -26,14 +26,15 @@ class Address:
     """What a URL says. `url` is that URL without its password, `dsn` what the driver is given.
 
     `pooled` says that a pooler stands in between which gives each transaction any of its connections, so that nothing
-    may be left in one. `listen` is an address past the pooler, on which notifications can be heard.
+    may be left in one; where nothing is said, one is not expected, and refused when it is found. `listen` is an address
+    past the pooler, on which notifications can be heard.
     """
 
     url: str
     dsn: str = field(repr=False)
     schema: str = DEFAULT_SCHEMA
     timeout_ms: int = DEFAULT_TIMEOUT_MS
-    pooled: bool = False
+    pooled: bool | None = None
     synchronous_commit: str | None = None
     listen: str | None = field(default=None, repr=False)
 
@@ -58,7 +59,7 @@ def parse(url: str) -> Address:
         dsn=urlunsplit(parts._replace(query=theirs)),
         schema=_schema(ours.get("schema", DEFAULT_SCHEMA)),
         timeout_ms=_timeout_ms(ours.get("timeout")),
-        pooled=_switch("pooled", ours.get("pooled", "false")),
+        pooled=_switch("pooled", ours.get("pooled")),
         synchronous_commit=synchronous,
         listen=ours.get("listen"),
     )
@@ -96,7 +97,9 @@ def _timeout_ms(given: str | None) -> int:
     return round(seconds * 1_000)
 
 
-def _switch(name: str, given: str) -> bool:
+def _switch(name: str, given: str | None) -> bool | None:
+    if given is None:
+        return None
     if given.lower() not in _SWITCH:
         raise Misconfigured(f"{name}={given} is no choice. Write {name}=true or {name}=false.")
     return _SWITCH[given.lower()]

@@ -20,6 +20,7 @@ from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.session import Session
 from aiq.backends.relational.errand import Errand, outcome
+from aiq.errors import Misconfigured
 
 T = TypeVar("T")
 
@@ -34,9 +35,13 @@ _STATEMENTS: Final = 1_024
 
 
 async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection. Behind a pooler no statement may outlive its transaction."""
+    """Open a connection. Behind a pooler no statement may outlive its transaction.
+
+    Raises:
+        Misconfigured: a pooler stands there, and the address does not say of which kind.
+    """
     settings: dict[str, str] = {} if address.pooled else {"application_name": "aiq"}
-    return await asyncpg.connect(
+    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
         dsn,
         timeout=timeout_s,
         statement_cache_size=0 if address.pooled else _STATEMENTS,
@@ -45,6 +50,28 @@ async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> 
         server_settings=settings or None,
         **more,
     )
+    if address.pooled is None:
+        await _check_direct(connection, address, timeout_s)
+    return connection
+
+
+async def _check_direct(connection: "asyncpg.Connection[asyncpg.Record]", address: Address, timeout_s: float) -> None:
+    """Refuse a pooler that is not expected. It lets in with a number of its own, because many share a process.
+
+    Prepared statements cannot be tried behind one: another client's may bear the same name.
+    """
+    is_direct = False
+    try:
+        query = f"SELECT 1 WHERE pg_backend_pid() = {connection.get_server_pid()}"
+        is_direct = await connection.execute(query, timeout=timeout_s) == "SELECT 1"
+    finally:
+        if not is_direct:
+            connection.terminate()
+    if not is_direct:
+        raise Misconfigured(
+            f"A pooler stands before {address.url}. Add pooled=true to the address, or, if the pooler leaves each "
+            "client the same connection for as long as it stays (session mode), pooled=false."
+        )
 
 
 class Line:
@@ -97,7 +124,9 @@ class Line:
         if self._session is None or self._session.connection.is_closed():
             left = max(0.001, until - time.monotonic())
             self._session = Session(
-                self._loop, self._loop.run_until_complete(connect(self.address, self.address.dsn, left))
+                self._loop,
+                self._loop.run_until_complete(connect(self.address, self.address.dsn, left)),
+                pooled=bool(self.address.pooled),
             )
         self._session.until = until
         return self._session

@@ -3,39 +3,66 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
 
 from aiq.backends.postgres.sql import TEXTS, Statement
 from aiq.backends.relational.connection import Parameters, Row
 
 T = TypeVar("T")
+Prepared: TypeAlias = "PreparedStatement[asyncpg.Record]"
 
 
 class Session:
-    """A connection within a transaction. `until` is when the step has taken too long, by time.monotonic()."""
+    """A connection within a transaction. `until` is when the step has taken too long, by time.monotonic().
 
-    __slots__ = ("_loop", "connection", "until")
+    Behind a pooler no statement stays prepared in the server. What the server has said of one is kept all the same:
+    then the text goes with its values, in one round trip instead of two.
+    """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    __slots__ = ("_described", "_loop", "connection", "until")
+
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, connection: "asyncpg.Connection[asyncpg.Record]", *, pooled: bool = False
+    ) -> None:
+        self._described: dict[str, Prepared] | None = {} if pooled else None
         self._loop = loop
         self.connection = connection
         self.until = float("inf")
 
     def rows(self, name: str, parameters: Parameters) -> Sequence[Row]:
         """See `aiq.backends.relational.connection`."""
-        statement = TEXTS[name]
-        rows = self.do(self.connection.fetch(statement.text, *_given(statement, parameters), timeout=self.left()))
-        return [tuple(row) for row in rows]
+        return [tuple(row) for row in self.do(self._fetch(TEXTS[name], parameters))]
 
     def run(self, name: str, parameters: Parameters) -> int:
         """See `aiq.backends.relational.connection`."""
-        statement = TEXTS[name]
         # What the driver answers is such as `UPDATE 3`.
-        told = self.do(self.connection.execute(statement.text, *_given(statement, parameters), timeout=self.left()))
-        count = told.rpartition(" ")[2]
+        count = self.do(self._execute(TEXTS[name], parameters)).rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
+
+    async def _fetch(self, statement: Statement, parameters: Parameters) -> "list[asyncpg.Record]":
+        given = _given(statement, parameters)
+        if self._described is None:
+            return await self.connection.fetch(statement.text, *given, timeout=self.left())
+        return await (await self._prepared(statement, self._described)).fetch(*given, timeout=self.left())
+
+    async def _execute(self, statement: Statement, parameters: Parameters) -> str:
+        given = _given(statement, parameters)
+        if self._described is None:
+            return await self.connection.execute(statement.text, *given, timeout=self.left())
+        prepared = await self._prepared(statement, self._described)
+        await prepared.fetch(*given, timeout=self.left())
+        return prepared.get_statusmsg() or ""
+
+    async def _prepared(self, statement: Statement, described: "dict[str, Prepared]") -> "Prepared":
+        found = described.get(statement.text)
+        if found is None:
+            # Without a name and without a cache, the driver sends the text again whenever it is run.
+            found = await self.connection.prepare(statement.text, name="", timeout=self.left())
+            described[statement.text] = found
+        return found
 
     def script(self, text: str) -> None:
         """Run statements without parameters, in one round trip."""
