@@ -31,6 +31,9 @@ ATTEMPTS: Final = 5
 _LONGEST_PAUSE_S: Final = 0.02
 _CLASS: Final = 0x616971
 """The first half of our advisory locks, so that they are none of another program's."""
+_PLANS: Final = "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
+"""For whatever goes through the line of those who write, a look before a step too: what that looks with is planned once
+for the connection, and the step uses it as well."""
 
 
 @dataclass(eq=False, slots=True)
@@ -72,7 +75,7 @@ def write(
     """
 
     def attempt(until: float) -> T:
-        answer = _looked(home, line, look, until) if look is not None else None
+        answer = _looked(home, line, look, until, _PLANS) if look is not None else None
         return _written(home, line, operation, until) if answer is None else answer
 
     return _patiently(home, line, attempt, unwanted)
@@ -113,8 +116,8 @@ def _mute(home: Home) -> Unavailable:
     return Unavailable(f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again.")
 
 
-def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
-    session = _begin(line, opening(line.address, "REPEATABLE READ, READ ONLY"), until)
+def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str = "") -> T:
+    session = _begin(line, opening(line.address, "REPEATABLE READ, READ ONLY", plans), until)
     try:
         return operation(Transaction(session, _now(home, session)))
     finally:
@@ -142,9 +145,8 @@ def _writing(address: Address) -> str:
     lock = zlib.crc32(address.schema.encode()) - 2**31
     chosen = address.synchronous_commit
     durable = "" if chosen is None else f"SET LOCAL synchronous_commit TO {chosen}; "
-    plans = "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
     return opening(
-        address, "READ COMMITTED, READ WRITE", f"{plans}{durable}SELECT pg_advisory_xact_lock({_CLASS}, {lock})"
+        address, "READ COMMITTED, READ WRITE", f"{_PLANS}{durable}SELECT pg_advisory_xact_lock({_CLASS}, {lock})"
     )
 
 
