@@ -30,14 +30,14 @@ LIMIT :limit;
 SELECT j.id FROM aiq_jobs AS j LEFT JOIN aiq_specs AS s ON s.n = j.n WHERE s.n IS NULL LIMIT :limit;
 
 -- name: event_numbers
+-- The counters are looked up, not joined: a planner that does not know that theirs is one row compares all with all.
 SELECT j.id
 FROM aiq_jobs AS j
-CROSS JOIN aiq_counters AS c
 LEFT JOIN (
     SELECT n, count(*) AS stored, min(number) AS first, max(number) AS last FROM aiq_events GROUP BY n
 ) AS e ON e.n = j.n
 WHERE j.events <> coalesce(e.last, j.events) OR e.last - e.first + 1 <> e.stored
-    OR (c.trimmed = 0 AND coalesce(e.first, 0) <> 1)
+    OR ((SELECT trimmed FROM aiq_counters) = 0 AND coalesce(e.first, 0) <> 1)
 LIMIT :limit;
 
 -- name: event_chain
@@ -190,10 +190,9 @@ END
 LIMIT :limit;
 
 -- name: positions
-SELECT id FROM aiq_jobs
-WHERE state = 'ready' AND position IN (
-    SELECT position FROM aiq_jobs WHERE state = 'ready' GROUP BY position HAVING count(*) > 1
-)
+SELECT id
+FROM (SELECT id, count(*) OVER (PARTITION BY position) AS sharing FROM aiq_jobs WHERE state = 'ready') AS j
+WHERE sharing > 1
 LIMIT :limit;
 
 -- name: dead
