@@ -1,4 +1,5 @@
 -- deaths: groups of dead jobs, and what became of those that have another generation.
+-- Why its questions are fenced, and keys compared with arrays of one, is told in fan_in.sql.
 -- spec: DEAD-1, DEAD-3, DEAD-4, DEAD-5, DEAD-6, DEAD-7, DEAD-8, DEAD-10, DEAD-22
 
 -- name: graves
@@ -8,9 +9,9 @@ SELECT coalesce(json_agg(json_build_array(
     r.fingerprint, coalesce(r.tokens, 0), coalesce(r.usd_micros, 0), used.tokens, used.usd_micros
 )), '[]'::json)
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint
-LEFT JOIN aiq_deaths AS d ON d.n = j.n
-LEFT JOIN aiq_redriven AS r ON r.n = j.n
+CROSS JOIN LATERAL (SELECT n, id FROM aiq_jobs WHERE n = asked.value::bigint LIMIT 1) AS j
+LEFT JOIN LATERAL (SELECT * FROM aiq_deaths WHERE n = j.n LIMIT 1) AS d ON true
+LEFT JOIN LATERAL (SELECT * FROM aiq_redriven WHERE n = j.n LIMIT 1) AS r ON true
 CROSS JOIN LATERAL (
     SELECT coalesce(sum(u.tokens), 0)::bigint AS tokens, coalesce(sum(u.usd_micros), 0)::bigint AS usd_micros
     FROM aiq_usage AS u
@@ -18,17 +19,12 @@ CROSS JOIN LATERAL (
 ) AS used;
 
 -- name: buried
--- Those of some jobs that are known here at all. Of "either in this or in that" the planner makes a look at both tables.
-SELECT coalesce(json_agg(s.n), '[]'::json)
-FROM (
-    SELECT d.n
-    FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-    JOIN aiq_deaths AS d ON d.n = asked.value::bigint
-    UNION
-    SELECT r.n
-    FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-    JOIN aiq_redriven AS r ON r.n = asked.value::bigint
-) AS s;
+-- Those of some jobs that are known here at all.
+SELECT coalesce(json_agg(asked.value::bigint), '[]'::json)
+FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
+LEFT JOIN LATERAL (SELECT n FROM aiq_deaths WHERE n = asked.value::bigint LIMIT 1) AS d ON true
+LEFT JOIN LATERAL (SELECT n FROM aiq_redriven WHERE n = asked.value::bigint LIMIT 1) AS r ON true
+WHERE d.n IS NOT NULL OR r.n IS NOT NULL;
 
 -- name: groups
 -- With the number of their samples.
@@ -38,7 +34,7 @@ SELECT coalesce(json_agg(json_build_array(
     (SELECT count(*) FROM aiq_deaths AS d WHERE d.fingerprint = g.fingerprint AND d.sample IS NOT NULL)
 )), '[]'::json)
 FROM jsonb_array_elements_text(:fingerprints::jsonb) AS asked(value)
-JOIN aiq_dead_groups AS g ON g.fingerprint = asked.value;
+CROSS JOIN LATERAL (SELECT * FROM aiq_dead_groups WHERE fingerprint = asked.value LIMIT 1) AS g;
 
 -- name: put_group
 INSERT INTO aiq_dead_groups (
@@ -67,9 +63,8 @@ ON CONFLICT (n) DO UPDATE SET
     usd_micros = excluded.usd_micros, sample = excluded.sample;
 
 -- name: drop_death
-DELETE FROM aiq_deaths AS d
-USING jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE d.n = (item->>0)::bigint;
+DELETE FROM aiq_deaths
+WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: put_redriven
 INSERT INTO aiq_redriven (n, redrive_id, fingerprint, tokens, usd_micros)
@@ -80,9 +75,8 @@ ON CONFLICT (n) DO UPDATE SET
     usd_micros = excluded.usd_micros;
 
 -- name: drop_redriven
-DELETE FROM aiq_redriven AS r
-USING jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE r.n = (item->>0)::bigint;
+DELETE FROM aiq_redriven
+WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: page_by_last_seen
 -- The figure alone bounds the index; what comes behind it within one figure is sorted out on the way.
@@ -124,8 +118,12 @@ FROM jsonb_array_elements_text(:fingerprints::jsonb) AS asked(value);
 -- name: samples
 SELECT coalesce(json_agg(json_build_array(d.fingerprint, d.died_at_ms, d.n, j.id, d.sample)), '[]'::json)
 FROM jsonb_array_elements_text(:fingerprints::jsonb) AS asked(value)
-JOIN aiq_deaths AS d ON d.fingerprint = asked.value AND d.sample IS NOT NULL
-JOIN aiq_jobs AS j ON j.n = d.n;
+CROSS JOIN LATERAL (
+    SELECT fingerprint, died_at_ms, n, sample FROM aiq_deaths
+    WHERE fingerprint = asked.value AND sample IS NOT NULL
+    OFFSET 0
+) AS d
+CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = d.n LIMIT 1) AS j;
 
 -- name: forget_groups
 -- An array, since a plan for any limit takes the whole table for as good as a few rows of it.
@@ -138,4 +136,6 @@ DELETE FROM aiq_dead_groups WHERE fingerprint = ANY (ARRAY(
 
 -- name: any_forgotten
 -- Whether the oldest is: to look for any that is may seem as quick without the index.
-SELECT coalesce((SELECT min(touched_at_ms) FROM aiq_dead_groups WHERE dead = 0) <= :since_ms, false);
+SELECT coalesce((
+    SELECT touched_at_ms FROM aiq_dead_groups WHERE dead = 0 ORDER BY touched_at_ms, fingerprint LIMIT 1
+) <= :since_ms, false);

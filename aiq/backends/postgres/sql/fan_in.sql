@@ -1,4 +1,6 @@
 -- fan_in: edges between jobs, the waits that count them, and the outbox of what did not fit into a step.
+-- A plan may be made while its tables are empty, and used when they are large. So a question is fenced (LATERAL with a
+-- LIMIT, OFFSET 0) or compared with an array of one, where a plain join could be planned as a look at all rows.
 -- spec: FAN-1, FAN-2, FAN-3, FAN-7, FLOW-12, FLOW-13
 
 -- name: open_edges
@@ -17,7 +19,11 @@ SELECT coalesce(json_agg(json_build_array(s.upstream, s.dependent_id, s.wait_key
 FROM (
     SELECT e.upstream, e.dependent_id, e.wait_key, e.dependent
     FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-    JOIN aiq_edges AS e ON e.upstream = asked.value::bigint AND e.ended = 0
+    CROSS JOIN LATERAL (
+        SELECT upstream, dependent_id, wait_key, dependent FROM aiq_edges
+        WHERE upstream = asked.value::bigint AND ended = 0
+        LIMIT :limit
+    ) AS e
     LIMIT :limit
 ) AS s;
 
@@ -27,14 +33,25 @@ SELECT coalesce(json_agg(json_build_array(
     w.n, w.wait_key, w.total, w.succeeded, w.failed, w.need, w.rest, w.first_failed
 )), '[]'::json)
 FROM jsonb_array_elements(:places::jsonb) AS asked(item)
-JOIN aiq_waits AS w ON w.n = (asked.item->>0)::bigint AND w.wait_key = asked.item->>1;
+CROSS JOIN LATERAL (
+    SELECT * FROM aiq_waits WHERE n = (asked.item->>0)::bigint AND wait_key = asked.item->>1 LIMIT 1
+) AS w;
 
 -- name: flip
-UPDATE aiq_edges AS e SET ended = given.ended, succeeded = given.succeeded::int
-FROM jsonb_to_recordset(:rows::jsonb) AS given(
-    dependent bigint, key text, upstream bigint, ended bigint, succeeded boolean
-)
-WHERE e.dependent = given.dependent AND e.wait_key = given.key AND e.upstream = given.upstream;
+-- By their places in the table: of a key of three columns a join may use one.
+UPDATE aiq_edges AS e SET ended = flipped.ended, succeeded = flipped.succeeded::int
+FROM (
+    SELECT found.place, given.ended, given.succeeded
+    FROM jsonb_to_recordset(:rows::jsonb) AS given(
+        dependent bigint, key text, upstream bigint, ended bigint, succeeded boolean
+    )
+    CROSS JOIN LATERAL (
+        SELECT ctid AS place FROM aiq_edges
+        WHERE dependent = given.dependent AND wait_key = given.key AND upstream = given.upstream
+        LIMIT 1
+    ) AS found
+) AS flipped
+WHERE e.ctid = flipped.place;
 
 -- name: put_wait
 INSERT INTO aiq_waits (n, wait_key, total, succeeded, failed, need, rest, first_failed)
@@ -50,9 +67,10 @@ ON CONFLICT (n, wait_key) DO UPDATE SET
 SELECT coalesce(json_agg(json_build_array(s.ended, s.id)), '[]'::json)
 FROM (
     SELECT e.ended, j.id
-    FROM aiq_edges AS e
-    JOIN aiq_jobs AS j ON j.n = e.upstream
-    WHERE e.dependent = :n AND e.wait_key = :key AND e.succeeded = 1
+    FROM (
+        SELECT ended, upstream FROM aiq_edges WHERE dependent = :n AND wait_key = :key AND succeeded = 1 OFFSET 0
+    ) AS e
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = e.upstream LIMIT 1) AS j
     ORDER BY e.ended
     LIMIT :limit
 ) AS s;

@@ -1,4 +1,5 @@
 -- keys: ordered keys, and the jobs that hold them or stand in their lines.
+-- Why its questions are fenced, and keys compared with arrays of one, is told in fan_in.sql.
 -- spec: KEY-1, KEY-2, KEY-3, KEY-4, KEY-10, KEY-11, KEY-12, KEY-13, KEY-14, KEY-16
 
 -- name: keys
@@ -6,7 +7,9 @@ SELECT coalesce(json_agg(json_build_array(
     k.queue, k.order_key, json_build_array(k.per_key, k.places, k.holders, k.line, k.paused)
 )), '[]'::json)
 FROM jsonb_array_elements(:keys::jsonb) AS asked(item)
-JOIN aiq_keys AS k ON k.queue = asked.item->>0 AND k.order_key = asked.item->>1;
+CROSS JOIN LATERAL (
+    SELECT * FROM aiq_keys WHERE queue = asked.item->>0 AND order_key = asked.item->>1 LIMIT 1
+) AS k;
 
 -- name: put
 INSERT INTO aiq_keys (queue, order_key, per_key, places, holders, line, paused)
@@ -21,7 +24,7 @@ ON CONFLICT (queue, order_key) DO UPDATE SET
 -- name: forget
 DELETE FROM aiq_keys AS k
 USING jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE k.queue = item->>0 AND k.order_key = item->>1;
+WHERE k.queue = ANY (ARRAY[item->>0]) AND k.order_key = item->>1;
 
 -- name: add
 -- New jobs, each where it stands.
@@ -35,18 +38,16 @@ FROM jsonb_array_elements(:rows::jsonb) AS given(item);
 UPDATE aiq_keyed AS k SET
     stand = (item->>1)::smallint, turn = (item->>2)::bigint, root = (item->>3)::bigint, depth = (item->>4)::bigint
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE k.n = (item->>0)::bigint;
+WHERE k.n = ANY (ARRAY[(item->>0)::bigint]);
 
 -- name: keep_out
 -- Ready jobs stand in no lane, whatever they stood in.
-UPDATE aiq_jobs AS j SET aside = 2, aside_limit = NULL, aside_key = NULL
-FROM jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE j.n = (item->>0)::bigint;
+UPDATE aiq_jobs SET aside = 2, aside_limit = NULL, aside_key = NULL
+WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: let_in
-UPDATE aiq_jobs AS j SET aside = 0
-FROM jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE j.n = (item->>0)::bigint;
+UPDATE aiq_jobs SET aside = 0
+WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: first
 -- Of each line the first jobs; keys are told by their place among those that were asked for, from 0.
@@ -60,11 +61,15 @@ CROSS JOIN LATERAL (
     ORDER BY h.root, h.depth DESC, h.turn
     LIMIT :count
 ) AS k
-JOIN aiq_jobs AS j ON j.n = k.n;
+CROSS JOIN LATERAL (SELECT id, state, wait_key FROM aiq_jobs WHERE n = k.n LIMIT 1) AS j;
 
 -- name: ready_holders
 -- Those that hold a key and are ready.
 SELECT coalesce(json_agg(json_build_array(k.root, -k.depth, k.turn, j.id)), '[]'::json)
-FROM aiq_keyed AS k
-JOIN aiq_jobs AS j ON j.n = k.n
-WHERE k.queue = :queue AND k.order_key = :order_key AND k.stand = 1 AND j.state = 'ready';
+FROM (
+    SELECT n, root, depth, turn FROM aiq_keyed
+    WHERE queue = :queue AND order_key = :order_key AND stand = 1
+    OFFSET 0
+) AS k
+CROSS JOIN LATERAL (SELECT id, state FROM aiq_jobs WHERE n = k.n LIMIT 1) AS j
+WHERE j.state = 'ready';

@@ -1,4 +1,5 @@
 -- redrive: what a job begins its next generation with, beside its move.
+-- Why its questions are fenced, and keys compared with arrays of one, is told in fan_in.sql.
 -- spec: DEAD-11, DEAD-12, DEAD-14, DEAD-15, DEAD-16, DEAD-17, DEAD-19, DEAD-20
 
 -- name: seen
@@ -6,9 +7,9 @@
 -- how their parent stands.
 SELECT coalesce(json_agg(json_build_array(j.id, r.redrive_id, p.state)), '[]'::json)
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint
-LEFT JOIN aiq_redriven AS r ON r.n = j.n
-LEFT JOIN aiq_jobs AS p ON p.id = j.parent_id;
+CROSS JOIN LATERAL (SELECT n, id, parent_id FROM aiq_jobs WHERE n = asked.value::bigint LIMIT 1) AS j
+LEFT JOIN LATERAL (SELECT redrive_id FROM aiq_redriven WHERE n = j.n LIMIT 1) AS r ON true
+LEFT JOIN LATERAL (SELECT state FROM aiq_jobs WHERE id = j.parent_id LIMIT 1) AS p ON true;
 
 -- name: begin
 UPDATE aiq_jobs AS j SET
@@ -22,7 +23,7 @@ UPDATE aiq_jobs AS j SET
 FROM jsonb_to_recordset(:rows::jsonb) AS given(
     n bigint, generation bigint, queue text, band smallint, parent_id text, gated smallint
 )
-WHERE j.n = given.n;
+WHERE j.n = ANY (ARRAY[given.n]);
 
 -- name: payload
 UPDATE aiq_specs SET payload = :payload WHERE n = :n;
@@ -42,9 +43,8 @@ INSERT INTO aiq_ranges (n, first, last, fence, step_key, void) VALUES (:n, :numb
 -- name: upstreams
 -- The dependencies of a job, as they stand now.
 SELECT coalesce(json_agg(json_build_array(u.id, u.state, e.upstream)), '[]'::json)
-FROM aiq_edges AS e
-JOIN aiq_jobs AS u ON u.n = e.upstream
-WHERE e.dependent = :n AND e.wait_key = '';
+FROM (SELECT upstream FROM aiq_edges WHERE dependent = :n AND wait_key = '' OFFSET 0) AS e
+CROSS JOIN LATERAL (SELECT id, state FROM aiq_jobs WHERE n = e.upstream LIMIT 1) AS u;
 
 -- name: waits_on_children
 SELECT coalesce(json_agg(json_build_array(w.wait_key, EXISTS (
@@ -66,9 +66,9 @@ WHERE dependent = :n AND wait_key = :key AND upstream = :upstream;
 SELECT coalesce(json_agg(json_build_array(s.n, s.id)), '[]'::json)
 FROM (
     SELECT u.n, u.id
-    FROM aiq_edges AS e
-    JOIN aiq_jobs AS u ON u.n = e.upstream
-    WHERE e.dependent = :n AND e.wait_key = :key AND e.ended = 0 AND u.state IN ('succeeded', 'dead', 'cancelled')
+    FROM (SELECT upstream, ended FROM aiq_edges WHERE dependent = :n AND wait_key = :key OFFSET 0) AS e
+    CROSS JOIN LATERAL (SELECT n, id, state FROM aiq_jobs WHERE n = e.upstream LIMIT 1) AS u
+    WHERE e.ended = 0 AND u.state IN ('succeeded', 'dead', 'cancelled')
     ORDER BY u.n
     LIMIT :limit
 ) AS s;
