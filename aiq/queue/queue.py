@@ -3,23 +3,24 @@
 import copy
 from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import TypeVar, Unpack
+from typing import Any, TypeVar, Unpack
 
 from aiq.admin import Admin
 from aiq.asking import OnTimeout, Question
 from aiq.codecs import Codec, check_codecs
 from aiq.coded import sealed
-from aiq.errors import InvalidInput, PartlyEnqueued, Unavailable
+from aiq.errors import InvalidInput, Misconfigured, PartlyEnqueued, Unavailable
 from aiq.flow import Flow, FlowRun
 from aiq.job import Job, fresh_id, until_known
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, through
 from aiq.misuse import check_job, check_word, jobs_of
-from aiq.model import Band, Enqueued, JobSpec
+from aiq.model import Band, Capability, Enqueued, JobSpec
 from aiq.needs import Named, limits_in, models_in
 from aiq.newjob import JobOptions, NewJob, Place
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of
 from aiq.queue.jobs import StoredJobs
 from aiq.queue.line import Door
+from aiq.queue.within import Wake, Within
 from aiq.rules.validation import check_name, check_opaque, check_spec
 from aiq.storage import Storage
 from aiq.storing import Patience, store, store_all, store_flow
@@ -210,6 +211,25 @@ class Queue(StoredJobs):
         job_id = job.chosen.id or fresh_id()
         question = Question(self.storage, job_id, timeout, on_timeout)
         return await question.answer(lambda: self.enqueue(job, id=job_id), ours=job.chosen.id is None)
+
+    def within(self, connection: Any, *, wake: Wake = "poll") -> Within:
+        """Enqueue within a transaction of your own, so that a job is stored if and only if that is committed.
+
+            async with connection.transaction():           # of asyncpg; psycopg, SQLAlchemy, sqlite3, aiosqlite too
+                await connection.execute("INSERT INTO orders …")
+                job = await queue.within(connection).enqueue(ship.job(order))
+
+        The connection leads to the database that the storage is in, as a user who may insert into its `aiq_inbox`.
+        With wake="poll" a worker sees the job a second after the commit at the latest; "notify" tells workers at once,
+        and makes the commits of a Postgres server that do so wait for each other.
+
+        Raises:
+            Misconfigured: jobs of this storage cannot be left in a transaction: it is not in a database of SQL.
+            InvalidInput: it is a connection of no driver that is known, or in no transaction.
+        """
+        if Capability.TRANSACTIONAL_ENQUEUE not in self.storage.capabilities:
+            raise Misconfigured(f"{self.storage.url} has no transactions of its callers. Use PostgreSQL or SQLite.")
+        return Within(self.storage, self.name, self.middleware, self._meet, connection, wake)
 
     async def pause(self) -> None:
         """Let no worker start a job of this queue from now on. Those that run go on."""

@@ -24,6 +24,18 @@ def clock_fact(newest_ms: int, now_ms: int) -> Fact:
     return Fact("clock", Level.OK, "The clock stands behind nothing that is stored.")
 
 
+def inbox_fact(aside: int) -> Fact:
+    """Tell of jobs that were left in a transaction and cannot be stored. Spec: ENQ-10"""
+    if aside:
+        return Fact(
+            "inbox",
+            Level.FAIL,
+            f"Jobs of {aside} calls that were left in a transaction cannot be stored.",
+            "aiq_inbox.error tells why. Mend the cause and set it to NULL to try again, or delete the row.",
+        )
+    return Fact("inbox", Level.OK, "All jobs that were left in transactions could be stored.")
+
+
 def moving_fact(moved_to: str | None, loading: str | None, give_up: str) -> Fact:
     """Say whether a storage has moved, or is being loaded, and by which move. `give_up` is how to be rid of half a one.
 

@@ -29,6 +29,7 @@ from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
 from aiq.storage.streams import Streams
 from aiq.storage.topics import events_topic, job_topic, limit_topic, queue_topic, room_topic, stream_topic
+from aiq.storage.transactional import Left, Transactional
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
 from aiq.storage.workers import Workers, every_worker
@@ -38,6 +39,7 @@ __all__ = [
     "DeadLetters",
     "Events",
     "Jobs",
+    "Left",
     "Limits",
     "Moving",
     "Schedules",
@@ -45,6 +47,7 @@ __all__ = [
     "Steps",
     "Storage",
     "Streams",
+    "Transactional",
     "Upkeep",
     "Wakeups",
     "Workers",

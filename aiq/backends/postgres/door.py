@@ -1,6 +1,6 @@
 """The way into a Postgres storage: a step on the writer's line, or a look on the reader's."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from aiq.backends.postgres import atomic
@@ -9,9 +9,12 @@ from aiq.backends.postgres.facts import facts
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.watch import Watch
 from aiq.backends.relational.door import Door
+from aiq.backends.relational.inbox import left
 from aiq.backends.relational.transaction import Transaction
 from aiq.errors import Unavailable
-from aiq.model import Fact
+from aiq.model import Fact, JobSpec
+from aiq.rules.validation import check_batch
+from aiq.storage import Left
 
 _A = TypeVar("_A")
 
@@ -38,6 +41,12 @@ class ServerDoor(Door):
 
     async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)
+
+    def left(self, batch: Sequence[JobSpec]) -> Left:
+        """See `aiq.storage.Transactional`. The transaction must be one of a connection to the same database."""
+        check_batch(batch, None)
+        home = self._home
+        return Left(f'"{home.address.schema}".aiq_inbox', left(batch), f"SELECT pg_notify('{home.channel}', '')")
 
     def _facts(self, tx: Transaction) -> list[Fact]:
         return facts(tx, self._home.address)

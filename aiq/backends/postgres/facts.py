@@ -12,9 +12,10 @@ from aiq.backends.relational.retire import marks
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.model import Fact, Level
-from aiq.rules.facts import clock_fact, moving_fact
+from aiq.rules.facts import clock_fact, inbox_fact, moving_fact
 
 SQL: Final = load("facts")
+INBOX: Final = load("inbox")
 
 OLDEST_SERVER: Final = 130_000
 _OLD_SNAPSHOT_MS: Final = 300_000
@@ -34,6 +35,7 @@ def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
     yield connections_fact(used, int(most))
     yield snapshot_fact(snapshot_ms)
     yield clock_fact(tx.now_ms if newest_ms is None else newest_ms, tx.now_ms)
+    yield inbox_fact(tx.rows(INBOX["count_aside"])[0][0])
     found = marks(tx)
     yield moving_fact(found.get("moved"), found.get("loading"), f"run DROP SCHEMA {address.schema} CASCADE")
 

@@ -21,7 +21,7 @@ from aiq.backends.relational.face.upkeep import UpkeepFace
 from aiq.backends.relational.face.wakeups import WakeupsFace
 from aiq.backends.relational.face.workers import WorkersFace
 from aiq.model import Capability
-from aiq.storage import Storage
+from aiq.storage import Storage, Transactional
 
 
 class PostgresStorage(
@@ -55,7 +55,7 @@ class PostgresStorage(
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What is acknowledged outlives the process and the server; others are told of what is new."""
-        return frozenset({Capability.DURABLE, Capability.PUSH_WAKEUPS})
+        return frozenset({Capability.DURABLE, Capability.PUSH_WAKEUPS, Capability.TRANSACTIONAL_ENQUEUE})
 
     async def sibling(self) -> "PostgresStorage":
         """Open the same schema again, with connections and threads of its own; wake-ups are shared."""
@@ -99,4 +99,8 @@ async def open_lines(home: Home) -> tuple[Line, Line]:
 
 
 def _conforms(storage: PostgresStorage) -> Storage:
+    return storage
+
+
+def _is_transactional(storage: PostgresStorage) -> Transactional:
     return storage

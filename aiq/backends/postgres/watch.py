@@ -26,8 +26,8 @@ _log = logging.getLogger("aiq.postgres")
 
 LOOK_S: Final = 0.5
 """How often is looked while nothing can be heard."""
-HEARING_LOOK_S: Final = 5.0
-"""The same while notifications are heard: for those that were lost."""
+HEARING_LOOK_S: Final = 1.0
+"""The same while notifications are heard: for those that were lost, and for jobs that were left without one."""
 TEST_S: Final = 30.0
 """How often a listener sends itself a word, to find out that nothing can be heard any more: no error says so."""
 TEST_PATIENCE_S: Final = 5.0
@@ -131,13 +131,13 @@ class Watch:
             if self._home.address.pooled and not self._home.address.listen:
                 await connection.execute(opening(self._home.address, "READ COMMITTED, READ ONLY"))
             seen = news.seen
-            last, moved_to = await connection.fetchrow(TEXTS["watch.last"].text) or (0, None)
+            last, moved_to, left = await connection.fetchrow(TEXTS["watch.last"].text) or (0, None, False)
             many = 0 < last - seen <= MANY
             rows = await connection.fetch(TEXTS["watch.jobs"].text, seen, last) if many else []
             if connection.is_in_transaction():
                 await connection.execute("COMMIT")
-        if last != seen or moved_to != news.moved_to:
-            news.take(Found(seen, last, moved_to, [tuple(row) for row in rows]))
+        if last != seen or moved_to != news.moved_to or left:
+            news.take(Found(seen, last, moved_to, [tuple(row) for row in rows], left))
 
     async def _test(self, connection: Connection) -> None:
         """Send a word to ourselves. Where it does not come back, the connection is made anew."""

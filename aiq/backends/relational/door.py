@@ -2,10 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
-from typing import Concatenate, ParamSpec, TypeVar
+from contextlib import suppress
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from aiq.backends.relational.inbox import anything_left, take_in
 from aiq.backends.relational.retire import require_open
 from aiq.backends.relational.transaction import Transaction
+from aiq.errors import StorageError
 from aiq.model import Fact
 
 _P = ParamSpec("_P")
@@ -63,22 +66,34 @@ class Door(ABC):
 
         def looked(tx: Transaction) -> _A | None:
             answer = look(tx)
-            if answer is not None:
-                require_open(tx)
-            return answer
+            return None if answer is not None and require_open(tx) else answer
 
         return await self._step(lambda tx: step(tx, *args, **kwargs), looked)
 
     async def _read(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
+        """Look at one state of the storage, after what was left there was stored, if that can be. Spec: ENQ-9"""
         self._check_usable()
+        answer = await self._look(lambda tx: _LEFT if anything_left(tx) else operation(tx, *args, **kwargs))
+        if not isinstance(answer, _Left):
+            return answer
+        with suppress(StorageError):
+            await self._write(take_in)
         return await self._look(lambda tx: operation(tx, *args, **kwargs))
 
 
 def _where_open(operation: Callable[Concatenate[Transaction, _P], _A]) -> Callable[Concatenate[Transaction, _P], _A]:
     def step(tx: Transaction, /, *args: _P.args, **kwargs: _P.kwargs) -> _A:
-        require_open(tx)
+        if require_open(tx):
+            take_in(tx)
         return operation(tx, *args, **kwargs)
 
     return step
+
+
+class _Left:
+    """Instead of an answer: jobs were left, and are to be stored first."""
+
+
+_LEFT: Final = _Left()

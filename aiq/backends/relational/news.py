@@ -22,6 +22,8 @@ class Found(NamedTuple):
     last: int
     moved_to: str | None
     rows: Sequence[Row]
+    left: bool = False
+    """Whether jobs were left in a transaction of somebody's, of which nothing else tells."""
 
 
 @dataclass(eq=False, slots=True)
@@ -58,7 +60,7 @@ class News:
         """Note how far others have got; False where they cannot be named, and everybody has to look."""
         self.seen = max(self.seen, found.last)
         retired, self.moved_to = found.moved_to != self.moved_to, found.moved_to
-        return len(found.rows) == found.last - found.seen and not retired
+        return len(found.rows) == found.last - found.seen and not retired and not found.left
 
     def _tell(self, found: Found, named: bool) -> None:
         if not named:

@@ -27,8 +27,8 @@ def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
     return found.get("move", "")
 
 
-def require_open(tx: Transaction) -> None:
-    """Refuse to write where nothing may be changed. One look at a table of no rows.
+def require_open(tx: Transaction) -> bool:
+    """Refuse to write where nothing may be changed, and tell whether jobs were left. One look at tables of no rows.
 
     Raises:
         Moved: the storage goes on elsewhere.
@@ -40,10 +40,11 @@ def require_open(tx: Transaction) -> None:
         raise Moved(found["moved"])
     if "loading" in found:
         raise Unavailable(BEING_LOADED)
+    return "left" in found
 
 
 def marks(tx: Transaction) -> dict[str, str]:
-    """What is noted of moves: under 'loading', 'moved', 'move' or 'loaded'."""
+    """What is noted of moves: under 'loading', 'moved', 'move' or 'loaded'. And under 'left' that jobs were left."""
     return {row[0]: row[1] for row in tx.connection.rows(SQL["read"], {})}
 
 

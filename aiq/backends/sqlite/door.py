@@ -1,9 +1,10 @@
 """The way into a SQLite file: a step in the writer's thread, or a look in the reader's."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import TypeVar
 
 from aiq.backends.relational.door import Door
+from aiq.backends.relational.inbox import left
 from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite import atomic
 from aiq.backends.sqlite.atomic import Home
@@ -11,7 +12,9 @@ from aiq.backends.sqlite.connection import WorkConnection
 from aiq.backends.sqlite.facts import facts
 from aiq.backends.sqlite.watch import Watch
 from aiq.errors import Unavailable
-from aiq.model import Fact
+from aiq.model import Fact, JobSpec
+from aiq.rules.validation import check_batch
+from aiq.storage import Left
 
 _A = TypeVar("_A")
 
@@ -43,6 +46,11 @@ class FileDoor(Door):
     async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         """A change by another process is seen within 35 ms."""
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)
+
+    def left(self, batch: Sequence[JobSpec]) -> Left:
+        """See `aiq.storage.Transactional`. The transaction must be one of a connection to the same file."""
+        check_batch(batch, None)
+        return Left("aiq_inbox", left(batch))
 
     def _facts(self, tx: Transaction) -> list[Fact]:
         return facts(tx, self._home)

@@ -17,9 +17,10 @@ from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.migrate import migrations
 from aiq.model import Fact, Level
-from aiq.rules.facts import clock_fact, moving_fact
+from aiq.rules.facts import clock_fact, inbox_fact, moving_fact
 
 SQL: Final = load("facts")
+INBOX: Final = load("inbox")
 
 _MENDED: Final = ((3, 44, 6), (3, 50, 7))
 """Older lines into which the correction of the race was taken over; from 3.51.3 on every version has it."""
@@ -59,6 +60,7 @@ def _facts(tx: Transaction, home: Home) -> Iterator[Fact]:
     yield permissions_fact(stat.S_IMODE(path.stat().st_mode), folder_writable=os.access(path.parent, os.W_OK))
     newest = tx.row(SQL["newest"])
     yield clock_fact(tx.now_ms if newest is None else newest[0], tx.now_ms)
+    yield inbox_fact(tx.rows(INBOX["count_aside"])[0][0])
     found = marks(tx)
     yield moving_fact(found.get("moved"), found.get("loading"), f"remove {path} and what stands beside it (-wal, -shm)")
 

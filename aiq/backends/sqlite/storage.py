@@ -22,7 +22,7 @@ from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.door import FileDoor
 from aiq.backends.sqlite.opening import open_connections
 from aiq.model import Capability
-from aiq.storage import Storage
+from aiq.storage import Storage, Transactional
 
 
 class SQLiteStorage(
@@ -56,7 +56,7 @@ class SQLiteStorage(
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What is acknowledged outlives the process. Changes of other processes are found by looking."""
-        return frozenset({Capability.DURABLE})
+        return frozenset({Capability.DURABLE, Capability.TRANSACTIONAL_ENQUEUE})
 
     async def sibling(self) -> Self:
         """Open the same file again, with connections and threads of its own; wake-ups are shared."""
@@ -92,4 +92,8 @@ async def open_sqlite(url: str, clock: Clock | None = None) -> SQLiteStorage:
 
 
 def _conforms(storage: SQLiteStorage) -> Storage:
+    return storage
+
+
+def _is_transactional(storage: SQLiteStorage) -> Transactional:
     return storage

@@ -81,10 +81,10 @@ class Watch:
 
 def changes(connection: sqlite3.Connection, seen: int) -> Found:
     """What was committed after the change `seen`."""
-    last, moved_to = connection.execute(TEXTS["watch.last"]).fetchone()
+    last, moved_to, left = connection.execute(TEXTS["watch.last"]).fetchone()
     span, many = {"seen": seen, "last": last}, last - seen
     rows = connection.execute(TEXTS["watch.jobs"], span).fetchall() if many <= MANY else []
-    return Found(seen, last, moved_to, rows)
+    return Found(seen, last, moved_to, rows, bool(left))
 
 
 def _connect(path: str) -> sqlite3.Connection:

@@ -6,8 +6,11 @@
 SELECT pg_notify(:channel::text, '');
 
 -- name: last
--- With the address to which the storage has moved.
-SELECT changes, (SELECT told FROM aiq_moving WHERE state = 'moved') FROM aiq_counters;
+-- With the address to which the storage has moved, and whether jobs were left in transactions of their callers.
+SELECT
+    changes, (SELECT told FROM aiq_moving WHERE state = 'moved'),
+    EXISTS (SELECT 1 FROM aiq_inbox WHERE error IS NULL)
+FROM aiq_counters;
 
 -- name: jobs
 -- Jobs that moved, with the queues of those that became ready, jobs whose stream grew (1), and topics that were told

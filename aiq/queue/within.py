@@ -1,0 +1,113 @@
+"""Enqueueing within a transaction of the caller's, on the connection of his own driver."""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, Final, Literal, TypeAlias, TypeVar, Unpack
+
+from aiq.coded import sealed
+from aiq.errors import InvalidInput
+from aiq.job import Job, fresh_id
+from aiq.middleware import EnqueueCall, EnqueueMiddleware, through
+from aiq.misuse import check_job, check_word, jobs_of
+from aiq.model import Enqueued, JobSpec, State
+from aiq.needs import Named, parts
+from aiq.newjob import JobOptions, NewJob
+from aiq.storage import Left, Storage, Transactional
+
+R = TypeVar("R")
+
+Wake: TypeAlias = Literal["poll", "notify"]
+Meet: TypeAlias = Callable[[Sequence[Named], Sequence[JobSpec]], Awaitable[None]]
+_PLACES: Final = {"asyncpg": "$1", "psycopg": "%s", "sqlalchemy": ":content", "sqlite3": "?", "aiosqlite": "?"}
+"""How each driver writes the place of a parameter, by the package that its connections are of."""
+
+
+class Within:
+    """The part of a queue that enqueues within one transaction: see `Queue.within`."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        name: str,
+        middleware: Sequence[EnqueueMiddleware],
+        meet: Meet,
+        connection: Any,
+        wake: Wake,
+    ) -> None:
+        # A connection is of any driver's class, hence Any.
+        check_word("wake", wake, "poll", "notify")
+        self._storage, self._name, self._middleware, self._meet = storage, name, middleware, meet
+        self._connection, self._driver, self._wake = connection, _driver_of(connection), wake
+
+    async def enqueue(self, job: NewJob[R], **options: Unpack[JobOptions]) -> Job[R]:
+        """Leave a job in the transaction. When that is committed the job is stored, and else never was.
+
+        Until then nothing is known of it: `result()` and the like of the handle belong behind the commit. Limits and
+        default prices that it brings are stored at once, where they are absent.
+
+        Raises:
+            InvalidInput: an option or a size is out of range, or the connection is in no transaction.
+        """
+        check_job(job, "enqueue({})")
+        chosen = job.using(**options)
+        return (await self._leave([chosen], [chosen.chosen.id or fresh_id()]))[0]
+
+    async def enqueue_many(self, jobs: Iterable[NewJob[R]], **options: Unpack[JobOptions]) -> list[Job[R]]:
+        """Leave any number of jobs in the transaction. The handles come in their order."""
+        if "id" in options:
+            raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
+        chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
+        return await self._leave(chosen, [job.chosen.id or fresh_id() for job in chosen])
+
+    async def _leave(self, jobs: Sequence[NewJob[R]], ids: Sequence[str]) -> list[Job[R]]:
+        async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
+            named = zip(handed, ids, strict=True)
+            plain = [job.spec(job_id=job_id, queue_default=self._name) for job, job_id in named]
+            specs = await sealed(self._storage, plain)
+            await self._meet(handed, specs)
+            transactional: Transactional = self._storage  # type: ignore[assignment]  # within() has looked
+            for row in [transactional.left(batch) for batch in parts(specs)]:
+                await self._insert(row)
+            return [Enqueued(spec.id, State.READY, existed=False) for spec in specs]
+
+        answers = await through(self._middleware, EnqueueCall(tuple(jobs)), put)
+        return [
+            Job(self._storage, answer.job_id, job.task.decode_result) for job, answer in zip(jobs, answers, strict=True)
+        ]
+
+    async def _insert(self, row: Left) -> None:
+        # The table is the storage's own word for it, and the place is one of ours.
+        text = f"INSERT INTO {row.table} (content) VALUES ({_PLACES[self._driver]})"  # noqa: S608
+        await self._run(text, row.content)
+        if self._wake == "notify" and row.notice:
+            await self._run(row.notice)
+
+    async def _run(self, text: str, *content: bytes) -> None:
+        done = self._execute(text, content)
+        if inspect.isawaitable(done):
+            await done
+
+    def _execute(self, text: str, content: tuple[bytes, ...]) -> object:
+        if self._driver == "asyncpg":
+            return self._connection.execute(text, *content)
+        if self._driver == "sqlalchemy":
+            from sqlalchemy import text as clause
+
+            return self._connection.execute(clause(text), {"content": content[0]} if content else {})
+        return self._connection.execute(text, content)
+
+
+def _driver_of(connection: object) -> str:
+    """Whose connection it is: the class may be the user's own, of one of theirs."""
+    for kind in type(connection).__mro__:
+        driver = kind.__module__.partition(".")[0].removeprefix("_")
+        if driver in _PLACES:
+            if driver == "asyncpg" and not connection.is_in_transaction():  # type: ignore[attr-defined]
+                raise InvalidInput(
+                    "The connection is in no transaction. Use it inside `async with connection.transaction():`."
+                )
+            return driver
+    raise InvalidInput(
+        f"within() takes a connection of {', '.join(_PLACES)}, and {type(connection).__name__} is none. "
+        "Of an ORM pass its session or connection."
+    )
