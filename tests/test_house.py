@@ -19,6 +19,7 @@ STORE_NAMES = ("redis", "postgres", "sqlite")
 
 # What may catch BaseException: "path::function", and why it must see even a cancellation and then raise it again.
 CATCHES_EVERYTHING: dict[str, str] = {
+    "aiq/backends/postgres/line.py::_do": "What an errand raises belongs to whoever sent it to the thread.",
     "aiq/engine/batches.py::Batches._handle": "Whatever the handler of a batch raises becomes the outcome of its jobs.",
     "aiq/engine/pools.py::Call.run": "What a handler in a thread raises belongs to the run that waits for it.",
     "aiq/engine/runner.py::Runner._outcome": "Whatever a handler raises becomes the outcome of its job.",

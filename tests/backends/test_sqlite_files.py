@@ -51,7 +51,7 @@ async def test_a_file_is_made_and_found_again_with_its_jobs(path: Path) -> None:
 async def test_it_declares_that_its_jobs_are_durable_and_that_it_has_to_look_for_changes(
     storage: SQLiteStorage,
 ) -> None:
-    assert storage.capabilities == {Capability.DURABLE}
+    assert storage.capabilities == {Capability.DURABLE, Capability.TRANSACTIONAL_ENQUEUE}
 
 
 @pytest.mark.parametrize(("setting", "level"), [("full", 2), ("normal", 1), ("extra", 3)])

@@ -21,6 +21,7 @@ OWN: Final = "numbers and ids of a file's own"
 ANEW: Final = "found anew by the next claim"
 OLD: Final = "stands in aiq_terms; left from the first schema"
 LEFT_OUT: Final[dict[str, str]] = {
+    "aiq_inbox": "what was left there is stored before a storage moves",
     **dict.fromkeys(("aiq_migrations", "aiq_moving", "aiq_news"), OWN),
     "aiq_claims": "a worker that asks again claims anew",
     **dict.fromkeys(("aiq_waiting", "aiq_waiting_for"), "places in line for a call; who stands there asks again"),

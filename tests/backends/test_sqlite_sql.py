@@ -30,7 +30,7 @@ WHOLE_TABLE_IS_MEANT |= {("load", "any_job"), ("load", "count_events")}
 bound, and when a storage is moved."""
 RUNNERS = {"execute", "executemany", "rows", "row", "run", "many", "later"}
 SMALL = ("aiq_counters", "aiq_claims", "aiq_outbox", "aiq_queues", "aiq_letting_go")
-SMALL += ("aiq_holds", "aiq_waiting", "aiq_gates", "aiq_moving")
+SMALL += ("aiq_holds", "aiq_waiting", "aiq_gates", "aiq_moving", "aiq_inbox")
 """Tables of one row, a row a worker or queue, or of which only the first row is taken."""
 
 

@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from aiq.backends.relational.news import News
 from aiq.backends.sqlite import watch
 from aiq.backends.sqlite.storage import SQLiteStorage
 from aiq.testing.actions import GOOD, chunks, claim_one, end, enqueue_one, job
@@ -102,7 +104,7 @@ async def test_nobody_is_woken_for_a_job_of_somebody_else(here: SQLiteStorage, t
 async def test_more_changes_than_can_be_named_wake_everybody(
     here: SQLiteStorage, there: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_MANY", 3)
+    monkeypatch.setattr(watch, "MANY", 3)
     mark = await mark_of(here, "job:mine")
     await there.enqueue([job(f"job {n}") for n in range(4)])
 
@@ -174,11 +176,11 @@ async def test_a_look_that_fails_half_way_leaves_its_changes_to_the_next(path: P
             return super().execute(sql, *rest)
 
     await enqueue_one(here)
-    news = watch.News()
+    news = News()
     mark = await news.wakeups.wait(["queue:default"], after=None, timeout_ms=0)
     with closing(sqlite3.connect(path, factory=Once)) as connection:
         with pytest.raises(sqlite3.OperationalError):
-            news.look(connection)
-        news.look(connection)
+            news.look(partial(watch.changes, connection))
+        news.look(partial(watch.changes, connection))
 
     assert await news.wakeups.wait(["queue:default"], after=mark, timeout_ms=0) != mark

@@ -9,6 +9,7 @@ import random
 import time
 import zlib
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -126,14 +127,13 @@ def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until
 
 def _written(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
     session = _begin(line, _writing(line.address), until)
-    try:
+    with ExitStack() as undo:
+        undo.callback(_leave, line, session)
         # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
         tx = Transaction(session, _now(home, session))
         answer = make(tx, operation)
         topics, changes = tx.topics, tx.changes
-    except BaseException:
-        _leave(line, session)
-        raise
+        undo.pop_all()
     _commit(home, line, session)
     if topics or changes:
         home.news.publish(topics, changes)
@@ -154,15 +154,19 @@ def _begin(line: Line, how: str, until: float) -> Session:
     """Begin. Where the connection has broken since it was used last, nothing has happened, and a new one is made."""
     session = line.session(until)
     try:
-        session.script(how)
+        _script(line, session, how)
     except LOST:
         line.drop()
         session = line.session(until)
-        session.script(how)
-    except BaseException:
-        _leave(line, session)
-        raise
+        _script(line, session, how)
     return session
+
+
+def _script(line: Line, session: Session, how: str) -> None:
+    with ExitStack() as undo:
+        undo.callback(_leave, line, session)
+        session.script(how)
+        undo.pop_all()
 
 
 def _commit(home: Home, line: Line, session: Session) -> None:

@@ -12,6 +12,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -92,12 +93,11 @@ class Line:
     @classmethod
     async def open(cls, address: Address, notice: str, prepare: Work[None]) -> Self:
         """Begin a thread, and let it do a first thing; where that fails, the thread has ended."""
-        line = cls(address, notice)
-        try:
+        async with AsyncExitStack() as undo:
+            line = cls(address, notice)
+            undo.push_async_callback(line.close)
             await line.perform(prepare)
-        except BaseException:
-            await line.close()
-            raise
+            undo.pop_all()
         return line
 
     async def perform(self, work: Work[T]) -> T:

@@ -171,8 +171,6 @@ class _connected:  # noqa: N801 - used like a function
 
     async def __aexit__(self, *_: object) -> None:
         if self._connection is not None:
-            try:
+            with contextlib.ExitStack() as after:
+                after.callback(self._connection.terminate)
                 await self._connection.close(timeout=1.0)
-            except BaseException:
-                self._connection.terminate()
-                raise

@@ -1,0 +1,309 @@
+-- Jobs, what belongs to them, and what the storage keeps for itself.
+--
+-- Rows of the other tables name a job by its `n`, the order in which it was enqueued. Instants are milliseconds since
+-- 1970. Texts are ordered by their bytes (COLLATE "C"), as Python orders them, whatever the database is made with.
+-- What a statement looks at has a column; whatever else belongs to a row is one JSON text, which the steps read whole.
+-- The same tables as in a SQLite file, where migrations/ tells what each is for.
+
+CREATE TABLE aiq_migrations (
+    number INTEGER PRIMARY KEY,
+    applied_at_ms BIGINT NOT NULL
+);
+
+CREATE TABLE aiq_counters (
+    one SMALLINT PRIMARY KEY CHECK (one = 1),
+    jobs BIGINT NOT NULL,
+    positions BIGINT NOT NULL,
+    changes BIGINT NOT NULL,
+    events BIGINT NOT NULL DEFAULT 0,
+    trimmed BIGINT NOT NULL DEFAULT 0,
+    storage_id TEXT COLLATE "C" NOT NULL DEFAULT '',
+    lifo BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE aiq_jobs (
+    n BIGINT PRIMARY KEY,
+    id TEXT COLLATE "C" NOT NULL UNIQUE,
+    state TEXT COLLATE "C" NOT NULL CHECK (state IN (
+        'scheduled', 'ready', 'running', 'waiting', 'suspended', 'held', 'succeeded', 'dead', 'cancelled'
+    )),
+    queue TEXT COLLATE "C" NOT NULL,
+    band SMALLINT NOT NULL CHECK (band BETWEEN 0 AND 3),
+    pool TEXT COLLATE "C" NOT NULL,
+    tenant TEXT COLLATE "C" NOT NULL,
+    lane SMALLINT NOT NULL CHECK (lane IN (0, 1)),
+    position BIGINT NOT NULL,
+    due_ms BIGINT,
+    fence BIGINT NOT NULL DEFAULT 0,
+    lease_id TEXT COLLATE "C",
+    owner TEXT COLLATE "C",
+    expires_at_ms BIGINT,
+    cancel_requested_at_ms BIGINT,
+    generation BIGINT NOT NULL DEFAULT 1,
+    failures BIGINT NOT NULL DEFAULT 0,
+    stalls BIGINT NOT NULL DEFAULT 0,
+    cause TEXT COLLATE "C",
+    late SMALLINT NOT NULL DEFAULT 0,
+    wait_key TEXT COLLATE "C",
+    wait_signal TEXT COLLATE "C",
+    task TEXT COLLATE "C" NOT NULL,
+    lease_ms BIGINT NOT NULL,
+    max_attempts BIGINT NOT NULL,
+    max_stalls BIGINT NOT NULL,
+    delay_ms BIGINT NOT NULL,
+    at_ms BIGINT,
+    deadline_ms BIGINT,
+    flow TEXT COLLATE "C",
+    parent_id TEXT COLLATE "C",
+    on_upstream TEXT COLLATE "C" NOT NULL CHECK (on_upstream IN ('fail', 'continue')),
+    order_key TEXT COLLATE "C",
+    unique_key TEXT COLLATE "C",
+    -- Whether somebody waits for this job, and whether it has children: most do neither, and then no step looks.
+    dependents BIGINT NOT NULL DEFAULT 0,
+    children BIGINT NOT NULL DEFAULT 0,
+    steps BIGINT NOT NULL DEFAULT 0,
+    kept_signals BIGINT NOT NULL DEFAULT 0,
+    chunks BIGINT NOT NULL DEFAULT 0,
+    stream_bytes BIGINT NOT NULL DEFAULT 0,
+    run_seq BIGINT NOT NULL DEFAULT 0,
+    progress_number BIGINT,
+    errors BIGINT NOT NULL DEFAULT 0,
+    events BIGINT NOT NULL DEFAULT 0,
+    -- The last settlement that took effect, and what it was answered.
+    settled_id TEXT COLLATE "C",
+    settled_state TEXT COLLATE "C",
+    settled_late SMALLINT,
+    settled_step TEXT COLLATE "C",
+    created_at_ms BIGINT NOT NULL,
+    started_at_ms BIGINT,
+    finished_at_ms BIGINT,
+    gated SMALLINT NOT NULL DEFAULT 0,
+    max_deferral_ms BIGINT NOT NULL DEFAULT 3600000,
+    deferred_at_ms BIGINT,
+    resumes BIGINT NOT NULL DEFAULT 0,
+    opened_calls BIGINT NOT NULL DEFAULT 0,
+    route BIGINT NOT NULL DEFAULT 0,
+    closed_routes BIGINT NOT NULL DEFAULT 0,
+    held TEXT COLLATE "C",
+    held_by TEXT COLLATE "C" NOT NULL DEFAULT '',
+    aside SMALLINT NOT NULL DEFAULT 0,
+    aside_limit TEXT COLLATE "C",
+    aside_key TEXT COLLATE "C",
+    line TEXT COLLATE "C" NOT NULL GENERATED ALWAYS AS (CASE WHEN gated = 1 THEN tenant ELSE '' END) STORED,
+    patience_end_ms BIGINT,
+    plain SMALLINT NOT NULL GENERATED ALWAYS AS (
+        CASE
+            WHEN gated = 0 AND deferred_at_ms IS NULL AND resumes = 0 AND opened_calls = 0 AND held IS NULL THEN 1
+            ELSE 0
+        END
+    ) STORED,
+    keep_ms BIGINT,
+    put_off_ms BIGINT,
+    since_ms BIGINT NOT NULL DEFAULT 0,
+    go_ms BIGINT GENERATED ALWAYS AS (
+        CASE WHEN finished_at_ms IS NOT NULL THEN coalesce(put_off_ms, finished_at_ms + keep_ms) END
+    ) STORED
+);
+
+CREATE TABLE aiq_specs (
+    n BIGINT PRIMARY KEY,
+    digest TEXT COLLATE "C" NOT NULL,
+    payload BYTEA NOT NULL,
+    timeout_ms BIGINT,
+    child_of TEXT COLLATE "C",
+    -- These three are JSON lists of names.
+    depends_on TEXT COLLATE "C" NOT NULL,
+    limits TEXT COLLATE "C" NOT NULL,
+    routes TEXT COLLATE "C" NOT NULL,
+    estimate BYTEA,
+    budget BYTEA,
+    on_parent TEXT COLLATE "C" NOT NULL DEFAULT 'cancel',
+    origin TEXT COLLATE "C",
+    root BIGINT,
+    depth BIGINT
+);
+
+CREATE TABLE aiq_results (
+    n BIGINT PRIMARY KEY,
+    result BYTEA NOT NULL
+);
+
+CREATE TABLE aiq_errors (
+    n BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    type TEXT COLLATE "C" NOT NULL,
+    message TEXT COLLATE "C" NOT NULL,
+    traceback TEXT COLLATE "C" NOT NULL,
+    cause TEXT COLLATE "C" NOT NULL,
+    at_ms BIGINT NOT NULL,
+    fence BIGINT NOT NULL,
+    attempt BIGINT NOT NULL,
+    fingerprint TEXT COLLATE "C" NOT NULL DEFAULT '',
+    code TEXT COLLATE "C" NOT NULL DEFAULT '',
+    place TEXT COLLATE "C" NOT NULL DEFAULT '',
+    pattern TEXT COLLATE "C" NOT NULL DEFAULT '',
+    PRIMARY KEY (n, number)
+);
+
+CREATE TABLE aiq_edges (
+    dependent BIGINT NOT NULL,
+    wait_key TEXT COLLATE "C" NOT NULL,
+    upstream BIGINT NOT NULL,
+    dependent_id TEXT COLLATE "C" NOT NULL,
+    ended BIGINT NOT NULL DEFAULT 0,
+    succeeded BIGINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (dependent, wait_key, upstream)
+);
+
+CREATE TABLE aiq_waits (
+    n BIGINT NOT NULL,
+    wait_key TEXT COLLATE "C" NOT NULL,
+    total BIGINT NOT NULL DEFAULT 0,
+    succeeded BIGINT NOT NULL DEFAULT 0,
+    failed BIGINT NOT NULL DEFAULT 0,
+    need BIGINT,
+    rest TEXT COLLATE "C" NOT NULL DEFAULT 'cancel' CHECK (rest IN ('cancel', 'leave')),
+    first_failed TEXT COLLATE "C",
+    PRIMARY KEY (n, wait_key)
+);
+
+CREATE TABLE aiq_steps (
+    n BIGINT NOT NULL,
+    step_key TEXT COLLATE "C" NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    value BYTEA NOT NULL,
+    digest TEXT COLLATE "C" NOT NULL,
+    fence BIGINT NOT NULL,
+    PRIMARY KEY (n, step_key)
+);
+
+CREATE TABLE aiq_signals (
+    number BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    n BIGINT NOT NULL,
+    signal_id TEXT COLLATE "C" NOT NULL,
+    name TEXT COLLATE "C" NOT NULL,
+    payload BYTEA NOT NULL,
+    kept SMALLINT NOT NULL,
+    bound SMALLINT NOT NULL,
+    -- When a wait took it.
+    over_ms BIGINT,
+    UNIQUE (n, signal_id)
+);
+
+CREATE TABLE aiq_chunks (
+    change BIGINT PRIMARY KEY,
+    n BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    kind TEXT COLLATE "C" NOT NULL,
+    data BYTEA NOT NULL,
+    fence BIGINT NOT NULL,
+    seq BIGINT,
+    step_key TEXT COLLATE "C",
+    at_ms BIGINT NOT NULL,
+    UNIQUE (n, number)
+);
+
+CREATE TABLE aiq_ranges (
+    n BIGINT NOT NULL,
+    first BIGINT NOT NULL,
+    last BIGINT NOT NULL,
+    fence BIGINT NOT NULL,
+    step_key TEXT COLLATE "C",
+    void SMALLINT NOT NULL DEFAULT 0,
+    PRIMARY KEY (n, first)
+);
+
+CREATE TABLE aiq_events (
+    change BIGINT PRIMARY KEY,
+    n BIGINT NOT NULL,
+    number BIGINT NOT NULL,
+    at_ms BIGINT NOT NULL,
+    transition TEXT COLLATE "C" NOT NULL,
+    source TEXT COLLATE "C",
+    target TEXT COLLATE "C" NOT NULL,
+    fence BIGINT NOT NULL, cause TEXT COLLATE "C",
+    UNIQUE (n, number)
+);
+
+CREATE TABLE aiq_claims (
+    worker TEXT COLLATE "C" PRIMARY KEY,
+    number BIGINT NOT NULL,
+    lease_id TEXT COLLATE "C" NOT NULL,
+    jobs TEXT COLLATE "C" NOT NULL,
+    at_ms BIGINT NOT NULL
+);
+
+CREATE TABLE aiq_queues (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    paused SMALLINT NOT NULL,
+    settings TEXT COLLATE "C",
+    credits TEXT COLLATE "C",
+    fresh BIGINT NOT NULL DEFAULT 0
+);
+
+CREATE TABLE aiq_news (
+    change BIGINT PRIMARY KEY,
+    topic TEXT COLLATE "C" NOT NULL
+);
+
+CREATE TABLE aiq_outbox (
+    number BIGINT GENERATED BY DEFAULT AS IDENTITY PRIMARY KEY,
+    kind TEXT COLLATE "C" NOT NULL CHECK (kind IN ('flip', 'die', 'cancel_rest', 'cancel_children', 'redrive')),
+    n BIGINT NOT NULL,
+    wait_key TEXT COLLATE "C" NOT NULL
+);
+
+CREATE INDEX aiq_jobs_due ON aiq_jobs (due_ms, id) WHERE state = 'scheduled';
+
+CREATE INDEX aiq_jobs_timeouts ON aiq_jobs (due_ms, id) WHERE state = 'suspended' AND due_ms IS NOT NULL;
+
+CREATE INDEX aiq_jobs_leases ON aiq_jobs (expires_at_ms, id) WHERE state = 'running';
+
+CREATE INDEX aiq_jobs_cancelling ON aiq_jobs (cancel_requested_at_ms, id)
+    WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL;
+
+CREATE INDEX aiq_jobs_children ON aiq_jobs (parent_id, n) WHERE parent_id IS NOT NULL;
+
+CREATE INDEX aiq_jobs_flows ON aiq_jobs (flow, n) WHERE flow IS NOT NULL;
+
+CREATE INDEX aiq_jobs_tenants ON aiq_jobs (tenant, n) WHERE tenant <> '';
+
+CREATE INDEX aiq_edges_open ON aiq_edges (upstream, dependent_id, wait_key) WHERE ended = 0;
+
+CREATE INDEX aiq_signals_kept ON aiq_signals (n, name, number) WHERE kept = 1;
+
+CREATE INDEX aiq_jobs_ready ON aiq_jobs (queue, pool, aside, band, line, lane, position) WHERE state = 'ready';
+
+CREATE INDEX aiq_jobs_gated ON aiq_jobs (queue) WHERE state = 'ready' AND gated = 1;
+
+CREATE INDEX aiq_jobs_aside ON aiq_jobs (queue, pool, band, line, aside_limit, aside_key, lane, position)
+    WHERE aside = 1;
+
+CREATE INDEX aiq_jobs_patience ON aiq_jobs (patience_end_ms, id) WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
+
+CREATE INDEX aiq_jobs_patience_of ON aiq_jobs (queue, pool, patience_end_ms)
+    WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
+
+CREATE INDEX aiq_jobs_deadlines ON aiq_jobs (deadline_ms, id)
+    WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL;
+
+CREATE INDEX aiq_jobs_ended ON aiq_jobs (state, finished_at_ms, n)
+    WHERE finished_at_ms IS NOT NULL AND keep_ms IS NULL AND put_off_ms IS NULL;
+
+CREATE INDEX aiq_jobs_apart ON aiq_jobs (go_ms, n, state) WHERE go_ms IS NOT NULL;
+
+CREATE INDEX aiq_jobs_streams ON aiq_jobs (finished_at_ms, n) WHERE finished_at_ms IS NOT NULL AND stream_bytes > 0;
+
+CREATE INDEX aiq_jobs_steps ON aiq_jobs (finished_at_ms, n, steps) WHERE finished_at_ms IS NOT NULL AND steps > 0;
+
+CREATE INDEX aiq_jobs_signals ON aiq_jobs (finished_at_ms, n, kept_signals)
+    WHERE finished_at_ms IS NOT NULL AND kept_signals > 0;
+
+CREATE INDEX aiq_signals_over ON aiq_signals (over_ms, n) WHERE over_ms IS NOT NULL;
+
+CREATE INDEX aiq_edges_upstream ON aiq_edges (upstream);
+
+CREATE INDEX aiq_outbox_job ON aiq_outbox (n);
+
+INSERT INTO aiq_counters (one, jobs, positions, changes, storage_id)
+VALUES (1, 0, 0, 0, left(replace(gen_random_uuid()::text, '-', ''), 16));
