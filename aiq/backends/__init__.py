@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from importlib.metadata import entry_points
-from typing import Final, TypeAlias, cast
+from typing import Final, NamedTuple, TypeAlias, cast
 
 from aiq.backends.clock import Clock
 from aiq.errors import Misconfigured
@@ -25,6 +25,13 @@ _POSTGRES: Final = ("postgresql", "postgres")
 _OURS: Final = ("memory", "sqlite", *_REDIS, *_POSTGRES)
 
 
+class Migrated(NamedTuple):
+    """What was done: the numbers of the migrations applied, none if there was nothing to do, and the schema now."""
+
+    applied: list[int]
+    schema: int
+
+
 async def open_storage(url: str, *, clock: Clock | None = None) -> Storage:
     """Open the storage at an address, and make it where that is the backend's custom.
 
@@ -42,6 +49,24 @@ async def open_storage(url: str, *, clock: Clock | None = None) -> Storage:
             f"A storage is named by a URL such as sqlite:///jobs.db or memory://; {_told(url)} is none."
         )
     return await _opener(scheme.lower())(url, clock)
+
+
+async def migrate_storage(url: str) -> Migrated | None:
+    """Bring the storage at an address up to date where somebody has to do that, who may change its schema.
+
+    None is the answer of all others: whoever opens one of them makes what is missing.
+
+    Raises:
+        Misconfigured: it makes no sense, or its user may not do this.
+        StorageMismatch: a later version of aiq has migrated it.
+        Unavailable: the server cannot be reached.
+    """
+    if url.partition("://")[0].lower() not in _POSTGRES:
+        return None
+    _postgres_opener()
+    from aiq.backends.postgres.migrate import migrate, migrations
+
+    return Migrated(await migrate(url), max(migrations()))
 
 
 def _opener(scheme: str) -> Opener:

@@ -1,11 +1,14 @@
 """Verbs that concern the storage as a whole, or a queue of it: migrate, audit, pause, resume."""
 
+import asyncio
 from argparse import Namespace
+from functools import partial
 
+from aiq.backends import Migrated, migrate_storage
 from aiq.bounds import MAX_PAGE
 from aiq.cli.exits import Exit
 from aiq.cli.output import Output
-from aiq.cli.verbs import Verbs, add_verb, asking
+from aiq.cli.verbs import Verbs, add_verb, asking, url_of
 from aiq.storage import Storage
 
 
@@ -14,9 +17,10 @@ def add_verbs(verbs: Verbs) -> None:
     add_verb(
         verbs,
         "migrate",
-        asking(_migrate, makes=True),
+        _migrate,
         help="make the storage, or bring its schema up to date; safe to repeat, and while workers run",
-        example="  aiq migrate --url sqlite:///jobs.db",
+        example="  aiq migrate --url sqlite:///jobs.db\n"
+        "  aiq migrate --url postgresql://owner@db.internal/jobs    # as a user who may make tables",
     )
     add_verb(
         verbs,
@@ -44,10 +48,25 @@ def add_verbs(verbs: Verbs) -> None:
         parser.add_argument("--key", metavar="KEY", help="its ordered jobs of this key alone")
 
 
-async def _migrate(storage: Storage, _: Namespace, output: Output) -> Exit:
-    # Opening is what migrates: whoever opens a storage must find the schema that his code works with.
-    output.fact({"url": storage.url}, f"{storage.url} is ready for this version of aiq.")
+def _migrate(args: Namespace, output: Output) -> Exit:
+    done = asyncio.run(migrate_storage(url_of(args)))
+    # It is opened in any case: most stores bring themselves up to date then, and the others are seen to be right.
+    return asking(partial(_ready, done), makes=True)(args, output)
+
+
+async def _ready(done: Migrated | None, storage: Storage, _: Namespace, output: Output) -> Exit:
+    applied = done.applied if done else []
+    ready = f"{storage.url} is ready for this version of aiq."
+    output.fact({"url": storage.url, "applied": applied}, f"{ready} {_what(done)}")
     return Exit.DONE
+
+
+def _what(done: Migrated | None) -> str:
+    if done is None:
+        return "It needs no migration: whoever opens it makes what is missing."
+    if not done.applied:
+        return f"Nothing to do: it has schema {done.schema}."
+    return f"Applied migration {', '.join(map(str, done.applied))}."
 
 
 async def _audit(storage: Storage, _: Namespace, output: Output) -> Exit:

@@ -2,12 +2,13 @@
 
 import subprocess
 import sys
+from collections.abc import Awaitable, Callable
 from importlib.metadata import EntryPoint, EntryPoints
 
 import pytest
 
 from aiq import backends
-from aiq.backends import open_storage
+from aiq.backends import migrate_storage, open_storage
 from aiq.backends.clock import Clock
 from aiq.backends.memory.storage import MemoryStorage, open_memory
 from aiq.errors import Misconfigured
@@ -24,22 +25,24 @@ async def test_an_unknown_scheme_names_those_that_are_known() -> None:
         await open_storage("mysql://localhost/jobs")
 
 
-@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
-async def test_a_backend_that_is_not_there_yet_is_told_so(scheme: str) -> None:
-    with pytest.raises(Misconfigured, match=f"'{scheme}' yet"):
-        await open_storage(f"{scheme}://localhost")
-
-
-async def test_a_storage_whose_client_is_not_installed_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [name for name in sys.modules if name.partition(".")[0] == "redis" or name.startswith(OURS)]:
+@pytest.mark.parametrize(
+    ("use", "url", "client", "extra"),
+    [
+        (open_storage, "redis://localhost", "redis", "redis"),
+        (open_storage, "postgresql://localhost", "asyncpg", "postgres"),
+        (migrate_storage, "postgres://localhost", "asyncpg", "postgres"),
+    ],
+)
+async def test_a_storage_whose_client_is_not_installed_says_what_to_install(
+    use: Callable[[str], Awaitable[object]], url: str, client: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = f"aiq.backends.{extra}"
+    for name in [name for name in sys.modules if name.partition(".")[0] == client or name.startswith(ours)]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "redis", None)
+    monkeypatch.setitem(sys.modules, client, None)
 
-    with pytest.raises(Misconfigured, match=r"pip install 'aiq\[redis\]'"):
-        await open_storage("redis://localhost")
-
-
-OURS = "aiq.backends.redis"
+    with pytest.raises(Misconfigured, match=rf"pip install 'aiq\[{extra}\]'"):
+        await use(url)
 
 
 async def test_what_is_no_address_is_shown_one() -> None:
@@ -69,7 +72,7 @@ async def test_a_backend_that_cannot_be_imported_says_what_to_reinstall(monkeypa
 
 def test_a_backend_is_imported_only_when_it_is_asked_for() -> None:
     script = (
-        "import asyncio, sys; from aiq.backends import open_storage; asyncio.run(open_storage('memory://'));"
+        "import asyncio, sys; from aiq.backends import migrate_storage, open_storage; asyncio.run(open_storage('memory://'));"
         "print(*(name for name in sys.modules if 'sqlite' in name))"
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)

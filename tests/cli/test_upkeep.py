@@ -5,21 +5,76 @@ from pathlib import Path
 
 import pytest
 
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.migrate import migrations
 from aiq.storage import Storage
 from aiq.testing.actions import claim_some, enqueue_one
 from tests.cli.command import aiq, facts, said, within
 from tests.cli.conftest import Stored
+from tests.postgres_servers import postgres_server
+from tests.schemas import schemas
+
+READY = "is ready for this version of aiq."
+NEEDS_NONE = "It needs no migration: whoever opens it makes what is missing."
 
 
 def test_migrate_makes_a_file_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         done = aiq("migrate", "--url", "sqlite:///new.db", folder=tmp_path)
-        assert (done.returncode, done.stdout) == (0, "sqlite:///new.db is ready for this version of aiq.\n")
+        assert (done.returncode, done.stdout) == (0, f"sqlite:///new.db {READY} {NEEDS_NONE}\n")
     assert (tmp_path / "new.db").exists()
 
 
 def test_migrate_is_a_fact_to_programs(url: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert facts(said(capsys, "migrate", "--json")[1]) == [{"url": url}]
+    assert facts(said(capsys, "migrate", "--json")[1]) == [{"url": url, "applied": []}]
+
+
+@pytest.fixture
+def address() -> str:
+    """A schema that nobody has made yet."""
+    return postgres_server().url(schemas().name())
+
+
+def test_migrate_makes_a_schema_that_needs_somebody_to_do_it(address: str) -> None:
+    first = aiq("ls", "--url", address)
+    assert (first.returncode, first.stdout) == (3, "")
+    assert "aiq migrate" in first.stderr
+
+    numbers = ", ".join(map(str, migrations()))
+    done = aiq("migrate", "--url", address)
+    assert (done.returncode, done.stdout) == (0, f"{address} {READY} Applied migration {numbers}.\n")
+
+    again = aiq("migrate", url=address)
+    newest = max(migrations())
+    assert (again.returncode, again.stdout) == (0, f"{address} {READY} Nothing to do: it has schema {newest}.\n")
+    assert aiq("ls", url=address).returncode == 0
+
+
+def test_the_migrations_that_were_applied_are_a_fact_to_programs(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url = ("migrate", "--json", "--url", address)
+
+    assert facts(said(capsys, *url)[1]) == [{"url": address, "applied": list(migrations())}]
+    assert facts(said(capsys, *url)[1]) == [{"url": address, "applied": []}]
+
+
+def test_whoever_may_not_make_a_schema_is_told_so(address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    postgres_server().tell("CREATE ROLE guest LOGIN")
+
+    status, out, err = said(capsys, "migrate", "--url", address.replace("//aiq@", "//guest@"))
+
+    assert (status, out) == (3, "")
+    assert "docs/postgres.md" in err
+
+
+def test_a_schema_that_is_there_is_migrated_by_its_owner_without_more_rights(
+    address: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = parse(address).schema
+    postgres_server().tell(f"CREATE ROLE {name} LOGIN; CREATE SCHEMA {name} AUTHORIZATION {name}")
+
+    assert said(capsys, "migrate", "--url", address.replace("//aiq@", f"//{name}@"))[0] == 0
 
 
 def test_a_paused_queue_gives_no_job_until_it_is_resumed(url: str, stored: Stored) -> None:

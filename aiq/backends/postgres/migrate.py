@@ -35,9 +35,11 @@ async def migrate(url: str) -> list[int]:
     with ours(address.url, address.schema):
         connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
         try:
-            await connection.execute(f'CREATE SCHEMA IF NOT EXISTS "{address.schema}"')
             async with connection.transaction():
                 await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; {_LOCK}')
+                # IF NOT EXISTS would ask for the right to make one where it is there, too.
+                if not await connection.fetchval(_HAS_SCHEMA, address.schema):
+                    await connection.execute(f'CREATE SCHEMA "{address.schema}"')
                 found = await connection.fetchval(_VERSION) if await connection.fetchval(_IS_THERE) else 0
                 if found > max(migrations()):
                     raise newer(address, found)
@@ -77,5 +79,6 @@ def newer(address: Address, found: int) -> StorageMismatch:
     )
 
 
+_HAS_SCHEMA: Final = "SELECT EXISTS (SELECT 1 FROM pg_namespace WHERE nspname = $1)"
 _IS_THERE: Final = "SELECT to_regclass('aiq_migrations') IS NOT NULL"
 _VERSION: Final = "SELECT coalesce(max(number), 0) FROM aiq_migrations"
