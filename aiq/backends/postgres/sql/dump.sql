@@ -1,5 +1,6 @@
 -- dump: read everything, a page of one kind at a time, in the order of a key behind which it goes on.
--- Each row of a table begins with its key, as far as the columns of :after.
+-- Each row of a table begins with its key, as far as the columns of :after. What belongs to the rows of a page is looked
+-- up for one after the other: without OFFSET 0 the planner may merge whole tables, from their beginning for each page.
 -- spec: MOVE-1, MOVE-7
 
 -- name: limits
@@ -108,11 +109,15 @@ FROM (
         k.turn, k.stand, d.fingerprint, d.died_at_ms, d.tokens, d.usd_micros, d.sample,
         r.redrive_id, r.fingerprint AS of_group, r.tokens AS counted_tokens, r.usd_micros AS counted_usd_micros
     FROM aiq_jobs AS j
-    JOIN aiq_specs AS s ON s.n = j.n
-    LEFT JOIN aiq_holds AS h ON h.n = j.n
-    LEFT JOIN aiq_keyed AS k ON k.n = j.n
-    LEFT JOIN aiq_deaths AS d ON d.n = j.n
-    LEFT JOIN aiq_redriven AS r ON r.n = j.n
+    CROSS JOIN LATERAL (SELECT root, depth FROM aiq_specs WHERE n = j.n OFFSET 0) AS s
+    LEFT JOIN LATERAL (SELECT number, need FROM aiq_holds WHERE n = j.n OFFSET 0) AS h ON true
+    LEFT JOIN LATERAL (SELECT turn, stand FROM aiq_keyed WHERE n = j.n OFFSET 0) AS k ON true
+    LEFT JOIN LATERAL (
+        SELECT fingerprint, died_at_ms, tokens, usd_micros, sample FROM aiq_deaths WHERE n = j.n OFFSET 0
+    ) AS d ON true
+    LEFT JOIN LATERAL (
+        SELECT redrive_id, fingerprint, tokens, usd_micros FROM aiq_redriven WHERE n = j.n OFFSET 0
+    ) AS r ON true
     WHERE j.n > (:after::jsonb ->> 0)::bigint
     ORDER BY j.n LIMIT :limit
 ) AS page;
@@ -132,7 +137,7 @@ SELECT coalesce(
 FROM (
     SELECT w.n, w.wait_key, j.id, w.total, w.succeeded, w.failed, w.need, w.rest, w.first_failed
     FROM aiq_waits AS w
-    JOIN aiq_jobs AS j ON j.n = w.n
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = w.n OFFSET 0) AS j
     WHERE (w.n, w.wait_key) > ((:after::jsonb ->> 0)::bigint, :after::jsonb ->> 1)
     ORDER BY w.n, w.wait_key LIMIT :limit
 ) AS page;
@@ -144,7 +149,7 @@ SELECT coalesce(
 FROM (
     SELECT e.dependent, e.wait_key, e.upstream, j.id AS upstream_id, e.dependent_id, e.ended, e.succeeded
     FROM aiq_edges AS e
-    JOIN aiq_jobs AS j ON j.n = e.upstream
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = e.upstream OFFSET 0) AS j
     WHERE (e.dependent, e.wait_key, e.upstream)
         > ((:after::jsonb ->> 0)::bigint, :after::jsonb ->> 1, (:after::jsonb ->> 2)::bigint)
     ORDER BY e.dependent, e.wait_key, e.upstream LIMIT :limit
@@ -157,7 +162,7 @@ SELECT
 FROM (
     SELECT s.n, s.step_key, j.id, s.kind, s.digest, s.fence, s.value
     FROM aiq_steps AS s
-    JOIN aiq_jobs AS j ON j.n = s.n
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = s.n OFFSET 0) AS j
     WHERE (s.n, s.step_key) > ((:after::jsonb ->> 0)::bigint, :after::jsonb ->> 1)
     ORDER BY s.n, s.step_key LIMIT :limit
 ) AS page;
@@ -171,7 +176,7 @@ SELECT
 FROM (
     SELECT s.number, j.id, s.signal_id, s.name, s.kept, s.bound, s.over_ms, s.payload
     FROM aiq_signals AS s
-    JOIN aiq_jobs AS j ON j.n = s.n
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = s.n OFFSET 0) AS j
     WHERE s.number > (:after::jsonb ->> 0)::bigint
     ORDER BY s.number LIMIT :limit
 ) AS page;
@@ -185,7 +190,7 @@ SELECT
 FROM (
     SELECT c.n, c.number, j.id, c.kind, c.fence, c.seq, c.step_key, c.at_ms, c.data
     FROM aiq_chunks AS c
-    JOIN aiq_jobs AS j ON j.n = c.n
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = c.n OFFSET 0) AS j
     WHERE (c.n, c.number) > ((:after::jsonb ->> 0)::bigint, (:after::jsonb ->> 1)::bigint)
     ORDER BY c.n, c.number LIMIT :limit
 ) AS page;
@@ -195,7 +200,7 @@ SELECT coalesce(json_agg(json_build_array(n, first, id, last, fence, step_key, v
 FROM (
     SELECT r.n, r.first, j.id, r.last, r.fence, r.step_key, r.void
     FROM aiq_ranges AS r
-    JOIN aiq_jobs AS j ON j.n = r.n
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = r.n OFFSET 0) AS j
     WHERE (r.n, r.first) > ((:after::jsonb ->> 0)::bigint, (:after::jsonb ->> 1)::bigint)
     ORDER BY r.n, r.first LIMIT :limit
 ) AS page;
@@ -271,7 +276,7 @@ SELECT coalesce(json_agg(json_build_array(number, kind, id, wait_key)), '[]'::js
 FROM (
     SELECT o.number, o.kind, j.id, o.wait_key
     FROM aiq_outbox AS o
-    JOIN aiq_jobs AS j ON j.n = o.n
+    CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = o.n OFFSET 0) AS j
     WHERE o.number > (:after::jsonb ->> 0)::bigint
     ORDER BY o.number LIMIT :limit
 ) AS page;
