@@ -27,6 +27,9 @@ from aiq.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")
 
+_READS: Final = "SET LOCAL enable_seqscan TO off; "
+"""For those who only read: they may join as they like, since an audit looks at everything. But a plan that was made of
+an empty table, and which reads all of it, must not be kept for when it is full."""
 ATTEMPTS: Final = 5
 """How often a step is made again that the server has given up for the sake of another transaction."""
 _LONGEST_PAUSE_S: Final = 0.02
@@ -84,7 +87,7 @@ def write(
 
 def read(home: Home, line: Line, unwanted: Callable[[], bool], operation: Callable[[Transaction], T]) -> T:
     """Look at one state of the storage, however many statements that takes."""
-    return _patiently(home, line, lambda until: _looked(home, line, operation, until), unwanted)
+    return _patiently(home, line, lambda until: _looked(home, line, operation, until, _READS), unwanted)
 
 
 def prepare(home: Home, line: Line) -> None:
@@ -117,7 +120,7 @@ def _mute(home: Home) -> Unavailable:
     return Unavailable(f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again.")
 
 
-def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str = "") -> T:
+def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str) -> T:
     session = _begin(line, opening(line.address, "REPEATABLE READ, READ ONLY", plans), until)
     try:
         return operation(Transaction(session, _now(home, session)))

@@ -38,7 +38,8 @@ FROM jsonb_array_elements_text(:ids::jsonb) AS asked(value)
 JOIN aiq_jobs AS j ON j.id = asked.value;
 
 -- name: whole
--- Everything but the errors.
+-- Everything but the errors. OFFSET 0 lets each job be looked up by itself: those who only read may join as they like,
+-- and the planner would read whole tables where it does not know how large they have become.
 SELECT
     coalesce(json_agg(json_build_array(
         j.n, j.errors,
@@ -68,11 +69,14 @@ SELECT
     coalesce(string_agg(r.result, ''::bytea), ''::bytea),
     coalesce(string_agg(c.data, ''::bytea), ''::bytea)
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint
-JOIN aiq_specs AS s ON s.n = j.n
-LEFT JOIN aiq_results AS r ON r.n = j.n
-LEFT JOIN aiq_chunks AS c ON c.n = j.n AND c.number = j.progress_number
-LEFT JOIN aiq_waits AS w ON j.state = 'waiting' AND w.n = j.n AND w.wait_key = j.wait_key;
+CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE n = asked.value::bigint OFFSET 0) AS j
+CROSS JOIN LATERAL (SELECT * FROM aiq_specs WHERE n = j.n OFFSET 0) AS s
+LEFT JOIN LATERAL (SELECT result FROM aiq_results WHERE n = j.n OFFSET 0) AS r ON true
+LEFT JOIN LATERAL (SELECT data FROM aiq_chunks WHERE n = j.n AND number = j.progress_number OFFSET 0) AS c ON true
+LEFT JOIN LATERAL (
+    SELECT total, succeeded, failed FROM aiq_waits
+    WHERE j.state = 'waiting' AND n = j.n AND wait_key = j.wait_key OFFSET 0
+) AS w ON true;
 
 -- name: errors
 -- Of each job, in the order in which they happened when they are sorted by the first two.
