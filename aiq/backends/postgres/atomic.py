@@ -35,7 +35,10 @@ ATTEMPTS: Final = 5
 _LONGEST_PAUSE_S: Final = 0.02
 _CLASS: Final = 0x616971
 """The first half of our advisory locks, so that they are none of another program's."""
-_PLANS: Final = "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
+_PLANS: Final = (
+    "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
+    "SET LOCAL plan_cache_mode TO force_generic_plan; "
+)
 """For whatever goes through the line of those who write, a look before a step too: what that looks with is planned once
 for the connection, and the step uses it as well."""
 
@@ -168,7 +171,7 @@ def _begin(line: Line, how: str, until: float) -> Session:
 def _script(line: Line, session: Session, how: str) -> None:
     with ExitStack() as undo:
         undo.callback(_leave, line, session)
-        session.script(how)
+        session.begin(how)
         undo.pop_all()
 
 

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Sequence
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
@@ -12,6 +12,10 @@ from aiq.backends.postgres.sql import TEXTS, Statement
 from aiq.backends.relational.connection import Parameters, Row
 
 T = TypeVar("T")
+PLANS_S: Final = 5.0
+"""How long a connection keeps the plan of a statement. The server would keep it until it looks at the statistics again,
+and one that was made of a table with nothing in it reads all that has come since."""
+
 Prepared: TypeAlias = "PreparedStatement[asyncpg.Record]"
 
 
@@ -22,13 +26,14 @@ class Session:
     then the text goes with its values, in one round trip instead of two.
     """
 
-    __slots__ = ("_described", "_loop", "connection", "until")
+    __slots__ = ("_described", "_loop", "_planned_at", "connection", "until")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, connection: "asyncpg.Connection[asyncpg.Record]", *, pooled: bool = False
     ) -> None:
         self._described: dict[str, Prepared] | None = {} if pooled else None
         self._loop = loop
+        self._planned_at = time.monotonic()
         self.connection = connection
         self.until = float("inf")
 
@@ -63,6 +68,13 @@ class Session:
             found = await self.connection.prepare(statement.text, name="", timeout=self.left())
             described[statement.text] = found
         return found
+
+    def begin(self, how: str) -> None:
+        """Begin a transaction. Plans that are old are forgotten with it, and made of the tables as they are now."""
+        if self._described is None and time.monotonic() - self._planned_at > PLANS_S:
+            self._planned_at = time.monotonic()
+            self.script("DISCARD PLANS")
+        self.script(how)
 
     def script(self, text: str) -> None:
         """Run statements without parameters, in one round trip."""
