@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.beginning import opening
-from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, ours
+from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
 from aiq.backends.postgres.session import Session
@@ -112,6 +112,10 @@ def _patiently(home: Home, line: Line, attempt: Callable[[float], T], unwanted: 
             except AGAIN:
                 if last == ATTEMPTS or unwanted() or time.monotonic() >= until:
                     raise
+            except READ_ONLY:
+                # A setting is asked for when a connection is made, and of several hosts another may be the primary now.
+                line.drop()
+                raise
             except TimeoutError as error:
                 line.drop()
                 raise _mute(home) from error
@@ -151,9 +155,9 @@ def _writing(address: Address) -> str:
     lock = zlib.crc32(address.schema.encode()) - 2**31
     chosen = address.synchronous_commit
     durable = "" if chosen is None else f"SET LOCAL synchronous_commit TO {chosen}; "
-    return opening(
-        address, "READ COMMITTED, READ WRITE", f"{_PLANS}{durable}SELECT pg_advisory_xact_lock({_CLASS}, {lock})"
-    )
+    # Whether it may write, the database says: one whose disk runs full, or that is about to be moved, is made read-only
+    # by a setting, and to ask for more than that is an error of another kind on a standby.
+    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}SELECT pg_advisory_xact_lock({_CLASS}, {lock})")
 
 
 def _begin(line: Line, how: str, until: float) -> Session:

@@ -22,6 +22,7 @@ LOST: Final = (
     OSError,
 )
 """After these the connection is of no use any more."""
+READ_ONLY: Final = theirs.ReadOnlySQLTransactionError
 DRIVERS: Final = (asyncpg.PostgresError, theirs.InterfaceError, theirs.InternalClientError, OSError)
 _NO_SCHEMA: Final = (theirs.UndefinedTableError, theirs.UndefinedColumnError, theirs.InvalidSchemaNameError)
 _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageError], str]]] = (
@@ -31,7 +32,7 @@ _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageErr
         "{url} cannot grow: its disk is full. Free some space, and repeat the call.",
     ),
     (
-        (theirs.ReadOnlySQLTransactionError,),
+        (READ_ONLY,),
         ReadOnly,
         "{url} takes no writes ({error}): a standby, or default_transaction_read_only is on. Name the primary.",
     ),

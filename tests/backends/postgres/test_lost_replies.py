@@ -1,0 +1,60 @@
+"""Every write, when the server has committed it and nobody hears of that: it is sent again, and has happened once."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from aiq.backends.postgres.migrate import migrate
+from aiq.errors import Unavailable
+from aiq.storage import Storage
+from aiq.testing.clock import Clock
+from tests import stores
+from tests.chaos.proxy import Proxy, proxied
+from tests.conformance import test_lost_replies as scenes
+from tests.postgres_servers import DATABASE, USER, postgres_server
+from tests.schemas import schemas
+
+COMMIT = b"COMMIT\0"
+"""A transaction begins with READ COMMITTED; only the end of one is the whole of what is sent."""
+COMMON = ("enqueue", "settle and claim", "save a step", "send", "append", "report")
+"""Those of the others that are sent most. They are tried whenever anything is."""
+
+
+@pytest.fixture
+async def proxy() -> AsyncIterator[Proxy]:
+    async with proxied(postgres_server().port) as made:
+        yield made
+
+
+@asynccontextmanager
+async def behind(proxy: Proxy, clock: Clock) -> AsyncIterator[Storage]:
+    name = schemas().take()
+    if name is None:
+        name = schemas().name()
+        await migrate(postgres_server().url(name))
+        schemas().remember(name)
+    async with stores.opened(f"postgresql://{USER}@127.0.0.1:{proxy.port}/{DATABASE}?schema={name}", clock) as storage:
+        yield storage
+    schemas().give_back(name)
+
+
+@pytest.mark.parametrize(
+    "write", [pytest.param(name, marks=() if name in COMMON else pytest.mark.faults) for name in scenes.WRITES]
+)
+async def test_a_write_whose_commit_is_not_heard_of_happens_once_and_is_answered_when_it_is_sent_again(
+    proxy: Proxy, write: str
+) -> None:
+    _, call = scenes.WRITES[write]
+    course = await scenes.simple_course(stores.postgres, call)
+
+    async with scenes.scene(lambda clock: behind(proxy, clock)) as storage:
+        proxy.drop_reply(COMMIT)
+        with pytest.raises(Unavailable, match="while a step was committed") as lost:
+            await call(storage)
+        assert lost.value.outcome_unknown
+        answer = await call(storage)
+
+        assert proxy.lost == [COMMIT]
+        assert scenes.same(answer, write, course)
+        assert await scenes.look_at_all(storage) == course.after
