@@ -7,4 +7,4 @@ pytest_plugins = ["aiq.testing"]
 
 def pytest_configure(config: pytest.Config) -> None:
     if not config.option.aiq_backend:
-        config.option.aiq_backend = [f"tests.stores:{name}" for name in ("memory", "sqlite", "redis")]
+        config.option.aiq_backend = [f"tests.stores:{name}" for name in ("memory", "sqlite", "redis", "postgres")]

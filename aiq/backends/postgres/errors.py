@@ -7,7 +7,16 @@ from typing import Final
 import asyncpg
 from asyncpg import exceptions as theirs
 
-from aiq.errors import Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, StorageMismatch, Unavailable
+from aiq.errors import (
+    Corrupt,
+    InvalidInput,
+    Misconfigured,
+    ReadOnly,
+    StorageError,
+    StorageFull,
+    StorageMismatch,
+    Unavailable,
+)
 
 AGAIN: Final = (theirs.SerializationError, theirs.DeadlockDetectedError)
 """Refused for the sake of somebody else's step; nothing has happened, and the same step may succeed at once."""
@@ -24,6 +33,7 @@ LOST: Final = (
 """After these the connection is of no use any more."""
 READ_ONLY: Final = theirs.ReadOnlySQLTransactionError
 DRIVERS: Final = (asyncpg.PostgresError, theirs.InterfaceError, theirs.InternalClientError, OSError)
+_NO_TEXT: Final = (theirs.CharacterNotInRepertoireError, theirs.UntranslatableCharacterError, theirs.DataError)
 _NO_SCHEMA: Final = (theirs.UndefinedTableError, theirs.UndefinedColumnError, theirs.InvalidSchemaNameError)
 _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageError], str]]] = (
     (
@@ -84,10 +94,12 @@ def ours(url: str, schema: str) -> Iterator[None]:
         raise translated(error, url, schema) from error
 
 
-def translated(error: BaseException, url: str, schema: str) -> StorageError:
+def translated(error: BaseException, url: str, schema: str) -> StorageError | InvalidInput:
     """The error of aiq for one of the driver's, of which nothing has come."""
     if isinstance(error, _NO_SCHEMA):
         return missing(url, schema)
+    if isinstance(error, _NO_TEXT):
+        return InvalidInput(f"A text holds a character that no database keeps, such as NUL ({error}).")
     for kinds, make, text in _MEANINGS:
         if isinstance(error, kinds):
             return make(text.format(url=url, error=error))
