@@ -68,6 +68,24 @@ def test_whoever_may_not_make_a_schema_is_told_so(address: str, capsys: pytest.C
     assert "docs/postgres.md" in err
 
 
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("postgresql://me:hunter2/@host/jobs", "%2F"),
+        ("postgresql://me:hunter2@127.0.0.1/jobs?sslmode=maybe", "sslmode"),
+    ],
+)
+def test_an_address_that_the_driver_cannot_read_is_told_without_its_password(
+    url: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for verb in ("migrate", "ls"):
+        status, out, err = said(capsys, verb, "--url", url)
+
+        assert (status, out) == (3, "")
+        assert told in err
+        assert "hunter2" not in err
+
+
 def test_a_schema_that_is_there_is_migrated_by_its_owner_without_more_rights(
     address: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

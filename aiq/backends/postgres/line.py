@@ -16,6 +16,7 @@ from contextlib import AsyncExitStack
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg.exceptions import ClientConfigurationError
 
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.errors import DRIVERS
@@ -39,18 +40,26 @@ async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> 
     """Open a connection. Behind a pooler no statement may outlive its transaction.
 
     Raises:
-        Misconfigured: a pooler stands there, and the address does not say of which kind.
+        Misconfigured: the driver cannot read the address, or a pooler stands there and the address does not say which.
     """
     settings: dict[str, str] = {} if address.pooled else {"application_name": "aiq"}
-    connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
-        dsn,
-        timeout=timeout_s,
-        statement_cache_size=0 if address.pooled else _STATEMENTS,
-        max_cached_statement_lifetime=0,
-        max_cacheable_statement_size=0,
-        server_settings=settings or None,
-        **more,
-    )
+    try:
+        connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
+            dsn,
+            timeout=timeout_s,
+            statement_cache_size=0 if address.pooled else _STATEMENTS,
+            max_cached_statement_lifetime=0,
+            max_cacheable_statement_size=0,
+            server_settings=settings or None,
+            **more,
+        )
+    except ClientConfigurationError as error:
+        raise Misconfigured(f"The driver cannot make sense of {address.url} ({error}).") from error
+    except ValueError:
+        # What it has taken for a port may be half of a password.
+        raise Misconfigured(
+            "The address of a Postgres storage has a port that is no number. In a password write / as %2F, @ as %40."
+        ) from None
     if address.pooled is None:
         await _check_direct(connection, address, timeout_s)
     return connection

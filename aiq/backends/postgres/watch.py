@@ -20,7 +20,7 @@ from aiq.backends.postgres.errors import LOST
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.sql import TEXTS
 from aiq.backends.relational.news import MANY, Found
-from aiq.errors import Moved
+from aiq.errors import Misconfigured, Moved
 
 _log = logging.getLogger("aiq.postgres")
 
@@ -93,7 +93,7 @@ class Watch:
                 async with _connected(self._home) as connection:
                     await self._follow(connection)
                     return
-            except (*LOST, asyncpg.PostgresError, TimeoutError) as error:
+            except (*LOST, asyncpg.PostgresError, TimeoutError, Misconfigured) as error:
                 _log.warning("%s cannot be watched just now (%s). Trying again.", self._home.address.url, error)
             finally:
                 self.hears = False
