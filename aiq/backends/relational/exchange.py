@@ -32,12 +32,11 @@ def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimR
     return Exchanged(settled, claimed, _AT_ONCE_MS if more and due_ms != 0 else due_ms)
 
 
-def nothing_to_exchange(
-    tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None
-) -> Exchanged | None:
-    """Look whether an exchange would write, and answer it if not: an idle worker takes no lock. Spec: STORE-5"""
-    if settlements:
-        return None
+def nothing_to_exchange(tx: Transaction, request: ClaimRequest | None) -> Exchanged | None:
+    """Look whether an exchange without settlements would write, and answer it if not: an idle worker takes no lock.
+
+    Spec: STORE-5
+    """
     next_ms = next_due_ms(tx)
     if request is None:
         return Exchanged((), (), next_ms)

@@ -50,7 +50,9 @@ class JobsFace(Door):
         check_settlements(settlements)
         if claim is not None:
             check_claim(claim)
-        look = partial(nothing_to_exchange, settlements=settlements, request=claim)
+        if settlements:
+            return await self._write(exchange, settlements, claim)
+        look = partial(nothing_to_exchange, request=claim)
         return await self._write_unless(look, exchange, settlements, claim)
 
     async def renew(
