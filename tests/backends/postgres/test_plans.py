@@ -1,0 +1,137 @@
+"""Plans: what a writer looks for is found by an index however large a table is, and a plan grows with its table."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from aiq.backends.postgres import session as sessions
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.atomic import Home, _writing
+from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.migrate import migrate
+from aiq.backends.postgres.sql import TEXTS
+from aiq.backends.postgres.storage import PostgresStorage, open_lines
+from aiq.testing.clock import Clock
+from tests.postgres_servers import aside, connect, postgres_server
+from tests.schemas import schemas
+
+JOBS = 20_000
+WHOLE_TABLE_IS_MEANT = {"read.count", "load.any_job", "load.count_events"}
+"""The counts of everything, and what is counted once, when a storage is moved."""
+LARGE = {"aiq_jobs", "aiq_specs", "aiq_events", "aiq_chunks", "aiq_results", "aiq_errors", "aiq_steps", "aiq_signals"}
+LARGE |= {"aiq_edges", "aiq_tombstones"}
+FILL = f"""
+    INSERT INTO aiq_jobs (
+        n, id, state, queue, band, pool, tenant, lane, position, due_ms, expires_at_ms, finished_at_ms,
+        task, lease_ms, max_attempts, max_stalls, delay_ms, on_upstream, created_at_ms
+    )
+    SELECT
+        n, 'job ' || n, (ARRAY['ready', 'running', 'scheduled', 'succeeded'])[1 + n % 4], 'queue ' || n % 7,
+        n % 4, '', '', n % 2, n, n, n, CASE WHEN n % 4 = 3 THEN n END, 'work', 1, 1, 1, 0, 'fail', 0
+    FROM generate_series(1, {JOBS}) AS counted(n);
+    INSERT INTO aiq_specs (n, digest, payload, depends_on, limits, routes)
+    SELECT n, '', '', '[]', '[]', '[]' FROM aiq_jobs;
+    INSERT INTO aiq_events (change, n, number, at_ms, transition, target, fence)
+    SELECT n, n, 1, 0, '', '', 0 FROM aiq_jobs;
+    INSERT INTO aiq_results (n, result) SELECT n, '' FROM aiq_jobs;
+    INSERT INTO aiq_errors (n, number, type, message, traceback, cause, at_ms, fence, attempt)
+    SELECT n, 1, '', '', '', '', 0, 0, 0 FROM aiq_jobs;
+    INSERT INTO aiq_chunks (change, n, number, kind, data, fence, at_ms) SELECT n, n, 1, '', '', 1, 0 FROM aiq_jobs;
+    INSERT INTO aiq_steps (n, step_key, kind, value, digest, fence) SELECT n, '', '', '', '', 1 FROM aiq_jobs;
+    INSERT INTO aiq_signals (n, signal_id, name, payload, kept, bound) SELECT n, '', '', '', 1, 0 FROM aiq_jobs;
+    INSERT INTO aiq_edges (dependent, wait_key, upstream, dependent_id) SELECT n, '', n + 1, '' FROM aiq_jobs;
+    INSERT INTO aiq_tombstones (n, id, digest, state, task, queue, until_ms)
+    SELECT -n, 'gone ' || n, '', '', '', '', n FROM aiq_jobs;
+"""
+
+
+@pytest.fixture
+async def url() -> str:
+    """A schema for one test alone: what is put in here, past the storage, is not to be emptied by its rules."""
+    found = postgres_server().url(schemas().name())
+    await migrate(found)
+    return found
+
+
+async def put(url: str, script: str) -> None:
+    postgres_server().tell(f"SET search_path TO {parse(url).schema}; {script}")
+
+
+def plan_of(answer: str) -> Iterator[dict[str, Any]]:
+    """All nodes of a plan, each with that above it under "above"."""
+    todo = [{**json.loads(answer)[0]["Plan"], "above": {}}]
+    while todo:
+        node = todo.pop()
+        yield node
+        todo += [{**child, "above": node} for child in node.get("Plans", ())]
+
+
+def reads_all(node: dict[str, Any], partial: set[str]) -> bool:
+    """Whether a node goes through all rows of a large table. A partial index has few; below a limit few are read."""
+    if node.get("Relation Name") not in LARGE or node["above"].get("Node Type") == "Limit":
+        return False
+    return "Seq Scan" in node["Node Type"] or (
+        node["Node Type"].startswith("Index") and "Index Cond" not in node and node["Index Name"] not in partial
+    )
+
+
+async def test_no_statement_of_a_writer_reads_all_of_a_large_table(url: str) -> None:
+    await put(url, FILL + "ANALYZE " + ", ".join(sorted(LARGE)))
+    connection = aside(connect(postgres_server().port))
+    found = aside(connection.fetch("SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL"))
+    partial = {name.rpartition(".")[2] for (name,) in found}
+    aside(connection.execute(_writing(parse(url))))
+    reading = set()
+    for name, statement in TEXTS.items():
+        if not name.startswith("audit."):
+            aside(connection.execute(f"PREPARE asked AS {statement.text}"))
+            values = ", ".join("NULL" for _ in statement.parameters)
+            explain = "EXPLAIN (FORMAT JSON) EXECUTE asked" + (f"({values})" if values else "")
+            answer = aside(connection.fetchval(explain))
+            aside(connection.execute("DEALLOCATE asked"))
+            reading |= {name for node in plan_of(answer) if reads_all(node, partial)}
+    aside(connection.close(timeout=5))
+
+    assert reading == WHOLE_TABLE_IS_MEANT
+
+
+async def test_what_was_planned_for_an_empty_table_is_planned_anew_once_it_is_large(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(url, "ANALYZE aiq_jobs")
+    storage = PostgresStorage(*await opened(url))
+    monkeypatch.setattr(sessions, "PLANS_S", float("inf"))
+    await storage.cancel(["nobody"])
+    await put(url, FILL)
+    for_an_empty_table = await planned(storage, "jobs.hot")
+    monkeypatch.setattr(sessions, "PLANS_S", 0)
+
+    await storage.cancel(["nobody"])
+
+    assert "Index Cond: (id = " not in for_an_empty_table
+    assert "Index Cond: (id = " in await planned(storage, "jobs.hot")
+    await storage.close()
+
+
+async def opened(url: str) -> tuple[Home, Line, Line]:
+    home = Home(parse(url), Clock())
+    return home, *await open_lines(home)
+
+
+async def planned(storage: PostgresStorage, name: str) -> str:
+    """The plan that the connection of the writer has of a statement."""
+    text = re.escape(TEXTS[name].text)
+
+    def ask(line: Line, unwanted: object) -> str:
+        session = line.session(float("inf"))
+        known = session.do(session.connection.fetch("SELECT name, statement FROM pg_prepared_statements"))
+        (found,) = [name for name, statement in known if re.fullmatch(text, statement)]
+        session.script(_writing(storage._home.address))
+        rows = session.do(session.connection.fetch(f"EXPLAIN EXECUTE {found} ('[]')"))
+        session.script("ROLLBACK")
+        return "\n".join(row[0] for row in rows)
+
+    return await storage._writer.perform(ask)
