@@ -1,8 +1,17 @@
 """The storages that benchmarks measure: each starts from a new one, and leaves nothing behind."""
 
 import argparse
+import asyncio
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlsplit, urlunsplit
+
+from aiq.backends import migrate_storage
+from aiq.backends.postgres.address import parse
+
+T = TypeVar("T")
 
 AT_ONCE = 1_000
 """Keys of a Redis server that are looked for, or removed, in one command."""
@@ -13,6 +22,8 @@ def refuse_existing(parser: argparse.ArgumentParser, url: str) -> None:
     for file in files(url):
         if file.exists():
             parser.error(f"{file} exists, and each round would remove it. Name a file that does not exist.")
+    if url.startswith("postgres") and _tables(url):
+        parser.error(f"{url} has tables in it, and each round would remove them. Name another with ?schema=NAME.")
     if url.startswith("redis") and _keys(url, remove=False):
         parser.error(f"{url} has keys in it, and each round would remove them. Name another with ?namespace=NAME.")
 
@@ -21,6 +32,8 @@ def remove(url: str) -> None:
     """A new storage for each round."""
     for file in files(url):
         file.unlink(missing_ok=True)
+    if url.startswith("postgres"):
+        _renew_schema(url)
     if url.startswith("redis"):
         _keys(url, remove=True)
 
@@ -43,3 +56,44 @@ def _keys(url: str, *, remove: bool) -> int:
         for first in range(0, len(keys) if remove else 0, AT_ONCE):
             server.unlink(*keys[first : first + AT_ONCE])
         return len(keys)
+
+
+def _tables(url: str) -> int:
+    """How many tables there are in the schema of a storage in Postgres."""
+
+    async def count() -> int:
+        connection, schema = await _connect(url)
+        try:
+            found: int = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = $1", schema)
+        finally:
+            await connection.close()
+        return found
+
+    return apart(count())
+
+
+def _renew_schema(url: str) -> None:
+    """Remove the schema of a storage in Postgres, and migrate it anew."""
+
+    async def renew() -> None:
+        connection, schema = await _connect(url)
+        try:
+            await connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+        finally:
+            await connection.close()
+        await migrate_storage(url)
+
+    apart(renew())
+
+
+async def _connect(url: str) -> tuple[Any, str]:
+    import asyncpg
+
+    address = parse(url)
+    return await asyncpg.connect(address.dsn), address.schema
+
+
+def apart(work: Coroutine[Any, Any, T]) -> T:
+    """Do it in a loop of its own, whether or not the caller is in one."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, work).result()
