@@ -43,10 +43,8 @@ class Gates:
 
     def shut(self, gate: Gate, n: int, wake_at_ms: int) -> None:
         """Let a job stand behind a gate, which opens by itself at the earliest of the instants that were named."""
-        first = self._tx.row(SQL["find"], gate._asdict())
-        until_ms = wake_at_ms if first is None else min(first[0], wake_at_ms)
         self._tx.run(SQL["set_aside"], {"n": n, "name": gate.name, "part": gate.part})
-        self._tx.run(SQL["shut"], {**gate._asdict(), "wake_at_ms": until_ms})
+        self._tx.run(SQL["shut"], {**gate._asdict(), "wake_at_ms": wake_at_ms})
 
     def open(self, gates: Iterable[Gate]) -> list[tuple[Gate, Place]]:
         """Let the first job behind each of these gates come out, by their positions, and say where they stand; they

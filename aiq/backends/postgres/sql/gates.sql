@@ -1,14 +1,13 @@
 -- gates: where jobs of one line stand aside that one limit by key refuses.
+-- A gate is looked up as the first from itself to itself, in the order of its key. So no plan that was made of an empty
+-- table takes another index, which seems as good then.
 -- spec: LIMIT-16, POOL-3
 
--- name: find
-SELECT wake_at_ms FROM aiq_gates
-WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = :tenant AND name = :name AND part = :part;
-
 -- name: shut
-INSERT INTO aiq_gates (queue, pool, band, tenant, name, part, wake_at_ms)
+INSERT INTO aiq_gates AS gate (queue, pool, band, tenant, name, part, wake_at_ms)
 VALUES (:queue, :pool, :band, :tenant, :name, :part, :wake_at_ms)
-ON CONFLICT (queue, pool, band, tenant, name, part) DO UPDATE SET wake_at_ms = excluded.wake_at_ms;
+ON CONFLICT (queue, pool, band, tenant, name, part) DO UPDATE SET
+    wake_at_ms = least(gate.wake_at_ms, excluded.wake_at_ms);
 
 -- name: set_aside
 UPDATE aiq_jobs SET aside = 1, aside_limit = :name, aside_key = :part WHERE n = :n;
@@ -38,20 +37,54 @@ UPDATE aiq_jobs SET aside = 0, aside_limit = NULL, aside_key = NULL
 WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: keep_shut
-UPDATE aiq_gates SET wake_at_ms = (item->>6)::bigint
-FROM jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE queue = item->>0 AND pool = item->>1 AND band = (item->>2)::smallint AND tenant = item->>3 AND name = item->>4
-    AND part = item->>5;
+UPDATE aiq_gates SET wake_at_ms = found.until_ms
+FROM (
+    SELECT gate.place, (item->>6)::bigint AS until_ms
+    FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+    CROSS JOIN LATERAL (
+        SELECT item->>0 AS queue, item->>1 AS pool, (item->>2)::smallint AS band, item->>3 AS tenant, item->>4 AS name,
+            item->>5 AS part
+    ) AS this
+    CROSS JOIN LATERAL (
+        SELECT g.ctid AS place FROM aiq_gates AS g
+        WHERE (g.queue, g.pool, g.band, g.tenant, g.name, g.part)
+                >= (this.queue, this.pool, this.band, this.tenant, this.name, this.part)
+            AND (g.queue, g.pool, g.band, g.tenant, g.name, g.part)
+                <= (this.queue, this.pool, this.band, this.tenant, this.name, this.part)
+        ORDER BY g.queue, g.pool, g.band, g.tenant, g.name, g.part
+        LIMIT 1
+    ) AS gate
+) AS found
+WHERE ctid = found.place;
 
 -- name: remove
-DELETE FROM aiq_gates
-USING jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE queue = item->>0 AND pool = item->>1 AND band = (item->>2)::smallint AND tenant = item->>3 AND name = item->>4
-    AND part = item->>5;
+DELETE FROM aiq_gates WHERE ctid = ANY (ARRAY(
+    SELECT gate.place
+    FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+    CROSS JOIN LATERAL (
+        SELECT item->>0 AS queue, item->>1 AS pool, (item->>2)::smallint AS band, item->>3 AS tenant, item->>4 AS name,
+            item->>5 AS part
+    ) AS this
+    CROSS JOIN LATERAL (
+        SELECT g.ctid AS place FROM aiq_gates AS g
+        WHERE (g.queue, g.pool, g.band, g.tenant, g.name, g.part)
+                >= (this.queue, this.pool, this.band, this.tenant, this.name, this.part)
+            AND (g.queue, g.pool, g.band, g.tenant, g.name, g.part)
+                <= (this.queue, this.pool, this.band, this.tenant, this.name, this.part)
+        ORDER BY g.queue, g.pool, g.band, g.tenant, g.name, g.part
+        LIMIT 1
+    ) AS gate
+));
 
 -- name: drop_if_empty
 DELETE FROM aiq_gates
-WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = :tenant AND name = :name AND part = :part
+WHERE ctid = ANY (ARRAY(
+        SELECT g.ctid FROM aiq_gates AS g
+        WHERE (g.queue, g.pool, g.band, g.tenant, g.name, g.part) >= (:queue, :pool, :band, :tenant, :name, :part)
+            AND (g.queue, g.pool, g.band, g.tenant, g.name, g.part) <= (:queue, :pool, :band, :tenant, :name, :part)
+        ORDER BY g.queue, g.pool, g.band, g.tenant, g.name, g.part
+        LIMIT 1
+    ))
     AND NOT EXISTS (
         SELECT 1 FROM aiq_jobs AS j
         WHERE j.aside = 1 AND j.queue = :queue AND j.pool = :pool AND j.band = :band AND j.line = :tenant
@@ -59,8 +92,8 @@ WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = :tenant AND 
     );
 
 -- name: queues_behind
-SELECT coalesce(json_agg(queue), '[]'::json)
-FROM (SELECT DISTINCT queue FROM aiq_gates WHERE name = :name AND part = :part) AS behind;
+SELECT coalesce(json_agg(DISTINCT queue), '[]'::json)
+FROM (SELECT queue FROM aiq_gates WHERE name = :name AND part = :part OFFSET 0) AS behind;
 
 -- name: free
 UPDATE aiq_gates SET wake_at_ms = 0 WHERE name = :name AND part = :part;

@@ -27,7 +27,7 @@ ON CONFLICT (queue, name) DO UPDATE SET
 -- name: drop_pools
 DELETE FROM aiq_pools
 USING jsonb_array_elements(:rows::jsonb) AS given(item)
-WHERE queue = item->>0 AND name = item->>1;
+WHERE queue = ANY (ARRAY[item->>0]) AND name = item->>1;
 
 -- name: plain_bands
 -- The bands in which jobs stand in the plain pool. The order is that of the index: without it a band of which there is
@@ -42,10 +42,15 @@ CROSS JOIN LATERAL (
 ) AS found;
 
 -- name: lines
-SELECT coalesce(json_agg(json_build_array(tenant, digest, service, jobs, wake_at_ms, parked_by)), '[]'::json)
-FROM aiq_lines
-WHERE queue = :queue AND pool = :pool AND band = :band
-    AND tenant = ANY (ARRAY(SELECT jsonb_array_elements_text(:tenants::jsonb)));
+SELECT coalesce(json_agg(
+    json_build_array(l.tenant, l.digest, l.service, l.jobs, l.wake_at_ms, l.parked_by)
+), '[]'::json)
+FROM jsonb_array_elements_text(:tenants::jsonb) AS asked(value)
+CROSS JOIN LATERAL (
+    SELECT tenant, digest, service, jobs, wake_at_ms, parked_by FROM aiq_lines
+    WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = asked.value
+    LIMIT 1
+) AS l;
 
 -- name: next_lines
 -- Those whose turn is after that of :service and :digest, by their turn.
@@ -86,9 +91,14 @@ SELECT
     EXISTS (SELECT 1 FROM aiq_gates);
 
 -- name: pools_behind
+-- From that limit to that limit, in the order of the index that is meant: a plan that was made of an empty table takes
+-- any index of what is parked for as good.
 SELECT coalesce(json_agg(json_build_array(queue, name, body::json)), '[]'::json)
-FROM aiq_pools
-WHERE parked_by = :name AND wake_at_ms > 0;
+FROM (
+    SELECT queue, name, body FROM aiq_pools
+    WHERE parked_by >= :name AND parked_by <= :name AND wake_at_ms > 0
+    ORDER BY parked_by, queue, name
+) AS behind;
 
 -- name: due_pools
 SELECT coalesce(json_agg(json_build_array(queue, name, body::json)), '[]'::json)
@@ -100,9 +110,13 @@ FROM (
 ) AS due;
 
 -- name: lines_behind
+-- As `pools_behind`.
 SELECT coalesce(json_agg(json_build_array(queue, pool, band, tenant)), '[]'::json)
-FROM aiq_lines
-WHERE parked_by = :name AND tenant = :part AND wake_at_ms > 0;
+FROM (
+    SELECT queue, pool, band, tenant FROM aiq_lines
+    WHERE (parked_by, tenant) >= (:name, :part) AND (parked_by, tenant) <= (:name, :part) AND wake_at_ms > 0
+    ORDER BY parked_by, tenant
+) AS behind;
 
 -- name: due_lines
 SELECT coalesce(json_agg(json_build_array(queue, pool, band, tenant)), '[]'::json)

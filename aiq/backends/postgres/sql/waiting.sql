@@ -1,4 +1,5 @@
 -- waiting: calls of running jobs that stand in line for their limits.
+-- Why its questions are fenced is told in fan_in.sql.
 -- spec: CALL-5, CALL-6
 
 -- name: any
@@ -10,7 +11,7 @@ SELECT coalesce(json_agg(body::json), '[]'::json)
 FROM (
     SELECT w.body
     FROM aiq_waiting_for AS f
-    JOIN aiq_waiting AS w ON w.number = f.number
+    CROSS JOIN LATERAL (SELECT body, asked_at_ms FROM aiq_waiting WHERE number = f.number LIMIT 1) AS w
     WHERE f.name = :name AND f.part = :part AND w.asked_at_ms >= :since_ms
     ORDER BY f.band, f.number
     LIMIT :limit
@@ -18,9 +19,9 @@ FROM (
 
 -- name: count
 SELECT count(*)
-FROM aiq_waiting_for AS f
-JOIN aiq_waiting AS w ON w.number = f.number
-WHERE f.name = :name AND f.part = :part AND w.asked_at_ms >= :since_ms;
+FROM (SELECT number FROM aiq_waiting_for WHERE name = :name AND part = :part OFFSET 0) AS f
+CROSS JOIN LATERAL (SELECT asked_at_ms FROM aiq_waiting WHERE number = f.number LIMIT 1) AS w
+WHERE w.asked_at_ms >= :since_ms;
 
 -- name: of_run
 SELECT coalesce(json_agg(body::json), '[]'::json) FROM aiq_waiting WHERE job_id = :job_id AND fence = :fence;
@@ -40,4 +41,4 @@ DELETE FROM aiq_waiting WHERE job_id = :job_id AND fence = :fence AND call = :ca
 
 -- name: leave
 DELETE FROM aiq_waiting_for
-WHERE number IN (SELECT number FROM aiq_waiting WHERE job_id = :job_id AND fence = :fence AND call = :call);
+WHERE number = ANY (ARRAY(SELECT number FROM aiq_waiting WHERE job_id = :job_id AND fence = :fence AND call = :call));

@@ -1,14 +1,11 @@
 -- gates: where jobs of one line stand aside that one limit by key refuses.
 -- spec: LIMIT-16, POOL-3
 
--- name: find
-SELECT wake_at_ms FROM aiq_gates
-WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = :tenant AND name = :name AND part = :part;
-
 -- name: shut
 INSERT INTO aiq_gates (queue, pool, band, tenant, name, part, wake_at_ms)
 VALUES (:queue, :pool, :band, :tenant, :name, :part, :wake_at_ms)
-ON CONFLICT (queue, pool, band, tenant, name, part) DO UPDATE SET wake_at_ms = excluded.wake_at_ms;
+ON CONFLICT (queue, pool, band, tenant, name, part) DO UPDATE SET
+    wake_at_ms = min(wake_at_ms, excluded.wake_at_ms);
 
 -- name: set_aside
 UPDATE aiq_jobs SET aside = 1, aside_limit = :name, aside_key = :part WHERE n = :n;
