@@ -307,3 +307,12 @@ CREATE INDEX aiq_outbox_job ON aiq_outbox (n);
 
 INSERT INTO aiq_counters (one, jobs, positions, changes, storage_id)
 VALUES (1, 0, 0, 0, left(replace(gen_random_uuid()::text, '-', ''), 16));
+
+-- Rows that are written again and again: room for the next version beside the one before, and what is dead is cleared
+-- away after thousands of rows, not after a fifth of a table, which may be a million.
+ALTER TABLE aiq_jobs SET (
+    fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
+);
+ALTER TABLE aiq_counters SET (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE aiq_claims SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);

@@ -200,3 +200,13 @@ CREATE INDEX aiq_holds_by ON aiq_holds (line, held_by, number);
 CREATE INDEX aiq_renewals_at ON aiq_renewals (at_ms);
 
 CREATE INDEX aiq_usage_minutes ON aiq_usage (minute_ms) WHERE scope IN ('all', 'tenant');
+
+-- As for the jobs: these are few rows, and every claim of a limited job writes some.
+ALTER TABLE aiq_limit_states SET (
+    fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000
+);
+ALTER TABLE aiq_budget_states SET (
+    fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000
+);
+ALTER TABLE aiq_lines SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
+ALTER TABLE aiq_pools SET (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
