@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from threading import Event
 
 import asyncpg
 import pytest
@@ -326,3 +327,47 @@ async def test_steps_on_the_same_jobs_in_any_order_never_wait_for_each_other_in_
             await other.close()
     # The server counts what a connection has seen when that ends.
     assert one.ask("SELECT deadlocks FROM pg_stat_database WHERE datname = $1", DATABASE) == [(0,)]
+
+
+async def test_a_lease_begins_when_a_claim_need_not_wait_for_others_any_more(started: Start, amid: Amid) -> None:
+    one, begun, over_ms = await started(), Event(), []
+    waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+
+    def stand_still() -> None:
+        begun.set()
+        one.until(lambda: one.ask(waits) == [(1,)])
+        one.ask("SELECT pg_sleep(1)")
+        over_ms.extend(one.ask("SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0])
+
+    storage = await open_storage(one.url())
+    other = await storage.sibling()
+    await enqueue_one(storage, lease_ms=500)
+    amid(stand_still)
+    slow = asyncio.create_task(enqueue_one(other, "another"))
+    await asyncio.to_thread(begun.wait, 30)
+    run = await claim_one(storage)
+    await slow
+    await other.close()
+    await storage.close()
+
+    assert run.expires_at_ms is not None
+    assert run.expires_at_ms >= over_ms[0] + 500
+
+
+async def test_a_row_that_an_operator_holds_keeps_its_own_job_and_no_other(started: Start) -> None:
+    one = await started()
+    async with opened(one.url(more="&timeout=1"), Clock()) as storage:
+        await storage.enqueue([job(name) for name in "abc"])
+        operator = await connect(one.port)
+        async with operator.transaction():
+            await operator.execute("SELECT FROM aiq.aiq_jobs WHERE id = 'a' FOR UPDATE")
+
+            assert [run.id for run in await claim_some(storage, 5)] == ["b", "c"]
+            with pytest.raises(Unavailable) as busy:
+                await storage.cancel(["a"])
+            assert not busy.value.outcome_unknown
+            await enqueue_one(storage, "d")
+            assert (await claim_one(storage)).id == "d"
+        await operator.close()
+
+        assert (await claim_one(storage)).id == "a"

@@ -1,5 +1,5 @@
 -- claim: lease ready jobs to a worker, by band, lane and position.
--- Who writes is alone here as well, so that nobody else can hold these rows.
+-- Who writes is alone here as well, so that nobody else of this storage can hold these rows.
 -- OFFSET 0 lets a question be asked of each queue by itself: without it the planner may read all the rows of a table
 -- once instead, as it likes to while there are few. An order that an index has makes it begin at the right place there.
 -- spec: CLAIM-1, CLAIM-3, CLAIM-4, CLAIM-5, CLAIM-6, CLAIM-7, CLAIM-8, CLAIM-11, LEASE-3, DEADLINE-3
@@ -111,7 +111,9 @@ FROM (
 
 -- name: next
 -- The jobs of a band that come first, with what each payload weighs, its task, and since when it stands ready. The inner
--- limit is MAX_BATCH. Of a limit in a parameter a planner knows nothing, and would sort the whole band.
+-- limit is MAX_BATCH. Of a limit in a parameter a planner knows nothing, and would sort the whole band. Whoever is no
+-- part of this storage may still hold a row, as an operator does who looks at one FOR UPDATE: that job has to wait, and
+-- no other. Rows are locked one by one as the outer limit asks for them; an order of its own would make it lock all.
 SELECT coalesce(json_agg(json_build_array(
     ready.lane, ready.position, ready.n, ready.id,
     (SELECT octet_length(s.payload) FROM aiq_specs AS s WHERE s.n = ready.n),
@@ -124,8 +126,8 @@ FROM (
             AND state = 'ready'
         ORDER BY lane, position
         LIMIT 256
+        FOR NO KEY UPDATE SKIP LOCKED
     ) AS first
-    ORDER BY lane, position
     LIMIT :count::bigint
 ) AS ready;
 
