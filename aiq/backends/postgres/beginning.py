@@ -4,7 +4,7 @@ from typing import Final
 
 from aiq.backends.postgres.address import Address
 
-_IDLE_MS: Final = 5_000
+IDLE_MS: Final = 5_000
 """How long a transaction may stand still before the server ends it: a process that is stopped keeps no lock longer."""
 
 
@@ -17,5 +17,5 @@ def opening(address: Address, how: str, more: str = "") -> str:
     return (
         f"BEGIN ISOLATION LEVEL {how}; SET LOCAL search_path TO '{address.schema}'; SET LOCAL jit TO off; "
         f"SET LOCAL lock_timeout TO {address.timeout_ms}; SET LOCAL statement_timeout TO {address.timeout_ms}; "
-        f"SET LOCAL idle_in_transaction_session_timeout TO {_IDLE_MS}; {more}"
+        f"SET LOCAL idle_in_transaction_session_timeout TO {IDLE_MS}; {more}"
     )
