@@ -24,12 +24,16 @@ function audit_rest.of_log(cursor, slice, tell)
 end
 
 -- What is still to be done is so for jobs that are stored.
-function audit_rest.of_outbox(_, _, tell)
-  for _, text in ipairs(call('LRANGE', key('outbox'), 0, -1)) do
-    local kind, job_id = unpack(cmsgpack.unpack(text))
+function audit_rest.of_outbox(cursor, slice, tell)
+  local first = tonumber(cursor) or 0
+  local found = call('LRANGE', key('outbox'), first, first + slice - 1)
+  for _, text in ipairs(found) do
+    local kind, job_id, wait_key = unpack(cmsgpack.unpack(text))
+    audits.sum('outbox_rows', outbox.name(kind, job_id, wait_key), 1)
     audits.sum('outbox_jobs', job_id, 1)
     if not jobs.get(job_id) then tell('STATE-3', 'the outbox is to ' .. kind .. ' for a job that is not stored', job_id) end
   end
+  return #found == slice and digits(first + slice) or nil, #found
 end
 
 -- A schedule has its next slot, or waits for a job that goes on.

@@ -45,6 +45,7 @@ audits.PARTS = {
   crowds = counted('crowds'),
   flows = counted('flows'),
   outbox_jobs = counted('outbox_jobs'),
+  outbox_rows = counted('outbox_rows'),
   held = counted('held'),
   step_counts = counted('step_counts'),
   line_counts = counted('line_counts'),
@@ -102,13 +103,20 @@ end
 
 -- Jobs are looked at by their numbers: those that were stored together have their events together.
 local function look_at_jobs(cursor, slice)
-  local first, newest = tonumber(cursor) or 1, counters.get('jobs')
-  local last = math.min(first + slice - 1, newest)
-  for _, job in ipairs(jobs.numbered(first, last)) do
-    audits.sum('table', 'jobs', 1)
-    look_at(job.id, function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end)
+  local first, newest, looked = tonumber(cursor) or 1, counters.get('jobs'), 0
+  while first <= newest do
+    local some, behind = jobs.shelved(first)
+    for _, job in ipairs(some) do
+      if looked >= slice then return digits(job.n), looked end
+      audits.sum('table', 'jobs', 1)
+      look_at(job.id, function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end)
+      looked = looked + 1
+    end
+    if #some == 0 then looked = looked + 1 end
+    first = behind
+    if looked >= slice and first <= newest then return digits(first), looked end
   end
-  return last < newest and digits(last + 1) or nil, math.max(0, last - first + 1)
+  return nil, looked
 end
 
 -- What is looked at in other ways: a function that takes where to begin, how much to look at, and what is to be told of
@@ -126,7 +134,7 @@ local ORDER = {
   'jobs', 'lanes', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
   'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'payloads', 'results',
   'progress', 'errors', 'streams', 'patience', 'aside', 'holds', 'keyed', 'counts', 'unstarted', 'crowds', 'flows',
-  'outbox_jobs', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',
+  'outbox_jobs', 'outbox_rows', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',
 }
 
 -- Look at a slice of about so many rows, from a place in a part on; the answer is where the next one begins, nil at the

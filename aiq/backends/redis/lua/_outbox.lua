@@ -1,21 +1,31 @@
 -- outbox: what follows from a step and did not fit into it, and applying it.
 --
--- `outbox` is a list of rows, the oldest first: {kind, job_id, key of the wait}. `outbox_jobs` counts them by job. Each
--- application looks again, so that twice has the effect of once.
+-- `outbox` is a list of rows, the oldest first: {kind, job_id, key of the wait}. `outbox_rows` counts them by all three,
+-- `outbox_jobs` by job. Each application looks again, so that twice has the effect of once. The counter `outbox_place` is
+-- the id of the last child that was looked at for the first row, where one application could not look at them all.
 -- spec: FAN-2, FAN-8, FLOW-3, FLOW-4, CANCEL-8, CANCEL-9, DEAD-16
 
 -- How many jobs are looked at in one command.
 local PAGE = 128
 
+-- How many jobs this application has looked at, in vain too.
+local looked = 0
+
+-- By what a row is counted. Neither ids nor keys have a NUL.
+function outbox.name(kind, job_id, wait_key)
+  return table.concat({kind, job_id, wait_key or ''}, '\0')
+end
+
 -- Note what is to be done for a job: 'flip', 'die', 'cancel_rest', 'cancel_children' or 'redrive'.
 function outbox.append(kind, job_id, wait_key)
   call('RPUSH', key('outbox'), cmsgpack.pack({kind, job_id, wait_key or ''}))
-  rows.put('outbox_jobs', job_id, (rows.get('outbox_jobs', job_id) or 0) + 1)
+  counters.add('outbox_rows', outbox.name(kind, job_id, wait_key), 1)
+  counters.add('outbox_jobs', job_id, 1)
 end
 
 -- Whether a row stands there already.
 function outbox.holds(kind, job_id, wait_key)
-  return call('LPOS', key('outbox'), cmsgpack.pack({kind, job_id, wait_key or ''})) ~= false
+  return rows.get('outbox_rows', outbox.name(kind, job_id, wait_key)) ~= nil
 end
 
 -- Whether nothing is left to be done.
@@ -28,10 +38,11 @@ function outbox.names(job_id)
   return rows.get('outbox_jobs', job_id) ~= nil
 end
 
-local function take_first(job_id)
+local function take_first(kind, job_id, wait_key)
   call('LPOP', key('outbox'))
-  local left = (rows.get('outbox_jobs', job_id) or 1) - 1
-  if left > 0 then rows.put('outbox_jobs', job_id, left) else rows.drop('outbox_jobs', job_id) end
+  if rows.get('counters', 'outbox_place') then rows.drop('counters', 'outbox_place') end
+  counters.add('outbox_rows', outbox.name(kind, job_id, wait_key), -1)
+  counters.add('outbox_jobs', job_id, -1)
 end
 
 -- Whether a cancel still has something to ask of a job.
@@ -39,42 +50,51 @@ local function to_be_asked(job)
   return not jobs.terminal(job) and not (job.state == 'running' and job.cancel_requested_at_ms)
 end
 
--- The living children of a job that `is_meant`, by id, one more than there is room for.
-local function children_of(job_id, is_meant, room)
-  local found, first = {}, 0
+-- Living children of a job behind an id, as far as this application may look: the ids of those that `is_meant` and for
+-- whom there is room; whether there are others; and, where it may look no further, the last id that it has looked at.
+local function children_of(job_id, is_meant, room, after)
+  local found = {}
   repeat
-    local ids = call('ZRANGE', key('living', job_id), first, first + PAGE - 1)
+    local from = after == '' and '-' or '(' .. after
+    local ids = call('ZRANGEBYLEX', key('living', job_id), from, '+', 'LIMIT', 0, PAGE)
     jobs.fetch(ids)
     for _, id in ipairs(ids) do
       local child = jobs.get(id)
       if not child then
         -- Its row was removed by hand.
         call('ZREM', key('living', job_id), id)
-      else
-        first = first + 1
-        if #found <= room and is_meant(child) and to_be_asked(child) then found[#found + 1] = id end
+      elseif is_meant(child) and to_be_asked(child) then
+        if #found == room then return found, true end
+        found[#found + 1] = id
       end
+      after = id
     end
-  until #ids < PAGE or #found > room
-  return found
+    looked = looked + #ids
+    if looked >= bounds.MAX_LOOKED then return found, true, after end
+  until #ids < PAGE
+  return found, false
 end
 
 -- Cancel children that have not ended, by id, and ask those that run; who was asked is left alone.
+--
+-- Of a job with more children than one application may look at the next one goes on behind those. It is the first row
+-- that is worked on, so one place is enough.
 local function cancel_some(job_id, is_meant, room)
-  local left = children_of(job_id, is_meant, room)
-  for place = 1, math.min(#left, room) do
-    -- Read again: the end of one child may have moved another.
-    cancelling.cancel_job(jobs.get(left[place]))
-  end
-  return math.min(#left, room), #left <= room
+  local left, more, place = children_of(job_id, is_meant, room, rows.get('counters', 'outbox_place') or '')
+  if place then rows.put('counters', 'outbox_place', place) end
+  -- Read again: the end of one child may have moved another.
+  for _, id in ipairs(left) do cancelling.cancel_job(jobs.get(id)) end
+  return #left, not more
 end
 
--- Children that are to be redriven since a wait has begun again, in the order of enqueueing.
+-- Children that are to be redriven since a wait has begun again, in the order of enqueueing. All that are left of them
+-- are read: they are at most MAX_DEPENDENCIES, and whoever comes first may stand anywhere.
 local function to_be_redriven(place)
   local ids, found = call('ZRANGEBYSCORE', key('edges_in', place), 0, 0), {}
   for first = 1, #ids, PAGE do
     jobs.fetch({unpack(ids, first, math.min(first + PAGE - 1, #ids))})
   end
+  looked = looked + #ids
   for _, id in ipairs(ids) do
     local job = jobs.get(id)
     if job and jobs.terminal(job) then found[#found + 1] = job end
@@ -135,11 +155,13 @@ local APPLY = {
 
 -- Apply rows, the oldest first, until `limit` is used up; say how much of it was.
 --
--- A row costs what it does, and at least 1, so that rows with nothing left to do cannot make a call long. What applying
--- adds to the outbox comes behind, and still belongs to the same call. spec: FAN-2, FAN-8
+-- A row costs what it does, and at least 1, so that rows with nothing left to do cannot make a call long; and it ends
+-- when it has looked at MAX_LOOKED jobs. What applying adds to the outbox comes behind, and still belongs to the same
+-- call. spec: FAN-2, FAN-8
 function outbox.apply_outbox(limit)
   local applied = 0
-  while applied < limit do
+  looked = 0
+  while applied < limit and looked < bounds.MAX_LOOKED do
     local text = call('LINDEX', key('outbox'), 0)
     if not text then return applied end
     local kind, job_id, wait_key = unpack(cmsgpack.unpack(text))
@@ -147,7 +169,7 @@ function outbox.apply_outbox(limit)
     -- Nothing follows for one whose row was removed by hand, and nobody is to wait behind it for ever.
     if job then done, finished = APPLY[kind](job, wait_key, limit - applied) end
     applied = applied + math.max(1, done)
-    if finished then take_first(job_id) end
+    if finished then take_first(kind, job_id, wait_key) end
   end
   return applied
 end

@@ -7,8 +7,6 @@
 
 -- Up to so many rows a table is read by the order of its names; a larger one goes by a cursor of Redis.
 local SMALL = 512
--- How many numbers of jobs are looked up in one go, and how many in one step.
-local NUMBERS, MOST_NUMBERS = 128, 1024
 
 -- A page with room for so much.
 function walks.page(limit, bytes)
@@ -104,17 +102,16 @@ end
 function walks.of_jobs(walk)
   return function(place, page)
     local number, inner = place:match('^(%d+) (.*)$')
-    local n, newest = tonumber(number) or 1, counters.get('jobs')
-    local stop = n + MOST_NUMBERS
-    while n <= newest do
-      if n >= stop then return digits(n) .. ' ' end
-      local last = math.min(n + NUMBERS - 1, newest)
-      for _, job in ipairs(jobs.numbered(n, last)) do
-        local left = walk(job)(job.n == n and inner or '', page)
+    local first, looked, newest = tonumber(number) or 1, 0, counters.get('jobs')
+    while first <= newest do
+      if looked >= bounds.MAX_LOOKED then return digits(first) .. ' ' end
+      local some, behind = jobs.shelved(first)
+      for place_, job in ipairs(some) do
+        local left = walk(job)(place_ == 1 and job.n == first and inner or '', page)
         if left then return digits(job.n) .. ' ' .. left end
         if walks.is_full(page) then return digits(job.n + 1) .. ' ' end
       end
-      n, inner = last + 1, ''
+      first, inner, looked = behind, '', looked + math.max(1, #some)
     end
   end
 end

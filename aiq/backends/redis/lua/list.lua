@@ -6,9 +6,6 @@
 -- returns: found (the places of records), place (where to go on, or nil where there is nothing more to look at)
 -- spec: STORE-8, STORE-13, STORE-14, STORE-15, DEAD-9
 
--- How many numbers are looked up in one command, and how many in all: those of jobs that are gone lead to nothing.
-local PAGE, MOST_NUMBERS = 128, 65536
-
 local query = args.query
 local FIELDS = {'queue', 'task', 'flow', 'parent_id', 'tenant'}
 local RANGES = {created = 'created_at_ms', ended = 'finished_at_ms', due = 'due_ms'}
@@ -32,19 +29,22 @@ local function matches(job)
   return death ~= nil and death.fingerprint == query.fingerprint
 end
 
--- Up to one more job than are asked for, and where to go on; nil if there is nothing more to look at.
+-- Up to one more job than are asked for, and where to go on; nil if there is nothing more to look at. Numbers of jobs that
+-- are gone lead to nothing: a whole table of them is looked at like one job.
 local function ahead()
-  local found, looked, newest = {}, 0, counters.get('jobs')
-  local first, stop = args.place, args.place + MOST_NUMBERS
+  local found, looked, newest, first = {}, 0, counters.get('jobs'), args.place
   while first <= newest do
-    local last = math.min(first + PAGE - 1, newest)
-    for _, job in ipairs(jobs.numbered(first, last)) do
+    local some, behind = jobs.shelved(first)
+    for _, job in ipairs(some) do
       if looked == bounds.MAX_LOOKED or #found > args.limit then return found, job.n end
       looked = looked + 1
       if matches(job) then found[#found + 1] = job end
     end
-    first = last + 1
-    if first > stop then return found, first end
+    if #some == 0 then
+      if looked == bounds.MAX_LOOKED then return found, first end
+      looked = looked + 1
+    end
+    first = behind
   end
   return found, nil
 end

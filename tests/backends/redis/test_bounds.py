@@ -1,0 +1,102 @@
+"""No step looks at more than its bound: what is larger is gone on with in the next one, or on the next page."""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import count
+
+import msgspec
+import pytest
+
+from aiq.backends.redis.storage import RedisStorage, open_redis
+from aiq.bounds import MAX_BATCH, MAX_LOOKED
+from aiq.model import Band, JobFilter, JobRecord, State
+from aiq.storage import Storage
+from aiq.testing.actions import BAD, end, enqueue_one, keep_up, spawn, start, states
+from aiq.testing.clock import Clock
+from tests.keys import clean
+from tests.servers import PASSWORD, USER, server
+
+MANY = MAX_LOOKED + MAX_BATCH
+"""More than one step may look at."""
+_names = count(1)
+
+
+@pytest.fixture
+def name() -> str:
+    return f"bounds{next(_names)}"
+
+
+@pytest.fixture
+async def storage(name: str, clock: Clock) -> AsyncIterator[RedisStorage]:
+    opened = await open_redis(f"redis://{USER}:{PASSWORD}@127.0.0.1:{server().port}/0?namespace={name}", clock)
+    yield opened
+    await opened.close()
+    clean(server(), name)
+
+
+def ask(name: str, command: str, key: str, *words: str | int | bytes) -> None:
+    server().ask(command, f"{{aiq:{name}}}:{key}", *words)
+
+
+async def commands_of(call: Callable[[], Awaitable[object]]) -> Counter[str]:
+    """How many commands of Redis a call comes to, those inside of its script counted."""
+    server().ask("CONFIG", "RESETSTAT")
+    await call()
+    stats = server().ask("INFO", "commandstats")
+    return Counter({name.removeprefix("cmdstat_"): one["calls"] for name, one in stats.items()})
+
+
+async def spawn_many(storage: Storage, parent: JobRecord, begin: str, number: int, **options: str) -> None:
+    for first in range(0, number, MAX_BATCH):
+        names = [f"{begin} {place:05}" for place in range(first, min(first + MAX_BATCH, number))]
+        await spawn(storage, parent, *names, key=f"{begin} {first}", **options)
+
+
+async def test_children_behind_thousands_that_are_left_alone_are_cancelled_in_a_later_step(storage: Storage) -> None:
+    parent = await start(storage, "parent")
+    await spawn_many(storage, parent, "a", MANY, on_parent="leave")
+    await spawn(storage, parent, "b", key="b")
+    await end(storage, parent, BAD)
+
+    looked = await commands_of(storage.upkeep)
+    assert looked["zrangebylex"] <= MAX_LOOKED / 128 + 1
+    assert await states(storage, "b") == [State.READY]
+    await keep_up(storage)
+
+    assert await states(storage, "a 00000", "b") == [State.READY, State.CANCELLED]
+    assert await storage.audit() == []
+
+
+async def test_the_children_of_a_second_parent_are_all_cancelled_after_those_of_one_with_thousands(
+    storage: Storage,
+) -> None:
+    parent = await start(storage, "parent")
+    await spawn_many(storage, parent, "m", MANY, on_parent="leave")
+    other = await start(storage, "other", band=Band.HIGH)
+    await spawn(storage, other, "a", key="a")
+    for run in (parent, other):
+        await end(storage, run, BAD)
+
+    await keep_up(storage)
+
+    assert await states(storage, "a") == [State.CANCELLED]
+
+
+async def test_a_listing_passes_over_millions_of_jobs_that_are_gone(storage: Storage, name: str) -> None:
+    await enqueue_one(storage, "first")
+    ask(name, "HSET", "counters", "jobs", msgspec.msgpack.encode(2_000_000))
+    await enqueue_one(storage, "last")
+    found, cursor, pages = [], None, 0
+
+    async def page() -> None:
+        nonlocal cursor
+        answer = await storage.list(JobFilter(), cursor=cursor)
+        found.extend(one.id for one in answer.jobs)
+        cursor = answer.cursor
+
+    while pages == 0 or cursor is not None:
+        assert (await commands_of(page))["hgetall"] <= MAX_LOOKED + 1
+        pages += 1
+
+    assert found == ["first", "last"]
+    assert pages == 4
