@@ -21,7 +21,7 @@ _SETS: Final = (
     *("ended:succeeded", "ended:dead", "ended:cancelled", "apart", "ended_steps", "ended_signals", "ended_streams"),
     *("taken_signals", "own_calls", "closed_calls", "touched_parts", "touched_windows", "budget_ids", "remains_due"),
     *("limit_names", "unique_windows", "groups_by_last_seen", "groups_by_dead", "groups_at_rest"),
-    *("schedule_names", "due_schedules", "workers_by_name", "workers_by_beat", "minutes_in_order"),
+    *("schedule_names", "due_schedules", "workers_by_name", "workers_by_beat", "minutes_in_order", "lines_left"),
 )
 """Sorted sets that are to be empty where nothing was found that stands in them."""
 _CLAUSES: Final = {
@@ -43,6 +43,8 @@ class _Account:
         self.found: list[Violation] = []
         self.sums: Counter[str] = Counter()
         self.positions: defaultdict[int, list[str]] = defaultdict(list)
+        self.shut: dict[str, str] = {}
+        self.open: set[str] = set()
         self.versions: set[str] = set()
 
     def take(self, told: dict[str, Any]) -> None:
@@ -51,12 +53,17 @@ class _Account:
         self.versions.add(told["version"])
         for position, job_id in told["positions"]:
             self.positions[position].append(job_id)
+        self.shut.update(told["shut"])
+        self.open.update(told["open"])
 
     def of_all(self) -> Iterator[Violation]:
         """What is wrong with all of them together."""
         for position, job_ids in self.positions.items():
             for job_id in job_ids if len(job_ids) > 1 else ():
                 yield Violation("CLAIM-6", job_id, f"it shares position {position} with another ready job")
+        for gate, text in self.shut.items():
+            if gate not in self.open:
+                yield Violation("LIMIT-16", "", text)
         for whole, more in sorted(self.sums.items()):
             kind, _, name = whole.partition("\0")
             if more:

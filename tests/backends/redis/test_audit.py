@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from aiq.backends.redis.storage import RedisStorage, open_redis
-from aiq.testing.actions import GOOD, chunks, end, enqueue_one, job, start
+from aiq.model import LimitSpec
+from aiq.testing.actions import GOOD, chunks, claim_some, end, enqueue_one, job, start
 from aiq.testing.clock import Clock
 from tests.servers import PASSWORD, USER, server
 
@@ -119,3 +120,19 @@ async def test_no_more_is_named_than_is_asked_for(storage: RedisStorage, name: s
     ask(name, "DEL", "events")
 
     assert len(await storage.audit(2)) == 2
+
+
+async def test_lanes_lines_and_gates_of_many_queues_are_looked_at_a_slice_at_a_time(
+    storage: RedisStorage, name: str
+) -> None:
+    await storage.put_limits([LimitSpec(name="each", by="key", concurrency=1)])
+    for number in range(MANY):
+        options = {"queue": f"queue{number}", "tenant": f"tenant {number}", "limits": ("each",), "key": f"k{number}"}
+        await storage.enqueue([job(f"{number} {place}", per_key=0, **options) for place in range(3)])
+        await claim_some(storage, 3, f"queue{number}")
+    assert await storage.audit() == []
+
+    ask(name, "DEL", "limit_states")
+
+    found = [one for one in await storage.audit() if one.clause == "LIMIT-16"]
+    assert len(found) == MANY

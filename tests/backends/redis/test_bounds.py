@@ -8,11 +8,14 @@ import msgspec
 import pytest
 
 from aiq.backends.redis.storage import RedisStorage, open_redis
-from aiq.bounds import MAX_BATCH, MAX_LOOKED
-from aiq.model import Band, JobFilter, JobRecord, State
+from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_LOOKED, MAX_PAGE
+from aiq.model import Band, DeadQuery, JobFilter, JobRecord, State, Usage, UsageFilter
 from aiq.storage import Storage
 from aiq.testing.actions import BAD, end, enqueue_one, keep_up, spawn, start, states
 from aiq.testing.clock import Clock
+from aiq.testing.moves import move
+from aiq.testing.spending import tell
+from tests import stores
 from tests.keys import clean
 from tests.servers import PASSWORD, USER, server
 
@@ -100,3 +103,57 @@ async def test_a_listing_passes_over_millions_of_jobs_that_are_gone(storage: Sto
 
     assert found == ["first", "last"]
     assert pages == 4
+
+
+async def test_what_a_job_has_used_in_more_minutes_than_a_page_tells_is_read_in_their_order(
+    storage: RedisStorage, name: str, clock: Clock
+) -> None:
+    run = await start(storage, lease_ms=MAX_LEASE_MS)
+    minutes = MAX_PAGE // 2
+    for call in range(1, minutes + 1):
+        await tell(storage, run, call, used=Usage("gpt", 10, 3, reasoning=1))
+        clock.advance_ms(60_000)
+
+    found = await pages(storage, 100)
+    assert found == await pages(storage, 256)
+    assert found == sorted(found)
+    assert len(found) == 3 * minutes
+    assert sum(tokens for *_, tokens in found) == 14 * minutes
+
+    async with stores.redis(clock) as other:
+        await move(storage, other)
+        assert await pages(other, 256) == found
+        assert await other.audit() == []
+
+
+async def pages(storage: Storage, limit: int) -> list[tuple[int, str, int]]:
+    found: list[tuple[int, str, int]] = []
+    cursor: str | None = None
+    while not found or cursor is not None:
+        page = await storage.usage(UsageFilter(job_id="job"), cursor=cursor, limit=limit)
+        found += [(row.minute_ms, row.category, row.tokens) for row in page.rows]
+        cursor = page.cursor
+    return found
+
+
+async def test_nothing_is_left_of_the_use_of_a_job_that_is_gone(storage: RedisStorage, name: str, clock: Clock) -> None:
+    run = await start(storage, lease_ms=MAX_LEASE_MS)
+    for call in range(1, MAX_PAGE):
+        await tell(storage, run, call, used=Usage("gpt", 10, 3))
+        clock.advance_ms(60_000)
+    await end(storage, run, BAD)
+    assert (await storage.dead_groups(DeadQuery())).groups[0].group.tokens == 13 * (MAX_PAGE - 1)
+
+    await storage.purge(["job"])
+
+    assert server().ask("KEYS", f"{{aiq:{name}}}:usage*:job:*") == []
+
+
+async def test_the_jobs_of_one_queue_are_counted_without_looking_at_others(storage: Storage) -> None:
+    for number in range(20):
+        await enqueue_one(storage, f"job {number}", queue=f"queue{number}")
+
+    async def counted() -> None:
+        assert await storage.count("queue7") == {"queue7": {State.READY: 1}}
+
+    assert not (await commands_of(counted))["hgetall"]

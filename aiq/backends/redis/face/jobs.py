@@ -112,7 +112,7 @@ class JobsFace(Door):
 
     async def count(self, queue: str | None = None) -> Counts:
         """See `aiq.storage.Jobs`."""
-        answer = await self._step("count", {"queue": queue} if queue is not None else {})
+        answer = await self._step("count", {"queue": queue, "states": list(State)})
         counts: defaultdict[str, dict[State, int]] = defaultdict(dict)
         for name, state, number in answer.value:
             counts[name][State(state)] = number

@@ -54,6 +54,7 @@ local function of_indexes(job, tell)
   end
   if jobs.id_of(job.n) ~= job.id then tell('STORE-8', 'its number leads elsewhere') end
   audits.sum('counts', job.queue .. ' ' .. job.state, 1)
+  if jobs.terminal(job) then audits.sum('counts', counters.ALL .. ' ' .. job.state, 1) end
   if jobs.unstarted(job) then audits.sum('unstarted', job.queue, 1) end
   if job.flow then audits.sum('flows', job.flow, 1) end
 end

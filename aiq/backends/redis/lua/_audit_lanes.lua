@@ -2,10 +2,14 @@
 -- spec: STATE-3, CLAIM-6, BAND-2, LIMIT-16
 
 local BANDS = {0, 1, 2, 3}
--- How many jobs of a lane are looked at for one that keeps a gate shut.
-local MOST = 1024
--- For how many rows a queue counts.
-local ROWS = 16
+
+-- The gates of its limits keep others back as long as a job is in a lane.
+local function lets_others_wait(spot, job)
+  for _, limit in ipairs(job.key and jobs.taken_limits(job) or {}) do
+    local name = gates.name(spot, limit, job.key)
+    if rows.get('gates', name) then audits.open[#audits.open + 1] = name end
+  end
+end
 
 local function of_place(job, tell)
   local pool, gate = fairness.pool(job), gates.of(job)
@@ -18,6 +22,7 @@ local function of_place(job, tell)
     if zsets.score(spot.lane, job.id) ~= lanes.score(job) then
       tell('STATE-3', 'it is ready, and not in its place in a lane')
     end
+    lets_others_wait(spot, job)
   end
   if gate or pool ~= '' and not keys.aside(job.id) then
     audits.sum('crowds', job.queue .. ' ' .. job.band, 1)
@@ -35,27 +40,15 @@ function audit_lanes.of_job(job, tell)
 end
 
 -- Bands of a pool in which nothing stands have no credit.
-local function of_credits(queue, tell)
-  for name, pool in pairs(rows.all('pools:' .. queue, defaults.Pool)) do
-    local busy = {}
-    for _, band in ipairs(lanes.bands(queue, name)) do busy[band] = true end
-    for _, band in ipairs(BANDS) do
-      if pool.credits[band + 1] ~= 0 and not busy[band] then
-        tell('BAND-2', 'pool ' .. texts.quoted(name) .. ' of queue ' .. queue .. ' has credit for an empty band')
-      end
+function audit_lanes.of_pool(id, tell)
+  local queue, name = lanes.split_pool(id)
+  local busy, pool = {}, lanes.pool(queue, name)
+  for _, band in ipairs(lanes.bands(queue, name)) do busy[band] = true end
+  for _, band in ipairs(BANDS) do
+    if pool.credits[band + 1] ~= 0 and not busy[band] then
+      tell('BAND-2', 'pool ' .. texts.quoted(name) .. ' of queue ' .. queue .. ' has credit for an empty band', '')
     end
   end
-end
-
-local function stands_in_lane(queue, row)
-  local spot = lanes.spot(queue, row.pool, row.band, row.tenant)
-  for _, id in ipairs(zsets.first(spot.lane, MOST)) do
-    local job = jobs.get(id)
-    for _, limit in ipairs(job and job.key == row.key and jobs.taken_limits(job) or {}) do
-      if limit == row.limit then return true end
-    end
-  end
-  return false
 end
 
 local function given_out(row)
@@ -64,41 +57,22 @@ local function given_out(row)
 end
 
 -- A gate waits to be told only while a job that it let through is in a lane, or its limit gave something out.
-local function of_gates(queue, tell)
-  for id, row in pairs(rows.all('gates:' .. queue)) do
-    audits.stands(gates.set(queue, id), 0)
-    if row.wake_at_ms == bounds.MAX_INSTANT_MS and not stands_in_lane(queue, row) and not given_out(row) then
-      tell('LIMIT-16', 'a gate of limit ' .. texts.quoted(row.limit) .. ' ' .. texts.quoted(row.key)
-        .. ' waits to be told, and nobody will')
-    end
-  end
+function audit_lanes.of_gate(name)
+  local row = rows.get('gates', name)
+  audits.stands(gates.set(gates.split(name)), 0)
+  if row.wake_at_ms ~= bounds.MAX_INSTANT_MS or given_out(row) then return end
+  local named = texts.quoted(row.limit) .. ' ' .. texts.quoted(row.key)
+  audits.shut[#audits.shut + 1] = {name, 'a gate of limit ' .. named .. ' waits to be told, and nobody will'}
 end
 
--- Lanes in which something may stand though no job says so.
-local function of_lanes(queue)
-  for _, band in ipairs(BANDS) do
-    audits.stands(lanes.spot(queue, '', band, '').lane, 0)
-    for _, pool in ipairs(zsets.read('ZRANGE', 'busy_pools:' .. queue .. ':' .. band, 0, -1)) do
-      for _, tenant in ipairs(lanes.busy_tenants(queue, pool, band)) do
-        audits.stands(lanes.spot(queue, pool, band, tenant).lane, 0)
-      end
-    end
-  end
-  for id in pairs(rows.all('lines:' .. queue)) do audits.sum('line_counts', lanes.owner(queue, id), 1) end
+-- A line is counted, and there may stand something in its lane though no job says so.
+function audit_lanes.of_line(name)
+  local spot = lanes.spot_named(name)
+  audits.sum('line_counts', lanes.pool_spot(spot.queue, spot.pool), 1)
+  audits.stands(spot.lane, 0)
 end
 
--- Look at a queue of which anything is known, the one behind `cursor`.
-function audit_lanes.of_queues(cursor, _, tell)
-  local known = {}
-  for _, name in ipairs({'counts', 'queues', 'crowds', 'line_counts'}) do
-    for _, id in ipairs(call('HKEYS', key(name))) do known[id:match('^[^ %z]+')] = true end
-  end
-  for _, queue in ipairs(order.names(known)) do
-    if order.less(cursor, queue) then
-      of_credits(queue, tell)
-      of_gates(queue, tell)
-      of_lanes(queue)
-      return queue, ROWS
-    end
-  end
+-- Nor does anything stand in the lanes of the plain pool of a queue of which anything is known.
+function audit_lanes.of_queue(queue)
+  for _, band in ipairs(BANDS) do audits.stands(lanes.spot(queue, '', band, '').lane, 0) end
 end

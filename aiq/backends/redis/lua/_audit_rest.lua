@@ -57,7 +57,7 @@ function audit_rest.of_tombstone(id, tell)
     if call('EXISTS', key(name, id)) == 1 then tell('GONE-1', 'it is not stored, and has ' .. name) end
   end
   local remains = rows.get('remains', id)
-  if not remains and next(consumption.all('job', id)) then
+  if not remains and consumption.any('job', id) then
     tell('GONE-6', 'it is not stored, and what it has used is')
   end
   if call('EXISTS', key('children', id)) == 1 and not remains then
@@ -78,5 +78,4 @@ end
 function audit_rest.of_counters()
   for _, name in ipairs(COUNTERS) do audits.sum('counter', name, -counters.get(name)) end
   audits.sum('table', 'jobs', -call('HLEN', key('jobs')))
-  audits.sum('counter', 'letting_go', call('HLEN', key('letting_go')))
 end

@@ -6,8 +6,9 @@
 -- jobs themselves.
 -- spec: STATE-3
 
--- What a slice has found so far.
-audits.violations, audits.sums, audits.positions = {}, {}, {}
+-- What a slice has found so far: what is wrong, what it adds up, and the positions of ready jobs; and of gates {name,
+-- what is wrong} of each that nobody will tell unless a job in a lane does, and the names of those that one will tell.
+audits.violations, audits.sums, audits.positions, audits.shut, audits.open = {}, {}, {}, {}, {}
 
 -- Add something up under a kind and a name.
 function audits.sum(kind, name, by)
@@ -31,6 +32,16 @@ local function counted(name)
   return function(id) audits.sum(name, id, -rows.get(name, id)) end
 end
 
+-- What a table counts of queues, whose names its ids begin with, too.
+local function counted_of_queues(name)
+  local count = counted(name)
+  return function(id)
+    count(id)
+    local queue = id:match('^[^ ]+')
+    if queue ~= counters.ALL then audit_lanes.of_queue(queue) end
+  end
+end
+
 -- What a table has of jobs is of those that are stored.
 local function owned(what)
   return function(id, tell)
@@ -40,9 +51,9 @@ end
 
 -- What is looked at of each table: a function that takes the id of a row, and what is to be told of it.
 audits.PARTS = {
-  counts = counted('counts'),
+  counts = counted_of_queues('counts'),
   unstarted = counted('unstarted'),
-  crowds = counted('crowds'),
+  crowds = counted_of_queues('crowds'),
   flows = counted('flows'),
   outbox_jobs = counted('outbox_jobs'),
   outbox_rows = counted('outbox_rows'),
@@ -59,6 +70,10 @@ audits.PARTS = {
   aside = owned('a place behind a gate'),
   holds = owned('a place among those that are held'),
   keyed = owned('a place at its key'),
+  queues = audit_lanes.of_queue,
+  pools = audit_lanes.of_pool,
+  gates = audit_lanes.of_gate,
+  lines = audit_lanes.of_line,
   keys = audit_keys.of_spot,
   unique = function(id, tell)
     if rows.get('unique', id).until_ms then audits.stands('unique_windows') end
@@ -82,6 +97,7 @@ audits.PARTS = {
   schedules = function(name, tell) audit_rest.of_schedule(calendar.get(name), tell) end,
   tombstones = audit_rest.of_tombstone,
   remains = audit_rest.of_remains,
+  letting_go = function() audits.stands('lines_left'); audits.sum('counter', 'letting_go', 1) end,
   workers = function() audits.stands('workers_by_name'); audits.stands('workers_by_beat') end,
   minutes = function() audits.stands('minutes_in_order') end,
 }
@@ -125,14 +141,13 @@ local OTHERS = {
   jobs = look_at_jobs,
   log = audit_rest.of_log,
   outbox = audit_rest.of_outbox,
-  lanes = audit_lanes.of_queues,
   counters = audit_rest.of_counters,
 }
 
 -- All parts, in the order in which they are looked at.
 local ORDER = {
-  'jobs', 'lanes', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
-  'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'payloads', 'results',
+  'jobs', 'pools', 'gates', 'lines', 'queues', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
+  'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'letting_go', 'payloads', 'results',
   'progress', 'errors', 'streams', 'patience', 'aside', 'holds', 'keyed', 'counts', 'unstarted', 'crowds', 'flows',
   'outbox_jobs', 'outbox_rows', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',
 }

@@ -444,7 +444,7 @@ function books.forget_account(scope, owner)
   rows.drop('budget_states', books.window(budget_id, 0))
   rows.drop('budgets', budget_id)
   zsets.drop('budget_ids', budget_id)
-  call('DEL', books.grants(budget_id))
+  call('UNLINK', books.grants(budget_id))
 end
 
 -- Count use for its job, flow, tenant and minute. `owner` is a UsageOf; `more` is a Counted by `consumption.line(model,

@@ -31,7 +31,7 @@ end
 local function only_line(queue)
   if zsets.any('open_pools:' .. queue) then return nil, true end
   local bands = lanes.bands(queue, '')
-  if #bands ~= 1 or rows.get('credits', queue) or rows.get('pools:' .. queue, '') then return nil, #bands > 0 end
+  if #bands ~= 1 or rows.get('credits', queue) or rows.get('pools', lanes.pool_spot(queue, '')) then return nil, #bands > 0 end
   return lanes.spot(queue, '', bands[1], ''), true
 end
 

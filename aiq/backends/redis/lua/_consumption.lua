@@ -1,12 +1,15 @@
 -- consumption: what was used, by minute, model and category: of each job, flow and tenant, and of all.
 --
--- `usage:OWNER` holds a row {tokens, usd_micros, unpriced, estimated} for each place (`consumption.place`). Places are
--- texts in the order of minute, model and category. But of a job, whose places are few, they stand in `usage_order:OWNER`
--- too; what is trimmed stands in `usage_kept`, in the order in which it goes: by minute, then scope, owner and line.
+-- `usage:OWNER` holds a row {tokens, usd_micros, unpriced, estimated} for each place. Places are texts in the order of
+-- minute, model and category. They stand in `usage_order:OWNER` too; those of a job only once it has more of them than
+-- one page tells, since most have a few. Beside them a job has its sum: {tokens, usd_micros, number of places}. What is
+-- trimmed stands in `usage_kept`, in the order in which it goes: by minute, then scope, owner and line.
 -- spec: USAGE-1, USAGE-8, KEEP-8
 
 local NUL = '\0'
 local TRIMMED = {tenant = true, all = true}
+-- The place of the sum of a job. No minute is written like this.
+local SUM = 'sum'
 
 -- What is worked out once in a step: minutes as texts, the names of owners, and the rows that the step counts in, by
 -- owner and place. These alone are changed in place: each job of a batch counts in the same ones.
@@ -46,17 +49,40 @@ local function kept(scope, owner, minute_ms, line)
   return table.concat({consumption.digits(minute_ms) .. ' ' .. scope, owner, line}, NUL)
 end
 
+-- Let the places of a job that the step found stand in their order, and those that it has added.
+local function begin_order(name)
+  for _, place in ipairs(call('HKEYS', key('usage:' .. name))) do
+    if place ~= SUM then zsets.put('usage_order:' .. name, place, 0) end
+  end
+  for place in pairs(counting[name]) do
+    if place ~= SUM then zsets.put('usage_order:' .. name, place, 0) end
+  end
+end
+
+-- Count new places of a job, and let them stand in their order once they are many.
+local function add_places(name, new)
+  local sum = counting[name][SUM]
+  local before = sum[3]
+  sum[3] = before + #new
+  if sum[3] <= bounds.MAX_PAGE then return end
+  if before <= bounds.MAX_PAGE then return begin_order(name) end
+  for _, place in ipairs(new) do zsets.put('usage_order:' .. name, place, 0) end
+end
+
 -- Let the step count in the rows of some lines, those that are not there yet as well.
 local function begin(scope, owner, minute_ms, more)
-  local name, places, lines = owner_of(scope, owner), {}, {}
+  local name, places, lines, new = owner_of(scope, owner), {}, {}, {}
   for line in pairs(more) do
     lines[#lines + 1], places[#places + 1] = line, consumption.digits(minute_ms) .. ' ' .. line
   end
-  rows.fetch('usage:' .. name, places)
+  local asked = {unpack(places)}
+  if scope == 'job' then asked[#asked + 1] = SUM end
+  rows.fetch('usage:' .. name, asked)
   counting[name] = counting[name] or {}
   for number, place in ipairs(places) do
     local row = rows.get('usage:' .. name, place)
     if not row then
+      new[#new + 1] = place
       if scope ~= 'job' then zsets.put('usage_order:' .. name, place, 0) end
       if TRIMMED[scope] then zsets.put('usage_kept', kept(scope, owner, minute_ms, lines[number]), 0) end
     end
@@ -64,6 +90,10 @@ local function begin(scope, owner, minute_ms, more)
     counting[name][place] = row
     rows.put('usage:' .. name, place, row)
   end
+  if scope ~= 'job' then return end
+  counting[name][SUM] = rows.get('usage:' .. name, SUM) or {0, 0, 0}
+  rows.put('usage:' .. name, SUM, counting[name][SUM])
+  add_places(name, new)
 end
 
 -- Count use under one name in a minute. `more` is a Counted by line; corrections may be below zero.
@@ -76,6 +106,10 @@ function consumption.add(scope, owner, minute_ms, more)
       row = counting[name][minute .. line]
     end
     row[1], row[2] = row[1] + (counted.tokens or 0), row[2] + (counted.usd_micros or 0)
+    if scope == 'job' then
+      local sum = counting[name][SUM]
+      sum[1], sum[2] = sum[1] + (counted.tokens or 0), sum[2] + (counted.usd_micros or 0)
+    end
     row[3], row[4] = row[3] + (counted.unpriced or 0), row[4] + (counted.estimated or 0)
   end
 end
@@ -89,18 +123,36 @@ function consumption.put(scope, owner, minute_ms, line, figures)
   }})
 end
 
--- What was used under a name, {tokens, usd_micros, unpriced, estimated} by place; for names with few places.
-function consumption.all(scope, owner)
-  return rows.all('usage:' .. owner_of(scope, owner))
+-- Whether anything was used under a name.
+function consumption.any(scope, owner)
+  return call('EXISTS', key('usage', owner_of(scope, owner))) == 1
 end
 
-local function of_job(name, low, high, after)
+-- The walk through what was used under a name; `visit(place, row)`.
+function consumption.walk(scope, owner, visit)
+  return walks.of_table('usage:' .. owner_of(scope, owner), function(place, row)
+    if place ~= SUM then visit(place, row) end
+  end)
+end
+
+-- The tokens and the money that a job has used in all.
+function consumption.of_job(job_id)
+  local sum = rows.get('usage:' .. owner_of('job', job_id), SUM) or {0, 0}
+  return sum[1], sum[2]
+end
+
+-- The places of a job that has at most MAX_PAGE of them.
+local function few(name, low, high, after)
   local found = {}
   for place in pairs(rows.all('usage:' .. name)) do
     local fits = not order.less(place, low) and order.less(place, high)
-    if fits and (not after or order.less(after, place)) then found[#found + 1] = place end
+    if fits and place ~= SUM and (not after or order.less(after, place)) then found[#found + 1] = place end
   end
   return order.sorted(found)
+end
+
+local function is_in_order(scope, name)
+  return scope ~= 'job' or (rows.get('usage:' .. name, SUM) or {0, 0, 0})[3] > bounds.MAX_PAGE
 end
 
 -- What was used under a name at a place.
@@ -114,8 +166,8 @@ function consumption.page(scope, owner, since_ms, until_ms, after, most)
   local name = owner_of(scope, owner)
   local low, high = since_ms and consumption.digits(since_ms) or '', until_ms and consumption.digits(until_ms) or ':'
   local places
-  if scope == 'job' then
-    places = of_job(name, low, high, after)
+  if not is_in_order(scope, name) then
+    places = few(name, low, high, after)
   else
     local from = after and not order.less(after, low) and '(' .. after or '[' .. low
     places = zsets.read('ZRANGE', 'usage_order:' .. name, from, '(' .. high, 'BYLEX', 'LIMIT', 0, most)
@@ -132,8 +184,7 @@ end
 function consumption.forget(scope, owner)
   local name = owner_of(scope, owner)
   counting[name] = nil
-  rows.empty('usage:' .. name)
-  if scope ~= 'job' then call('DEL', key('usage_order', name)) end
+  rows.empty('usage:' .. name, key('usage_order', name))
 end
 
 -- Remove a member of `usage_kept` with its row.

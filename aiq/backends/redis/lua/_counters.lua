@@ -1,6 +1,9 @@
 -- counters: numbers that a storage keeps of itself: the last job, position and event, and how many jobs stand where.
 -- spec: STATE-3, QUEUE-1
 
+-- What stands in the place of a queue for all of them. No queue has this name.
+counters.ALL = '*'
+
 -- Numbers that this step has looked at: a batch raises the same three for every job.
 local numbers = {}
 
@@ -54,20 +57,16 @@ function counters.flush()
   end
 end
 
--- Count a job into or out of its queue and state.
+-- Count a job into or out of its queue and state. Those that have ended are counted in all queues together, too.
 function counters.count(queue, state, by)
   gather('counts', queue .. ' ' .. state, by)
+  if states.TERMINAL[state] then gather('counts', counters.ALL .. ' ' .. state, by) end
 end
 
--- How many jobs stand in each state, in all queues.
-function counters.by_state()
-  counters.flush()
-  local found = {}
-  for name, number in pairs(rows.all('counts')) do
-    local state = name:match(' (%l+)$')
-    found[state] = (found[state] or 0) + number
-  end
-  return found
+-- How many jobs have ended in a state, in all queues.
+function counters.ended(state)
+  local id = counters.ALL .. ' ' .. state
+  return (rows.get('counts', id) or 0) + (gathered.counts[id] or 0)
 end
 
 -- Count a job into or out of those that a queue's bound bounds.

@@ -60,10 +60,8 @@ end
 -- Let the group of a dead job count what that has used, as far as no death of it has counted it. spec: DEAD-5
 function deaths.count_waste(job_id)
   local death, before = graves.death(job_id), graves.following(job_id) or {tokens = 0, usd_micros = 0}
-  local tokens, usd_micros = -before.tokens, -before.usd_micros
-  for _, used in pairs(consumption.all('job', job_id)) do
-    tokens, usd_micros = tokens + used[1], usd_micros + used[2]
-  end
+  local tokens, usd_micros = consumption.of_job(job_id)
+  tokens, usd_micros = tokens - before.tokens, usd_micros - before.usd_micros
   if tokens == death.tokens and usd_micros == death.usd_micros then return end
   local group = graves.group(death.fingerprint)
   graves.put_group(deaths.wasted(group, tokens - death.tokens, usd_micros - death.usd_micros))

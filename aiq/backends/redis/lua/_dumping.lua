@@ -4,7 +4,7 @@
 -- A record goes to the caller as {kind, fields, place of its first bytes, if it has some}.
 -- spec: MOVE-1, MOVE-7
 
-local page, queues_known
+local page
 
 local function tell(kind, fields, place, bytes)
   walks.put(page, {kind, fields, place}, bytes)
@@ -111,35 +111,17 @@ local function of_minute(id)
   tell('minute', {id = id, figures = rows.get('minutes', id)})
 end
 
--- The queues of which lines or pools are kept.
-local function queues_in_lanes()
-  if queues_known then return queues_known end
-  local known = {}
-  for _, owner in ipairs(call('HKEYS', key('line_counts'))) do known[lanes.split_pool(owner)] = true end
-  for _, owner in ipairs(call('ZRANGE', key('idle_pools'), 0, -1)) do known[lanes.split_pool(owner)] = true end
-  queues_known = order.names(known)
-  return queues_known
+local function of_line(name, line)
+  return 'line', {
+    queue = lanes.spot_named(name).queue, pool = line.pool, band = line.band, tenant = line.tenant or '',
+    service = line.service or 0,
+  }
 end
 
-local function next_queue(behind)
-  for _, queue in ipairs(queues_in_lanes()) do
-    if order.less(behind, queue) then return queue, queue end
-  end
-end
-
-local function lines_of(queue)
-  return of_table('lines:' .. queue, function(_, line)
-    return 'line', {
-      queue = queue, pool = line.pool, band = line.band, tenant = line.tenant or '', service = line.service or 0,
-    }
-  end)
-end
-
-local function pools_of(queue)
-  return walks.of_table('pools:' .. queue, function(name, pool)
-    local served = pool.served
-    if name ~= '' and served then tell('pool', {queue = queue, name = name, served = served}) end
-  end)
+local function of_pool(id, pool)
+  local queue, name = lanes.split_pool(id)
+  local served = pool.served
+  if name ~= '' and served then tell('pool', {queue = queue, name = name, served = served}) end
 end
 
 local function used(scope, owner, place, row)
@@ -152,10 +134,7 @@ end
 
 local function usage_of(scope)
   return function(owner)
-    return walks.of_list(
-      function() return order.names(consumption.all(scope, owner)) end,
-      function(place) used(scope, owner, place, consumption.all(scope, owner)[place]) end
-    )
+    return consumption.walk(scope, owner, function(place, row) used(scope, owner, place, row) end)
   end
 end
 
@@ -177,10 +156,6 @@ end
 local function of_schedule(name)
   local status, place = unpack(calendar.tell(name))
   tell('schedule', {status = status}, place)
-end
-
-local function outgoing()
-  return call('LRANGE', key('outbox'), 0, -1)
 end
 
 local function of_outgoing(text)
@@ -218,8 +193,8 @@ local WALKS = {
   of_log,
   function(place, into) return walks.of_order(key('minutes_in_order'), of_minute)(place, into) end,
   function(place, into) return walks.of_order(key('remains_due'), of_remains)(place, into) end,
-  walks.of_owners(next_queue, lines_of),
-  walks.of_owners(next_queue, pools_of),
+  of_table('lines', of_line),
+  walks.of_table('pools', of_pool),
   of_table('reservations', function(_, reservation) return 'reservation', {reservation = reservation} end),
   of_table('letting_go', function(line, room)
     local reason, by = line:match('^(%l+) (.*)$')
@@ -230,7 +205,7 @@ local WALKS = {
   walks.of_owners(next_in_order('flow_names'), usage_of('flow')),
   function(place, into) return walks.of_order(key('usage_kept'), of_kept)(place, into) end,
   function(place, into) return walks.of_order(key('schedule_names'), of_schedule)(place, into) end,
-  walks.of_list(outgoing, of_outgoing),
+  function(place, into) return walks.of_texts(key('outbox'), of_outgoing)(place, into) end,
 }
 
 -- A page of records, and where to go on: the number of the walk, from 0, and the place in it; nil at the end.

@@ -2,13 +2,27 @@
 --
 -- Through a gate that opens goes its first job alone, and when that has left its lane, the next: of thousands with one
 -- key, no more than one at a time stands in the way of the jobs behind them. `gate:ID` has the jobs in their order, a
--- row of `gates:QUEUE` says what the gate is and until when it is shut, and `aside` by job behind which it stands.
+-- row of `gates` says what the gate is and until when it is shut, and `aside` by job behind which it stands.
 -- spec: LIMIT-16
 
 local SEPARATOR = '\0'
 
 local function id_of(spot, limit, key_)
   return table.concat({spot.id, limit, key_}, SEPARATOR)
+end
+
+local function row_of(queue, id)
+  return queue .. SEPARATOR .. id
+end
+
+-- The name of the row of a gate.
+function gates.name(spot, limit, key_)
+  return row_of(spot.queue, id_of(spot, limit, key_))
+end
+
+-- The queue of a gate, and what it is called there, by the name of its row.
+function gates.split(name)
+  return name:match('^([^%z]*)%z(.*)$')
 end
 
 -- The name of the set of a gate's jobs.
@@ -23,19 +37,19 @@ end
 
 -- The row of a gate, or nil.
 function gates.get(queue, id)
-  return rows.get('gates:' .. queue, id)
+  return rows.get('gates', row_of(queue, id))
 end
 
 local function drop_empty(queue, id)
   if zsets.any(gates.set(queue, id)) then return end
-  rows.drop('gates:' .. queue, id)
+  rows.drop('gates', row_of(queue, id))
   parked.wake('gates', queue, id)
 end
 
 -- Shut a gate until an instant; one that was told to open is shut until 0.
 function gates.shut(queue, id, wake_at_ms)
   local row = rows.with(gates.get(queue, id), {wake_at_ms = wake_at_ms})
-  rows.put('gates:' .. queue, id, row)
+  rows.put('gates', row_of(queue, id), row)
   parked.park('gates', queue, id, wake_at_ms, row.limit, row.key)
 end
 
@@ -57,7 +71,7 @@ function gates.set_aside(job, pool, limit, key_, wake_at_ms)
     wake_at_ms = math.min(row.wake_at_ms, wake_at_ms)
   else
     row = {pool = pool, band = spot.band, tenant = spot.tenant, limit = limit, key = key_}
-    rows.put('gates:' .. spot.queue, id, row)
+    rows.put('gates', row_of(spot.queue, id), row)
   end
   lanes.exit(spot, job.id)
   zsets.put(gates.set(spot.queue, id), job.id, lanes.score(job))

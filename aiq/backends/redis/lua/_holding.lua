@@ -3,7 +3,7 @@
 -- Tables: holds, by job: {number, reason, by, need}; held, by line: how many jobs stand in it; letting_go, by line:
 -- {left, granted, after}, what was left of a budget when a step had let as many jobs go as one may.
 -- Sorted sets, of jobs by the number of their hold: holds:LINE, and approvals:LINE of those whom only a grant lets go;
--- and `renewals`, of budgets with jobs held on them by the end of the window in which these were last looked at.
+-- `lines_left`, of the lines in `letting_go`, by their names; and `renewals`, of budgets with jobs held on them by the end of the window in which these were last looked at.
 -- Counters: holds the number of the last one, letting_go how many lines steps have left to upkeep.
 -- spec: HOLD-1 to HOLD-8, BUDGET-7
 
@@ -43,11 +43,6 @@ local function await_window(line)
   if end_ms then zsets.put('renewals', by, end_ms) else zsets.drop('renewals', by) end
 end
 
--- Note for all lines when the windows end in which they were last looked at.
-function holding.await_windows()
-  for line in pairs(rows.all('held')) do await_window(line) end
-end
-
 -- Put a job into its line, at the place of its number.
 function holding.stand(job_id, hold)
   local line = holding.line_of(hold.reason, hold.by)
@@ -55,6 +50,11 @@ function holding.stand(job_id, hold)
   zsets.put(set_of(line, hold.reason == 'approval'), job_id, hold.number)
   counters.add('held', line, 1)
   return line
+end
+
+-- Put a job that comes from another storage into its line; its budget has come before it.
+function holding.restore(job_id, hold)
+  await_window(holding.stand(job_id, hold))
 end
 
 -- Take a job out of its line.
@@ -105,13 +105,17 @@ local function take_note(line)
   local note = rows.get('letting_go', line)
   if not note then return nil end
   rows.drop('letting_go', line)
+  zsets.drop('lines_left', line)
   counters.raise('letting_go', -1)
   return note
 end
 
 -- Leave the rest of a line to upkeep.
 function holding.leave_over(line, note)
-  if not rows.get('letting_go', line) then counters.raise('letting_go') end
+  if not rows.get('letting_go', line) then
+    counters.raise('letting_go')
+    zsets.put('lines_left', line, 0)
+  end
   rows.put('letting_go', line, note)
 end
 
@@ -200,12 +204,13 @@ end
 -- budgets each. spec: BUDGET-7
 function holding.go_on_letting_go(limit)
   for _, budget_id in ipairs(zsets.until_('renewals', step.now_ms, limit)) do step.room('budget', budget_id) end
-  local opened, done, left_over = {}, 0, 0
+  local opened, many, done, left_over = {}, 0, 0, 0
   for _, one in ipairs(step.take_rooms()) do
     opened[holding.line_of(one.reason, one.by)] = true
+    many = many + 1
     step.room(one.reason, one.by, one.granted)
   end
-  for _, line in ipairs(holding.left_over() and order.names(rows.all('letting_go')) or {}) do
+  for _, line in ipairs(holding.left_over() and zsets.first('lines_left', limit + many) or {}) do
     if not opened[line] and left_over < limit then
       left_over = left_over + 1
       done = done + let_line_go(line, take_note(line), limit - done)

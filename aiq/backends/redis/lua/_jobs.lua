@@ -271,7 +271,7 @@ function jobs.drop(job)
   count(job, nil)
   for _, name in ipairs({'payloads', 'results', 'progress'}) do rows.put_bytes(name, job.id, false) end
   rows.put_bytes(shelf(job.n), digits(job.n), false)
-  call('DEL', key('history', job.id))
+  call('UNLINK', key('history', job.id))
   rows.drop('errors', job.id)
   rows.drop('jobs', job.id)
 end

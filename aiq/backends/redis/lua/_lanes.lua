@@ -6,7 +6,7 @@
 -- service, member the digest and the tenant, so that they are in the order of FAIR-1. Pools with jobs in the lanes of a
 -- band are in `busy_pools:QUEUE:BAND`, and those that are not parked in `open_pools:QUEUE`.
 --
--- Rows: `pools:QUEUE` by name, `lines:QUEUE` by `spot.id`, of those that say more than a new one; `credits` by queue.
+-- Rows: `pools` by `pool_spot`, `lines` by `spot.whole`, of those that say more than a new one; `credits` by queue.
 -- Of the plain pool nothing is stored but its lanes, and its row while that says something: it has one line a band,
 -- which has no service and is never parked. So a plain job costs one change of one sorted set.
 -- spec: chapter 12
@@ -32,20 +32,20 @@ function lanes.spot(queue, pool, band, tenant)
       queue = queue, pool = pool, band = band, tenant = tenant, whole = whole, id = whole:sub(#queue + 2),
       lane = 'lane:' .. place .. hashed .. ':' .. pool,
       busy = 'busy:' .. place .. pool, open = 'open:' .. place .. pool,
-      pools = 'busy_pools:' .. queue .. ':' .. band, table_ = 'pools:' .. queue,
+      pools = 'busy_pools:' .. queue .. ':' .. band,
     }
     spots[whole] = found
   end
   return found
 end
 
--- A line by its name in `idle_lines`.
+-- A line by its name.
 function lanes.spot_named(whole)
   local queue, pool, band, tenant = whole:match('^([^%z]*)%z([^%z]*)%z(%d)%z(.*)$')
   return lanes.spot(queue, pool, tonumber(band), tenant)
 end
 
--- The name of a pool in `idle_pools`.
+-- The name of a pool.
 function lanes.pool_spot(queue, name)
   return queue .. SEPARATOR .. name
 end
@@ -81,13 +81,13 @@ end
 
 -- A pool's row, or a new one.
 function lanes.pool(queue, name)
-  return rows.get('pools:' .. queue, name, defaults.Pool)
+  return rows.get('pools', lanes.pool_spot(queue, name), defaults.Pool)
     or setmetatable({queue = queue, name = name}, defaults.Pool)
 end
 
 -- A line's row, or a new one.
 function lanes.line(_, spot)
-  return rows.get('lines:' .. spot.queue, spot.id, defaults.Line) or setmetatable({
+  return rows.get('lines', spot.whole, defaults.Line) or setmetatable({
     pool = spot.pool, band = spot.band, tenant = spot.tenant,
     digest = spot.pool == PLAIN and '' or fairness.digest(spot.tenant),
   }, defaults.Line)
@@ -180,20 +180,6 @@ local function tenant_of(member)
   return member:sub(member:find(':', 1, true) + 1)
 end
 
--- The tenants of the lines of a band of a pool with jobs in lanes; for the audit.
-function lanes.busy_tenants(queue, pool, band)
-  local found = {}
-  for place, member in ipairs(zsets.read('ZRANGE', lanes.spot(queue, pool, band, '').busy, 0, -1)) do
-    found[place] = tenant_of(member)
-  end
-  return found
-end
-
--- Of which pool a line is counted, by its name in `lines:QUEUE`.
-function lanes.owner(queue, id)
-  return lanes.pool_spot(queue, id:match('^[^%z]*'))
-end
-
 -- The open line with jobs in lanes that is next after `after`, {service, digest}; nil where there is none. spec: FAIR-1
 function lanes.least(queue, pool, band, after)
   local spot = lanes.spot(queue, pool, band, '')
@@ -232,9 +218,9 @@ end
 -- Note when a pool changed, for as long as it has no jobs in lanes.
 local function touch_pool(pool, bands)
   if #bands > 0 then
-    zsets.drop('idle_pools', pool.queue .. SEPARATOR .. pool.name)
+    zsets.drop('idle_pools', lanes.pool_spot(pool.queue, pool.name))
   elseif pool.name ~= PLAIN then
-    zsets.put('idle_pools', pool.queue .. SEPARATOR .. pool.name, step.now_ms)
+    zsets.put('idle_pools', lanes.pool_spot(pool.queue, pool.name), step.now_ms)
   end
 end
 
@@ -268,9 +254,9 @@ function lanes.put_pool(pool)
   local bands = lanes.bands(pool.queue, pool.name)
   pool = without_idle_credit(pool, bands)
   if says_nothing(pool) then
-    rows.drop('pools:' .. pool.queue, pool.name)
+    rows.drop('pools', lanes.pool_spot(pool.queue, pool.name))
   else
-    rows.put('pools:' .. pool.queue, pool.name, pool)
+    rows.put('pools', lanes.pool_spot(pool.queue, pool.name), pool)
   end
   parked.follow_pool(pool)
   patience.watch(pool)
@@ -290,12 +276,10 @@ local function sort(spot, line)
 end
 
 local function store_line(spot, line)
-  local table_ = 'lines:' .. spot.queue
-  if not rows.get(table_, spot.id) then
-    local owner = spot.queue .. SEPARATOR .. spot.pool
-    rows.put('line_counts', owner, (rows.get('line_counts', owner) or 0) + 1)
+  if not rows.get('lines', spot.whole) then
+    counters.add('line_counts', lanes.pool_spot(spot.queue, spot.pool), 1)
   end
-  rows.put(table_, spot.id, line)
+  rows.put('lines', spot.whole, line)
 end
 
 -- Write a line's row, and park or open it.
@@ -310,13 +294,10 @@ end
 
 -- Keep nothing of a line without jobs in lanes. spec: FAIR-6
 function lanes.forget_line(spot)
-  local table_, owner = 'lines:' .. spot.queue, spot.queue .. SEPARATOR .. spot.pool
-  local line = rows.get(table_, spot.id)
-  if line then
+  if rows.get('lines', spot.whole) then
     parked.follow_line(spot, rows.with(lanes.line(spot.queue, spot), {wake_at_ms = 0}))
-    rows.drop(table_, spot.id)
-    local left = (rows.get('line_counts', owner) or 0) - 1
-    if left > 0 then rows.put('line_counts', owner, left) else rows.drop('line_counts', owner) end
+    rows.drop('lines', spot.whole)
+    counters.add('line_counts', lanes.pool_spot(spot.queue, spot.pool), -1)
   end
   zsets.drop('idle_lines', spot.whole)
 end
@@ -324,13 +305,13 @@ end
 -- Keep nothing of a pool without jobs in lanes, of which no line is left. spec: FAIR-6
 function lanes.forget_pool(queue, name)
   parked.follow_pool(rows.with(lanes.pool(queue, name), {wake_at_ms = 0}))
-  rows.drop('pools:' .. queue, name)
-  zsets.drop('idle_pools', queue .. SEPARATOR .. name)
+  rows.drop('pools', lanes.pool_spot(queue, name))
+  zsets.drop('idle_pools', lanes.pool_spot(queue, name))
 end
 
 -- Whether anything is kept of a line of a pool.
 function lanes.has_lines(queue, name)
-  return rows.get('line_counts', queue .. SEPARATOR .. name) ~= nil
+  return rows.get('line_counts', lanes.pool_spot(queue, name)) ~= nil
 end
 
 -- The credits of a queue, by band; the first is that of band 0. spec: BAND-3
@@ -408,7 +389,7 @@ end
 function lanes.exit(spot, id)
   take_out(spot, id)
   if spot.pool == PLAIN then
-    local pool = rows.get(spot.table_, PLAIN, defaults.Pool)
+    local pool = rows.get('pools', lanes.pool_spot(spot.queue, PLAIN), defaults.Pool)
     if pool and pool.credits[spot.band + 1] ~= 0 and not filled_(spot) then lanes.put_pool(pool) end
     lose_queue_credit(spot)
     return

@@ -19,7 +19,7 @@ end
 -- Put a job into its line, which is in the order in which jobs were held.
 local function restore_hold(job, number, need)
   counters.put('holds', math.max(counters.get('holds'), number))
-  holding.stand(job.id, {number = number, reason = job.held, by = job.held_by, need = need})
+  holding.restore(job.id, {number = number, reason = job.held, by = job.held_by, need = need})
 end
 
 local function restore_death(job, grave, rising)

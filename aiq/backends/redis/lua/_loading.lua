@@ -153,9 +153,5 @@ function loading.finish(move_id)
   rows.drop('counters', 'shut')
   rows.put('counters', 'move', rows.with(rows.get('counters', 'move') or {}, {loaded = move_id}))
   rows.empty('arrived')
-  holding.await_windows()
-  for id in pairs(rows.all('counts')) do
-    local queue, state = id:match('^(.+) (.+)$')
-    if state == 'ready' then step.wake('queue:' .. queue) end
-  end
+  step.wake('*')
 end

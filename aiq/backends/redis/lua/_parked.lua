@@ -67,8 +67,7 @@ local function due(kind, queue, now_ms, limit)
 end
 
 local function spot_of(queue, id)
-  local line = rows.get('lines:' .. queue, id)
-  return lanes.spot(queue, line.pool, line.band, line.tenant)
+  return lanes.spot_named(lanes.pool_spot(queue, id))
 end
 
 -- How many pools, lines and gates one claim may still open whose instant has come. spec: POOL-3

@@ -1,14 +1,12 @@
 -- purge: letting jobs go whose time is over, the oldest first.
 -- spec: KEEP-1, KEEP-2, KEEP-9, GONE-4, GONE-5, GONE-8
 
--- How many jobs that ended in each state are kept more than the bound. Only where there is one are they counted.
+-- How many jobs that ended in each state are kept more than the bound.
 local function excesses()
-  local spec, numbers = retention.spec(), nil
-  local found = {}
+  local spec, found = retention.spec(), {}
   for _, state in ipairs(retention.ENDED) do
     local keep = retention.of_state(spec, state)
-    if keep.count and not numbers then numbers = counters.by_state() end
-    found[state] = keep.count and retention.excess(keep, numbers[state] or 0) or 0
+    found[state] = keep.count and retention.excess(keep, counters.ended(state)) or 0
   end
   return found
 end

@@ -79,11 +79,11 @@ function rows.drop(name, id)
   rows.put(name, id, false)
 end
 
--- Remove a whole table, that of an owner who is gone, at once.
-function rows.empty(name)
+-- Remove a whole table, that of an owner who is gone, and other keys of his, at once, however large they are.
+function rows.empty(name, ...)
   for id in pairs(of(name)) do cached[name][id] = false end
   changed[name] = nil
-  call('DEL', key(name))
+  call('UNLINK', key(name), ...)
 end
 
 -- Every row of a small table, by id.

@@ -23,8 +23,7 @@ end
 
 -- Forget all that a job remembers. Nothing of it was written in this step.
 function steps.empty(job_id)
-  rows.empty('steps:' .. job_id)
-  call('UNLINK', key('step_values:' .. job_id), key('step_order', job_id))
+  rows.empty('steps:' .. job_id, key('step_values:' .. job_id), key('step_order', job_id))
 end
 
 -- How many a job remembers now.

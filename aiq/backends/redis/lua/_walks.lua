@@ -67,6 +67,18 @@ function walks.of_order(key_, visit)
   end
 end
 
+-- Go through a list of Redis; `visit(text)`. The place is how many were seen.
+function walks.of_texts(key_, visit)
+  return function(place, page)
+    local seen = tonumber(place) or 0
+    for _, text in ipairs(call('LRANGE', key_, seen, seen + page.rows - 1)) do
+      visit(text)
+      seen = seen + 1
+      if walks.is_full(page) then return digits(seen) end
+    end
+  end
+end
+
 -- Go through a list that is made anew each time, which is short.
 function walks.of_list(make, visit)
   return function(place, page)

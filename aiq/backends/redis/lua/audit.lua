@@ -5,11 +5,12 @@
 --   sorted sets whose sizes are taken off
 -- returns: violations (lists of clause, job and text), part and cursor (where to go on; nothing at the end), sums (by kind
 --   and name, with a NUL between: what is found of something less what is stored of it), positions (those of ready jobs,
---   with their ids), version (which changes when anything happens)
+--   with their ids), shut and open (see audits), version (which changes when anything happens)
 -- spec: STATE-3
 local part, cursor
 if args.names then audits.measure(args.names) else part, cursor = audits.look(args.part, args.cursor, args.slice) end
 return {
   violations = audits.violations, part = part, cursor = cursor, sums = audits.sums, positions = audits.positions,
+  shut = audits.shut, open = audits.open,
   version = table.concat({digits(counters.get('events')), digits(counters.get('jobs'))}, ' '),
 }
