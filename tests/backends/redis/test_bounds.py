@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from aiq.backends.redis.storage import RedisStorage, open_redis
-from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_LOOKED, MAX_PAGE
-from aiq.model import Band, DeadQuery, JobFilter, JobRecord, State, Usage, UsageFilter
-from aiq.storage import Storage
-from aiq.testing.actions import BAD, end, enqueue_one, keep_up, spawn, start, states
+from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_LOOKED, MAX_PAGE, MAX_SWEEP
+from aiq.model import Band, DeadQuery, JobFilter, JobRecord, LimitSpec, State, Usage, UsageFilter
+from aiq.storage import Storage, queue_topic
+from aiq.testing.actions import BAD, changed, claim_some, end, enqueue_one, keep_up, spawn, start, states
 from aiq.testing.clock import Clock
 from aiq.testing.moves import move
 from aiq.testing.spending import tell
@@ -21,6 +21,8 @@ from tests.servers import PASSWORD, USER, server
 
 MANY = MAX_LOOKED + MAX_BATCH
 """More than one step may look at."""
+SLACK = 8
+"""Commands of a step besides those for each of what it looks at."""
 _names = count(1)
 
 
@@ -62,7 +64,7 @@ async def test_children_behind_thousands_that_are_left_alone_are_cancelled_in_a_
     await end(storage, parent, BAD)
 
     looked = await commands_of(storage.upkeep)
-    assert looked["zrangebylex"] <= MAX_LOOKED / 128 + 1
+    assert looked["zrangebylex"] <= MAX_LOOKED / 128 + SLACK
     assert await states(storage, "b") == [State.READY]
     await keep_up(storage)
 
@@ -98,7 +100,7 @@ async def test_a_listing_passes_over_millions_of_jobs_that_are_gone(storage: Sto
         cursor = answer.cursor
 
     while pages == 0 or cursor is not None:
-        assert (await commands_of(page))["hgetall"] <= MAX_LOOKED + 1
+        assert (await commands_of(page))["hgetall"] <= MAX_LOOKED + SLACK
         pages += 1
 
     assert found == ["first", "last"]
@@ -157,3 +159,45 @@ async def test_the_jobs_of_one_queue_are_counted_without_looking_at_others(stora
         assert await storage.count("queue7") == {"queue7": {State.READY: 1}}
 
     assert not (await commands_of(counted))["hgetall"]
+
+
+async def crowd_behind_a_limit(storage: Storage) -> list[str]:
+    """Hundreds of queues whose jobs wait for one limit, which a run has taken whole."""
+    await storage.put_limits([LimitSpec(name="one", concurrency=1)])
+    await start(storage, "first", limits=("one",))
+    queues = [f"queue{number:03}" for number in range(2 * MAX_SWEEP + 10)]
+    for queue in queues:
+        await enqueue_one(storage, queue, queue=queue, limits=("one",))
+    for first in range(0, len(queues), MAX_BATCH):
+        assert await claim_some(storage, 1, *queues[first : first + MAX_BATCH]) == []
+    return queues
+
+
+async def given(storage: Storage, queues: list[str]) -> list[str]:
+    parts = [queues[first : first + MAX_BATCH] for first in range(0, len(queues), MAX_BATCH)]
+    return [run.id for part in parts for run in await claim_some(storage, 1, *part)]
+
+
+async def test_what_waits_for_one_limit_in_hundreds_of_queues_is_opened_in_turns_by_upkeep(storage: Storage) -> None:
+    queues = await crowd_behind_a_limit(storage)
+    mark = await storage.wait([queue_topic(queues[-1])], after=None, timeout_ms=0)
+
+    freed = await commands_of(lambda: storage.put_limits([LimitSpec(name="one", concurrency=1_000)]))
+    assert freed["zrem"] <= MAX_SWEEP + SLACK
+    assert (await storage.upkeep()).next_due_ms == 0
+    assert (await storage.upkeep()).next_due_ms != 0
+
+    assert await changed(storage, mark, queue_topic(queues[-1]))
+    assert await given(storage, queues) == queues
+    assert await storage.audit() == []
+
+
+async def test_what_waits_for_one_limit_in_hundreds_of_queues_is_opened_in_turns_by_claims(storage: Storage) -> None:
+    queues = await crowd_behind_a_limit(storage)
+
+    # Freed again before all were opened, it is gone on with where the first time has stopped.
+    for concurrency in (500, 1_000):
+        await storage.put_limits([LimitSpec(name="one", concurrency=concurrency)])
+
+    assert [queues[-1]] == await given(storage, queues[-1:])
+    assert await given(storage, queues) == queues[:-1]

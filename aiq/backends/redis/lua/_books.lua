@@ -158,7 +158,8 @@ local function add_waiting(found, ids)
   end
 end
 
--- The calls that stand in line for a limit, by band and number; those alone that go on, at most MAX_BATCH.
+-- The calls that stand in line for a limit, by band and number; those alone that go on, at most MAX_BATCH, among the first
+-- MAX_LOOKED.
 --
 -- Who leaves the line, or stands in it anew, does so by this piece, a run that ends too: so a line is read once.
 function books.waiting(name, part)
@@ -171,7 +172,7 @@ function books.waiting(name, part)
     local ids = zsets.read('ZRANGE', line_of(place), from, from + bounds.MAX_BATCH - 1)
     add_waiting(found, ids)
     from = from + #ids
-  until #ids < bounds.MAX_BATCH or #found == bounds.MAX_BATCH
+  until #ids < bounds.MAX_BATCH or #found == bounds.MAX_BATCH or from >= bounds.MAX_LOOKED
   lines[place] = found
   return found
 end

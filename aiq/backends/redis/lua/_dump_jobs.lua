@@ -34,7 +34,7 @@ function dump_jobs.whole(job)
   }, jobs.tell(job.id), jobs.content_size(job.id)
 end
 
--- The keys of a job's waits, in their order.
+-- The keys of a job's waits, in their order. Waits are steps: there are at most MAX_STEPS.
 local function wait_keys(job)
   return order.names(rows.all('waits:' .. job.id))
 end

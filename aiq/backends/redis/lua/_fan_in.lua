@@ -53,7 +53,7 @@ function fan_in.add_edge(upstream, dependent_id, wait_key)
   end
 end
 
--- The jobs of a wait that succeeded, in the order in which they ended. spec: FLOW-12
+-- The jobs of a wait that succeeded, in the order in which they ended: at most MAX_DEPENDENCIES. spec: FLOW-12
 function fan_in.winners(job_id, wait_key)
   return call('ZRANGEBYSCORE', key('edges_in', fan_in.place(job_id, wait_key)), 1, '+inf')
 end

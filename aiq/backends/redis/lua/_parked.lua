@@ -3,9 +3,11 @@
 -- Until when is said in the row of each (`wake_at_ms`; 0: not parked; MAX_INSTANT_MS: until it is told). Those that wait
 -- for an instant are in `wakes:KIND:QUEUE`, and all together in `wakes`, by that instant; those that wait for a limit and
 -- key in `behind:LIMIT:KEY`. A member of the last two is kind, queue and what it is called in its queue.
+-- Limits and keys that have been freed and kept more aside than one step may open are in `freed_limits`, and in rows of
+-- `freed`: {after, the last that was opened, left, how many yet}. As long as there are any, FREED is in `wakes`.
 -- spec: POOL-1, POOL-3, POOL-4
 
-local SEPARATOR = '\0'
+local SEPARATOR, FREED = '\0', 'freed'
 
 local function behind(limit, key_)
   return 'behind:' .. limit .. ':' .. (key_ ~= '' and redis.sha1hex(key_) or '')
@@ -96,17 +98,14 @@ function parked.wake_due(queue, now_ms, room)
   room.gates = room.gates - #due_gates
 end
 
--- Open what a limit, or its part of one tenant or key, keeps aside in any queue. The answer is these queues.
+-- Open some of what stands behind a limit and key, by their names; the answer is their queues.
 --
 -- Gates are as many as there are lines with that key; the next claims open them.
-function parked.wake_behind(limit, key_)
-  local queues, seen = {}, {}
-  for _, whole in ipairs(zsets.read('ZRANGE', behind(limit, key_), 0, -1)) do
+local function open(members)
+  local queues = {}
+  for _, whole in ipairs(members) do
     local kind, queue, id = whole:match('^(%l+)%z([^%z]+)%z(.*)$')
-    if not seen[queue] then
-      seen[queue] = true
-      queues[#queues + 1] = queue
-    end
+    queues[queue] = true
     if kind == 'pools' then
       lanes.wake_pool(queue, id)
     elseif kind == 'lines' then
@@ -115,7 +114,74 @@ function parked.wake_behind(limit, key_)
       gates.shut(queue, id, 0)
     end
   end
+  return order.names(queues)
+end
+
+-- At most so many of a set, behind a member, and then from the first on up to it.
+local function round_from(name, after, most)
+  local found = zsets.read('ZRANGEBYLEX', name, after == '' and '-' or '(' .. after, '+', 'LIMIT', 0, most)
+  if after == '' or #found == most then return found end
+  for _, one in ipairs(zsets.read('ZRANGEBYLEX', name, '-', '[' .. after, 'LIMIT', 0, most - #found)) do
+    found[#found + 1] = one
+  end
+  return found
+end
+
+-- Go on with opening what a limit and key keep aside; the answer is how many that were, and their queues.
+local function open_more(id, most)
+  local limit, key_ = id:match('^([^%z]*)%z(.*)$')
+  local note = rows.get('freed', id)
+  local found = round_from(behind(limit, key_), note.after, math.min(most, note.left))
+  local left = note.left - #found
+  if #found == 0 or left <= 0 then
+    rows.drop('freed', id)
+    zsets.drop('freed_limits', id)
+  else
+    rows.put('freed', id, {after = found[#found], left = left})
+  end
+  return #found, open(found)
+end
+
+-- How many this step may still open of what it frees.
+local room = bounds.MAX_SWEEP
+
+-- Open what a limit, or its part of one tenant or key, keeps aside in any queue. The answer is these queues.
+--
+-- Those for whom a step has no room are opened in turns by the claims and upkeep that follow: each goes on where the last
+-- one has stopped, also when the limit has been freed again meanwhile. So nobody stands aside for ever behind others.
+function parked.wake_behind(limit, key_)
+  local found = zsets.first(behind(limit, key_), room + 1)
+  if #found <= room then
+    room = room - #found
+    return open(found)
+  end
+  local id = limit .. SEPARATOR .. key_
+  local before = rows.get('freed', id)
+  rows.put('freed', id, {after = before and before.after or '', left = zsets.read('ZCARD', behind(limit, key_))})
+  zsets.put('freed_limits', id, 0)
+  -- Whoever looks for what is due finds it.
+  zsets.put('wakes', FREED, step.now_ms)
+  if room == 0 then return {} end
+  local many, queues = open_more(id, room)
+  room = room - many
   return queues
+end
+
+-- Whether some of what limits kept aside is still to be opened.
+function parked.left_over()
+  return zsets.any('freed_limits')
+end
+
+-- Open more of what limits kept aside that have been freed, at most MAX_SWEEP, and tell the queues.
+function parked.go_on()
+  local left = bounds.MAX_SWEEP
+  for _, id in ipairs(zsets.first('freed_limits', left)) do
+    if left <= 0 then break end
+    local many, queues = open_more(id, left)
+    left = left - math.max(1, many)
+    for _, queue in ipairs(queues) do step.wake('queue:' .. queue) end
+  end
+  if not parked.left_over() then zsets.drop('wakes', FREED) end
 end
 
 -- The first instant ahead at which something opens by time, or nil. One that has passed opens nothing by itself: a

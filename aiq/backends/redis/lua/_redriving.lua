@@ -150,7 +150,8 @@ local function begin_again(job, wait_key, wait)
   outbox.append('redrive', job.id, wait_key)
 end
 
--- Begin the waits on children again that the job has to see end. The first of those, with its key. spec: DEAD-16
+-- Begin the waits on children again that the job has to see end. The first of those, with its key. Waits are steps, and
+-- so at most MAX_STEPS; each is of at most MAX_DEPENDENCIES children. spec: DEAD-16
 local function await_children(job)
   local first = nil
   local standing_by = rows.all('waits:' .. job.id, defaults.Wait)

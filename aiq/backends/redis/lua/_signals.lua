@@ -34,7 +34,7 @@ function signals.put(job, id, one, payload)
   if one.over_ms then call('ZADD', key('taken_signals'), digits(one.over_ms), member(job, one)) end
 end
 
--- The oldest kept signal of a name, and its id; nil for none.
+-- The oldest kept signal of a name, and its id; nil for none. At most MAX_KEPT_SIGNALS are kept.
 function signals.oldest(job_id, name)
   local ids = call('ZRANGE', key('kept_signals', job_id), 0, -1)
   rows.fetch('signals:' .. job_id, ids)

@@ -90,9 +90,10 @@ end
 -- spec: POOL-1, POOL-3, LIMIT-15, LIMIT-16
 function sweeps.wake_aside(queues)
   if not parked.any_due(step.now_ms) then return false end
+  if parked.left_over() then parked.go_on() end
   local room = parked.room()
   for _, queue in ipairs(queues) do parked.wake_due(queue, step.now_ms, room) end
-  return parked.used_up(room)
+  return parked.used_up(room) or parked.left_over()
 end
 
 -- Let a ready job take another route, in the lane in which it stands (T19). spec: ROUTE-5, HOLD-6
@@ -145,7 +146,7 @@ local TIMED = {'scheduled', 'timeouts', 'leases', 'graces', 'deadlines', 'due_sc
 -- How long until a sweep finds something, or something that stands aside may open; 0 for now, nil for never.
 -- spec: TIME-7, POOL-4
 function sweeps.next_due_ms()
-  if not outbox.is_empty() or holding.left_over() then return 0 end
+  if not outbox.is_empty() or holding.left_over() or parked.left_over() then return 0 end
   local first
   local function consider(at_ms)
     if at_ms and (not first or at_ms < first) then first = at_ms end

@@ -5,7 +5,7 @@
 -- returns: {gate, name, text, opens_in_ms, quoted}: a NUL in the text stands for `quoted`, as Python quotes it
 -- spec: WHY-1
 
--- The first dependency that has not ended, of a job that has never run.
+-- The first dependency that has not ended, of a job that has never run. There are at most MAX_DEPENDENCIES.
 local function upstream_of(record)
   if record.fence ~= 0 then return nil end
   local ids = record.depends_on

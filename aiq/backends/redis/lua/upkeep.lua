@@ -12,6 +12,7 @@ done.cancelled = sweeps.end_graces(limit)
 done.outbox = outbox.apply_outbox(limit)
 done.rerouted = sweeps.lose_patience(nil, limit)
 done.unheld = holding.go_on_letting_go(limit)
+if parked.left_over() then parked.go_on() end
 local more = forgetting.forget(limit)
 more = register.forget(limit) or more
 more = deaths.forget_groups(limit) or more
