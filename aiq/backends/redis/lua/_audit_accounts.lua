@@ -69,8 +69,12 @@ function audit_accounts.of_balance(id)
 end
 
 -- A budget is in their order, and known to its parent.
-function audit_accounts.of_budget(id)
+function audit_accounts.of_budget(id, tell)
   audits.stands('budget_ids')
-  local parent = rows.get('budgets', id).parent
-  if parent then audits.sum('budget_parents', parent, 1) end
+  local spec = rows.get('budgets', id)
+  if not spec.parent then return end
+  audits.sum('budget_parents', spec.parent, 1)
+  if not books.is_known(spec) then
+    tell('BUDGET-9', 'budget ' .. texts.quoted(id) .. ' does not stand below its parent as deep as it is', '')
+  end
 end

@@ -1,18 +1,12 @@
 -- trees: budgets as a tree: which of some are to be stored, and whether their chains stay short.
+--
+-- A budget that moves takes those below it along, and these may be any number. So each knows of those right below it how
+-- long the longest chain is that begins there (`books.children`): a chain that grows too long has a last link that moves,
+-- and below that only links that stay.
 -- spec: BUDGET-9
 
-local function check_chain(tree, spec)
-  local length, parent = 1, spec.parent
-  while parent do
-    length = length + 1
-    if length > bounds.MAX_CHAIN then
-      local begins = 'The chain from budget "' .. spec.id .. '" to its last ancestor'
-      local told = begins .. ' is endless, or longer than ' .. digits(bounds.MAX_CHAIN) .. '.'
-      step.refuse('Conflict', {message = told, reason = 'parent'})
-    end
-    parent = tree[parent].parent
-  end
-end
+-- How many of those right below a budget are looked at in one command.
+local PAGE = 64
 
 local function ancestors(stored, id)
   while id and not stored[id] do
@@ -22,33 +16,88 @@ local function ancestors(stored, id)
   end
 end
 
-local function descendants(stored, id, depth)
-  if depth == 0 then return end
-  for _, child in ipairs(books.children(id)) do
-    stored[child] = stored[child] or books.budget(child)
-    descendants(stored, child, depth - 1)
-  end
-end
-
--- What is stored of budgets and their parents, and all that stand above them, and below those that move; by id.
+-- What is stored of budgets and their parents, and all that stand above them; by id.
 function trees.relatives(budgets_)
   local stored = {}
   for _, spec in ipairs(budgets_) do
     ancestors(stored, spec.id)
     ancestors(stored, spec.parent)
   end
-  for _, spec in ipairs(budgets_) do
-    local before = stored[spec.id]
-    if before and before.parent ~= spec.parent then descendants(stored, spec.id, bounds.MAX_CHAIN) end
-  end
   return stored
+end
+
+-- How long the chain from a budget to its last ancestor is; nil if that is too long, or endless.
+local function length_of(tree, id)
+  local length, parent = 1, tree[id].parent
+  while parent do
+    length = length + 1
+    if length > bounds.MAX_CHAIN then return nil end
+    parent = tree[parent].parent
+  end
+  return length
+end
+
+-- Those of some budgets that stand elsewhere from now on, and all above which they stood.
+local function moves(stored, wanted, ids)
+  local moved, above, list = {}, {}, {}
+  for _, id in ipairs(ids) do
+    local before = stored[id]
+    if before and before.parent ~= wanted[id].parent then
+      moved[id], list[#list + 1] = true, id
+      local parent = before.parent
+      while parent and not above[parent] do
+        above[parent], parent = true, stored[parent].parent
+      end
+    end
+  end
+  return {moved = moved, above = above, list = list}
+end
+
+-- The longest chain below a budget, the budget first, of links that stay as they are.
+local function longest(moving, id)
+  local best, first = {}, 0
+  local function take(child)
+    local path = longest(moving, child)
+    if #path > #best then best = path end
+  end
+  repeat
+    -- The first that neither moves nor stood above one that does ends this: how long its chain is is true.
+    local found = books.children(id, first, PAGE)
+    for _, child in ipairs(found) do
+      if not moving.moved[child] then
+        take(child)
+        if not moving.above[child] then return {id, unpack(best)} end
+      end
+    end
+    first = first + #found
+  until #found < PAGE
+  return {id, unpack(best)}
+end
+
+-- A budget whose chain would be endless or too long: the first by id of a tree, and of the longest chains below budgets that
+-- move.
+local function too_long(tree, moving)
+  local found
+  local function name(id)
+    if not found or order.less(id, found) then found = id end
+  end
+  for id in pairs(tree) do
+    if not length_of(tree, id) then name(id) end
+  end
+  for _, id in ipairs(moving.list) do
+    local length = length_of(tree, id) or bounds.MAX_CHAIN
+    for place, below in ipairs(longest(moving, id)) do
+      if length + place - 1 > bounds.MAX_CHAIN then name(below) end
+    end
+  end
+  return found
 end
 
 -- Those of some budgets that are to be stored: a list of them, in their order. A parent may come with them.
 --
--- `stored` are by id at least those that stand in their places, with all their ancestors and descendants. Refused are a
--- parent that is neither stored nor among them (NotFound), and a budget that would be its own ancestor, or a chain
--- longer than MAX_CHAIN (Conflict).
+-- `stored` are by id at least those that stand in their places, with all their ancestors. Refused are a parent that is
+-- neither stored nor among them (NotFound), and a budget that would be its own ancestor, or a chain longer than MAX_CHAIN
+-- (Conflict).
 function trees.to_store(stored, budgets_, absent_only)
   local tree, wanted, ids = rows.with(stored, {}), {}, {}
   for _, spec in ipairs(budgets_) do
@@ -67,7 +116,11 @@ function trees.to_store(stored, budgets_, absent_only)
     found[#found + 1] = spec
   end
   if #found == 0 then return found end
-  -- A budget that moves takes those below it along.
-  for _, id in ipairs(order.names(tree)) do check_chain(tree, tree[id]) end
+  local wrong = too_long(tree, moves(stored, wanted, ids))
+  if wrong then
+    local begins = 'The chain from budget "' .. wrong .. '" to its last ancestor'
+    local told = begins .. ' is endless, or longer than ' .. digits(bounds.MAX_CHAIN) .. '.'
+    step.refuse('Conflict', {message = told, reason = 'parent'})
+  end
   return found
 end
