@@ -74,7 +74,7 @@ function audit_accounts.of_budget(id, tell)
   local spec = rows.get('budgets', id)
   if not spec.parent then return end
   audits.sum('budget_parents', spec.parent, 1)
-  if not books.is_known(spec) then
+  if not trees.is_known(spec) then
     tell('BUDGET-9', 'budget ' .. texts.quoted(id) .. ' does not stand below its parent as deep as it is', '')
   end
 end

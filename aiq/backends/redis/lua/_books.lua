@@ -19,8 +19,6 @@
 --   limit_names     names in their order, without those of queues; limit_parts:NAME the parts of one that goes by them
 --   touched_parts   ids of limit_states with a part, by when they last changed
 --   line:PLACE      ids of waiting, by band and number
---   budget_children:… and the digest of an id: those that name it as their parent, by how long the longest chain is that
---                   begins with each of them and goes down
 --   budget_ids      ids in their order; touched_windows: ids of budget_states over 0, by when they last changed
 --   grants:BUDGET   ids of grants, by the window in which they count (`books.grants`)
 --   closed_calls    ids of reservations that are closed, by when they were; they are kept for a while
@@ -257,60 +255,13 @@ function books.budget(budget_id)
   return found and setmetatable(found, defaults.BudgetSpec)
 end
 
-local function children_of(budget_id)
-  return 'budget_children:' .. redis.sha1hex(budget_id)
-end
-
--- Some budgets that name one as their parent, those with the longest chains below them first; from a rank on, counted
--- from 0.
-function books.children(budget_id, first, count)
-  return zsets.read('ZRANGE', children_of(budget_id), first, first + count - 1, 'REV')
-end
-
--- How long the longest chain is that begins with a budget and goes down from it.
-function books.depth(budget_id)
-  local first = zsets.read('ZRANGE', children_of(budget_id), 0, 0, 'REV', 'WITHSCORES')
-  return 1 + (tonumber(first[2]) or 0)
-end
-
--- Whether a parent knows how long the chain is that begins with one below it; for the audit.
-function books.is_known(spec)
-  return zsets.score(children_of(spec.parent), spec.id) == books.depth(spec.id)
-end
-
--- Let all above a budget know how long the chains below them are now.
-local function tell_parents(spec)
-  while spec and spec.parent do
-    local name, depth = children_of(spec.parent), books.depth(spec.id)
-    if zsets.score(name, spec.id) == depth then return end
-    zsets.put(name, spec.id, depth)
-    spec = rows.get('budgets', spec.parent)
-  end
-end
-
-local function leave_parent(spec)
-  counters.add('budget_parents', spec.parent, -1)
-  zsets.drop(children_of(spec.parent), spec.id)
-  tell_parents(rows.get('budgets', spec.parent))
-end
-
--- Let a budget that is to stand elsewhere stand nowhere. Of several all do this first, so that never one is below itself.
-function books.move_out(spec)
-  local before = rows.get('budgets', spec.id)
-  if not before or not before.parent or before.parent == spec.parent then return end
-  rows.put('budgets', spec.id, rows.with(before, {parent = none}))
-  leave_parent(before)
-end
-
 -- Write one in the place of the one of its id.
 function books.put_budget(spec)
-  books.move_out(spec)
+  trees.move_out(spec)
   local before = rows.get('budgets', spec.id)
   if not before then zsets.put('budget_ids', spec.id, 0) end
   rows.put('budgets', spec.id, spec)
-  if before and before.parent == spec.parent then return end
-  if spec.parent then counters.add('budget_parents', spec.parent, 1) end
-  tell_parents(spec)
+  if not before or before.parent ~= spec.parent then trees.move_in(spec) end
 end
 
 -- How a budget stands in a window; a new row when there is nothing yet.
@@ -467,7 +418,7 @@ function books.forget_account(scope, owner)
   local budget_id = scope .. ':' .. owner
   local spec = rows.get('budgets', budget_id)
   if not spec or rows.get('budget_parents', budget_id) then return end
-  if spec.parent then leave_parent(spec) end
+  if spec.parent then trees.leave_parent(spec) end
   for _, window_ms in ipairs(rows.get('budget_windows', budget_id) or {}) do
     books.drop_budget_state(budget_id, window_ms)
   end

@@ -1,12 +1,64 @@
 -- trees: budgets as a tree: which of some are to be stored, and whether their chains stay short.
 --
 -- A budget that moves takes those below it along, and these may be any number. So each knows of those right below it how
--- long the longest chain is that begins there (`books.children`): a chain that grows too long has a last link that moves,
--- and below that only links that stay.
+-- long the longest chain is that begins there and goes down: that is their score in the sorted set `budget_children:…` of
+-- its digest. A chain that grows too long has a last link that moves, and below that only links that stay.
 -- spec: BUDGET-9
 
 -- How many of those right below a budget are looked at in one command.
 local PAGE = 64
+
+local function set_of(id)
+  return 'budget_children:' .. redis.sha1hex(id)
+end
+
+-- Some budgets that name one as their parent, those with the longest chains below them first; from a rank on, counted
+-- from 0.
+local function children(id, first, count)
+  return zsets.read('ZRANGE', set_of(id), first, first + count - 1, 'REV')
+end
+
+-- How long the longest chain is that begins with a budget and goes down.
+local function depth(id)
+  local first = zsets.read('ZRANGE', set_of(id), 0, 0, 'REV', 'WITHSCORES')
+  return 1 + (tonumber(first[2]) or 0)
+end
+
+-- Whether its parent knows how long the chain is that begins with a budget; for the audit.
+function trees.is_known(spec)
+  return zsets.score(set_of(spec.parent), spec.id) == depth(spec.id)
+end
+
+-- Let all above a budget know how long the chains below them are now.
+local function tell_parents(spec)
+  while spec and spec.parent do
+    local name, long = set_of(spec.parent), depth(spec.id)
+    if zsets.score(name, spec.id) == long then return end
+    zsets.put(name, spec.id, long)
+    spec = rows.get('budgets', spec.parent)
+  end
+end
+
+-- Let a budget that is written stand below its parent.
+function trees.move_in(spec)
+  if spec.parent then counters.add('budget_parents', spec.parent, 1) end
+  tell_parents(spec)
+end
+
+-- Let a budget that is about to be removed, or to move, stand below its parent no more.
+function trees.leave_parent(spec)
+  counters.add('budget_parents', spec.parent, -1)
+  zsets.drop(set_of(spec.parent), spec.id)
+  tell_parents(rows.get('budgets', spec.parent))
+end
+
+-- Let a budget that is to stand elsewhere stand nowhere. Of several all do this first, so that never one is below itself.
+function trees.move_out(spec)
+  local before = rows.get('budgets', spec.id)
+  if not before or not before.parent or before.parent == spec.parent then return end
+  rows.put('budgets', spec.id, rows.with(before, {parent = none}))
+  trees.leave_parent(before)
+end
 
 local function ancestors(stored, id)
   while id and not stored[id] do
@@ -62,7 +114,7 @@ local function longest(moving, id)
   end
   repeat
     -- The first that neither moves nor stood above one that does ends this: how long its chain is is true.
-    local found = books.children(id, first, PAGE)
+    local found = children(id, first, PAGE)
     for _, child in ipairs(found) do
       if not moving.moved[child] then
         take(child)

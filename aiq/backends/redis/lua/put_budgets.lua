@@ -4,7 +4,7 @@
 -- returns: the budget that stands under the id of each
 -- spec: BUDGET-9, HOLD-4
 local wanted = trees.to_store(trees.relatives(args.budgets), args.budgets, args.absent_only)
-for _, spec in ipairs(wanted) do books.move_out(spec) end
+for _, spec in ipairs(wanted) do trees.move_out(spec) end
 for _, spec in ipairs(wanted) do
   books.put_budget(setmetatable(spec, defaults.BudgetSpec))
   step.room('budget', spec.id)
