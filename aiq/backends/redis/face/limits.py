@@ -34,8 +34,29 @@ class LimitsFace(Door):
         checks.check_count("list of limits", len(limits), MAX_BATCH)
         for spec in limits:
             check_limit(spec)
-        answer = await self._step("put_limits", {"limits": said(limits), "absent_only": absent_only})
-        return [heard(LimitSpec, spec) for spec in answer.value]
+        args = {"limits": said(limits), "absent_only": absent_only, "looked": dict[str, bool]()}
+        told = (await self._step("put_limits", args)).value
+        while "limits" not in told:
+            if "busy" in told:
+                await self._reshape(told["busy"])
+            else:
+                await self._look(next(spec for spec in reversed(limits) if spec.name == told["look"]))
+                args["looked"] = {**args["looked"], told["look"]: True}
+            told = (await self._step("put_limits", args)).value
+        for name in told["large"]:
+            await self._reshape(name)
+        return [heard(LimitSpec, spec) for spec in told["limits"]]
+
+    async def _look(self, spec: LimitSpec) -> None:
+        """Refuse new numbers in which not every part of a limit could be counted."""
+        after: str | None = ""
+        while after is not None:
+            after = (await self._step("reshape", {"spec": said(spec), "after": after})).value
+
+    async def _reshape(self, name: str) -> None:
+        """Let all parts of a limit follow its new numbers. Upkeep goes on with it if this ends before."""
+        while (await self._step("reshape", {"name": name})).value:
+            pass
 
     async def get_limits(
         self, names: Sequence[str] = (), *, after: str = "", limit: int = MAX_PAGE

@@ -6,7 +6,7 @@ local OWNED = {
   'steps', 'step_values', 'step_order', 'signals', 'signal_payloads', 'signal_order', 'kept_signals', 'stream', 'history',
   'waits', 'edges_out', 'needed_by', 'living',
 }
-local COUNTERS = {'ended_steps', 'ended_signals', 'waiting_calls', 'waiting_schedules', 'letting_go'}
+local COUNTERS = {'ended_steps', 'ended_signals', 'waiting_calls', 'waiting_schedules', 'letting_go', 'reshapes'}
 
 -- Every event of the log is one of a job that is stored, which knows it, or of one that is remembered.
 function audit_rest.of_log(cursor, slice, tell)

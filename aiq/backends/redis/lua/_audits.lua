@@ -97,6 +97,7 @@ audits.PARTS = {
   schedules = function(name, tell) audit_rest.of_schedule(calendar.get(name), tell) end,
   tombstones = audit_rest.of_tombstone,
   remains = audit_rest.of_remains,
+  reshapes = function() audits.stands('reshaping'); audits.sum('counter', 'reshapes', 1) end,
   letting_go = function() audits.stands('lines_left'); audits.sum('counter', 'letting_go', 1) end,
   workers = function() audits.stands('workers_by_name'); audits.stands('workers_by_beat') end,
   minutes = function() audits.stands('minutes_in_order') end,
@@ -147,7 +148,7 @@ local OTHERS = {
 -- All parts, in the order in which they are looked at.
 local ORDER = {
   'jobs', 'pools', 'gates', 'lines', 'queues', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
-  'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'letting_go', 'payloads', 'results',
+  'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'letting_go', 'reshapes', 'payloads', 'results',
   'progress', 'errors', 'streams', 'patience', 'aside', 'holds', 'keyed', 'counts', 'unstarted', 'crowds', 'flows',
   'outbox_jobs', 'outbox_rows', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',
 }

@@ -93,7 +93,8 @@ end
 
 -- What is left of a limit, or of one tenant's or key's part of it; nil when nothing was taken of it yet.
 function books.limit_state(name, part)
-  return rows.get('limit_states', books.place(name, part), defaults.LimitState)
+  local stored = rows.get('limit_states', books.place(name, part), defaults.LimitState)
+  return stored and part ~= '' and shaping.current(name, part, stored) or stored
 end
 
 -- Write it.
@@ -101,19 +102,20 @@ function books.put_limit_state(name, part, state)
   local place = books.place(name, part)
   if part ~= '' then
     if not rows.get('limit_states', place) then zsets.put('limit_parts:' .. name, part, 0) end
+    shaping.note(name, part)
     zsets.put('touched_parts', place, step.now_ms)
   end
   rows.put('limit_states', place, state)
 end
 
--- The parts of a limit that have a row, in their order; at most so many, where that is said.
+-- The parts of a limit that have a row, in their order, at most so many.
 function books.parts(name, most)
   local spec = books.limit(name)
   local found = books.limit_state(name, '') and {''} or {}
   if not spec or not spec.by then return found end
   -- A 429 that names nobody is kept under nobody, of a limit with parts too.
-  for _, part in ipairs(zsets.first('limit_parts:' .. name, most or 0)) do
-    if not most or #found < most then found[#found + 1] = part end
+  for _, part in ipairs(zsets.first('limit_parts:' .. name, most)) do
+    if #found < most then found[#found + 1] = part end
   end
   return found
 end

@@ -27,9 +27,9 @@ local function of_paused(name)
   if not rows.get('queues', name) then tell('queue', {name = name, paused = true, settings = {}}) end
 end
 
-local function of_level(place, state)
+local function of_level(place)
   local name, part = books.split_place(place)
-  return 'level', {name = name, key = part, state = state}
+  return 'level', {name = name, key = part, state = books.limit_state(name, part)}
 end
 
 local function of_balance(id, state)

@@ -248,11 +248,14 @@ end
 -- Carry what is left of a limit over to its new numbers, at most its new capacity; what is held goes along exactly.
 --
 -- A bucket that is new begins as in a new limit. It is refused where what open calls hold is too large to be counted in
--- the new sub-units, and so nothing may be written before. spec: LIMIT-1, LIMIT-13
-function limits.reshaped(old, new, state, now_ms)
+-- the new sub-units, and so nothing may be written before; with `late` that was looked at before, and what was taken since
+-- is cut to what can be counted. spec: LIMIT-1, LIMIT-13
+function limits.reshaped(old, new, state, now_ms, late)
   state = limits.refilled(old, state, now_ms)
   local held = math.floor(state.held / of_tokens(old).sub) * of_tokens(new).sub
-  if held > bounds.MAX_LEVEL then
+  if late then
+    held = math.min(held, bounds.MAX_LEVEL)
+  elseif held > bounds.MAX_LEVEL then
     local text = 'Calls hold too much of limit "' .. new.name .. '" for it; choose a rounder number of tokens.'
     step.refuse('InvalidInput', {text})
   end

@@ -13,7 +13,8 @@ done.outbox = outbox.apply_outbox(limit)
 done.rerouted = sweeps.lose_patience(nil, limit)
 done.unheld = holding.go_on_letting_go(limit)
 if parked.left_over() then parked.go_on() end
-local more = forgetting.forget(limit)
+local more = shaping.go_on_with_any(limit)
+more = forgetting.forget(limit) or more
 more = register.forget(limit) or more
 more = deaths.forget_groups(limit) or more
 done.schedules = math.min(limit, zsets.read('ZCOUNT', 'due_schedules', '-inf', digits(step.now_ms)))
