@@ -93,9 +93,10 @@ local function leads(found, first, job)
   return #found == 0 or state == job.state
 end
 
--- Events tell the life without a gap: the whole, or the end of it once the log was trimmed.
+-- Events tell the life without a gap: the whole, or the end of it once the log was trimmed. They are as many as the moves
+-- of one job: a few for each of its runs, MAX_ATTEMPTS in a generation, and of its waits, which are steps.
 local function of_events(job, tell)
-  local numbers, found, claims = log.numbers_of(job), {}, 0
+  local numbers, found, claims = log.numbers_of(job, 1, job.events), {}, 0
   for place, number in ipairs(numbers) do
     found[place] = log.event(number) or false
     if found[place] and found[place][3] == 'T3' then claims = claims + 1 end
@@ -164,7 +165,6 @@ function audit_jobs.of_job(job, tell)
   of_signals(job, tell)
   of_steps(job, tell)
   of_hold(job, tell)
-  audit_waits.of_job(job, tell)
   audit_lanes.of_job(job, tell)
   audit_keys.of_job(job, tell)
   audit_graves.of_job(job, tell)

@@ -1,7 +1,8 @@
 -- audit_waits: what the audit finds about the jobs that wait for others.
 -- spec: FLOW-7, FAN-1, FAN-6, STATE-3
 
--- The edges into a wait: how many there are, how many of them are flipped and how, and those that are not.
+-- The edges into a wait: how many there are, at most MAX_DEPENDENCIES, how many of them are flipped and how, and those that
+-- are not.
 local function edges_of(place)
   local found = {total = 0, succeeded = 0, failed = 0, open = {}, ids = {}}
   local flat = call('ZRANGE', key('edges_in', place), 0, -1, 'WITHSCORES')
@@ -54,7 +55,7 @@ local function of_wait(job, wait_key, wait, tell)
   local place = fan_in.place(job.id, wait_key)
   local edges = edges_of(place)
   -- What it waited for may be gone before it.
-  if job.state == 'succeeded' then return end
+  if job.state == 'succeeded' then return edges.total end
   local told = of_edges(job, place, edges, tell)
   if wait.total ~= edges.total or wait.succeeded ~= edges.succeeded or wait.failed ~= edges.failed then
     tell('FAN-1', 'the counts of its wait ' .. texts.quoted(wait_key) .. ' are not those of its edges')
@@ -63,11 +64,20 @@ local function of_wait(job, wait_key, wait, tell)
     tell('FAN-6', 'its wait ' .. texts.quoted(wait_key) .. ' was not told of an end')
   end
   of_waiting(job, wait_key, wait, tell)
+  return edges.total
 end
 
--- The waits of a job.
-function audit_waits.of_job(job, tell)
-  for wait_key in pairs(rows.all('waits:' .. job.id)) do
-    of_wait(job, wait_key, fan_in.wait(job.id, wait_key), tell)
+-- The waits of a job behind one of its keys ('' for the first, which is no key but that of dependencies): where the next
+-- slice goes on, and how many edges were looked at. Waits are steps: a job has at most MAX_STEPS of them.
+function audit_waits.of_job(job, after, slice, tell)
+  local looked = 0
+  for _, wait_key in ipairs(order.names(rows.all('waits:' .. job.id))) do
+    local name = ':' .. wait_key
+    if order.less(after, name) then
+      if looked >= slice then return after, looked end
+      looked = looked + math.max(1, of_wait(job, wait_key, fan_in.wait(job.id, wait_key), tell))
+      after = name
+    end
   end
+  return nil, looked
 end

@@ -118,28 +118,47 @@ local function look_at_rows(part, cursor, slice)
   return page[1] ~= '0' and page[1] or nil, #page[2] / 2
 end
 
--- Jobs are looked at by their numbers: those that were stored together have their events together.
-local function look_at_jobs(cursor, slice)
-  local first, newest, looked = tonumber(cursor) or 1, counters.get('jobs'), 0
+-- Go through jobs by their numbers: those that were stored together have their events together. `visit(job, inner, left)`
+-- says where within the job the next slice goes on, nil for nowhere, and how much it has looked at.
+local function through_jobs(cursor, slice, visit)
+  local number, inner = cursor:match('^(%d+) ?(.*)$')
+  local first, newest, looked = tonumber(number) or 1, counters.get('jobs'), 0
   while first <= newest do
     local some, behind = jobs.shelved(first)
-    for _, job in ipairs(some) do
+    for place, job in ipairs(some) do
       if looked >= slice then return digits(job.n), looked end
-      audits.sum('table', 'jobs', 1)
-      look_at(job.id, function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end)
-      looked = looked + 1
+      local left, more = visit(job, place == 1 and job.n == first and inner or '', slice - looked)
+      looked = looked + math.max(1, more)
+      if left then return digits(job.n) .. ' ' .. left, looked end
     end
     if #some == 0 then looked = looked + 1 end
-    first = behind
+    first, inner = behind, ''
     if looked >= slice and first <= newest then return digits(first), looked end
   end
   return nil, looked
+end
+
+local function look_at_jobs(cursor, slice)
+  return through_jobs(cursor, slice, function(job)
+    audits.sum('table', 'jobs', 1)
+    look_at(job.id, function(id, tell) audit_jobs.of_job(jobs.get(id), tell) end)
+    return nil, 1
+  end)
+end
+
+local function look_at_waits(cursor, slice)
+  return through_jobs(cursor, slice, function(job, inner, room)
+    local left, looked
+    look_at(job.id, function(_, tell) left, looked = audit_waits.of_job(job, inner, room, tell) end)
+    return left, looked or 1
+  end)
 end
 
 -- What is looked at in other ways: a function that takes where to begin, how much to look at, and what is to be told of
 -- it, and says where to go on, and how much it has looked at.
 local OTHERS = {
   jobs = look_at_jobs,
+  waits = look_at_waits,
   log = audit_rest.of_log,
   outbox = audit_rest.of_outbox,
   counters = audit_rest.of_counters,
@@ -147,7 +166,7 @@ local OTHERS = {
 
 -- All parts, in the order in which they are looked at.
 local ORDER = {
-  'jobs', 'pools', 'gates', 'lines', 'queues', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
+  'jobs', 'waits', 'pools', 'gates', 'lines', 'queues', 'keys', 'unique', 'groups', 'deaths', 'following', 'log', 'outbox', 'schedules', 'reservations',
   'waiting', 'open_calls', 'limits', 'limit_states', 'budget_states', 'budgets', 'tombstones', 'remains', 'letting_go', 'reshapes', 'payloads', 'results',
   'progress', 'errors', 'streams', 'patience', 'aside', 'holds', 'keyed', 'counts', 'unstarted', 'crowds', 'flows',
   'outbox_jobs', 'outbox_rows', 'held', 'step_counts', 'line_counts', 'budget_parents', 'workers', 'minutes', 'counters',

@@ -85,8 +85,12 @@ function events.remember(job, number)
   for place, one in ipairs(job.history or {}) do history[place] = one end
   history[#history + 1] = number
   if #history > RECENT then
-    for place, one in ipairs(history) do history[place] = digits(one) end
-    call('RPUSH', key('history', job.id), unpack(history))
+    -- Those that the log has no more are forgotten, so that all that stand in the list are in the log.
+    local kept = {}
+    for _, one in ipairs(history) do
+      if one > log.trimmed() then kept[#kept + 1] = digits(one) end
+    end
+    call('RPUSH', key('history', job.id), unpack(kept))
     history = {}
   end
   job.history = history

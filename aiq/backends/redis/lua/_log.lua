@@ -59,16 +59,22 @@ function log.after(number, limit)
   return found
 end
 
--- The numbers in the log of the events of a job that are kept, oldest first.
-function log.numbers_of(job)
-  local found = {}
-  for _, number in ipairs(call('LRANGE', key('history', job.id), 0, -1)) do found[#found + 1] = tonumber(number) end
-  for _, number in ipairs(job.history or {}) do found[#found + 1] = number end
-  local first = 1
-  while first <= #found and found[first] <= log.trimmed() do first = first + 1 end
-  local kept = {}
-  for place = first, #found do kept[#kept + 1] = found[place] end
-  return kept
+-- The numbers in the log of events of a job that are kept, the oldest first, from a place among them on to another, both
+-- counted from 1; and how many are kept. Only in the record may numbers stand that the log has no more.
+function log.numbers_of(job, first, last)
+  local listed, recent, found = call('LLEN', key('history', job.id)), {}, {}
+  for _, number in ipairs(job.history or {}) do
+    if number > log.trimmed() then recent[#recent + 1] = number end
+  end
+  if first <= math.min(last, listed) then
+    for _, number in ipairs(call('LRANGE', key('history', job.id), first - 1, math.min(last, listed) - 1)) do
+      found[#found + 1] = tonumber(number)
+    end
+  end
+  for place = math.max(first, listed + 1), math.min(last, listed + #recent) do
+    found[#found + 1] = recent[place - listed]
+  end
+  return found, listed + #recent
 end
 
 -- The number in the log of the last event of a job.

@@ -5,8 +5,6 @@
 -- calls: the storage is retired, or whoever reads it takes what he finds.
 -- spec: MOVE-7
 
--- Up to so many rows a table is read by the order of its names; a larger one goes by a cursor of Redis.
-local SMALL = 512
 
 -- A page with room for so much.
 function walks.page(limit, bytes)
@@ -46,10 +44,11 @@ local function by_cursor(name, place, page, visit)
   return '@' .. cursor
 end
 
--- Go through the rows of a table; `visit(id, row)` puts what it makes of one into the page.
+-- Go through the rows of a table, by the order of their names where it is no larger than a page, else by a cursor of Redis;
+-- `visit(id, row)` puts what it makes of one into the page.
 function walks.of_table(name, visit)
   return function(place, page)
-    local named = place == '' and call('HLEN', key(name)) <= SMALL or place:sub(1, 1) == '='
+    local named = place == '' and call('HLEN', key(name)) <= bounds.MAX_PAGE or place:sub(1, 1) == '='
     return (named and by_name or by_cursor)(name, place, page, visit)
   end
 end

@@ -6,10 +6,11 @@
 -- spec: EVENT-6
 local job = jobs.get(args.id)
 if not job then step.refuse('NotFound', {args.id}) end
-local kept, found = log.numbers_of(job), {}
+local _, kept = log.numbers_of(job, 1, 0)
 -- The events of a job are numbered without a gap, and the last is that of its record.
-local before = job.events - #kept
-for place = math.max(1, args.after - before + 1), math.min(#kept, args.after - before + args.limit) do
-  found[#found + 1] = {kept[place], log.event(kept[place])}
+local before, found = job.events - kept, {}
+local first = math.max(1, args.after - before + 1)
+for place, number in ipairs((log.numbers_of(job, first, args.after - before + args.limit))) do
+  found[place] = {number, log.event(number)}
 end
 return {storage_id = log.storage_id(args.storage_id), events = log.told(found)}
