@@ -162,6 +162,18 @@ async def test_the_events_of_a_job_are_read_by_their_numbers(storage: Storage) -
         await storage.events_of("unknown")
 
 
+@clause("EVENT-6", "KEEP-6")
+async def test_a_page_of_the_events_of_a_job_begins_with_the_first_that_is_kept(storage: Storage) -> None:
+    await enqueue_one(storage)
+    for _ in range(3):
+        await end_one(storage, Released())
+    await storage.put_retention(RetentionSpec(events=Keep(count=2)))
+    await storage.upkeep()
+
+    assert [event.number for event in await storage.events_of("job", limit=1)] == [6]
+    assert [event.number for event in await storage.events_of("job", after=6, limit=1)] == [7]
+
+
 @clause("EVENT-7")
 async def test_events_of_a_job_that_is_gone_are_told_until_their_time_is_over(storage: Storage, clock: Clock) -> None:
     await enqueue_one(storage, keep_ms=0)
