@@ -21,7 +21,8 @@ _SETS: Final = (
     *("ended:succeeded", "ended:dead", "ended:cancelled", "apart", "ended_steps", "ended_signals", "ended_streams"),
     *("taken_signals", "own_calls", "closed_calls", "touched_parts", "touched_windows", "budget_ids", "remains_due"),
     *("limit_names", "unique_windows", "groups_by_last_seen", "groups_by_dead", "groups_at_rest"),
-    *("schedule_names", "due_schedules", "workers_by_name", "workers_by_beat", "minutes_in_order", "lines_left", "reshaping"),
+    *("schedule_names", "due_schedules", "workers_by_name", "workers_by_beat", "minutes_in_order"),
+    *("lines_left", "reshaping"),
 )
 """Sorted sets that are to be empty where nothing was found that stands in them."""
 _CLAUSES: Final = {

@@ -1,17 +1,20 @@
 """No step looks at more than its bound: what is larger is gone on with in the next one, or on the next page."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from itertools import count
+from typing import Any
 
 import msgspec
 import pytest
 
+from aiq import bounds
+from aiq.backends.redis.scripts import script
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_LOOKED, MAX_PAGE, MAX_SWEEP
-from aiq.model import Band, DeadQuery, JobFilter, JobRecord, LimitSpec, State, Usage, UsageFilter
+from aiq.model import Band, DeadQuery, JobFilter, JobRecord, LimitSpec, State, Suspended, Usage, UsageFilter
 from aiq.storage import Storage, queue_topic
-from aiq.testing.actions import BAD, changed, claim_some, end, enqueue_one, keep_up, spawn, start, states
+from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, enqueue_one, keep_up, spawn, start, states
 from aiq.testing.clock import Clock
 from aiq.testing.moves import move
 from aiq.testing.spending import tell
@@ -201,3 +204,53 @@ async def test_what_waits_for_one_limit_in_hundreds_of_queues_is_opened_in_turns
 
     assert [queues[-1]] == await given(storage, queues[-1:])
     assert await given(storage, queues) == queues[:-1]
+
+
+@pytest.fixture
+def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """So few rows in one purge that a test need not store thousands."""
+    monkeypatch.setattr(bounds, "MAX_PURGED_ROWS", 8)
+    script.cache_clear()
+    yield
+    script.cache_clear()
+
+
+async def busy(storage: Storage, job_id: str, **options: Any) -> None:
+    """A job that has ended, with more calls, and more that was sent to it, than one purge removes."""
+    run = await start(storage, job_id, **options)
+    for number in range(20):
+        await tell(storage, run, number + 1, used=Usage("gpt", 1))
+        await storage.send(job_id, "go", f"{number}", b"1")
+    for number in range(12):
+        await end(storage, run, Suspended(f"step {number}", "go"))
+    await end(storage, run, GOOD)
+
+
+@pytest.mark.usefixtures("tight")
+async def test_a_job_with_many_rows_goes_by_several_upkeeps(storage: RedisStorage, name: str) -> None:
+    await busy(storage, "busy", keep_ms=0)
+    purged = []
+    while not sum(purged):
+        purged.append((await storage.upkeep()).purged)
+        assert await storage.audit() == []
+
+    assert len(purged) >= 40 / 8
+    assert await storage.get(["busy"]) == [None]
+    left = {key.partition("}:")[2] for key in server().ask("KEYS", f"{{aiq:{name}}}:*")}
+    assert not [key for key in left if "signal" in key or "reserv" in key or "calls" in key]
+
+
+@pytest.mark.usefixtures("tight")
+async def test_jobs_with_many_rows_go_by_one_purge_of_a_person(storage: Storage) -> None:
+    for job_id in ("one", "other"):
+        await busy(storage, job_id)
+
+    found = await storage.purge(["one", "unknown", "other", "one"])
+
+    assert [(one.job_id, one.state, one.gone) for one in found] == [
+        ("one", State.SUCCEEDED, True),
+        ("unknown", None, False),
+        ("other", State.SUCCEEDED, True),
+        ("one", State.SUCCEEDED, True),
+    ]
+    assert await storage.audit() == []

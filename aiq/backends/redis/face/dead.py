@@ -38,11 +38,17 @@ class DeadLettersFace(Door):
     async def purge(self, job_ids: Sequence[str]) -> Sequence[Purged]:
         """See `aiq.storage.DeadLetters`."""
         check_count("list of jobs", len(job_ids), MAX_BATCH)
-        found = (await self._step("purge", {"ids": list(job_ids)})).value
-        return [
-            Purged(job_id, State(one["state"]) if "state" in one else None, gone=one["gone"])
-            for job_id, one in zip(job_ids, found, strict=True)
-        ]
+        found: dict[str, Any] = {}
+        left = list(job_ids)
+        while left:
+            told = (await self._step("purge", {"ids": left})).value
+            found.update(zip(left, told, strict=True))
+            left = [job_id for job_id, one in zip(left, told, strict=True) if one.get("again")]
+        return [_purged(job_id, found[job_id]) for job_id in job_ids]
+
+
+def _purged(job_id: str, one: Any) -> Purged:  # Any: as the script says
+    return Purged(job_id, State(one["state"]) if "state" in one else None, gone=one["gone"])
 
 
 def _without_nothing(args: dict[str, Any]) -> dict[str, Any]:

@@ -402,16 +402,20 @@ local function any_reserved()
   return reserves
 end
 
--- Forget the calls of a job that is gone: those of its own by name, call 0 of each run that it had.
-function books.forget_calls(job)
-  if not any_reserved() then return end
-  local from = job.id .. NUL
-  local ids = zsets.read('ZRANGE', 'own_calls', '[' .. from, '(' .. job.id .. '\1', 'BYLEX')
-  for fence = 1, job.fence do ids[#ids + 1] = books.call(job.id, fence, 0) end
+-- Forget calls of a job that has ended: those of its own by name, at most so many, and with the last of them call 0 of each
+-- run that it had. The answer is how many they were, and whether that was all.
+function books.forget_calls(job, room)
+  if not any_reserved() then return 0, true end
+  local first, last = '[' .. job.id .. NUL, '(' .. job.id .. '\1'
+  local ids = zsets.read('ZRANGE', 'own_calls', first, last, 'BYLEX', 'LIMIT', 0, room + 1)
+  local all, count = #ids <= room, math.min(#ids, room)
+  if not all then ids[#ids] = nil end
+  for fence = 1, all and job.fence or 0 do ids[#ids + 1] = books.call(job.id, fence, 0) end
   rows.fetch('reservations', ids)
   for _, id in ipairs(ids) do
     if rows.get('reservations', id) then books.drop_reservation(id) end
   end
+  return count, all
 end
 
 -- Forget what was used in a name, and the budget of that name, unless another one draws from it.

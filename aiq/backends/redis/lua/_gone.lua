@@ -54,16 +54,19 @@ function gone.that_fit(may, room)
   return found
 end
 
--- Forget the waits of a job, and the edges to it. Those from it are looked at when those to whom they lead go.
+-- Forget the waits of a job, which are at most MAX_STEPS, and the edges to it, at most MAX_DEPENDENCIES to each; say how many
+-- these were. Those from it are looked at when those to whom they lead go.
 local function forget_waits(id)
+  local count = 0
   for wait_key in pairs(rows.all('waits:' .. id)) do
     local place = fan_in.place(id, wait_key)
-    for _, upstream in ipairs(call('ZRANGEBYSCORE', key('edges_in', place), 0, 0)) do
-      call('ZREM', key('edges_out', upstream), place)
-    end
+    local open = call('ZRANGEBYSCORE', key('edges_in', place), 0, 0)
+    for _, upstream in ipairs(open) do call('ZREM', key('edges_out', upstream), place) end
     call('UNLINK', key('edges_in', place))
+    count = count + 1 + #open
   end
   rows.empty('waits:' .. id)
+  return count
 end
 
 -- Whether children of a job are stored, or were and have left some of their own.
@@ -104,14 +107,22 @@ local function finish_remains(id)
 end
 
 -- Remove a job that may go, with all that is its own, and remember its id. Its children are left to upkeep.
-function gone.gone(job)
+--
+-- One with more calls, or more that was sent to it, than there is room for loses so many of these rows, and goes another
+-- time. The answer is how many rows it was, and whether the job is gone.
+function gone.gone(job, room)
   local id = job.id
+  local count, whole = books.forget_calls(job, room)
+  if not whole then return count, false end
+  local sent
+  sent, whole = signals.forget(job, room - count)
+  count = count + sent
+  if not whole then return count, false end
   tombstones.remember(job, step.now_ms + retention.tombstone_ms(retention.spec()))
-  books.forget_calls(job)
   deaths.forget_death(job)
   if job.parent_id then call('ZREM', key('children', job.parent_id), id) end
   if job.needed then call('UNLINK', key('needed_by', id), key('edges_out', id)) end
-  forget_waits(id)
+  count = count + forget_waits(id)
   trim_jobs.forget(job)
   jobs.drop(job)
   if has_family(id) then
@@ -121,6 +132,20 @@ function gone.gone(job)
   end
   step.wake('job:' .. id)
   step.wake('stream:' .. id)
+  return count, true
+end
+
+-- Remove jobs that may go, as long as there is room for their rows, and say which of them are gone, by id, and how many;
+-- how many bytes these had; and how much room is left.
+function gone.all(going, room)
+  local done, count, size = {}, 0, 0
+  for _, job in ipairs(going) do
+    if room <= 0 then break end
+    local bytes, rows_, is_gone = jobs.content_size(job.id), gone.gone(job, room)
+    room = room - rows_
+    if is_gone then done[job.id], count, size = true, count + 1, size + bytes end
+  end
+  return done, count, size, room
 end
 
 -- Of the children of a job, in the order of enqueueing, at most `limit` that may go; and whether there is any child.
@@ -148,8 +173,8 @@ local function due(limit)
   return ids
 end
 
--- Let the children of jobs that are gone go too, and then their budgets and use; say how many jobs went, and how many
--- bytes with them.
+-- Let the children of jobs that are gone go too, and then their budgets and use; say how many jobs went, how many bytes with
+-- them, and how much room they have left for rows.
 function gone.clear_remains(limit)
   local ids, may, busy, parents = due(limit), {}, {}, {}
   for _, id in ipairs(ids) do
@@ -157,11 +182,7 @@ function gone.clear_remains(limit)
     for _, child in ipairs(found) do may[#may + 1] = child end
     busy[id], parents[id] = #found > 0 or #may == limit, any
   end
-  local going, size = gone.that_fit(may, bounds.MAX_PURGED_BYTES), 0
-  for _, child in ipairs(going) do
-    size = size + jobs.content_size(child.id)
-    gone.gone(child)
-  end
+  local _, count, size, room = gone.all(gone.that_fit(may, bounds.MAX_PURGED_BYTES), bounds.MAX_PURGED_ROWS)
   for _, id in ipairs(ids) do
     if not has_family(id) then
       finish_remains(id)
@@ -169,7 +190,7 @@ function gone.clear_remains(limit)
       put_off(id, rows.get('remains', id), step.now_ms + bounds.PUT_OFF_MS)
     end
   end
-  return #going, size
+  return count, size, room
 end
 
 -- Whether upkeep has something to go on with of jobs that are gone.

@@ -40,7 +40,7 @@ end
 -- many went.
 function purge.purge(limit)
   limit = math.min(limit, bounds.MAX_PURGED)
-  local done, size = gone.clear_remains(limit)
+  local done, size, room = gone.clear_remains(limit)
   local more, may = excesses(), {}
   local ids, numbers = over(limit - done, more)
   jobs.fetch(ids)
@@ -54,9 +54,8 @@ function purge.purge(limit)
       jobs.put(job, rows.with(job, {go_ms = step.now_ms + bounds.PUT_OFF_MS}))
     end
   end
-  local going = gone.that_fit(may, bounds.MAX_PURGED_BYTES - size)
-  for _, job in ipairs(going) do gone.gone(job) end
-  return done + #going
+  local _, more_done = gone.all(gone.that_fit(may, bounds.MAX_PURGED_BYTES - size), room)
+  return done + more_done
 end
 
 -- Whether the next upkeep has a job to look at.

@@ -69,11 +69,31 @@ function signals.drop(job, id)
   if one.over_ms then call('ZREM', key('taken_signals'), member(job, one)) end
 end
 
--- Forget all that was sent to a job.
-function signals.forget(job)
+-- Forget the first of what was sent to a job, at most so many.
+local function forget_first(job, room)
+  local ids, kept = call('ZRANGE', key('signal_order', job.id), 0, room - 1), 0
+  rows.fetch('signals:' .. job.id, ids)
+  for _, id in ipairs(ids) do
+    if signals.get(job.id, id).kept then kept = kept + 1 end
+    signals.drop(job, id)
+  end
+  jobs.put(job, rows.with(job, {kept_signals = job.kept_signals - kept}))
+end
+
+-- Forget what was sent to a job that has ended, at most so much; the answer is how many signals it was, and whether that was
+-- all.
+function signals.forget(job, room)
+  local many = call('ZCARD', key('signal_order', job.id))
+  if many > room then
+    if room > 0 then forget_first(job, room) end
+    return room, false
+  end
+  if many == 0 then return 0, true end
   for _, one in pairs(rows.all('signals:' .. job.id)) do
     if one.over_ms then call('ZREM', key('taken_signals'), member(job, one)) end
   end
-  rows.empty('signals:' .. job.id)
-  call('UNLINK', key('signal_payloads:' .. job.id), key('signal_order', job.id), key('kept_signals', job.id))
+  rows.empty(
+    'signals:' .. job.id, key('signal_payloads:' .. job.id), key('signal_order', job.id), key('kept_signals', job.id)
+  )
+  return many, true
 end

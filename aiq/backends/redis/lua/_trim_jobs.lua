@@ -137,10 +137,9 @@ local function trim_signals(keep, limit)
   return old > limit
 end
 
--- Forget all that a job has of which a part may go before it.
+-- Forget all that a job has of which a part may go before it, but what was sent to it.
 function trim_jobs.forget(job)
   if job.remembers then steps.empty(job.id) end
-  if call('EXISTS', key('signal_order', job.id)) == 1 then signals.forget(job) end
   items.forget(job)
 end
 
