@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 
 from aiq import JobFilter, Price, Queue
-from aiq.backends import open_storage
+from aiq.backends import migrate_storage, open_storage
 from aiq.testing.provider import Entry, Outcome, Provider, read_ledger
+from tests.postgres_servers import postgres_server
 from tests.servers import server
 
 PROGRAM = Path(__file__).parent.parent.parent / "examples" / "digest.py"
@@ -166,8 +167,19 @@ def test_the_books_have_what_the_provider_counted_at_its_price(published: tuple[
         assert exact <= Decimal(part["usd"]) <= exact + 4 * Decimal("0.000001")
 
 
-def test_the_same_program_runs_on_redis(tmp_path: Path) -> None:
-    place = replace(make_place(tmp_path), elsewhere=server().url("digest"))
+def in_redis() -> str:
+    return server().url("digest")
+
+
+def in_postgres() -> str:
+    url = postgres_server().url("digest")
+    asyncio.run(migrate_storage(url))
+    return url
+
+
+@pytest.mark.parametrize("where", [in_redis, in_postgres])
+def test_the_same_program_runs_on_a_server(tmp_path: Path, where: Callable[[], str]) -> None:
+    place = replace(make_place(tmp_path), elsewhere=where())
 
     first, second = place.start(), place.start()
 
