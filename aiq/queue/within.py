@@ -60,6 +60,8 @@ class Within:
         return await self._leave(chosen, [job.chosen.id or fresh_id() for job in chosen])
 
     async def _leave(self, jobs: Sequence[NewJob[R]], ids: Sequence[str]) -> list[Job[R]]:
+        _check_begun(self._connection, self._driver)
+
         async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
             named = zip(handed, ids, strict=True)
             plain = [job.spec(job_id=job_id, queue_default=self._name) for job, job_id in named]
@@ -102,12 +104,22 @@ def _driver_of(connection: object) -> str:
     for kind in type(connection).__mro__:
         driver = kind.__module__.partition(".")[0].removeprefix("_")
         if driver in _PLACES:
-            if driver == "asyncpg" and not connection.is_in_transaction():  # type: ignore[attr-defined]
-                raise InvalidInput(
-                    "The connection is in no transaction. Use it inside `async with connection.transaction():`."
-                )
             return driver
     raise InvalidInput(
         f"within() takes a connection of {', '.join(_PLACES)}, and {type(connection).__name__} is none. "
         "Of an ORM pass its session or connection."
     )
+
+
+def _check_begun(connection: Any, driver: str) -> None:
+    """Refuse a connection on which each statement would commit by itself: the job would be stored at once."""
+    if driver == "asyncpg":
+        alone = not connection.is_in_transaction()
+    elif driver == "psycopg":
+        alone = connection.autocommit and not connection.info.transaction_status
+    elif driver in ("sqlite3", "aiosqlite"):
+        alone = connection.isolation_level is None and not connection.in_transaction
+    else:
+        alone = False
+    if alone:
+        raise InvalidInput("The connection is in no transaction: a job would be stored at once. Begin one first.")

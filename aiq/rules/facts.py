@@ -24,8 +24,15 @@ def clock_fact(newest_ms: int, now_ms: int) -> Fact:
     return Fact("clock", Level.OK, "The clock stands behind nothing that is stored.")
 
 
-def inbox_fact(aside: int) -> Fact:
+def inbox_fact(aside: int, left: int, *, moved: bool) -> Fact:
     """Tell of jobs that were left in a transaction and cannot be stored. Spec: ENQ-10"""
+    if left and moved:
+        return Fact(
+            "inbox",
+            Level.FAIL,
+            f"Jobs of {left} calls were left in a transaction after the storage had moved: nobody stores them here.",
+            "Let producers use the new address, and enqueue again what aiq_inbox.content tells.",
+        )
     if aside:
         return Fact(
             "inbox",

@@ -63,7 +63,7 @@ def test_nothing_is_opened_before_it_is_entered() -> None:
         _ = queue.storage
 
 
-@pytest.mark.parametrize("url", ["nonsense://x", "jobs.db", "postgresql://localhost"])
+@pytest.mark.parametrize("url", ["nonsense://x", "jobs.db", "mysql://localhost"])
 async def test_an_unknown_scheme_is_refused_with_those_that_there_are(url: str) -> None:
     with pytest.raises(aiq.Misconfigured, match="memory://"):
         async with aiq.Queue(url):

@@ -5,6 +5,7 @@ import itertools
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -210,6 +211,47 @@ async def test_jobs_that_cannot_be_stored_are_kept_aside_and_hold_up_nothing(
     assert fact.advice
 
 
+@clause("ENQ-9")
+async def test_what_one_row_holds_is_stored_whole_or_not_at_all(
+    sqlite: tuple[aiq.Queue, sqlite3.Connection],
+) -> None:
+    queue, connection = sqlite
+    await queue.enqueue(ship.job(1), unique="u", id="first")
+    fine, refused = (ship.job(n).spec(job_id=f"left {n}") for n in range(2))
+    specs = [fine, replace(refused, unique="u", on_unique="replace", limits=("nobody.knows",))]
+    transactional: Any = queue.storage
+    row = transactional.left(specs)
+    connection.execute("INSERT INTO aiq_inbox (content) VALUES (?)", (row.content,))
+    connection.commit()
+
+    assert await queue.storage.get(["left 0", "left 1"]) == [None, None]
+    assert await queue.storage.audit() == []
+    assert connection.execute("SELECT count(*) FROM aiq_inbox WHERE error IS NOT NULL").fetchone() == (1,)
+
+
+@clause("ENQ-10")
+@pytest.mark.parametrize("content", [b"no json", b'[{"id":"\xff"}]', b'[{"id": 1}]', b"[" * 100_000, b"[]"])
+async def test_a_row_that_nobody_can_read_holds_up_nothing(
+    sqlite: tuple[aiq.Queue, sqlite3.Connection], content: bytes
+) -> None:
+    queue, connection = sqlite
+    connection.execute("INSERT INTO aiq_inbox (content) VALUES (?)", (content,))
+    connection.commit()
+    job = await queue.enqueue(ship.job(1))
+
+    assert await queue.storage.get([job.id]) != [None]
+
+
+@clause("ENQ-9")
+async def test_what_was_left_moves_with_the_storage(sqlite: tuple[aiq.Queue, sqlite3.Connection]) -> None:
+    queue, connection = sqlite
+    jobs = await queue.within(connection).enqueue_many(ship.job(n) for n in range(20))
+    connection.commit()
+    await queue.storage.retire("memory://elsewhere", "move")
+
+    assert None not in await queue.storage.get([job.id for job in jobs])
+
+
 async def test_an_idle_worker_hears_of_a_job_by_itself(sqlite: tuple[aiq.Queue, sqlite3.Connection]) -> None:
     queue, connection = sqlite
     worker = asyncio.create_task(aiq.Worker(queue, tasks=[ship]).run())
@@ -242,7 +284,7 @@ async def test_a_connection_of_asyncpg_must_be_in_a_transaction() -> None:
     connection = await asyncpg.connect(address.partition("?")[0])
     async with aiq.Queue(address) as queue:
         with pytest.raises(aiq.InvalidInput, match="in no transaction"):
-            queue.within(connection)
+            await queue.within(connection).enqueue(ship.job(1))
     await connection.close()
 
 

@@ -6,7 +6,7 @@ What the driver understands (`sslmode`, several hosts, `target_session_attrs` an
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
 
 from aiq.errors import Misconfigured
 
@@ -17,6 +17,10 @@ DEFAULT_TIMEOUT_MS: Final = 10_000
 SYNCHRONOUS: Final = ("on", "off", "local", "remote_write", "remote_apply")
 """What a commit waits for. The first is the server's own default; with `off` the last commits may go with the power."""
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_NO_ADDRESS: Final = (
+    "The address of a Postgres storage is postgresql://USER:PASSWORD@HOST:PORT/DATABASE. In a user or password write "
+    "/ as %2F, @ as %40, # as %23, [ as %5B."
+)
 _OURS: Final = frozenset({"schema", "timeout", "pooled", "synchronous_commit", "listen"})
 _SWITCH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -45,9 +49,13 @@ def parse(url: str) -> Address:
     Raises:
         Misconfigured: it names no server, or one of our settings has a value that is none.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in SCHEMES:
-        raise Misconfigured("The address of a Postgres storage begins with postgresql://.")
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        # What it says may have a password in it.
+        raise Misconfigured(_NO_ADDRESS) from None
+    if parts.scheme not in SCHEMES or parts.fragment or "@" in parts.path:
+        raise Misconfigured(_NO_ADDRESS)
     query = parse_qsl(parts.query, keep_blank_values=True)
     ours = {name: value for name, value in query if name in _OURS}
     theirs = urlencode([(name, value) for name, value in query if name not in _OURS])
@@ -73,11 +81,12 @@ def _masked(parts: SplitResult) -> str:
         (key, "***" if key in ("password", "passfile", "sslpassword", "listen") else value)
         for key, value in parse_qsl(parts.query, keep_blank_values=True)
     ]
-    return urlunsplit(parts._replace(netloc=f"{name}{at}{host}", query=urlencode(query, safe="*/")))
+    shown = urlencode(query, safe="*/")
+    return f"{parts.scheme}://{name}{at}{host}{parts.path}{'?' if shown else ''}{shown}"
 
 
 def _schema(name: str) -> str:
-    if not _SCHEMA.fullmatch(unquote(name)):
+    if not _SCHEMA.fullmatch(name):
         raise Misconfigured(
             f"{name!r:.100} is no name of a schema for aiq. Write small letters, digits and _, at most 63, "
             "beginning with no digit."

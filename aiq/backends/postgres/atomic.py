@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
+import asyncpg
+
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.beginning import opening
@@ -165,6 +167,9 @@ def _begin(line: Line, how: str, until: float) -> Session:
     session = line.session(until)
     try:
         _script(line, session, how)
+    except TimeoutError:
+        # Others have the lock, or the server is mute: a new connection would change neither.
+        raise
     except LOST:
         line.drop()
         session = line.session(until)
@@ -181,18 +186,22 @@ def _script(line: Line, session: Session, how: str) -> None:
 
 def _commit(home: Home, line: Line, session: Session) -> None:
     try:
-        session.script("COMMIT")
-    except (*LOST, TimeoutError) as error:
+        done = session.script("COMMIT")
+    except (*LOST, asyncpg.PostgresError) as error:
+        if not isinstance(error, LOST) and getattr(error, "severity_en", "ERROR") not in ("FATAL", "PANIC"):
+            raise
         line.drop()
         text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
         raise Unavailable(text, outcome_unknown=True) from error
+    if done != "COMMIT":
+        raise Unavailable(f"{home.address.url} has undone a step ({done}). Try again.")
 
 
 def _leave(line: Line, session: Session) -> None:
     """End a transaction of which nothing is wanted. It must not hide what went wrong in it."""
     try:
         session.script("ROLLBACK")
-    except (*DRIVERS, TimeoutError):
+    except DRIVERS:
         line.drop()
 
 

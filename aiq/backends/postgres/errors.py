@@ -6,6 +6,7 @@ from typing import Final
 
 import asyncpg
 from asyncpg import exceptions as theirs
+from asyncpg.exceptions import _base as clients
 
 from aiq.errors import (
     Corrupt,
@@ -26,6 +27,7 @@ LOST: Final = (
     theirs.CrashShutdownError,
     theirs.CannotConnectNowError,
     theirs.IdleInTransactionSessionTimeoutError,
+    theirs.IdleSessionTimeoutError,
     theirs.InterfaceError,
     theirs.InternalClientError,
     OSError,
@@ -33,7 +35,8 @@ LOST: Final = (
 """After these the connection is of no use any more."""
 READ_ONLY: Final = theirs.ReadOnlySQLTransactionError
 DRIVERS: Final = (asyncpg.PostgresError, theirs.InterfaceError, theirs.InternalClientError, OSError)
-_NO_TEXT: Final = (theirs.CharacterNotInRepertoireError, theirs.UntranslatableCharacterError, theirs.DataError)
+_NO_TEXT: Final = (theirs.CharacterNotInRepertoireError, theirs.UntranslatableCharacterError)
+_NO_VALUE: Final = (theirs.DataError, clients.DataError)
 _NO_SCHEMA: Final = (theirs.UndefinedTableError, theirs.UndefinedColumnError, theirs.InvalidSchemaNameError)
 _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageError], str]]] = (
     (
@@ -90,6 +93,8 @@ def ours(url: str, schema: str) -> Iterator[None]:
     """Raise errors of aiq in place of the driver's. `url` is the address, for the message."""
     try:
         yield
+    except TimeoutError as error:
+        raise Unavailable(f"{url} did not answer in time. Try again.") from error
     except DRIVERS as error:
         raise translated(error, url, schema) from error
 
@@ -100,6 +105,8 @@ def translated(error: BaseException, url: str, schema: str) -> StorageError | In
         return missing(url, schema)
     if isinstance(error, _NO_TEXT):
         return InvalidInput(f"A text holds a character that no database keeps, such as NUL ({error}).")
+    if isinstance(error, _NO_VALUE):
+        return InvalidInput(f"A value is none that the database takes ({error}).")
     for kinds, make, text in _MEANINGS:
         if isinstance(error, kinds):
             return make(text.format(url=url, error=error))

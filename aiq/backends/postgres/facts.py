@@ -35,8 +35,8 @@ def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
     yield connections_fact(used, int(most))
     yield snapshot_fact(snapshot_ms)
     yield clock_fact(tx.now_ms if newest_ms is None else newest_ms, tx.now_ms)
-    yield inbox_fact(tx.rows(INBOX["count_aside"])[0][0])
     found = marks(tx)
+    yield inbox_fact(*tx.rows(INBOX["counts"])[0], moved="moved" in found)
     yield moving_fact(found.get("moved"), found.get("loading"), f"run DROP SCHEMA {address.schema} CASCADE")
 
 

@@ -8,6 +8,7 @@ that a handler blocks does not keep one open either.
 import asyncio
 import atexit
 import queue
+import ssl
 import threading
 import time
 import weakref
@@ -22,7 +23,7 @@ from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.session import Session
 from aiq.backends.relational.errand import Errand, outcome
-from aiq.errors import Misconfigured
+from aiq.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")
 
@@ -53,6 +54,10 @@ async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> 
             server_settings=settings or None,
             **more,
         )
+    except ssl.SSLError as error:
+        raise Misconfigured(f"{address.url} cannot be trusted, or speaks no TLS ({error}). See sslmode.") from error
+    except OSError:
+        raise
     except ClientConfigurationError as error:
         raise Misconfigured(f"The driver cannot make sense of {address.url} ({error}).") from error
     except ValueError:
@@ -95,6 +100,7 @@ class Line:
         self._loop = asyncio.new_event_loop()
         self._told_at = 0.0
         self._owes_notice = False
+        self._ending = False
         self._thread = threading.Thread(target=self._serve, name="aiq-postgres", daemon=True)
         self._thread.start()
         _ALIVE.add(self)
@@ -111,6 +117,8 @@ class Line:
 
     async def perform(self, work: Work[T]) -> T:
         """Run `work` in the thread and answer what it returns or raises. How it is cancelled: see `errand.outcome`."""
+        if self._ending or not self._thread.is_alive():
+            raise Unavailable(f"This storage ({self.address.url}) is closed; open it again.")
         errand: Errand[T] = Errand(lambda unwanted: work(self, unwanted))
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._errands.put((future, errand))
@@ -118,11 +126,13 @@ class Line:
 
     async def close(self) -> None:
         """Let what was asked for be done, and end."""
+        self._ending = True
         self._errands.put(None)
         await asyncio.to_thread(self._thread.join)
 
     def drain(self, patience_s: float) -> None:
         """The same for a program that ends without closing."""
+        self._ending = True
         self._errands.put(None)
         self._thread.join(patience_s)
 
@@ -182,7 +192,7 @@ class Line:
         session.until = self._told_at + self.address.timeout_ms / 1_000
         try:
             session.rows("watch.tell", {"channel": self._notice})
-        except (*DRIVERS, TimeoutError):
+        except Exception:  # noqa: BLE001 - a hint that is lost must not end the thread
             self.drop()
 
     def _end(self) -> None:

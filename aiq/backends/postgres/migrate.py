@@ -16,7 +16,7 @@ from aiq.backends.postgres.session import Session
 from aiq.errors import StorageMismatch
 
 FOLDER: Final = Path(__file__).parent / "migrations"
-_LOCK: Final = "SELECT pg_advisory_xact_lock(6383985, 1)"
+_LOCK: Final = "SELECT pg_advisory_xact_lock(6383986, 1)"
 
 
 def migrations() -> dict[int, Path]:
@@ -35,7 +35,7 @@ async def migrate(url: str) -> list[int]:
     with ours(address.url, address.schema):
         connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
         try:
-            async with connection.transaction():
+            async with connection.transaction(isolation="read_committed"):
                 await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; {_LOCK}')
                 # IF NOT EXISTS would ask for the right to make one where it is there, too.
                 if not await connection.fetchval(_HAS_SCHEMA, address.schema):
@@ -49,7 +49,7 @@ async def migrate(url: str) -> list[int]:
                     await connection.execute("INSERT INTO aiq_migrations VALUES ($1, $2)", number, host_clock())
                 return applied
         finally:
-            await connection.close()
+            await connection.close(timeout=address.timeout_ms / 1_000)
 
 
 def check_version(address: Address, session: Session) -> None:

@@ -76,9 +76,9 @@ class Session:
             self.script("DISCARD PLANS")
         self.script(how)
 
-    def script(self, text: str) -> None:
-        """Run statements without parameters, in one round trip."""
-        self.do(self.connection.execute(text, timeout=self.left()))
+    def script(self, text: str) -> str:
+        """Run statements without parameters, in one round trip. Answers what was done by the last."""
+        return self.do(self.connection.execute(text, timeout=self.left()))
 
     def do(self, awaited: Awaitable[T]) -> T:
         """Wait for it."""

@@ -9,7 +9,8 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 import asyncpg
@@ -33,6 +34,8 @@ TEST_S: Final = 30.0
 TEST_PATIENCE_S: Final = 5.0
 REST_S: Final = 0.005
 """A pause after each look, so that a storm of notifications is heard in gusts."""
+FIRST_MS: Final = 1_000
+"""How long a first mark waits for the first look at most: a mark without one is told of anything that comes later."""
 IDLE_S: Final = 30.0
 """How long the connection is kept while nobody waits."""
 _AGAIN_S: Final = (0.05, 2.0)
@@ -66,7 +69,7 @@ class Watch:
         try:
             if not self._begun.is_set():
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(self._home.address.timeout_ms / 1_000):
+                    async with asyncio.timeout(min(self._home.address.timeout_ms, timeout_ms or FIRST_MS) / 1_000):
                         await self._begun.wait()
             mark = await self._home.news.wakeups.wait(topics, after=after, timeout_ms=timeout_ms)
         finally:
@@ -91,13 +94,18 @@ class Watch:
         while True:
             try:
                 async with _connected(self._home) as connection:
+                    pause_s = _AGAIN_S[0]
                     await self._follow(connection)
+                # Whoever came while it ended is looked after; from here to the end of the task nothing is awaited.
+                if not self._waiting:
                     return
+                continue
             except (*LOST, asyncpg.PostgresError, TimeoutError, Misconfigured) as error:
                 _log.warning("%s cannot be watched just now (%s). Trying again.", self._home.address.url, error)
             finally:
                 self.hears = False
             # What was changed meanwhile is found by the first look; until then everybody may look for himself.
+            self._begun.set()
             self._home.news.wakeups.notify_all()
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _AGAIN_S[1])
@@ -106,7 +114,8 @@ class Watch:
         """Look whenever something is heard, and now and then, until nobody has waited for a while."""
         loop = asyncio.get_running_loop()
         if not self._home.address.pooled or self._home.address.listen:
-            await connection.add_listener(self._home.channel, self._hear)
+            async with asyncio.timeout(TEST_PATIENCE_S):
+                await connection.add_listener(self._home.channel, self._hear)
             connection.add_termination_listener(lambda _: self._heard.set())
             self.hears = True
         last_waited = last_tested = loop.time()
@@ -127,7 +136,7 @@ class Watch:
     async def _look(self, connection: Connection) -> None:
         self._heard.clear()
         news, timeout_s = self._home.news, self._home.address.timeout_ms / 1_000
-        async with asyncio.timeout(timeout_s):
+        async with asyncio.timeout(min(timeout_s, TEST_S)):
             if self._home.address.pooled and not self._home.address.listen:
                 await connection.execute(opening(self._home.address, "READ COMMITTED, READ ONLY"))
             seen = news.seen
@@ -154,23 +163,17 @@ class Watch:
             self._heard.set()
 
 
-class _connected:  # noqa: N801 - used like a function
+@asynccontextmanager
+async def _connected(home: Home) -> AsyncIterator[Connection]:
     """A connection of the loop's own, on which can be listened. The schema is the session's, unless it is pooled."""
-
-    def __init__(self, home: Home) -> None:
-        self._home = home
-        self._connection: Connection | None = None
-
-    async def __aenter__(self) -> Connection:
-        address = self._home.address
+    address = home.address
+    async with asyncio.timeout(address.timeout_ms / 1_000):
         connection = await connect(address, address.listen or address.dsn, address.timeout_ms / 1_000)
-        self._connection = connection
+    try:
         if not address.pooled or address.listen:
-            await connection.execute(f'SET search_path TO "{address.schema}"')
-        return connection
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._connection is not None:
-            with contextlib.ExitStack() as after:
-                after.callback(self._connection.terminate)
-                await self._connection.close(timeout=1.0)
+            settings = "SET enable_seqscan TO off; SET jit TO off"
+            await connection.execute(f'SET search_path TO "{address.schema}"; {settings}', timeout=TEST_PATIENCE_S)
+        yield connection
+    finally:
+        # Whatever ends it, a cancellation too, must not be hidden by a server that says no good-bye.
+        connection.terminate()

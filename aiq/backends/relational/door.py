@@ -3,10 +3,11 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from functools import partial
+from typing import Concatenate, ParamSpec, TypeVar
 
-from aiq.backends.relational.inbox import anything_left, take_in
-from aiq.backends.relational.retire import require_open
+from aiq.backends.relational.inbox import REFUSED, anything_left, oldest_left, put_aside, take_in
+from aiq.backends.relational.retire import JobsLeft, require_open
 from aiq.backends.relational.transaction import Transaction
 from aiq.errors import StorageError
 from aiq.model import Fact
@@ -44,14 +45,18 @@ class Door(ABC):
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
         """Make one step that may write. Spec: MOVE-3, MOVE-4"""
-        return await self._move(_where_open(operation), *args, **kwargs)
+        return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs))
 
     async def _move(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
         """Make one step that moves the storage, and that may be made when nothing else may be written."""
         self._check_usable()
-        return await self._step(lambda tx: operation(tx, *args, **kwargs))
+        try:
+            return await self._step(lambda tx: operation(tx, *args, **kwargs))
+        except JobsLeft:
+            await self._store_left()
+        return await self._move(operation, *args, **kwargs)
 
     async def _write_unless(
         self,
@@ -61,39 +66,60 @@ class Door(ABC):
         **kwargs: _P.kwargs,
     ) -> _A:
         """As `_write`, unless a look finds that there is nothing to write, and what to answer."""
-        self._check_usable()
-        step = _where_open(operation)
 
         def looked(tx: Transaction) -> _A | None:
             answer = look(tx)
             return None if answer is not None and require_open(tx) else answer
 
-        return await self._step(lambda tx: step(tx, *args, **kwargs), looked)
+        return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs), looked)
 
     async def _read(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
         """Look at one state of the storage, after what was left there was stored, if that can be. Spec: ENQ-9"""
         self._check_usable()
-        answer = await self._look(lambda tx: _LEFT if anything_left(tx) else operation(tx, *args, **kwargs))
-        if not isinstance(answer, _Left):
-            return answer
-        with suppress(StorageError):
-            await self._write(take_in)
+
+        def looked(tx: Transaction) -> _A:
+            if anything_left(tx):
+                raise JobsLeft
+            return operation(tx, *args, **kwargs)
+
+        try:
+            return await self._look(looked)
+        except JobsLeft:
+            # Who may only read finds what is stored.
+            with suppress(StorageError):
+                await self._store_left()
+        self._check_usable()
         return await self._look(lambda tx: operation(tx, *args, **kwargs))
 
+    async def _after_all_left(
+        self, operation: Callable[[Transaction], _A], look: Callable[[Transaction], _A | None] | None = None
+    ) -> _A:
+        """Make a step after what was left before it has been stored; most often nothing was. Spec: ENQ-9"""
+        self._check_usable()
 
-def _where_open(operation: Callable[Concatenate[Transaction, _P], _A]) -> Callable[Concatenate[Transaction, _P], _A]:
-    def step(tx: Transaction, /, *args: _P.args, **kwargs: _P.kwargs) -> _A:
-        if require_open(tx):
-            take_in(tx)
-        return operation(tx, *args, **kwargs)
+        def first(tx: Transaction) -> _A:
+            if require_open(tx):
+                raise JobsLeft
+            return operation(tx)
 
-    return step
+        def then(tx: Transaction) -> _A:
+            require_open(tx)
+            return operation(tx)
 
+        try:
+            return await self._step(first, look)
+        except JobsLeft:
+            await self._store_left()
+        self._check_usable()
+        return await self._step(then)
 
-class _Left:
-    """Instead of an answer: jobs were left, and are to be stored first."""
-
-
-_LEFT: Final = _Left()
+    async def _store_left(self) -> None:
+        """Store all that was left, each row in a step of its own; what cannot be stored is put aside. Spec: ENQ-10"""
+        while (number := await self._look(oldest_left)) is not None:
+            self._check_usable()
+            try:
+                await self._step(partial(take_in, number=number))
+            except REFUSED as error:
+                await self._step(partial(put_aside, number=number, error=error))

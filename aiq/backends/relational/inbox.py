@@ -7,16 +7,19 @@ from typing import Any, Final
 import msgspec
 
 from aiq.backends.relational.enqueue import enqueue
+from aiq.backends.relational.retire import require_open
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.terms import plain
 from aiq.backends.relational.transaction import Transaction
-from aiq.errors import InvalidInput, StorageError
+from aiq.errors import Conflict, Corrupt, InvalidInput, NotFound
 from aiq.model import JobSpec
+from aiq.rules.validation import check_batch
 
 SQL: Final = load("inbox")
 
-AT_ONCE: Final = 16
-"""How many rows one step takes in; each holds a batch at most."""
+REFUSED: Final = (InvalidInput, Conflict, NotFound, Corrupt, ValueError, TypeError, RecursionError)
+"""With these a row can never be stored as things stand. What a database raises otherwise may be over in a moment.
+msgspec's errors are ValueErrors, or TypeErrors."""
 
 _log: Final = logging.getLogger("aiq.inbox")
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
@@ -25,22 +28,37 @@ _decoder: Final[msgspec.json.Decoder[Any]] = msgspec.json.Decoder(list[JobSpec])
 
 def left(batch: Sequence[JobSpec]) -> bytes:
     """Jobs as a row of the inbox holds them."""
+    check_batch(batch, None)
     return _encoder.encode(batch)
 
 
 def anything_left(tx: Transaction) -> bool:
     """Whether jobs were left that nobody has looked at."""
-    return bool(tx.rows(SQL["any"])[0][0])
+    return oldest_left(tx) is not None
 
 
-def take_in(tx: Transaction) -> None:
-    """Store what was left, oldest first. Spec: ENQ-9, ENQ-10"""
-    for number, content in tx.rows(SQL["oldest"], {"limit": AT_ONCE}):
-        try:
-            enqueue(tx, _decoder.decode(content), None, bounded=False)
-        except (StorageError, InvalidInput, msgspec.MsgspecError) as error:
-            # It is checked whole before anything of it is written.
-            _log.error("Jobs that were left in a transaction cannot be stored: %s", error)
-            tx.run(SQL["put_aside"], {"number": number, "error": f"{type(error).__name__}: {error}"})
-        else:
-            tx.run(SQL["drop"], {"number": number})
+def oldest_left(tx: Transaction) -> int | None:
+    """The row that was left first of those that nobody has looked at."""
+    number: int | None = tx.rows(SQL["oldest"])[0][0]
+    return number
+
+
+def take_in(tx: Transaction, number: int) -> None:
+    """Store what a row holds, unless somebody has. It is a step of its own: all of it happens, or nothing.
+
+    Raises:
+        one of REFUSED: it cannot be stored.
+    Spec: ENQ-9
+    """
+    require_open(tx)
+    for (content,) in tx.rows(SQL["content"], {"number": number}):
+        batch = _decoder.decode(content)
+        check_batch(batch, None)
+        enqueue(tx, batch, None, bounded=False)
+        tx.run(SQL["drop"], {"number": number})
+
+
+def put_aside(tx: Transaction, number: int, error: Exception) -> None:
+    """Keep a row that cannot be stored, with the reason. Spec: ENQ-10"""
+    _log.error("Jobs that were left in a transaction cannot be stored: %s", error)
+    tx.run(SQL["put_aside"], {"number": number, "error": f"{type(error).__name__}: {error}".replace("\0", "\\0")})

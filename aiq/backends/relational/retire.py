@@ -1,4 +1,4 @@
-"""Marking a storage as moved, and whether a file may be written. Spec: MOVE-3, MOVE-4"""
+"""Marking a storage as moved, and whether it may be written. Spec: MOVE-3, MOVE-4"""
 
 from typing import Final
 
@@ -9,6 +9,13 @@ from aiq.rules.moving import BEING_LOADED, HALF_LOADED
 
 SQL: Final = load("retire")
 
+LEFT: Final = "left"
+"""What `marks` says where jobs were left."""
+
+
+class JobsLeft(Exception):
+    """Jobs were left in transactions of their callers, and have to be stored before a step is made."""
+
 
 def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
     """Answer every write with an address from now on, or open the storage again. Spec: MOVE-3, MOVE-9"""
@@ -16,6 +23,9 @@ def retire(tx: Transaction, moved_to: str | None, move_id: str) -> str:
     standing = found.get("moved")
     if moved_to is None:
         unmark(tx, "moved")
+    elif LEFT in found and standing is None and "loading" not in found:
+        # Nobody could store them here afterwards.
+        raise JobsLeft
     elif "loading" in found:
         raise Unavailable(HALF_LOADED)
     elif standing not in (None, moved_to):
@@ -40,7 +50,7 @@ def require_open(tx: Transaction) -> bool:
         raise Moved(found["moved"])
     if "loading" in found:
         raise Unavailable(BEING_LOADED)
-    return "left" in found
+    return LEFT in found
 
 
 def marks(tx: Transaction) -> dict[str, str]:

@@ -13,7 +13,6 @@ from aiq.backends.sqlite.facts import facts
 from aiq.backends.sqlite.watch import Watch
 from aiq.errors import Unavailable
 from aiq.model import Fact, JobSpec
-from aiq.rules.validation import check_batch
 from aiq.storage import Left
 
 _A = TypeVar("_A")
@@ -49,7 +48,6 @@ class FileDoor(Door):
 
     def left(self, batch: Sequence[JobSpec]) -> Left:
         """See `aiq.storage.Transactional`. The transaction must be one of a connection to the same file."""
-        check_batch(batch, None)
         return Left("aiq_inbox", left(batch))
 
     def _facts(self, tx: Transaction) -> list[Fact]:

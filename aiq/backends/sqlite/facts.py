@@ -60,8 +60,8 @@ def _facts(tx: Transaction, home: Home) -> Iterator[Fact]:
     yield permissions_fact(stat.S_IMODE(path.stat().st_mode), folder_writable=os.access(path.parent, os.W_OK))
     newest = tx.row(SQL["newest"])
     yield clock_fact(tx.now_ms if newest is None else newest[0], tx.now_ms)
-    yield inbox_fact(tx.rows(INBOX["count_aside"])[0][0])
     found = marks(tx)
+    yield inbox_fact(*tx.rows(INBOX["counts"])[0], moved="moved" in found)
     yield moving_fact(found.get("moved"), found.get("loading"), f"remove {path} and what stands beside it (-wal, -shm)")
 
 

@@ -1,15 +1,12 @@
 """Moving: checked here, and made one step of the store."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.dump import dump
-from aiq.backends.relational.inbox import anything_left, take_in
 from aiq.backends.relational.load import load
 from aiq.backends.relational.retire import retire
 from aiq.bounds import MAX_PAGE
-from aiq.errors import Moved, Unavailable
 from aiq.model import moving
 from aiq.rules.validation import check_count, check_limit, check_opaque
 
@@ -19,11 +16,6 @@ class MovingFace(Door):
 
     async def retire(self, moved_to: str | None, move_id: str = "") -> str:
         """See `aiq.storage.Moving`."""
-        if moved_to is not None:
-            # What was left is stored first: nobody could do it afterwards.
-            with suppress(Moved, Unavailable):
-                while await self._look(anything_left):
-                    await self._write(take_in)
         return await self._move(retire, moved_to, move_id)
 
     async def dump(self, *, cursor: str | None = None, limit: int = MAX_PAGE) -> moving.Dumped:
