@@ -29,6 +29,9 @@ OLDEST = 13
 
 SUPERUSER = "postgres"
 USER = "aiq"
+"""Who owns the database of the tests."""
+WORKER = "suite"
+"""As whom a storage is opened where it need not be made: with the rights of docs/postgres.md, and no more."""
 """As whom the tests come. It owns the database and is nobody beyond it."""
 DATABASE = "jobs"
 
@@ -136,9 +139,9 @@ class Private:
         """What it has said."""
         return (self.folder / "log").read_text(errors="replace")[-4000:]
 
-    def url(self, schema: str = "aiq", more: str = "") -> str:
+    def url(self, schema: str = "aiq", more: str = "", user: str = USER) -> str:
         """The address of a schema there."""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/{DATABASE}?schema={schema}{more}"
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{DATABASE}?schema={schema}{more}"
 
 
 class Postgres(Private):
@@ -189,7 +192,7 @@ class Pooler(Private):
     def start(self, *more: str) -> "Pooler":
         """Start it, and wait until the server answers through it."""
         users = self.folder / "users"
-        users.write_text("".join(f'"{name}" ""\n' for name in (SUPERUSER, USER)))
+        users.write_text("".join(f'"{name}" ""\n' for name in (SUPERUSER, USER, WORKER)))
         config = self.folder / "pgbouncer.ini"
         own = ("listen_addr=127.0.0.1", f"listen_port={self.port}", "unix_socket_dir=", "auth_type=trust")
         settings = (*own, f"auth_file={users}", f"admin_users={SUPERUSER}", *self.SETTINGS, *self._settings, *more)
@@ -226,7 +229,7 @@ def template() -> Path:
             break
         shutil.rmtree(data, ignore_errors=True)
     assert not said, said
-    first = f"CREATE ROLE {USER} LOGIN;\nCREATE DATABASE {DATABASE} OWNER {USER};\n"
+    first = f"CREATE ROLE {USER} LOGIN;\nCREATE ROLE {WORKER} LOGIN;\nCREATE DATABASE {DATABASE} OWNER {USER};\n"
     said = set_up([str(programs() / "postgres"), "--single", "-F", "-D", str(data), "postgres"], first)
     assert not said, said
     return data

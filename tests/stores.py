@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +12,7 @@ from aiq.backends.postgres.migrate import migrate
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
 from tests.keys import clean
-from tests.postgres_servers import pooler, postgres_server
+from tests.postgres_servers import WORKER, pooler, postgres_server
 from tests.schemas import schemas
 from tests.servers import Server, cluster, server, watched
 
@@ -87,23 +88,27 @@ _namespaces = count(1)
 
 @asynccontextmanager
 async def postgres(clock: Clock) -> AsyncIterator[Storage]:
-    async with _schema(postgres_server().url, clock) as storage:
+    async with _schema(partial(postgres_server().url, user=WORKER), clock) as storage:
         yield storage
 
 
 @asynccontextmanager
 async def postgres_pooled(clock: Clock) -> AsyncIterator[Storage]:
-    async with _schema(lambda name: pooler().url(name, "&pooled=true"), clock) as storage:
+    async with _schema(lambda name: pooler().url(name, "&pooled=true", WORKER), clock) as storage:
         yield storage
 
 
 @asynccontextmanager
 async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Storage]:
-    """A schema of its own, as its owner. It is made past a pooler, and emptied for the next test."""
+    """A schema of its own, as a worker. Its owner makes it, past a pooler, and it is emptied for the next test."""
     name = schemas().take()
     if name is None:
         name = schemas().name()
         await migrate(postgres_server().url(name))
+        postgres_server().tell(
+            f"GRANT USAGE ON SCHEMA {name} TO {WORKER};"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {WORKER};"
+        )
         schemas().remember(name)
     from tests.lending import lent
 
