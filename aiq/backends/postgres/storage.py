@@ -6,41 +6,12 @@ from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.door import ServerDoor
 from aiq.backends.postgres.line import Line
-from aiq.backends.relational.face.budgets import BudgetsFace
-from aiq.backends.relational.face.dead import DeadLettersFace
-from aiq.backends.relational.face.events import EventsFace
-from aiq.backends.relational.face.jobs import JobsFace
-from aiq.backends.relational.face.keys import KeysFace
-from aiq.backends.relational.face.limits import LimitsFace
-from aiq.backends.relational.face.moving import MovingFace
-from aiq.backends.relational.face.schedules import SchedulesFace
-from aiq.backends.relational.face.signals import SignalsFace
-from aiq.backends.relational.face.steps import StepsFace
-from aiq.backends.relational.face.streams import StreamsFace
-from aiq.backends.relational.face.upkeep import UpkeepFace
-from aiq.backends.relational.face.wakeups import WakeupsFace
-from aiq.backends.relational.face.workers import WorkersFace
+from aiq.backends.relational.faces import Faces
 from aiq.model import Capability
 from aiq.storage import Storage, Transactional
 
 
-class PostgresStorage(
-    ServerDoor,
-    JobsFace,
-    EventsFace,
-    DeadLettersFace,
-    UpkeepFace,
-    KeysFace,
-    StepsFace,
-    SignalsFace,
-    StreamsFace,
-    LimitsFace,
-    BudgetsFace,
-    SchedulesFace,
-    WakeupsFace,
-    WorkersFace,
-    MovingFace,
-):
+class PostgresStorage(ServerDoor, Faces):
     """A storage in one schema of a PostgreSQL database.
 
     An operation is one transaction, made in a thread of its own; reads have another. Cancelled, an operation has

@@ -3,20 +3,7 @@
 from typing import Self
 
 from aiq.backends.clock import Clock, host_clock
-from aiq.backends.relational.face.budgets import BudgetsFace
-from aiq.backends.relational.face.dead import DeadLettersFace
-from aiq.backends.relational.face.events import EventsFace
-from aiq.backends.relational.face.jobs import JobsFace
-from aiq.backends.relational.face.keys import KeysFace
-from aiq.backends.relational.face.limits import LimitsFace
-from aiq.backends.relational.face.moving import MovingFace
-from aiq.backends.relational.face.schedules import SchedulesFace
-from aiq.backends.relational.face.signals import SignalsFace
-from aiq.backends.relational.face.steps import StepsFace
-from aiq.backends.relational.face.streams import StreamsFace
-from aiq.backends.relational.face.upkeep import UpkeepFace
-from aiq.backends.relational.face.wakeups import WakeupsFace
-from aiq.backends.relational.face.workers import WorkersFace
+from aiq.backends.relational.faces import Faces
 from aiq.backends.sqlite.address import parse
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.door import FileDoor
@@ -25,23 +12,7 @@ from aiq.model import Capability
 from aiq.storage import Storage, Transactional
 
 
-class SQLiteStorage(
-    FileDoor,
-    JobsFace,
-    EventsFace,
-    DeadLettersFace,
-    UpkeepFace,
-    KeysFace,
-    StepsFace,
-    SignalsFace,
-    StreamsFace,
-    LimitsFace,
-    BudgetsFace,
-    SchedulesFace,
-    WakeupsFace,
-    WorkersFace,
-    MovingFace,
-):
+class SQLiteStorage(FileDoor, Faces):
     """A storage in one SQLite file, which processes on the same machine share.
 
     An operation is one function in the writer's thread, transaction and all; reads have a thread of their own.
