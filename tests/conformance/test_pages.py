@@ -6,10 +6,10 @@ import pytest
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_LOOKED, MAX_PAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_STEP_BYTES
 from aiq.errors import InvalidInput
-from aiq.model import Band, Edit, JobFilter, NewChunk, State, TimeRange
+from aiq.model import Band, Edit, JobFilter, NewChunk, State, TimeRange, UsageFilter
 from aiq.storage import Storage, all_records
 from aiq.testing import Clock
-from aiq.testing.actions import GOOD, end, job, start, value
+from aiq.testing.actions import GOOD, end, enqueue_one, job, start, value
 from aiq.testing.burials import die
 from aiq.testing.marks import clause
 
@@ -201,3 +201,11 @@ async def large(storage: Storage) -> list[str]:
     for name in names:
         await storage.enqueue([job(name, payload=b"1" * (MAX_PAYLOAD_BYTES - 1))])
     return names
+
+
+@clause("STORE-13")
+async def test_a_cursor_beyond_every_number_is_the_end(storage: Storage) -> None:
+    await enqueue_one(storage)
+
+    assert (await storage.list(JobFilter(), cursor="9" * 30)).jobs == ()
+    assert (await storage.usage(UsageFilter(), cursor="9" * 30 + " output model")).rows == ()
