@@ -12,6 +12,7 @@ from aiq.backends.postgres.migrate import migrate
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
 from tests.keys import clean
+from tests.lending import lent
 from tests.postgres_servers import WORKER, pooler, postgres_server
 from tests.schemas import schemas
 from tests.servers import Server, cluster, server, watched
@@ -110,8 +111,6 @@ async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Stor
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {WORKER};"
         )
         schemas().remember(name)
-    from tests.lending import lent
-
     async with lent(url(name), clock) as storage:
         yield storage
     schemas().give_back(name)

@@ -1,6 +1,7 @@
 """From an address to a storage. A backend, and its driver, are imported only when an address asks for them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
 from typing import Final, NamedTuple, TypeAlias, cast
 
@@ -86,23 +87,28 @@ def _opener(scheme: str) -> Opener:
 
 
 def _redis_opener() -> Opener:
-    try:
+    with _driver("redis", "A storage in Redis needs its client: pip install 'aiq[redis]'."):
         from aiq.backends.redis.storage import open_redis
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "redis":
-            raise
-        raise Misconfigured("A storage in Redis needs its client: pip install 'aiq[redis]'.") from error
+
     return open_redis
 
 
 def _postgres_opener() -> Opener:
-    try:
+    with _driver("asyncpg", "A storage in Postgres needs its driver: pip install 'aiq[postgres]'."):
         from aiq.backends.postgres.storage import open_postgres
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "asyncpg":
-            raise
-        raise Misconfigured("A storage in Postgres needs its driver: pip install 'aiq[postgres]'.") from error
+
     return open_postgres
+
+
+@contextmanager
+def _driver(package: str, missing: str) -> Iterator[None]:
+    """Say what to install where a driver is not there."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != package:
+            raise
+        raise Misconfigured(missing) from error
 
 
 def _foreign_opener(scheme: str) -> Opener:

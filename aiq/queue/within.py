@@ -10,8 +10,9 @@ from aiq.job import Job, fresh_id
 from aiq.middleware import EnqueueCall, EnqueueMiddleware, through
 from aiq.misuse import check_job, check_word, jobs_of
 from aiq.model import Enqueued, JobSpec, State
-from aiq.needs import Named, parts
+from aiq.needs import Named
 from aiq.newjob import JobOptions, NewJob
+from aiq.rules.batches import batches
 from aiq.storage import Left, Storage, Transactional
 
 R = TypeVar("R")
@@ -68,7 +69,8 @@ class Within:
             specs = await sealed(self._storage, plain)
             await self._meet(handed, specs)
             transactional: Transactional = self._storage  # type: ignore[assignment]  # within() has looked
-            for row in [transactional.left(batch) for batch in parts(specs)]:
+            # All are checked before the first is left.
+            for row in [transactional.left(batch) for batch in batches(specs)]:
                 await self._insert(row)
             return [Enqueued(spec.id, State.READY, existed=False) for spec in specs]
 

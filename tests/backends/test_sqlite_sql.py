@@ -170,6 +170,14 @@ def test_every_check_of_the_audit_has_its_statement() -> None:
     assert {name for operation, name, _ in statements() if operation == "audit"} == {*audit.CHECKS, *read_whole}
 
 
+def test_every_statement_that_a_step_names_is_there() -> None:
+    for path in sorted(STEPS.glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        for book, operation in re.findall(r'^([A-Z]+): Final = load\("(\w+)"\)$', source, re.MULTILINE):
+            named = {f"{operation}.{name}" for name in re.findall(rf'\b{book}\["(\w+)"\]', source)}
+            assert named <= TEXTS.keys(), path
+
+
 def test_every_statement_is_used() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path, _ in modules())
     unused = [

@@ -22,10 +22,11 @@ from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
 from aiq.backends.postgres.session import Session
+from aiq.backends.process import check_process
 from aiq.backends.relational.news import News
 from aiq.backends.relational.step import make
 from aiq.backends.relational.transaction import Transaction
-from aiq.errors import Misconfigured, Unavailable
+from aiq.errors import Unavailable
 
 T = TypeVar("T")
 
@@ -60,12 +61,8 @@ class Home:
         return f"aiq_{zlib.crc32(self.address.schema.encode()):08x}"
 
     def check_process(self) -> None:
-        """Refuse to go on in a child of the process that opened the storage: a connection is not for two."""
-        if os.getpid() != self.pid:
-            raise Misconfigured(
-                f"{self.address.url} was opened in process {self.pid}, of which this one is a fork. "
-                "Open the storage after the fork, in each process by itself."
-            )
+        """Refuse to go on in a fork of the process that opened the storage."""
+        check_process(self.address.url, self.pid)
 
 
 def write(
@@ -98,35 +95,26 @@ def read(home: Home, line: Line, unwanted: Callable[[], bool], operation: Callab
 def prepare(home: Home, line: Line) -> None:
     """Look whether the schema is there, before the first job is."""
     until = time.monotonic() + home.address.timeout_ms / 1_000
-    with ours(home.address.url, home.address.schema):
-        try:
-            check_version(home.address, line.session(until))
-        except TimeoutError as error:
-            raise _mute(home) from error
+    with ours(home.address):
+        check_version(home.address, line.session(until))
 
 
 def _patiently(home: Home, line: Line, attempt: Callable[[float], T], unwanted: Callable[[], bool]) -> T:
     until = time.monotonic() + home.address.timeout_ms / 1_000
-    with ours(home.address.url, home.address.schema):
+    with ours(home.address):
         for last in range(1, ATTEMPTS + 1):
             try:
                 return attempt(until)
             except AGAIN:
                 if last == ATTEMPTS or unwanted() or time.monotonic() >= until:
                     raise
-            except READ_ONLY:
-                # A setting is asked for when a connection is made, and of several hosts another may be the primary now.
+            except (READ_ONLY, TimeoutError):
+                # The driver may still be busy with it. And a setting is asked for when a connection is made, and of
+                # several hosts another may be the primary now.
                 line.drop()
                 raise
-            except TimeoutError as error:
-                line.drop()
-                raise _mute(home) from error
             time.sleep(random.uniform(0, _LONGEST_PAUSE_S))  # noqa: S311 - nothing here is a secret
     raise AssertionError
-
-
-def _mute(home: Home) -> Unavailable:
-    return Unavailable(f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again.")
 
 
 def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str) -> T:

@@ -8,6 +8,7 @@ import asyncpg
 from asyncpg import exceptions as theirs
 from asyncpg.exceptions import _base as clients
 
+from aiq.backends.postgres.address import Address
 from aiq.errors import (
     Corrupt,
     InvalidInput,
@@ -89,32 +90,33 @@ _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageErr
 
 
 @contextmanager
-def ours(url: str, schema: str) -> Iterator[None]:
-    """Raise errors of aiq in place of the driver's. `url` is the address, for the message."""
+def ours(address: Address) -> Iterator[None]:
+    """Raise errors of aiq in place of the driver's."""
     try:
         yield
     except TimeoutError as error:
-        raise Unavailable(f"{url} did not answer in time. Try again.") from error
+        raise Unavailable(f"{address.url} did not answer within {address.timeout_ms:,} ms. Try again.") from error
     except DRIVERS as error:
-        raise translated(error, url, schema) from error
+        raise translated(error, address) from error
 
 
-def translated(error: BaseException, url: str, schema: str) -> StorageError | InvalidInput:
+def translated(error: BaseException, address: Address) -> StorageError | InvalidInput:
     """The error of aiq for one of the driver's, of which nothing has come."""
     if isinstance(error, _NO_SCHEMA):
-        return missing(url, schema)
+        return missing(address)
     if isinstance(error, _NO_TEXT):
         return InvalidInput(f"A text holds a character that no database keeps, such as NUL ({error}).")
     if isinstance(error, _NO_VALUE):
         return InvalidInput(f"A value is none that the database takes ({error}).")
     for kinds, make, text in _MEANINGS:
         if isinstance(error, kinds):
-            return make(text.format(url=url, error=error))
-    return Unavailable(f"{url} cannot be used just now ({type(error).__name__}: {error}).")
+            return make(text.format(url=address.url, error=error))
+    return Unavailable(f"{address.url} cannot be used just now ({type(error).__name__}: {error}).")
 
 
-def missing(url: str, schema: str, found: str = "no schema of aiq") -> StorageMismatch:
+def missing(address: Address, found: str = "no schema of aiq") -> StorageMismatch:
     """What is said where the schema is not the one that this version works with."""
     return StorageMismatch(
-        f"{url} has {found} in {schema!r}. Run `aiq migrate --url …` with the address of its owner, and start again."
+        f"{address.url} has {found} in {address.schema!r}. Run `aiq migrate --url …` with the address of its owner, "
+        "and start again."
     )

@@ -37,7 +37,7 @@ _STATEMENTS: Final = 1_024
 """More than there are, so that each is prepared once for a connection."""
 
 
-async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> "asyncpg.Connection[asyncpg.Record]":
+async def connect(address: Address, dsn: str, timeout_s: float) -> "asyncpg.Connection[asyncpg.Record]":
     """Open a connection. Behind a pooler no statement may outlive its transaction.
 
     Raises:
@@ -52,7 +52,6 @@ async def connect(address: Address, dsn: str, timeout_s: float, **more: Any) -> 
             max_cached_statement_lifetime=0,
             max_cacheable_statement_size=0,
             server_settings=settings or None,
-            **more,
         )
     except ssl.SSLError as error:
         raise Misconfigured(f"{address.url} cannot be trusted, or speaks no TLS ({error}). See sslmode.") from error
@@ -202,7 +201,7 @@ class Line:
         if session is not None:
             try:
                 session.do(session.connection.close(timeout=1.0))
-            except (*DRIVERS, TimeoutError):
+            except DRIVERS:
                 session.connection.terminate()
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 

@@ -32,7 +32,7 @@ async def migrate(url: str) -> list[int]:
         Misconfigured: the user may not make schemas or tables there.
     """
     address = parse(url)
-    with ours(address.url, address.schema):
+    with ours(address):
         connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
         try:
             async with connection.transaction(isolation="read_committed"):
@@ -63,12 +63,12 @@ def check_version(address: Address, session: Session) -> None:
     session.script(opening(address, "READ COMMITTED, READ ONLY"))
     try:
         if not session.do(session.connection.fetchval(_IS_THERE)):
-            raise missing(address.url, address.schema)
+            raise missing(address)
         found = session.do(session.connection.fetchval(_VERSION))
     finally:
         session.script("ROLLBACK")
     if found < max(migrations()):
-        raise missing(address.url, address.schema, f"schema {found}, and {max(migrations())} is needed,")
+        raise missing(address, f"schema {found}, and {max(migrations())} is needed,")
 
 
 def newer(address: Address, found: int) -> StorageMismatch:

@@ -17,11 +17,11 @@ import asyncpg
 
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.beginning import opening
-from aiq.backends.postgres.errors import LOST
+from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.sql import TEXTS
 from aiq.backends.relational.news import MANY, Found
-from aiq.errors import Misconfigured, Moved
+from aiq.errors import Misconfigured
 
 _log = logging.getLogger("aiq.postgres")
 
@@ -64,7 +64,7 @@ class Watch:
             self._begun.clear()
             self._task = asyncio.create_task(self._listen(), name="aiq-postgres-watch")
         if after is not None:
-            self._check_here()
+            self._home.news.check_here()
         self._waiting += 1
         try:
             if not self._begun.is_set():
@@ -75,7 +75,7 @@ class Watch:
         finally:
             self._waiting -= 1
         if after is not None:
-            self._check_here()
+            self._home.news.check_here()
         return mark
 
     async def close(self) -> None:
@@ -83,11 +83,6 @@ class Watch:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-
-    def _check_here(self) -> None:
-        moved_to = self._home.news.moved_to
-        if moved_to is not None:
-            raise Moved(moved_to)
 
     async def _listen(self) -> None:
         pause_s = _AGAIN_S[0]
@@ -100,7 +95,7 @@ class Watch:
                 if not self._waiting:
                     return
                 continue
-            except (*LOST, asyncpg.PostgresError, TimeoutError, Misconfigured) as error:
+            except (*DRIVERS, Misconfigured) as error:
                 _log.warning("%s cannot be watched just now (%s). Trying again.", self._home.address.url, error)
             finally:
                 self.hears = False

@@ -1,4 +1,4 @@
-"""Schedules as they stand in a file."""
+"""Schedules as they are stored."""
 
 from collections.abc import Mapping, Sequence
 from operator import itemgetter

@@ -14,7 +14,7 @@ from aiq.backends.relational.rows import numbers, whole_records
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.sweeps import end_overdue, lose_patience, promote, revoke
 from aiq.backends.relational.transaction import Transaction
-from aiq.backends.relational.yard import SQLiteYard
+from aiq.backends.relational.yard import StoredYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
 from aiq.rules.batches import Room, Wakes
@@ -153,7 +153,7 @@ class _Given:
     def _dispatch(self, queue: str, count: int) -> None:
         """In the order of chapter 12."""
         self.dispatched = True
-        yard = SQLiteYard(self._tx, queue, count)
+        yard = StoredYard(self._tx, queue, count)
         ledger = admission(self._tx).ledger
         found = dispatch(yard, ledger, count, lambda record: self._room.takes(len(record.payload)))
         self.more = self.more or found

@@ -7,6 +7,7 @@ from typing import Final, NamedTuple
 
 from aiq.backends.relational.connection import Row
 from aiq.backends.wakeups import Wakeups
+from aiq.errors import Moved
 from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
 
 MANY: Final = 1_000
@@ -43,18 +44,27 @@ class News:
             if self.seen + 1 == changes.start:
                 self.seen = changes.stop - 1
 
+    def check_here(self) -> None:
+        """Refuse to wait where nothing will happen any more.
+
+        Raises:
+            Moved: the storage goes on elsewhere.
+        """
+        if self.moved_to is not None:
+            raise Moved(self.moved_to)
+
     def look(self, read: Callable[[int], Found]) -> None:
         """Tell of what others have committed since the last look. Where it fails, that is left to the next one."""
         with self._lock:
             found = read(self.seen)
-            told = self._take(found)
-        self._tell(found, told)
+            named = self._take(found)
+        self._tell(found, named)
 
     def take(self, found: Found) -> None:
         """The same, of what was read before."""
         with self._lock:
-            told = self._take(found)
-        self._tell(found, told)
+            named = self._take(found)
+        self._tell(found, named)
 
     def _take(self, found: Found) -> bool:
         """Note how far others have got; False where they cannot be named, and everybody has to look."""

@@ -85,7 +85,7 @@ class Shelf(Generic[K, V]):
 
 
 class TextShelf(Shelf[K, V]):
-    """Rows of which there may be one for each job: their values are put down as texts, which SQLite does not read."""
+    """Rows of which there may be one for each job: their values are put down as texts that no statement reads."""
 
     def write(self) -> None:
         """Write what was changed, as one value."""

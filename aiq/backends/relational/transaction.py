@@ -1,6 +1,6 @@
 """One atomic step on a connection: its instant, the jobs it looked at, what it writes, and whom to wake.
 
-A step decides in Python, and talks to SQLite in few and large statements: many rows come and go as one JSON text,
+A step decides in Python, and talks to its store in few and large statements: many rows come and go as one JSON text,
 so that a hundred jobs are as many statements as one. Row by row the same step cost a sixth more, most of it in the
 driver, which lets go of the interpreter and takes it back around every row it reads and every parameter it binds.
 """
@@ -151,7 +151,7 @@ class Transaction:
     def later_text(self, sql: str, row: Sequence[object], text: bytes) -> None:
         """Write a row with its like that ends with a text: the last two of its places say where that is in :blobs.
 
-        A JSON text is so neither taken apart nor put together by SQLite, which takes longer than all the rest.
+        A JSON text is so neither taken apart nor put together by the store, which takes longer than all the rest.
         """
         gathered = self._gathered.get(sql)
         if gathered is None:

@@ -24,7 +24,7 @@ _FIRST_LOOK: Final = 2
 """How many lines, and jobs of a line, are read before any of them was given: most are only looked at."""
 
 
-class SQLiteYard:
+class StoredYard:
     """One queue within one claim. See `aiq.rules.books.Yard`.
 
     `given` are the jobs that the claim was given, in that order, with their numbers.
@@ -161,5 +161,5 @@ def _place(record: JobRecord) -> Place:
     return (record.lane, record.position, record.id)
 
 
-def _conforms(yard: SQLiteYard) -> Yard:
+def _conforms(yard: StoredYard) -> Yard:
     return yard

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from aiq.backends.clock import Clock
+from aiq.backends.process import check_process
 from aiq.backends.relational.news import News
 from aiq.backends.relational.step import make
 from aiq.backends.relational.transaction import Transaction
@@ -49,12 +50,8 @@ class Home:
         return str(self.address.path)
 
     def check_process(self) -> None:
-        """Refuse to go on in a child of the process that opened the file: SQLite's locks do not survive a fork."""
-        if os.getpid() != self.pid:
-            raise Misconfigured(
-                f"{self.address.url} was opened in process {self.pid}, of which this one is a fork. "
-                "Open the storage after the fork, in each process by itself."
-            )
+        """Refuse to go on in a fork of the process that opened the storage."""
+        check_process(self.address.url, self.pid)
 
     def check_file(self) -> None:
         """Refuse to write into a file that nobody can find any more.

@@ -12,7 +12,6 @@ from typing import Final
 
 from aiq.backends.relational.news import MANY, Found, News
 from aiq.backends.sqlite.sql import TEXTS
-from aiq.errors import Moved
 
 LOOK_S: Final = 0.035
 """A look costs little, but waking a loop that is at rest does: more often, and an idle worker uses 1 % of a core."""
@@ -32,7 +31,7 @@ class Watch:
         """As `aiq.storage.Wakeups.wait`. The look that comes first finds what was changed since the mark was taken."""
         self._look()
         if after is not None:
-            self._check_here()
+            self._news.check_here()
         self._waiting += 1
         if self._timer is None:
             self._turn()
@@ -41,7 +40,7 @@ class Watch:
         finally:
             self._waiting -= 1
         if after is not None:
-            self._check_here()
+            self._news.check_here()
         return mark
 
     def close(self) -> None:
@@ -52,11 +51,6 @@ class Watch:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
-
-    def _check_here(self) -> None:
-        moved_to = self._news.moved_to
-        if moved_to is not None:
-            raise Moved(moved_to)
 
     def _turn(self) -> None:
         self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._tick)
