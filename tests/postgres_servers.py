@@ -29,10 +29,9 @@ OLDEST = 13
 
 SUPERUSER = "postgres"
 USER = "aiq"
-"""Who owns the database of the tests."""
+"""As whom the tests come. It owns the database and is nobody beyond it."""
 WORKER = "suite"
 """As whom a storage is opened where it need not be made: with the rights of docs/postgres.md, and no more."""
-"""As whom the tests come. It owns the database and is nobody beyond it."""
 DATABASE = "jobs"
 
 GUARD = """

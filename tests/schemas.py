@@ -4,7 +4,8 @@ import atexit
 from functools import cache
 from itertools import count
 
-from tests.postgres_servers import Postgres, aside, connect, postgres_server
+from aiq.backends.postgres.migrate import migrate
+from tests.postgres_servers import WORKER, Postgres, aside, connect, postgres_server
 
 LOCK_SECONDS = 10
 MAX_BYTES = 1 << 20
@@ -22,17 +23,25 @@ class Schemas:
         aside(self._connection.execute(f"SET lock_timeout = '{LOCK_SECONDS}s'"))
         atexit.register(lambda: aside(self._connection.close(timeout=5)))
 
-    def take(self) -> str | None:
-        """The name of one that is made and empty, if there is one."""
-        return self._free.pop() if self._free else None
-
     def name(self) -> str:
         """A name for one that is to be made."""
         return f"t{next(self._names)}"
 
-    def remember(self, schema: str) -> None:
-        """See how a schema is that has just been made, so that it can become so again."""
+    async def take(self) -> str:
+        """The name of one that is made and empty, and that a worker may use. Nobody else has it."""
+        return self._free.pop() if self._free else await self.make()
+
+    async def make(self) -> str:
+        """A new one, made by its owner, past any pooler."""
+        schema = self.name()
+        await migrate(self._server.url(schema))
+        self._server.tell(
+            f"GRANT USAGE ON SCHEMA {schema} TO {WORKER};"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {WORKER};"
+        )
+        # What it is like now is what it can become again.
         aside(self._remember(schema))
+        return schema
 
     async def _remember(self, schema: str) -> None:
         named = "SELECT relname::text FROM pg_class WHERE relnamespace = $1::text::regnamespace AND relkind::text = $2"
@@ -49,9 +58,14 @@ class Schemas:
         )
 
     def give_back(self, schema: str) -> None:
-        """Empty a schema. This fails where a test has left a transaction open."""
-        aside(self._connection.execute(f"SELECT {emptier(schema)}"))
+        """Let the next test have a schema, which must be nobody's any more."""
+        assert schema not in self._free, f"{schema} was given back before."
+        self.empty(schema)
         self._free.append(schema)
+
+    def empty(self, schema: str) -> None:
+        """Let a schema be as it was made. This fails where a test has left a transaction open."""
+        aside(self._connection.execute(f"SELECT {emptier(schema)}"))
 
 
 def emptier(schema: str) -> str:

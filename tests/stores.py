@@ -8,7 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from aiq.backends import open_storage
-from aiq.backends.postgres.migrate import migrate
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
 from tests.keys import clean
@@ -101,16 +100,8 @@ async def postgres_pooled(clock: Clock) -> AsyncIterator[Storage]:
 
 @asynccontextmanager
 async def _schema(url: Callable[[str], str], clock: Clock) -> AsyncIterator[Storage]:
-    """A schema of its own, as a worker. Its owner makes it, past a pooler, and it is emptied for the next test."""
-    name = schemas().take()
-    if name is None:
-        name = schemas().name()
-        await migrate(postgres_server().url(name))
-        postgres_server().tell(
-            f"GRANT USAGE ON SCHEMA {name} TO {WORKER};"
-            f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {name} TO {WORKER};"
-        )
-        schemas().remember(name)
+    """A schema of its own, as a worker. It is emptied for the next test."""
+    name = await schemas().take()
     async with lent(url(name), clock) as storage:
         yield storage
     schemas().give_back(name)

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from aiq.backends.postgres.migrate import migrate
 from aiq.errors import Unavailable
 from aiq.storage import Storage
 from aiq.testing.clock import Clock
@@ -29,11 +28,7 @@ async def proxy() -> AsyncIterator[Proxy]:
 
 @asynccontextmanager
 async def behind(proxy: Proxy, clock: Clock) -> AsyncIterator[Storage]:
-    name = schemas().take()
-    if name is None:
-        name = schemas().name()
-        await migrate(postgres_server().url(name))
-        schemas().remember(name)
+    name = await schemas().take()
     async with stores.opened(f"postgresql://{USER}@127.0.0.1:{proxy.port}/{DATABASE}?schema={name}", clock) as storage:
         yield storage
     schemas().give_back(name)

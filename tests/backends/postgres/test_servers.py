@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from aiq.backends.postgres.migrate import migrate
 from tests import postgres_servers
 from tests.postgres_servers import Pooler, Postgres, postgres_server
 from tests.schemas import MAX_BYTES, schemas
@@ -22,10 +21,7 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture
 async def schema() -> str:
-    name = schemas().name()
-    await migrate(postgres_server().url(name))
-    schemas().remember(name)
-    return name
+    return await schemas().make()
 
 
 def test_a_server_that_is_killed_or_stopped_begins_again_where_it_was(server: Postgres) -> None:
@@ -51,7 +47,7 @@ def test_behind_a_pooler_a_server_that_comes_back_is_found_again(server: Postgre
         pooler.end()
 
 
-def test_a_schema_that_is_given_back_is_as_it_was_made(schema: str) -> None:
+def test_a_schema_that_is_emptied_is_as_it_was_made(schema: str) -> None:
     server = postgres_server()
     tables = [name for (name,) in server.ask("SELECT tablename::text FROM pg_tables WHERE schemaname = $1", schema)]
     rows = {name: f"SELECT json_agg(whole.*)::text FROM {schema}.{name} AS whole" for name in tables}
@@ -63,11 +59,17 @@ def test_a_schema_that_is_given_back_is_as_it_was_made(schema: str) -> None:
         f"INSERT INTO {schema}.aiq_terms SELECT n, repeat('x', 1000) FROM generate_series(1, {large}) AS n"
     )
 
-    schemas().give_back(schema)
+    schemas().empty(schema)
 
     assert {name: server.ask(sql) for name, sql in rows.items()} == made
     assert server.ask(f"SELECT nextval('{schema}.aiq_outbox_number_seq')") == [(1,)]
+
+
+def test_no_two_tests_get_one_schema(schema: str) -> None:
     schemas().give_back(schema)
+
+    with pytest.raises(AssertionError, match="given back before"):
+        schemas().give_back(schema)
 
 
 def test_where_no_server_is_installed_the_tests_say_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
