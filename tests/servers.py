@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from random import SystemRandom
 from tempfile import mkdtemp
 from typing import Any
 
@@ -260,9 +261,21 @@ def executable() -> str:
     return found
 
 
+_ports = iter(SystemRandom().sample(range(10_000, 32_000), 22_000))
+
+
 def free_port() -> int:
-    """A port that nobody listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that nobody listens on just now, and that this process has given to nobody.
+
+    It lies below those that a system hands out by itself: a connection of somebody else would hold one of these while
+    our server is away for a moment.
+    """
+    for port in _ports:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("This process has given out every port that servers of the tests may have.")
