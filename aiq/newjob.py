@@ -1,8 +1,9 @@
 """A task with its arguments, on the way to a storage."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeVar, Unpack
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar, Unpack
 
 import msgspec
 
@@ -11,12 +12,12 @@ from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, RouteSpec
 from aiq.options import Chosen, JobOptions, plain
 from aiq.policy import Budget, Limit, Route, limit_name
 from aiq.rules.arguments import Arguments
-from aiq.rules.writing import Output, digest
+from aiq.rules.writing import Output, canonical, digest
 
 if TYPE_CHECKING:
     from aiq.task import Task
 
-__all__ = ["ALONE", "JobOptions", "NewJob", "Place"]
+__all__ = ["ALONE", "JobOptions", "NewJob", "Place", "all_using", "specs_of"]
 
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
@@ -42,6 +43,7 @@ class Place:
 
 ALONE: Final = Place()
 _NOTHING: Final = Chosen()
+_SHARED: Final = [field.name for field in fields(JobSpec) if field.name not in ("id", "payload", "digest")]
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -126,7 +128,7 @@ class NewJob(Generic[R_co]):
             task=task.name,
             queue=_first(chosen.queue, task.queue, queue_default),
             payload=payload,
-            digest=_digest_of(self, place),
+            digest=_digest_of(self, place, _told(self)),
             band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
             delay_ms=_first(chosen.debounce_ms, chosen.delay_ms, 0),
             at_ms=chosen.at_ms,
@@ -161,6 +163,69 @@ class NewJob(Generic[R_co]):
     def _estimate(self, payload: bytes) -> Estimate | None:
         """What its task says that it needs. With the output of another job among its arguments nobody can tell yet."""
         return None if self.arguments.places else self.task.estimated(payload)
+
+
+def all_using(jobs: Iterable[NewJob[R_co]], options: JobOptions) -> list[NewJob[R_co]]:
+    """As `NewJob.using` of each. The options are read once for all of which nothing else was said.
+
+    Raises:
+        InvalidInput: an option that does not exist, or a value out of its range.
+    """
+    if not options:
+        return list(jobs)
+    found: list[NewJob[R_co]] = []
+    before = after = None
+    for job in jobs:
+        if after is None or job.chosen is not before:
+            before, after = job.chosen, job.chosen.using(options)
+        found.append(replace(job, chosen=after))
+    return found
+
+
+def specs_of(jobs: Iterable[NewJob[object]], ids: Iterable[str], *, queue_default: str) -> list[JobSpec]:
+    """What a storage is handed of jobs that stand alone, as `NewJob.spec` makes it of each.
+
+    Those of one task of which the same was said differ in their ids and arguments alone. All else is worked out for the
+    first of them, which takes longer than to write it down again.
+    """
+    specs: list[JobSpec] = []
+    mould: _Mould | None = None
+    for job, job_id in zip(jobs, ids, strict=True):
+        if mould is not None and mould.fits(job):
+            specs.append(mould.spec(job, job_id))
+        else:
+            specs.append(job.spec(job_id=job_id, queue_default=queue_default))
+            mould = _Mould(job, specs[-1])
+    return specs
+
+
+class _Mould:
+    """What the jobs of one task have in common of which the same was said."""
+
+    def __init__(self, job: NewJob[object], made: JobSpec) -> None:
+        chosen = job.chosen
+        own = chosen.id is not None or chosen.budget is not None
+        self._serves = not own and (made.estimate is None or chosen.estimate is not None)
+        self._job, self._made = job, made
+
+    def fits(self, job: NewJob[object]) -> bool:
+        """Whether a job has the same in common."""
+        first = self._job
+        return self._serves and job.task is first.task and job.chosen is first.chosen and job.said is first.said
+
+    def spec(self, job: NewJob[object], job_id: str) -> JobSpec:
+        """What a storage is handed of a job that fits."""
+        payload = job.arguments.envelope(ALONE.id_of)
+        return JobSpec(id=job_id, payload=payload, digest=_digest_of(job, ALONE, self._told), **self._shared)
+
+    # Only when a second job fits: where none does, this would be work for nothing.
+    @cached_property
+    def _told(self) -> msgspec.Raw:
+        return msgspec.Raw(canonical(_told(self._job)))
+
+    @cached_property
+    def _shared(self) -> dict[str, Any]:
+        return {name: getattr(self._made, name) for name in _SHARED}
 
 
 def _said(*values: T | None) -> T | None:
@@ -199,8 +264,13 @@ def _own_budgets(chosen: Chosen, job_id: str, place: Place) -> dict[str, BudgetS
     return found
 
 
-def _digest_of(job: NewJob[object], place: Place) -> str:
-    """A digest of all that was said of this job: task, arguments, options, place in a flow.
+def _told(job: NewJob[object]) -> dict[str, object]:
+    """The options that its producer chose."""
+    return (job.said or job.chosen).told()
+
+
+def _digest_of(job: NewJob[object], place: Place, told: object) -> str:
+    """A digest of all that was said of this job: task, arguments, options as `_told`, place in a flow.
 
     What its task says of all its jobs does not count, nor what is inherited, nor what a middleware adds: else a deploy
     that changes a lease would make another job of every child that a parked parent is waiting for.
@@ -209,6 +279,4 @@ def _digest_of(job: NewJob[object], place: Place) -> str:
     where: list[object] = [place.flow, place.depends_on, place.on_upstream, place.tenant, place.band]
     if place.budget is not None:
         where.append(plain(place.budget))
-    return digest(
-        [job.task.name, msgspec.Raw(job.arguments.canonical), (job.said or job.chosen).told(), outputs, where]
-    )
+    return digest([job.task.name, msgspec.Raw(job.arguments.canonical), told, outputs, where])

@@ -13,7 +13,7 @@ from aiq.needs import parts
 from aiq.policy import Duration, duration_ms
 from aiq.rules.batches import batches
 from aiq.rules.staging import OPEN, abandoned, is_held_by_one_step, opening, staged
-from aiq.rules.validation import check_batch, check_spec
+from aiq.rules.validation import check_batch, check_specs
 from aiq.storage import Storage, room_topic
 
 MANY_OUTPUTS: Final = 1_000
@@ -38,12 +38,13 @@ async def store(storage: Storage, specs: Sequence[JobSpec], patience: Patience) 
     Raises:
         QueueFull: there was no room for all of them in time, or there never can be.
     """
+    check_batch(specs)
     return await _store(storage, specs, patience, in_parts=False)
 
 
 async def store_all(storage: Storage, specs: Sequence[JobSpec], patience: Patience) -> list[Enqueued]:
-    """Store any number of jobs, batch by batch, in order. A producer that waits for room stores as many as there is
-    room for.
+    """Store any number of jobs, each of which was checked, batch by batch, in order. A producer that waits for room
+    stores as many as there is room for.
 
     Raises:
         PartlyEnqueued: a batch failed after others were stored, or nobody knows.
@@ -73,7 +74,7 @@ async def store_flow(storage: Storage, flow_id: str, specs: Sequence[JobSpec], p
         return await store(storage, specs, patience)
     for spec in specs:
         _check_places(spec)
-        check_spec(spec)
+    check_specs(specs)
     opener, *behind = staged(flow_id, specs)
     (first,) = await _store(storage, [opener], patience, in_parts=False)
     if first.state in (State.DEAD, State.CANCELLED):
@@ -121,7 +122,6 @@ async def _store_parts(storage: Storage, batch: Sequence[JobSpec], patience: Pat
 
 async def _store(storage: Storage, specs: Sequence[JobSpec], patience: Patience, *, in_parts: bool) -> list[Enqueued]:
     """Store jobs, or with `in_parts` the first of them, at least one."""
-    check_batch(specs)
     topics = {room_topic(spec.queue) for spec in specs}
     mark: str | None = None
     while True:

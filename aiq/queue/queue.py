@@ -16,12 +16,12 @@ from aiq.middleware import EnqueueCall, EnqueueMiddleware, middleware_of, throug
 from aiq.misuse import check_job, check_word, jobs_of
 from aiq.model import Band, Capability, Enqueued, JobSpec
 from aiq.needs import Named, limits_in, models_in
-from aiq.newjob import JobOptions, NewJob, Place
+from aiq.newjob import JobOptions, NewJob, Place, all_using, specs_of
 from aiq.policy import BandName, Budget, Duration, band_of, budget_of
 from aiq.queue.jobs import StoredJobs
 from aiq.queue.line import Door
 from aiq.queue.within import Wake, Within
-from aiq.rules.validation import check_name, check_opaque, check_spec
+from aiq.rules.validation import check_name, check_opaque, check_specs
 from aiq.storage import Storage
 from aiq.storing import Patience, store, store_all, store_flow
 from aiq.task import Task
@@ -128,15 +128,12 @@ class Queue(StoredJobs):
         patience = Patience(wait)
         if "id" in options:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
-        chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
+        chosen = all_using(jobs_of(jobs, "enqueue_many([{}])"), options)
         ids = [fresh_id() for _ in chosen]
 
         async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
-            named = zip(handed, ids, strict=True)
-            plain = [job.spec(job_id=job_id, queue_default=self.name) for job, job_id in named]
-            specs = await sealed(self.storage, plain)
-            for spec in specs:
-                check_spec(spec)
+            specs = await sealed(self.storage, specs_of(handed, ids, queue_default=self.name))
+            check_specs(specs)
             await self._meet(handed, specs)
             return await store_all(self.storage, specs, patience)
 

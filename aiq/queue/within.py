@@ -11,7 +11,7 @@ from aiq.middleware import EnqueueCall, EnqueueMiddleware, through
 from aiq.misuse import check_job, check_word, jobs_of
 from aiq.model import Enqueued, JobSpec, State
 from aiq.needs import Named
-from aiq.newjob import JobOptions, NewJob
+from aiq.newjob import JobOptions, NewJob, all_using, specs_of
 from aiq.rules.batches import batches
 from aiq.storage import Left, Storage, Transactional
 
@@ -57,16 +57,14 @@ class Within:
         """Leave any number of jobs in the transaction. The handles come in their order."""
         if "id" in options:
             raise InvalidInput("One id cannot be that of many jobs. Give each its own: job.using(id=…).")
-        chosen = [job.using(**options) for job in jobs_of(jobs, "enqueue_many([{}])")]
+        chosen = all_using(jobs_of(jobs, "enqueue_many([{}])"), options)
         return await self._leave(chosen, [job.chosen.id or fresh_id() for job in chosen])
 
     async def _leave(self, jobs: Sequence[NewJob[R]], ids: Sequence[str]) -> list[Job[R]]:
         _check_begun(self._connection, self._driver)
 
         async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
-            named = zip(handed, ids, strict=True)
-            plain = [job.spec(job_id=job_id, queue_default=self._name) for job, job_id in named]
-            specs = await sealed(self._storage, plain)
+            specs = await sealed(self._storage, specs_of(handed, ids, queue_default=self._name))
             await self._meet(handed, specs)
             transactional: Transactional = self._storage  # type: ignore[assignment]  # within() has looked
             # All are checked before the first is left.

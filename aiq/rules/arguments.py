@@ -66,9 +66,9 @@ class Parameters:
         Raises:
             PayloadInvalid: they do not fit, or cannot be written as JSON; the text says which and where.
         """
-        bound = self._bind(args, kwargs)
-        positional = [self._write(self._at(index), value) for index, value in enumerate(bound.args)]
-        named = {name: self._write(self._named(name), value) for name, value in bound.kwargs.items()}
+        args, kwargs = self._placed(args, kwargs)
+        positional = [self._write(self._at(index), value) for index, value in enumerate(args)]
+        named = {name: self._write(self._named(name), value) for name, value in kwargs.items()}
         keyed: list[tuple[Path, Written]] = [
             *((("a", index), written) for index, written in enumerate(positional)),
             *((("k", name), written) for name, written in named.items()),
@@ -77,7 +77,7 @@ class Parameters:
             tuple(written.data for written in positional),
             {name: written.data for name, written in named.items()},
             tuple(((*start, *path), output) for start, written in keyed for path, output in written.places),
-            canonical([bound.args, bound.kwargs]),
+            canonical([args, kwargs]),
         )
 
     def decode(
@@ -133,6 +133,29 @@ class Parameters:
                 "outside `if TYPE_CHECKING`"
             ) from error
 
+    def _placed(
+        self, args: Sequence[object], kwargs: Mapping[str, object]
+    ) -> tuple[Sequence[object], Mapping[str, object]]:
+        """The arguments as they are stored, by position as far as they can be.
+
+        Raises:
+            PayloadInvalid: they do not fit the signature.
+        """
+        # So they come most often, and to bind them takes longer than to write them.
+        if not kwargs and len(args) in self._by_position:
+            return args, kwargs
+        bound = self._bind(args, kwargs)
+        return bound.args, bound.kwargs
+
+    @cached_property
+    def _by_position(self) -> range:
+        """How many arguments may be given by position alone."""
+        given = self.signature.parameters.values()
+        if any(p.kind is p.VAR_POSITIONAL or (p.kind is p.KEYWORD_ONLY and p.default is p.empty) for p in given):
+            return range(0)
+        places = [p for p in given if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+        return range(sum(p.default is p.empty for p in places), len(places) + 1)
+
     def _bind(self, args: Sequence[object], kwargs: Mapping[str, object]) -> inspect.BoundArguments:
         try:
             return self.signature.bind(*args, **kwargs)
@@ -141,8 +164,11 @@ class Parameters:
 
     def _at(self, index: int) -> str:
         """The parameter of the positional argument `index`; *args has all those beyond the others."""
-        names = [p.name for p in self.signature.parameters.values() if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
-        return names[min(index, len(names) - 1)]
+        return self._places[min(index, len(self._places) - 1)]
+
+    @cached_property
+    def _places(self) -> list[str]:
+        return [p.name for p in self.signature.parameters.values() if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
 
     def _named(self, name: str) -> str:
         """The parameter of the argument `name`, which may be one of **kwargs."""

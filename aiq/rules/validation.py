@@ -4,7 +4,10 @@ Each check raises `InvalidInput` or one of its kinds, and returns nothing. Types
 ours; where users who run no type checker often pass another type, that is told too. Spec: chapter 9.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import fields
+from operator import attrgetter, is_
+from typing import Final
 
 from aiq import bounds
 from aiq.errors import FlowInvalid, InvalidInput, TooLarge
@@ -67,6 +70,7 @@ __all__ = [
     "check_signal",
     "check_size",
     "check_spec",
+    "check_specs",
     "check_step",
     "check_step_name",
     "check_throttles",
@@ -75,18 +79,29 @@ __all__ = [
 ]
 
 
+_OWN: Final = frozenset({"id", "digest", "payload"})
+"""What each job has of its own, however alike they are."""
+_shared: Final = attrgetter(*(field.name for field in fields(JobSpec) if field.name not in _OWN))
+
+
 def check_spec(spec: JobSpec) -> None:
     """Refuse a job whose names, sizes or durations are out of range. Spec: ENQ-8, STORE-9."""
-    _check_texts(spec)
-    _check_numbers(spec)
-    check_size("payload", spec.payload, bounds.MAX_PAYLOAD_BYTES)
-    check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
-    _check_admission(spec)
-    _check_unique(spec)
-    if spec.on_parent not in ("cancel", "leave"):
-        raise InvalidInput(f"on_parent is {spec.on_parent!r}; pass cancel or leave.")
-    if spec.id in spec.depends_on:
-        raise FlowInvalid(f"Job {spec.id!r} depends on itself, so it could never start.")
+    check_specs([spec])
+
+
+def check_specs(specs: Iterable[JobSpec]) -> None:
+    """Refuse a list of which one job is refused.
+
+    What a job shares with the one before it, the very same values, is not looked at again: most jobs of a list differ
+    in little, and to look at all of each took longer than to store it.
+    """
+    before: tuple[object, ...] | None = None
+    for spec in specs:
+        _check_own(spec)
+        shared = _shared(spec)
+        if before is None or not all(map(is_, shared, before)):
+            _check_shared(spec)
+        before = shared
 
 
 def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
@@ -100,9 +115,9 @@ def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
         raise TooLarge("batch", size, bounds.MAX_BATCH_BYTES, IN_PARTS, unit=" bytes")
     edges = sum(len(spec.depends_on) for spec in batch)
     check_count("list of dependencies of a batch", edges, bounds.MAX_DEPENDENCIES)
+    check_specs(batch)
     before: set[str] = set()
     for spec in batch:
-        check_spec(spec)
         if parent is None and spec.on_parent != "cancel":
             raise InvalidInput(f"Job {spec.id!r} says what becomes of it with its parent, and has none.")
         if (spec.child_of is None) is not (parent is None):
@@ -246,8 +261,26 @@ def check_usage_filter(query: UsageFilter) -> None:
             check_range(f"{kind} of a report of use, in ms since 1970,", instant, 0, bounds.MAX_INSTANT_MS)
 
 
-def _check_texts(spec: JobSpec) -> None:
+def _check_own(spec: JobSpec) -> None:
     check_opaque("job id", spec.id)
+    if spec.digest:
+        check_opaque("digest", spec.digest)
+    check_size("payload", spec.payload, bounds.MAX_PAYLOAD_BYTES)
+    if spec.id in spec.depends_on:
+        raise FlowInvalid(f"Job {spec.id!r} depends on itself, so it could never start.")
+
+
+def _check_shared(spec: JobSpec) -> None:
+    _check_texts(spec)
+    _check_numbers(spec)
+    check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
+    _check_admission(spec)
+    _check_unique(spec)
+    if spec.on_parent not in ("cancel", "leave"):
+        raise InvalidInput(f"on_parent is {spec.on_parent!r}; pass cancel or leave.")
+
+
+def _check_texts(spec: JobSpec) -> None:
     check_name("task", spec.task)
     check_name("queue", spec.queue)
     for dependency in spec.depends_on:
@@ -261,9 +294,8 @@ def _check_texts(spec: JobSpec) -> None:
     ):
         if text is not None:
             check_opaque(kind, text)
-    for kind, text in (("tenant", spec.tenant), ("digest", spec.digest)):
-        if text:
-            check_opaque(kind, text)
+    if spec.tenant:
+        check_opaque("tenant", spec.tenant)
 
 
 def _check_numbers(spec: JobSpec) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 import aiq
 from aiq.model import JobSpec
+from aiq.newjob import JobOptions, all_using, specs_of
 from aiq.testing import Clock, Faulty
 from aiq.testing.actions import start
 
@@ -216,3 +217,34 @@ def test_the_digest_does_not_depend_on_the_order_of_keys_but_the_handler_sees_th
 
     assert one.digest == other.digest
     assert b'{"b":"1","a":"2"}' in one.payload
+
+
+@aiq.task
+async def measure(text: str) -> None: ...
+
+
+@measure.estimate
+def _(text: str) -> aiq.Estimate:
+    return aiq.Estimate(input=len(text))
+
+
+def some_jobs() -> list[aiq.NewJob[object]]:
+    urgent = note.job("a").using(band="high", tenant="acme")
+    paid = [note.job(text).using(budget=aiq.Budget(tokens=5)) for text in "xy"]
+    measured = [measure.job(text) for text in ("f", "gg", "hhh")]
+    named = note.job("d").using(id="mine", delay=3)
+    return [note.job("a"), note.job("b"), urgent, note.job("c"), *paid, *measured, named, named, note.job("e")]
+
+
+def test_many_jobs_are_what_each_of_them_is_alone() -> None:
+    jobs, ids = some_jobs(), [f"j{n}" for n in range(12)]
+
+    specs = specs_of(jobs, ids, queue_default="notes")
+
+    assert specs == [job.spec(job_id=own, queue_default="notes") for job, own in zip(jobs, ids, strict=True)]
+
+
+def test_options_of_many_jobs_are_those_of_each() -> None:
+    options: JobOptions = {"queue": "slow", "delay": 2}
+
+    assert all_using(some_jobs(), options) == [job.using(**options) for job in some_jobs()]

@@ -166,6 +166,13 @@ def test_a_field_of_a_job_passes_up_to_its_bound_and_no_further(field: str, pass
         v.check_spec(replace(SPEC, **{field: fails}))
 
 
+@pytest.mark.parametrize(("field", "passes", "fails"), SMALL_AND_LARGE)
+def test_a_job_is_looked_at_behind_one_that_is_alike(field: str, passes: Any, fails: Any) -> None:
+    v.check_specs([SPEC, replace(SPEC, **{field: passes})])
+    with pytest.raises(InvalidInput):
+        v.check_specs([SPEC, SPEC, replace(SPEC, **{field: fails})])
+
+
 def test_a_job_that_depends_on_itself_is_refused() -> None:
     with pytest.raises(FlowInvalid, match="itself"):
         v.check_spec(replace(SPEC, depends_on=("a",)))
