@@ -8,8 +8,8 @@ import os
 import random
 import time
 import zlib
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
@@ -17,12 +17,13 @@ import asyncpg
 
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
-from aiq.backends.postgres.beginning import opening
+from aiq.backends.postgres.beginning import opening, patience_ms
 from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
 from aiq.backends.postgres.session import Session
 from aiq.backends.process import check_process
+from aiq.backends.relational.connection import Row
 from aiq.backends.relational.news import News
 from aiq.backends.relational.step import make
 from aiq.backends.relational.transaction import Transaction
@@ -92,6 +93,58 @@ def read(home: Home, line: Line, unwanted: Callable[[], bool], operation: Callab
     return _patiently(home, line, lambda until: _looked(home, line, operation, until, _READS), unwanted)
 
 
+def call(home: Home, line: Line, unwanted: Callable[[], bool], function: str, given: Sequence[object]) -> Row:
+    """Make a step that a function of the schema makes whole: its row, of one statement that is a transaction by itself.
+
+    Raises:
+        Unavailable: as for `write`. Where the answer was not heard, nobody knows whether it was made.
+    """
+    places = ", ".join([f"${number}" for number in range(1, len(given) + 1)])
+    # The name of a schema has been looked at, see `address`; that of a function is ours.
+    text = f'SELECT * FROM "{home.address.schema}".{function}({places})'  # noqa: S608
+
+    def attempt(until: float) -> Row:
+        session = _waiting(line, until)
+        with _surely(home, line):
+            return session.call(text, given)
+
+    return _patiently(home, line, attempt, unwanted)
+
+
+def _waiting(line: Line, until: float) -> Session:
+    """A connection that waits for a statement. Where it has broken since it was used last, a new one is made: once the
+    statement is sent, nobody could say whether it was heard."""
+    session = line.session(until)
+    try:
+        if session.is_alive():
+            session.plan_anew()
+            return session
+    except TimeoutError:
+        raise
+    except LOST:
+        line.drop()
+    return line.session(until)
+
+
+def alone(home: Home) -> tuple[object, ...]:
+    """What a function is given first that writes: the lock, how long it may wait for that, what its commit waits for,
+    and the clock, where it is not the server's."""
+    address = home.address
+    return (_lock(address), patience_ms(address), address.synchronous_commit, instant(home))
+
+
+def instant(home: Home) -> int | None:
+    """What the clock says, where it is not the server's."""
+    return None if home.clock is None else home.clock()
+
+
+def tell(home: Home, line: Line, topics: Collection[str], changes: range) -> None:
+    """Tell of what was committed."""
+    if topics or changes:
+        home.news.publish(topics, changes)
+        line.owe_notice()
+
+
 def prepare(home: Home, line: Line) -> None:
     """Look whether the schema is there, before the first job is."""
     until = time.monotonic() + home.address.timeout_ms / 1_000
@@ -135,19 +188,21 @@ def _written(home: Home, line: Line, operation: Callable[[Transaction], T], unti
         topics, changes = tx.topics, tx.changes
         undo.pop_all()
     _commit(home, line, session)
-    if topics or changes:
-        home.news.publish(topics, changes)
-        line.owe_notice()
+    tell(home, line, topics, changes)
     return answer
 
 
 def _writing(address: Address) -> str:
-    lock = zlib.crc32(address.schema.encode()) - 2**31
     chosen = address.synchronous_commit
     durable = "" if chosen is None else f"SET LOCAL synchronous_commit TO {chosen}; "
     # Whether it may write, the database says: one whose disk runs full, or that is about to be moved, is made read-only
     # by a setting, and to ask for more than that is an error of another kind on a standby.
-    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}SELECT pg_advisory_xact_lock({_CLASS}, {lock})")
+    lock = f"SELECT pg_advisory_xact_lock({_CLASS}, {_lock(address)})"
+    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}{lock}")
+
+
+def _lock(address: Address) -> int:
+    return zlib.crc32(address.schema.encode()) - 2**31
 
 
 def _begin(line: Line, how: str, until: float) -> Session:
@@ -173,16 +228,23 @@ def _script(line: Line, session: Session, how: str) -> None:
 
 
 def _commit(home: Home, line: Line, session: Session) -> None:
-    try:
+    with _surely(home, line):
         done = session.script("COMMIT")
+    if done != "COMMIT":
+        raise Unavailable(f"{home.address.url} has undone a step ({done}). Try again.")
+
+
+@contextmanager
+def _surely(home: Home, line: Line) -> Iterator[None]:
+    """Where the answer to a commit is not heard, say that nobody knows whether it was made."""
+    try:
+        yield
     except (*LOST, asyncpg.PostgresError) as error:
         if not isinstance(error, LOST) and getattr(error, "severity_en", "ERROR") not in ("FATAL", "PANIC"):
             raise
         line.drop()
         text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
         raise Unavailable(text, outcome_unknown=True) from error
-    if done != "COMMIT":
-        raise Unavailable(f"{home.address.url} has undone a step ({done}). Try again.")
 
 
 def _leave(line: Line, session: Session) -> None:

@@ -19,9 +19,14 @@ def opening(address: Address, how: str, more: str = "") -> str:
     The statements are written for plans by index, and it does not depend on statistics that they get one: a storage
     that was empty when a plan was made may hold a million jobs a minute later.
     """
-    patience_ms = address.timeout_ms * _SHARE_PERCENT // 100
+    limit_ms = patience_ms(address)
     return (
         f"BEGIN ISOLATION LEVEL {how}; SET LOCAL search_path TO '{address.schema}'; SET LOCAL jit TO off; "
-        f"SET LOCAL lock_timeout TO {patience_ms}; SET LOCAL statement_timeout TO {patience_ms}; "
+        f"SET LOCAL lock_timeout TO {limit_ms}; SET LOCAL statement_timeout TO {limit_ms}; "
         f"SET LOCAL idle_in_transaction_session_timeout TO {IDLE_MS}; {more}"
     )
+
+
+def patience_ms(address: Address) -> int:
+    """How long one statement may wait for others at most."""
+    return address.timeout_ms * _SHARE_PERCENT // 100

@@ -19,9 +19,14 @@ FOLDER: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = "SELECT pg_advisory_xact_lock(6383986, 1)"
 
 
-def migrations() -> dict[int, Path]:
-    """The files, by number: 1, 2, 3 …"""
-    return {int(path.name[:4]): path for path in sorted(FOLDER.glob("*.sql"))}
+def migrations() -> dict[int, str]:
+    """The texts, by number: 1, 2, 3 … One of several parts is a folder of files, in the order of their names."""
+    return {int(path.name[:4]): _text(path) for path in sorted(FOLDER.iterdir())}
+
+
+def _text(path: Path) -> str:
+    files = sorted(path.glob("*.sql")) if path.is_dir() else [path]
+    return "\n".join([file.read_text(encoding="utf-8") for file in files])
 
 
 async def migrate(url: str) -> list[int]:
@@ -45,7 +50,7 @@ async def migrate(url: str) -> list[int]:
                     raise newer(address, found)
                 applied = [number for number in sorted(migrations()) if number > found]
                 for number in applied:
-                    await connection.execute(migrations()[number].read_text(encoding="utf-8"))
+                    await connection.execute(migrations()[number])
                     await connection.execute("INSERT INTO aiq_migrations VALUES ($1, $2)", number, host_clock())
                 return applied
         finally:

@@ -16,6 +16,8 @@ PLANS_S: Final = 5.0
 """How long a connection keeps the plan of a statement. The server would keep it until it looks at the statistics again,
 and one that was made of a table with nothing in it reads all that has come since."""
 
+_TURNS: Final = 3
+
 Prepared: TypeAlias = "PreparedStatement[asyncpg.Record]"
 
 
@@ -39,7 +41,13 @@ class Session:
 
     def rows(self, name: str, parameters: Parameters) -> Sequence[Row]:
         """See `aiq.backends.relational.connection`."""
-        return [tuple(row) for row in self.do(self._fetch(TEXTS[name], parameters))]
+        statement = TEXTS[name]
+        return [tuple(row) for row in self.do(self._fetch(statement.text, _given(statement, parameters)))]
+
+    def call(self, text: str, given: Sequence[object]) -> Row:
+        """Run a statement of one row that is a transaction by itself."""
+        (row,) = self.do(self._fetch(text, given))
+        return tuple(row)
 
     def run(self, name: str, parameters: Parameters) -> int:
         """See `aiq.backends.relational.connection`."""
@@ -47,34 +55,42 @@ class Session:
         count = self.do(self._execute(TEXTS[name], parameters)).rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
 
-    async def _fetch(self, statement: Statement, parameters: Parameters) -> "list[asyncpg.Record]":
-        given = _given(statement, parameters)
+    async def _fetch(self, text: str, given: Sequence[object]) -> "list[asyncpg.Record]":
         if self._described is None:
-            return await self.connection.fetch(statement.text, *given, timeout=self.left())
-        return await (await self._prepared(statement, self._described)).fetch(*given, timeout=self.left())
+            return await self.connection.fetch(text, *given, timeout=self.left())
+        return await (await self._prepared(text, self._described)).fetch(*given, timeout=self.left())
 
     async def _execute(self, statement: Statement, parameters: Parameters) -> str:
         given = _given(statement, parameters)
         if self._described is None:
             return await self.connection.execute(statement.text, *given, timeout=self.left())
-        prepared = await self._prepared(statement, self._described)
+        prepared = await self._prepared(statement.text, self._described)
         await prepared.fetch(*given, timeout=self.left())
         return prepared.get_statusmsg() or ""
 
-    async def _prepared(self, statement: Statement, described: "dict[str, Prepared]") -> "Prepared":
-        found = described.get(statement.text)
+    async def _prepared(self, text: str, described: "dict[str, Prepared]") -> "Prepared":
+        found = described.get(text)
         if found is None:
             # Without a name and without a cache, the driver sends the text again whenever it is run.
-            found = await self.connection.prepare(statement.text, name="", timeout=self.left())
-            described[statement.text] = found
+            found = await self.connection.prepare(text, name="", timeout=self.left())
+            described[text] = found
         return found
 
+    def is_alive(self) -> bool:
+        """Whether the other side is still there, as far as it has said: that is heard only while the loop runs."""
+        self.do(_listen())
+        return not self.connection.is_closed()
+
     def begin(self, how: str) -> None:
-        """Begin a transaction. Plans that are old are forgotten with it, and made of the tables as they are now."""
+        """Begin a transaction."""
+        self.plan_anew()
+        self.script(how)
+
+    def plan_anew(self) -> None:
+        """Forget plans that are old; they are made again, of the tables as they are now."""
         if self._described is None and time.monotonic() - self._planned_at > PLANS_S:
             self._planned_at = time.monotonic()
             self.script("DISCARD PLANS")
-        self.script(how)
 
     def script(self, text: str) -> str:
         """Run statements without parameters, in one round trip. Answers what was done by the last."""
@@ -87,6 +103,12 @@ class Session:
     def left(self) -> float:
         """How many seconds there are left for the step."""
         return max(0.001, self.until - time.monotonic())
+
+
+async def _listen() -> None:
+    # The end of a connection is read in one turn of the loop, and told in the next.
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
 
 
 def _given(statement: Statement, parameters: Parameters) -> list[object]:

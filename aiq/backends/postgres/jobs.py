@@ -1,0 +1,34 @@
+"""Jobs, of which those that are plain go a shorter way."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.door import ServerDoor
+from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.plain.exchange import idle
+from aiq.backends.relational.face.jobs import JobsFace
+from aiq.model import ClaimRequest, Exchanged, Settlement
+from aiq.rules.validation import check_claim
+
+_A = TypeVar("_A")
+
+
+class ServerJobs(ServerDoor, JobsFace):
+    """As all stores in SQL have them. A function of the schema is asked first, and answers nothing where it cannot."""
+
+    async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        """See `aiq.storage.Jobs`."""
+        if not settlements:
+            if claim is not None:
+                check_claim(claim)
+            answer = await self._plain(lambda home, line, unwanted: idle(home, line, unwanted, claim))
+            if answer is not None:
+                return answer
+        return await super().exchange(settlements, claim)
+
+    async def _plain(self, step: Callable[[Home, Line, Callable[[], bool]], _A]) -> _A:
+        """Make a step in one round trip, if it can be."""
+        self._check_usable()
+        home = self._home
+        return await self._writer.perform(lambda line, unwanted: step(home, line, unwanted))

@@ -1,0 +1,37 @@
+-- Steps that the server makes whole, in one statement and so in one round trip: those of plain jobs, which most are.
+--
+-- Each answers NULL, having written nothing, where it finds anything that is not plain; then the step is decided in
+-- Python, as all others are. Whatever it does write is what that step would have written, to the last column.
+--
+-- A function is never changed once it is released: two releases run on one schema. A new one takes the number of the
+-- migration that brings it. What is called by a statement of ours sets the search path; what is called by such a
+-- function has it from there. They are VOLATILE: each statement within sees what was committed before it began, hence
+-- after the lock was taken.
+
+-- The instant of a step that may write, once it is alone; NULL where it has to be made in Python.
+CREATE FUNCTION aiq_begin_4(lock INTEGER, patience_ms BIGINT, synchronous TEXT, clock_ms BIGINT) RETURNS BIGINT
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM set_config('lock_timeout', patience_ms::text, true);
+    IF synchronous IS NOT NULL THEN
+        PERFORM set_config('synchronous_commit', synchronous, true);
+    END IF;
+    PERFORM pg_advisory_xact_lock(6383985, lock);
+    IF aiq_is_shut_4() THEN
+        RETURN NULL;
+    END IF;
+    -- The clock is read under the lock: whoever waited for it must not write an instant that has passed.
+    RETURN coalesce(clock_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+END
+$$;
+
+-- Whether a step has to find out in Python what stands against it: the storage has moved or is being loaded, or jobs
+-- were left in transactions of their callers. Or the snapshot of a step would be older than its lock.
+CREATE FUNCTION aiq_is_shut_4() RETURNS BOOLEAN
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN current_setting('transaction_isolation') <> 'read committed'
+        OR EXISTS (SELECT 1 FROM aiq_moving WHERE state IN ('moved', 'loading'))
+        OR EXISTS (SELECT 1 FROM aiq_inbox WHERE error IS NULL);
+END
+$$;
