@@ -58,18 +58,31 @@ def _keys(url: str, *, remove: bool) -> int:
         return len(keys)
 
 
-def _tables(url: str) -> int:
-    """How many tables there are in the schema of a storage in Postgres."""
+def ask_redis(url: str, *command: str) -> Any:
+    """What a Redis server answers to one command."""
+    from redis import Redis
 
-    async def count() -> int:
-        connection, schema = await _connect(url)
+    with Redis.from_url(urlunsplit(urlsplit(url)._replace(query=""))) as server:
+        return server.execute_command(*command)
+
+
+def ask_postgres(url: str, sql: str, *values: object) -> Any:
+    """The one value that a Postgres server answers to one statement."""
+
+    async def ask() -> Any:
+        connection, _ = await _connect(url)
         try:
-            found: int = await connection.fetchval("SELECT count(*) FROM pg_tables WHERE schemaname = $1", schema)
+            return await connection.fetchval(sql, *values)
         finally:
             await connection.close()
-        return found
 
-    return apart(count())
+    return apart(ask())
+
+
+def _tables(url: str) -> int:
+    """How many tables there are in the schema of a storage in Postgres."""
+    found: int = ask_postgres(url, "SELECT count(*) FROM pg_tables WHERE schemaname = $1", parse(url).schema)
+    return found
 
 
 def _renew_schema(url: str) -> None:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from random import SystemRandom
 from tempfile import mkdtemp
@@ -137,13 +137,13 @@ class Cluster:
         for node, bus in zip(self.nodes[1:], self._bus[1:], strict=True):
             self.nodes[0].ask("CLUSTER", "MEET", "127.0.0.1", node.port, bus)
         for node in self.nodes:
-            node.until(lambda node=node: self._is_whole(node))
+            node.until(partial(self._is_whole, node))
         return self
 
     def _is_whole(self, node: Server) -> bool:
         found = node.ask("CLUSTER", "INFO")
         told = found if isinstance(found, dict) else dict(line.split(":") for line in found.split())
-        return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "3"
+        return bool(told["cluster_state"] == "ok" and told["cluster_known_nodes"] == "3")
 
     def owner(self, namespace: str) -> Server:
         """The node that holds a namespace."""

@@ -1,7 +1,7 @@
 """One lap of one queue: jobs put in, and done by one worker, in a store that is empty. Imports nothing of any queue.
 
 Each module `with_NAME` brings a `Peer` and calls `main`. It runs in the environment of that queue, and prints one JSON
-object. A job does nothing; its result is stored, as far as the queue stores results.
+object. A job does nothing and answers with its number; that is stored, as far as the queue stores results.
 """
 
 import argparse
@@ -11,21 +11,31 @@ import os
 import resource
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol
 
-from redis import Redis
-
 ONE_BY_ONE_SHARE = 10
-"""One by one is slow by nature: a tenth of the jobs is enough to measure it."""
-AT_ONCE = 100
-"""Jobs that are put in at once."""
-STALLED_SECONDS = 60
-LOOK_SECONDS = 0.002
+"""One by one is slow by nature: at most a tenth of the jobs is enough to measure it."""
+CONCURRENT_SHARE = 3
+"""At most a third of them comes from many callers at once."""
+CALLERS = 100
+"""How many of them there are."""
+BULK = 1_000
+"""Jobs in one call of a queue that has a call for many."""
+PUT_SECONDS = 2.0
+"""One by one, and by many callers, a queue puts jobs in for so long at most. What is missing then is not timed."""
+DRAIN_SECONDS = 6.0
+"""What a slow queue has done by then gives its rate."""
+LOOK_SECONDS = 0.005
 
 
 class Peer(Protocol):
     """A queue under test. `done` is called by the handler of each job."""
+
+    bulk: bool
+    """Whether it has a call that puts many jobs in, and does not wait for them to be done."""
 
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect, and define the job that does nothing."""
@@ -36,7 +46,7 @@ class Peer(Protocol):
         ...
 
     async def put_many(self, numbers: Sequence[int]) -> None:
-        """Put jobs in as an import does: in the queue's own bulk call, else all at the same time."""
+        """Put jobs in by the queue's own call for many, if it has one."""
         ...
 
     async def work(self) -> None:
@@ -48,38 +58,53 @@ class Peer(Protocol):
         ...
 
 
-async def lap(peer: Peer, url: str, jobs: int, concurrency: int) -> dict[str, float]:
-    """Jobs a second, bytes of the store a job, and what a worker's process costs."""
-    store, count = Redis.from_url(url), Count()
-    await peer.open(url, concurrency, count.up)
-    empty = used(store)
-    single = jobs // ONE_BY_ONE_SHARE
-    one_by_one = await rate(single, _singly(peer, single))
-    many = await rate(jobs - single, _at_once(peer, range(single, jobs)))
-    queued = used(store) - empty
-    cpu = time.process_time()
-    drain = await rate(jobs, _drain(peer, jobs, count))
-    cpu = time.process_time() - cpu
-    return {
-        "one_by_one": one_by_one,
-        "enqueue_many": many,
-        "drain": drain,
-        "drain_cpu_ms_per_job": cpu * 1000 / jobs,
-        "bytes_queued": queued / jobs,
-        "bytes_finished": (used(store) - empty) / jobs,
-        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
-
-
 class Count:
-    """How many jobs were done."""
+    """How many jobs were done, and when the first of them began: how long a worker takes to start is not measured."""
 
     def __init__(self) -> None:
         self.jobs = 0
+        self.began: tuple[float, float] | None = None
 
     def up(self) -> None:
         """One more."""
+        if self.began is None:
+            self.began = (time.perf_counter(), time.process_time())
         self.jobs += 1
+
+
+@dataclass(frozen=True, slots=True)
+class Drained:
+    """What the worker did. The rate counts what the store knows to be done, the cost is that of its process."""
+
+    per_second: float
+    cpu_ms_per_job: float
+    whole: bool
+
+
+async def lap(peer: Peer, url: str, jobs: int, concurrency: int, weigh: Callable[[], int]) -> dict[str, float | None]:
+    """Jobs a second, bytes of the store a job, and what a worker's process costs."""
+    count = Count()
+    await peer.open(url, concurrency, count.up)
+    empty = weigh()
+    # With the first job connections are made and scripts are stored.
+    await peer.put(0)
+    numbers = iter(range(1, jobs))
+    one_by_one = await _put(peer, islice(numbers, jobs // ONE_BY_ONE_SHARE), callers=1)
+    concurrent = await _put(peer, islice(numbers, jobs // CONCURRENT_SHARE), callers=CALLERS)
+    rest = list(numbers)
+    bulk = await rate(len(rest), _put_rest(peer, rest))
+    queued = weigh() - empty
+    drained = await _drain(peer, jobs, count)
+    return {
+        "one_by_one": one_by_one,
+        "concurrent": concurrent,
+        "bulk": bulk if peer.bulk else None,
+        "drain": drained.per_second,
+        "drain_cpu_ms_per_job": drained.cpu_ms_per_job,
+        "bytes_queued": queued / jobs,
+        "bytes_finished": (weigh() - empty) / jobs if drained.whole else None,
+        "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }
 
 
 async def rate(jobs: int, work: Awaitable[None]) -> float:
@@ -89,49 +114,70 @@ async def rate(jobs: int, work: Awaitable[None]) -> float:
     return jobs / (time.perf_counter() - start)
 
 
-def used(store: "Redis") -> int:
-    """What the server uses, in bytes, but for scripts: these are there once, however many jobs there are."""
-    store.memory_purge()
-    memory = store.info("memory")
-    return int(memory["used_memory"]) - int(memory["used_memory_scripts_eval"])
+async def _put(peer: Peer, numbers: Iterable[int], callers: int) -> float:
+    """Jobs a second that so many callers put in, each one after the other. The store has all of them at the end."""
+    late: list[int] = []
+    timely = 0
+    left = iter(numbers)
+    start = time.perf_counter()
+
+    async def call() -> None:
+        nonlocal timely
+        for number in left:
+            if time.perf_counter() - start > PUT_SECONDS:
+                late.append(number)
+                return
+            await peer.put(number)
+            timely += 1
+
+    await asyncio.gather(*[call() for _ in range(callers)])
+    took = time.perf_counter() - start
+    await _put_rest(peer, [*late, *left])
+    return timely / took
 
 
-async def _singly(peer: Peer, jobs: int) -> None:
-    for number in range(jobs):
-        await peer.put(number)
+async def _put_rest(peer: Peer, numbers: Sequence[int]) -> None:
+    size = BULK if peer.bulk else CALLERS
+    for first in range(0, len(numbers), size):
+        some = numbers[first : first + size]
+        await (peer.put_many(some) if peer.bulk else asyncio.gather(*[peer.put(number) for number in some]))
 
 
-async def _at_once(peer: Peer, numbers: range) -> None:
-    for first in range(0, len(numbers), AT_ONCE):
-        await peer.put_many(numbers[first : first + AT_ONCE])
-
-
-async def _drain(peer: Peer, jobs: int, count: Count) -> None:
+async def _drain(peer: Peer, jobs: int, count: Count) -> Drained:
     worker = asyncio.create_task(peer.work())
-    known, since = -1, time.monotonic()
-    while count.jobs < jobs or await peer.left():
+    until, left = time.monotonic() + DRAIN_SECONDS, jobs
+    while left and time.monotonic() < until:
         await asyncio.sleep(LOOK_SECONDS)
         if worker.done():
-            worker.result()
-            return
-        if count.jobs != known:
-            known, since = count.jobs, time.monotonic()
-        elif time.monotonic() - since > STALLED_SECONDS:
-            raise SystemExit(f"stalled at {known} of {jobs} jobs")
+            raise SystemExit(f"The worker ended after {count.jobs} of {jobs} jobs: {worker.exception()!r}")
+        # The store is asked only when the handlers are through: asking costs it something.
+        left = await peer.left() if count.jobs >= jobs else left
+    seconds, cpu = time.perf_counter(), time.process_time()
+    left = left and await peer.left()
+    if count.began is None or left == jobs:
+        raise SystemExit(f"None of {jobs} jobs was done within {DRAIN_SECONDS:.0f} s.")
+    done = jobs - left
+    return Drained(done / (seconds - count.began[0]), (cpu - count.began[1]) * 1000 / done, whole=not left)
 
 
-def main(peer: Peer) -> None:
+def main(peer: Peer, **variants: Peer) -> None:
     """Parse, measure, print. The process ends at once then: what a worker does when it is stopped is not measured."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--url", required=True)
     parser.add_argument("--jobs", type=int, required=True)
     parser.add_argument("--concurrency", type=int, required=True)
+    parser.add_argument("--variant", choices=variants, help="the same queue with other settings")
     given = parser.parse_args()
-    asyncio.run(_tell(peer, given.url, given.jobs, given.concurrency))
+    asyncio.run(_tell(variants.get(given.variant, peer), given.url, given.jobs, given.concurrency))
 
 
 async def _tell(peer: Peer, url: str, jobs: int, concurrency: int) -> None:
-    found = await lap(peer, url, jobs, concurrency)
-    print(json.dumps(found))
-    sys.stdout.flush()
+    found = await lap(peer, url, jobs, concurrency, _ask_for_bytes)
+    print(json.dumps(found), flush=True)
     os._exit(0)
+
+
+def _ask_for_bytes() -> int:
+    """Whoever started this process knows the store, and answers with the bytes that it takes now."""
+    print("weigh", flush=True)
+    return int(sys.stdin.readline())

@@ -4,20 +4,25 @@ import contextlib
 from collections.abc import Callable, Sequence
 
 import aiq
+from aiq.backends import migrate_storage
 from benchmarks.peers.lap import main
 
 
 class Ours:
     """See `benchmarks.peers.lap.Peer`."""
 
+    bulk = True
+
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
+        await migrate_storage(url)
         self._concurrency, self._stack = concurrency, contextlib.AsyncExitStack()
         self._queue = await self._stack.enter_async_context(aiq.Queue(url))
 
         @aiq.task()
-        async def noop(number: int) -> None:
+        async def noop(number: int) -> int:
             done()
+            return number
 
         self._noop = noop
 
@@ -31,11 +36,12 @@ class Ours:
 
     async def work(self) -> None:
         """Do jobs."""
-        await aiq.Worker(self._queue, tasks=[self._noop], slots=self._concurrency).run_until_idle()
+        await aiq.Worker(self._queue, tasks=[self._noop], slots=self._concurrency).run()
 
     async def left(self) -> int:
-        """The worker ends when nothing is left."""
-        return 1
+        """Those that have not ended well."""
+        counts = await self._queue.count()
+        return sum(counts.values()) - counts[aiq.State.SUCCEEDED]
 
 
 if __name__ == "__main__":

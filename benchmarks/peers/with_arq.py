@@ -1,6 +1,5 @@
 """arq, tuned as its users do: it looks every 10 ms, and for a thousand jobs at once."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,13 +13,16 @@ from benchmarks.peers.lap import main
 class Arq:
     """See `benchmarks.peers.lap.Peer`."""
 
+    bulk = False
+
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
         self._settings, self._concurrency = RedisSettings.from_dsn(url), concurrency
         self._pool = await create_pool(self._settings)
 
-        async def noop(_: Any, number: int) -> None:
+        async def noop(_: Any, number: int) -> int:
             done()
+            return number
 
         self._noop = func(noop, name="noop")
 
@@ -30,7 +32,7 @@ class Arq:
 
     async def put_many(self, numbers: Sequence[int]) -> None:
         """It has no bulk call."""
-        await asyncio.gather(*[self.put(number) for number in numbers])
+        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs."""

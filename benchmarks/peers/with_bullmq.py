@@ -12,6 +12,8 @@ from benchmarks.peers.lap import main
 class BullMQ:
     """See `benchmarks.peers.lap.Peer`."""
 
+    bulk = True
+
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
         self._options: dict[str, Any] = {"connection": url}
@@ -31,8 +33,9 @@ class BullMQ:
         options = {**self._options, "concurrency": self._concurrency, "autorun": False}
         await Worker("q", self._noop, options).run()
 
-    async def _noop(self, _job: Any, _token: str) -> None:
+    async def _noop(self, job: Any, _token: str) -> int:
         self._done()
+        return int(job.data["number"])
 
     async def left(self) -> int:
         """Those that wait or run."""

@@ -1,6 +1,5 @@
-"""saq, as it comes."""
+"""saq on Redis or Postgres, as it comes."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,13 +11,16 @@ from benchmarks.peers.lap import main
 class Saq:
     """See `benchmarks.peers.lap.Peer`."""
 
+    bulk = False
+
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
         self._queue, self._concurrency = Queue.from_url(url), concurrency
         await self._queue.connect()
 
-        async def noop(_: Any, *, number: int) -> None:
+        async def noop(_: Any, *, number: int) -> int:
             done()
+            return number
 
         self._noop = noop
 
@@ -27,8 +29,8 @@ class Saq:
         await self._queue.enqueue("noop", number=number)
 
     async def put_many(self, numbers: Sequence[int]) -> None:
-        """It has no bulk call that does not wait for results."""
-        await asyncio.gather(*[self.put(number) for number in numbers])
+        """Its only bulk call waits for the results."""
+        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs."""

@@ -11,6 +11,8 @@ from benchmarks.peers.lap import main
 class Streaq:
     """See `benchmarks.peers.lap.Peer`."""
 
+    bulk = True
+
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
         self._url, self._concurrency, self._done = url, concurrency, done
@@ -38,8 +40,9 @@ class Streaq:
         worker = Worker(redis_url=self._url, concurrency=self._concurrency, handle_signals=False)
 
         @worker.task(name="noop")
-        async def noop(number: int) -> None:
+        async def noop(number: int) -> int:
             self._done()
+            return number
 
         return worker, noop
 

@@ -1,6 +1,5 @@
 """taskiq on Redis Streams, with its result backend."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from redis.asyncio import Redis
@@ -15,15 +14,18 @@ RESULTS_KEPT_SECONDS = 3600
 class Taskiq:
     """See `benchmarks.peers.lap.Peer`."""
 
+    bulk = False
+
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
-        results: RedisAsyncResultBackend[None] = RedisAsyncResultBackend(url, result_ex_time=RESULTS_KEPT_SECONDS)
+        results: RedisAsyncResultBackend[int] = RedisAsyncResultBackend(url, result_ex_time=RESULTS_KEPT_SECONDS)
         self._broker = RedisStreamBroker(url=url, consumer_id="0").with_result_backend(results)
         self._concurrency, self._store = concurrency, Redis.from_url(url)
 
         @self._broker.task(task_name="noop")
-        async def noop(number: int) -> None:
+        async def noop(number: int) -> int:
             done()
+            return number
 
         self._noop = noop
         await self._broker.startup()
@@ -34,7 +36,7 @@ class Taskiq:
 
     async def put_many(self, numbers: Sequence[int]) -> None:
         """It has no bulk call."""
-        await asyncio.gather(*[self.put(number) for number in numbers])
+        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs."""
