@@ -6,16 +6,28 @@ from typing import TypeVar
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.door import ServerDoor
 from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.plain.enqueue import enqueue, plain
 from aiq.backends.postgres.plain.exchange import idle
+from aiq.backends.relational import enqueue as steps
 from aiq.backends.relational.face.jobs import JobsFace
-from aiq.model import ClaimRequest, Exchanged, Settlement
-from aiq.rules.validation import check_claim
+from aiq.model import ClaimRequest, Enqueued, Exchanged, JobSpec, Lease, Settlement
+from aiq.rules.validation import check_batch, check_claim
 
 _A = TypeVar("_A")
 
 
 class ServerJobs(ServerDoor, JobsFace):
     """As all stores in SQL have them. A function of the schema is asked first, and answers nothing where it cannot."""
+
+    async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
+        """See `aiq.storage.Jobs`."""
+        check_batch(batch, parent)
+        all_plain = plain(batch) if parent is None else None
+        if all_plain is not None:
+            answer = await self._plain(lambda home, line, unwanted: enqueue(home, line, unwanted, all_plain))
+            if answer is not None:
+                return answer
+        return await self._write(steps.enqueue, batch, parent)
 
     async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
         """See `aiq.storage.Jobs`."""

@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aiq.errors import Unavailable
+from aiq.model import JobFilter
 from aiq.storage import Storage
+from aiq.testing.actions import job
 from aiq.testing.clock import Clock
 from tests import stores
 from tests.chaos.proxy import Proxy, proxied
@@ -53,3 +55,17 @@ async def test_a_write_whose_commit_is_not_heard_of_happens_once_and_is_answered
         assert proxy.lost == [COMMIT]
         assert scenes.same(answer, write, course)
         assert await scenes.look_at_all(storage) == course.after
+
+
+async def test_a_job_whose_only_statement_is_not_heard_of_is_stored_once(proxy: Proxy) -> None:
+    plain = job("plain", payload=b'"of a plain job"')
+    async with behind(proxy, Clock()) as storage:
+        proxy.drop_reply(plain.payload)
+        with pytest.raises(Unavailable, match="while a step was committed") as lost:
+            await storage.enqueue([plain])
+        assert lost.value.outcome_unknown
+        (answer,) = await storage.enqueue([plain])
+
+        assert proxy.lost == [plain.payload]
+        assert (answer.existed, answer.by) == (True, "id")
+        assert [stored.id for stored in (await storage.list(JobFilter())).jobs] == ["plain"]

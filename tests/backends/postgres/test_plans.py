@@ -46,6 +46,23 @@ FILL = f"""
     INSERT INTO aiq_tombstones (n, id, digest, state, task, queue, until_ms)
     SELECT -n, 'gone ' || n, '', '', '', '', n FROM aiq_jobs;
 """
+PARTIAL = "SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL"
+EXPLAINED = """
+    LOAD 'auto_explain';
+    SET auto_explain.log_min_duration TO 0;
+    SET auto_explain.log_nested_statements TO on;
+    SET auto_explain.log_format TO json;
+    SET client_min_messages TO log;
+"""
+"""The plan of each statement within a function comes as a notice."""
+CALLS = [
+    """
+    SELECT aiq_enqueue_4(1, 1000, NULL, NULL, '{a,b}', '{"",""}', '{"",""}', '{0,0}', '{queue 1,queue 1}', '[{
+        "kind": 0, "task": "work", "queue": "queue 1", "band": 0, "lease_ms": 1, "max_attempts": 1, "max_stalls": 1,
+        "delay_ms": 0, "max_deferral_ms": 0, "on_upstream": "fail"
+    }]')
+"""
+]
 
 
 @pytest.fixture
@@ -81,8 +98,7 @@ def reads_all(node: dict[str, Any], partial: set[str]) -> bool:
 async def test_no_statement_of_a_writer_reads_all_of_a_large_table(url: str) -> None:
     await put(url, FILL + "ANALYZE " + ", ".join(sorted(LARGE)))
     connection = aside(connect(postgres_server().port))
-    found = aside(connection.fetch("SELECT indexrelid::regclass::text FROM pg_index WHERE indpred IS NOT NULL"))
-    partial = {name.rpartition(".")[2] for (name,) in found}
+    partial = {name.rpartition(".")[2] for (name,) in aside(connection.fetch(PARTIAL))}
     aside(connection.execute(_writing(parse(url))))
     reading = set()
     for name, statement in TEXTS.items():
@@ -96,6 +112,23 @@ async def test_no_statement_of_a_writer_reads_all_of_a_large_table(url: str) -> 
     aside(connection.close(timeout=5))
 
     assert reading == WHOLE_TABLE_IS_MEANT
+
+
+async def test_no_statement_of_a_function_reads_all_of_a_large_table(url: str) -> None:
+    counted = f"UPDATE aiq_counters SET jobs = {JOBS}, positions = {JOBS}, changes = {JOBS};"
+    await put(url, f"{FILL}{counted} ANALYZE " + ", ".join(sorted(LARGE)))
+    connection = aside(connect(postgres_server().port))
+    partial = {name.rpartition(".")[2] for (name,) in aside(connection.fetch(PARTIAL))}
+    told: list[str] = []
+    connection.add_log_listener(lambda _, message: told.append(message.message))
+    aside(connection.execute(EXPLAINED))
+    for call in CALLS:
+        aside(connection.execute(f"SET search_path TO {parse(url).schema}; {call}"))
+    aside(connection.close(timeout=5))
+
+    plans = [message.partition("plan:")[2] for message in told if "plan:" in message]
+    assert len(plans) > len(CALLS)
+    assert [node for plan in plans for node in plan_of(f"[{plan}]") if reads_all(node, partial)] == []
 
 
 async def test_what_was_planned_for_an_empty_table_is_planned_anew_once_it_is_large(
