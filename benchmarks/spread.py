@@ -17,10 +17,9 @@ class Spread:
         return f"{short(self.median)} ({short(self.min)}–{short(self.max)})"
 
 
-def spread(values: Iterable[float | None]) -> Spread | None:
-    """Over the rounds that have the figure; None where none has."""
-    known = [value for value in values if value is not None]
-    return Spread(statistics.median(known), min(known), max(known)) if known else None
+def spread(values: Sequence[float]) -> Spread:
+    """Over the rounds."""
+    return Spread(statistics.median(values), min(values), max(values))
 
 
 def short(value: float) -> str:

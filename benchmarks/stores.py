@@ -70,7 +70,7 @@ def ask_postgres(url: str, sql: str, *values: object) -> Any:
     """The one value that a Postgres server answers to one statement."""
 
     async def ask() -> Any:
-        connection, _ = await _connect(url)
+        connection, _ = await connect_postgres(url)
         try:
             return await connection.fetchval(sql, *values)
         finally:
@@ -89,7 +89,7 @@ def _renew_schema(url: str) -> None:
     """Remove the schema of a storage in Postgres, and migrate it anew."""
 
     async def renew() -> None:
-        connection, schema = await _connect(url)
+        connection, schema = await connect_postgres(url)
         try:
             await connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
         finally:
@@ -99,7 +99,14 @@ def _renew_schema(url: str) -> None:
     apart(renew())
 
 
-async def _connect(url: str) -> tuple[Any, str]:
+def tidy(url: str) -> None:
+    """Do what a Postgres server does by itself in minutes: it must not do that while something is measured."""
+    if url.startswith("postgres"):
+        ask_postgres(url, "VACUUM ANALYZE")
+
+
+async def connect_postgres(url: str) -> tuple[Any, str]:
+    """A connection to the server of a storage, and its schema there."""
     import asyncpg
 
     address = parse(url)

@@ -95,5 +95,6 @@ def lap(queue: Queue, python: str, here: Place, jobs: int, concurrency: int) -> 
 
 
 def figures(laps: list[Lap]) -> dict[str, Spread | None]:
-    """Over all rounds."""
-    return {name: spread(one[name] for one in laps) for name in laps[0]}
+    """Over all rounds that have the figure."""
+    known = {name: [value for one in laps if (value := one[name]) is not None] for name in laps[0]}
+    return {name: spread(values) if values else None for name, values in known.items()}
