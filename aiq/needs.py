@@ -11,7 +11,7 @@ from typing import Protocol, TypeVar
 from aiq.bounds import MAX_BATCH
 from aiq.model import JobSpec
 from aiq.policy import Limit, Route
-from aiq.prices import default_prices
+from aiq.prices import default_prices, load
 from aiq.storage import Storage
 
 T = TypeVar("T")
@@ -34,8 +34,8 @@ class Named(Protocol):
 class Needs:
     """What is known to stand in one storage, so that each thing is asked for once.
 
-    The table of default prices takes a quarter of a second to import. That is done in a thread, but not in a worker:
-    its leases are renewed meanwhile, and a loop that is simulated has no threads.
+    The table of default prices takes a quarter of a second to import. That is done in a thread, but not in a worker
+    that is at work: its leases are renewed meanwhile, and a loop that is simulated has no threads.
     """
 
     def __init__(self, *, threads: bool = True) -> None:
@@ -60,6 +60,11 @@ class Needs:
             if rows:
                 await storage.put_prices(rows, absent_only=True)
             self._models.add(model)
+
+    async def look_ahead(self) -> None:
+        """Have the table of default prices at hand before the first call. In the middle of work it would hold up all
+        calls of a process that were admitted and not sent yet, while their provider fills a bucket that is full."""
+        await asyncio.to_thread(load)
 
 
 def limits_in(*named: Named) -> Iterator[Limit]:

@@ -1,7 +1,8 @@
 """Default prices, from the package `genai-prices` where it is installed (the extra `prices`).
 
-It is imported at the first model that anybody names, since it brings a table of thousands of models with it. What a
-storage already has of a model is left alone, so a price that an operator stored always wins.
+It is imported at the first model that anybody names, since it brings a table of thousands of models with it, or when a
+worker starts whose tasks take limits. What a storage already has of a model is left alone, so a price that an operator
+stored always wins.
 """
 
 from collections.abc import Mapping
@@ -29,6 +30,11 @@ def default_prices(model: str) -> list[PriceRow]:
         PriceRow(model=model, category=category, usd_micros_per_million=micros)
         for category, micros in sorted(found.items())
     ]
+
+
+def load() -> None:
+    """Have the table at hand, so that whoever names the first model need not wait for it."""
+    _listed("")
 
 
 def _listed(model: str) -> Mapping[str, Decimal]:

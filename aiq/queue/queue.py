@@ -255,8 +255,10 @@ class Queue(StoredJobs):
             Conflict("by"): a limit is stored with another `by`.
         """
         named = list(tasks)
-        models = {route.model for one in named for route in one.routes}
-        await until_known(partial(self._door.needs.meet, self.storage, list(limits_in(*named)), models))
+        limits, models = list(limits_in(*named)), {route.model for one in named for route in one.routes}
+        await until_known(partial(self._door.needs.meet, self.storage, limits, models))
+        if limits:
+            await self._door.needs.look_ahead()
 
     async def _meet(self, named: Sequence[Named], specs: Sequence[JobSpec]) -> None:
         limits, models = list(limits_in(*named)), list(models_in(specs))

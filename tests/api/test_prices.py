@@ -30,6 +30,7 @@ class Package(SimpleNamespace):
 
     def calc_price(self, usage: object, model: str) -> object:
         assert isinstance(usage, self.Usage)
+        self.asked += 1
         if model == "broken":
             raise ValueError(model)
         if model != "gpt":
@@ -39,7 +40,7 @@ class Package(SimpleNamespace):
 
 @pytest.fixture
 def package(monkeypatch: pytest.MonkeyPatch) -> Package:
-    package = Package(prices=PAID)
+    package = Package(prices=PAID, asked=0)
     monkeypatch.setitem(sys.modules, "genai_prices", package)
     return package
 
@@ -106,3 +107,23 @@ async def test_a_model_that_an_operator_has_priced_is_left_alone(package: Packag
     await queue.enqueue(write.job("x"))
 
     assert await queue.admin.prices("gpt") == [aiq.Price("gpt", "output", 99)]
+
+
+@aiq.task(limits=[aiq.Limit("gpt", requests=60)])
+async def chat(topic: str) -> str:
+    return topic
+
+
+async def test_a_worker_whose_tasks_take_limits_has_the_table_at_hand_before_its_first_call(
+    package: Package, queue: aiq.Queue
+) -> None:
+    async with aiq.Worker(queue, tasks=[chat]):
+        assert package.asked == 1
+
+
+async def test_a_worker_whose_tasks_take_no_limits_reads_no_table(package: Package, queue: aiq.Queue) -> None:
+    @aiq.task
+    async def plain() -> None: ...
+
+    async with aiq.Worker(queue, tasks=[plain]):
+        assert package.asked == 0
