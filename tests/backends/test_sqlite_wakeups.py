@@ -137,6 +137,123 @@ async def test_a_closed_storage_has_stopped_looking(path: Path) -> None:
     assert storage._watch._connection is None
 
 
+class Told:
+    """An ear that hears what a test tells it."""
+
+    def __init__(self, *heard: bool) -> None:
+        self._heard = list(heard)
+        self.listening = self.closed = False
+
+    def listen(self) -> None:
+        self.listening = True
+
+    def rest(self) -> None:
+        self.listening = False
+
+    def forget(self) -> bool:
+        return self._heard.pop(0) if self._heard else False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+async def waiting(here: SQLiteStorage) -> AsyncIterator[watch.Watch]:
+    """The watch of `here` while somebody waits; only a test makes it look."""
+    mark = await mark_of(here, "queue:default")
+    task = asyncio.create_task(here.wait(["queue:default"], after=mark, timeout_ms=LONG_MS))
+    await asyncio.sleep(0)
+    assert here._watch._timer is not None
+    here._watch._timer.cancel()
+    yield here._watch
+    task.cancel()
+
+
+def lend(watching: watch.Watch, ear: Told | None) -> None:
+    """Put an ear in the place of the watch's own."""
+    if watching._ear is not None:
+        watching._ear.close()
+    watching._ear = ear  # type: ignore[assignment]
+
+
+def pauses(watching: watch.Watch, looks: int) -> list[float]:
+    """The pauses after so many looks."""
+    found = []
+    for _ in range(looks):
+        watching._tick()
+        assert watching._timer is not None
+        watching._timer.cancel()
+        found.append(watching._pause_s)
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Nobody tells of writes here.")
+async def test_a_watch_that_does_not_look_hears_that_somebody_has_written(
+    waiting: watch.Watch, there: SQLiteStorage
+) -> None:
+    mark = await waiting.wait(["queue:other"], after=None, timeout_ms=0)
+    woken = asyncio.create_task(waiting.wait(["queue:other"], after=mark, timeout_ms=LONG_MS))
+    await there.enqueue([job("job", queue="other")])
+
+    async with asyncio.timeout(10):
+        await woken
+
+
+async def test_after_a_write_was_heard_it_looks_soon_and_then_less_and_less_often(waiting: watch.Watch) -> None:
+    lend(waiting, Told(True, False))
+
+    busy, *later = pauses(waiting, 10)
+
+    assert busy == watch.BUSY_LOOK_S
+    assert later[:2] == [2 * busy, 4 * busy]
+    assert later[-1] == watch.HEARING_LOOK_S
+
+
+async def test_it_listens_only_while_it_is_not_looking_all_the_time(waiting: watch.Watch) -> None:
+    ear = Told(True, False)
+    lend(waiting, ear)
+
+    pauses(waiting, 1)
+    assert not ear.listening
+    pauses(waiting, 1)
+    assert ear.listening
+
+
+async def test_a_change_that_was_not_heard_ends_the_listening(waiting: watch.Watch, there: SQLiteStorage) -> None:
+    ear = Told()
+    lend(waiting, ear)
+    pauses(waiting, 10)
+    await enqueue_one(there)
+
+    assert pauses(waiting, 10)[-1] == watch.LOOK_S
+    assert ear.closed
+
+
+async def test_a_commit_that_takes_long_after_it_was_heard_ends_no_listening(
+    waiting: watch.Watch, there: SQLiteStorage
+) -> None:
+    ear = Told(True)
+    lend(waiting, ear)
+    pauses(waiting, 3)
+    await enqueue_one(there)
+    pauses(waiting, 10)
+
+    assert not ear.closed
+
+
+async def test_where_nobody_tells_of_writes_it_looks_soon_after_a_change(
+    waiting: watch.Watch, there: SQLiteStorage
+) -> None:
+    lend(waiting, None)
+    waiting._deaf = True
+    pauses(waiting, 10)
+    await enqueue_one(there)
+
+    soon, *later = pauses(waiting, 10)
+    assert soon == watch.BUSY_LOOK_S
+    assert later[-1] == watch.LOOK_S
+
+
 ENQUEUE = """
 import asyncio, sys
 from aiq.backends import open_storage
