@@ -14,7 +14,7 @@ from benchmarks.ratelimit.traces import Call, Job, Trace
 
 PREPARED_S: Final = 10.0
 """Real seconds within which the workers, which are up, must have run a job that does nothing."""
-TRANSIT_S: Final = 0.5
+TRANSIT_S: Final = 0.1
 """Real seconds that a call may take from its admission to the provider; docs/limits.md says what a burst has to do with
 that. Nothing in the machine is compressed, so in simulated seconds this is `compress` times as much."""
 RULES_MS: Final = {
