@@ -1,6 +1,6 @@
 """Rows as they travel: what Python has as dataclasses and structs, and Lua as tables."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Final, TypeVar
@@ -10,7 +10,8 @@ from msgspec import inspect, structs
 
 from aiq.backends.redis.door import Answer
 from aiq.backends.redis.fields import FIELDS
-from aiq.model import Estimate, JobError, JobRecord
+from aiq.backends.redis.head import split
+from aiq.model import Estimate, JobError, JobRecord, State
 
 _Row = TypeVar("_Row")
 _told: Final = {field.name for field in fields(JobRecord)}
@@ -67,21 +68,26 @@ def heard(kind: type[_Row], row: Any, **more: Any) -> _Row:  # Any: as the scrip
 
 def record(answer: Answer, place: int) -> JobRecord:
     """A record from its six pieces. See `jobs.tell` in lua/_jobs.lua."""
-    row, payload, result, progress, errors, name = answer.blobs[place - 1 : place + 5]
-    assert row is not None
+    text, payload, result, progress, errors, name = answer.blobs[place - 1 : place + 5]
+    assert text is not None
     assert name is not None
-    found = _decode(row)
-    stored = dict(enumerate(found, 1)) if isinstance(found, list) else found
-    kept = {_names[number]: value for number, value in stored.items() if number in _names}
+    found, rest, small_payload, small_result = split(text)
+    kept = {_names[number]: value for number, value in _numbered(_decode(rest)) if number in _names}
+    if found["state"] == State.SUCCEEDED:
+        result = result or small_result
     return heard(
         JobRecord,
-        kept,
+        {**found, **kept},
         id=name.decode(),
-        payload=payload or b"",
+        payload=payload or small_payload or b"",
         result=result,
         progress=progress,
         errors=_errors(errors) if errors else (),
     )
+
+
+def _numbered(found: Any) -> Iterable[tuple[Any, Any]]:  # Any: what stands in the map, which is a list from 1, 2, 3 … on
+    return enumerate(found, 1) if isinstance(found, list) else found.items()
 
 
 @cache

@@ -45,6 +45,11 @@ function contents.get(name, id)
   return small[name][id] or is_apart(name, id) and rows.bytes(name, id) or nil
 end
 
+-- The bytes of a job that stand in a table of their own; false where they do not.
+function contents.apart(name, id)
+  return is_apart(name, id) and rows.bytes(name, id) or false
+end
+
 -- How long they are; 0 where there are none.
 function contents.size(name, id)
   return jobs.get(id) and sizes[name][id] or 0

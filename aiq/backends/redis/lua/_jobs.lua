@@ -106,12 +106,11 @@ function jobs.new(job)
   return setmetatable(job, SHAPE)
 end
 
--- What is stored of a record, and what of it a caller is told: the same without what stands behind it.
+-- What is stored of a record.
 function jobs.pack(job)
-  if packed[job] then return unpack(packed[job]) end
+  if packed[job] then return packed[job] end
   local behind = contents.behind(job)
-  local told = records.pack(job)
-  return told .. behind, told
+  return records.pack(job) .. behind
 end
 
 -- A record as it was stored.
@@ -187,11 +186,11 @@ local PIECES = 6
 local function pieces(job)
   local id, first = job.id, job.state == 'running' and job.fence == 1 and job.generation == 1
   local errors = first and {} or jobs.errors(id)
-  packed[job] = {jobs.pack(job)}
+  packed[job] = jobs.pack(job)
   return {
-    packed[job][2],
-    jobs.payload(id),
-    job.state == 'succeeded' and jobs.result(id) or false,
+    packed[job],
+    contents.apart('payloads', id),
+    job.state == 'succeeded' and contents.apart('results', id),
     job.chunks > 0 and jobs.progress(id) or false,
     #errors > 0 and cmsgpack.pack(errors) or false,
     id,
@@ -208,7 +207,8 @@ local function give()
 end
 
 -- Give a record to the caller as the step leaves it. What is returned is the place of the first of its six pieces in
--- the answer: record, payload, result, progress, errors and id; false in the place of one that is not there.
+-- the answer: record, payload and result where they are not small, progress, errors and id; false in the place of one
+-- that is not there.
 function jobs.tell(id)
   local place = step.room_for(PIECES)
   if #given == 0 then step.at_end(give) end

@@ -8,6 +8,8 @@
 local CHUNK = 1000
 
 local cached, changed = {}, {}
+-- Rows that were read, or are to be written, and that nobody has looked into; false for none.
+local unread = {}
 -- Bytes that were read, and bytes that are to be written; false for none.
 local heard, told = {}, {}
 
@@ -18,39 +20,46 @@ local function read(name, id, text)
 end
 
 local function text_of(name, row)
-  if name == 'jobs' then return (jobs.pack(row)) end
+  if name == 'jobs' then return jobs.pack(row) end
   return cmsgpack.pack(row)
 end
 
-local function of(name)
-  local found = cached[name]
+local function of(name, tables)
+  tables = tables or cached
+  local found = tables[name]
   if not found then
     found = {}
-    cached[name] = found
+    tables[name] = found
   end
   return found
 end
 
 -- Read rows that the step is about to look at, in one command.
 function rows.fetch(name, ids)
-  local table_, missing = of(name), {}
+  local table_, texts, missing = of(name), of(name, unread), {}
   for _, id in ipairs(ids) do
-    if table_[id] == nil then missing[#missing + 1] = id end
+    if table_[id] == nil and texts[id] == nil then missing[#missing + 1] = id end
   end
   for first = 1, #missing, CHUNK do
     local last = math.min(first + CHUNK - 1, #missing)
-    local texts = call('HMGET', key(name), unpack(missing, first, last))
-    for place, text in ipairs(texts) do
-      local id = missing[first + place - 1]
-      table_[id] = read(name, id, text)
+    for place, text in ipairs(call('HMGET', key(name), unpack(missing, first, last))) do
+      texts[missing[first + place - 1]] = text
     end
   end
 end
 
 local function look_up(name, id)
-  local row = read(name, id, call('HGET', key(name), id))
+  local text = of(name, unread)[id]
+  if text == nil then text = call('HGET', key(name), id) end
+  local row = read(name, id, text)
   of(name)[id] = row
   return row
+end
+
+-- A row that was fetched as it is stored, or is to be; nil where there is none, or where somebody has looked into it.
+function rows.text(name, id)
+  if of(name)[id] ~= nil then return nil end
+  return of(name, unread)[id] or nil
 end
 
 -- A row, or nil. `shape` is the metatable of its defaults.
@@ -66,12 +75,13 @@ end
 -- Write a row at the end of the step.
 function rows.put(name, id, row)
   of(name)[id] = row
-  local ids = changed[name]
-  if not ids then
-    ids = {}
-    changed[name] = ids
-  end
-  ids[id] = true
+  of(name, changed)[id] = true
+end
+
+-- Write a row that nobody has looked into.
+function rows.put_text(name, id, text)
+  of(name, unread)[id] = text
+  of(name, changed)[id] = true
 end
 
 -- Remove a row at the end of the step.
@@ -81,7 +91,9 @@ end
 
 -- Remove a whole table, that of an owner who is gone, and other keys of his, at once, however large they are.
 function rows.empty(name, ...)
-  for id in pairs(of(name)) do cached[name][id] = false end
+  local cached_ = of(name)
+  for id in pairs(of(name, unread)) do cached_[id] = false end
+  for id in pairs(cached_) do cached_[id] = false end
   changed[name] = nil
   call('UNLINK', key(name), ...)
 end
@@ -182,10 +194,11 @@ function rows.flush()
   for name, ids in pairs(changed) do
     local written, gone = {}, {}
     for id in pairs(ids) do
-      local row = cached[name][id]
-      if row then
+      local row = of(name)[id]
+      local text = row and text_of(name, row) or row == nil and unread[name][id]
+      if text then
         written[#written + 1] = id
-        written[#written + 1] = text_of(name, row)
+        written[#written + 1] = text
       else
         gone[#gone + 1] = id
       end
