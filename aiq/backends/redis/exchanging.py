@@ -11,19 +11,15 @@ from aiq.model import Exchanged, Lease, Outcome, Renewed, Settled, Settlement, S
 from aiq.rules.validation import check_result, cut
 
 
-def told(settlement: Settlement, blobs: Blobs) -> dict[str, Any]:  # Any: what msgpack can say
+def told(settlement: Settlement, blobs: Blobs) -> Any:  # Any: what msgpack can say
     """A settlement as the script takes it. A result that no store may keep is not sent: `oversized` stands for it."""
     lease, outcome = settlement.lease, settlement.outcome
-    # Most runs succeed, so that is said without asking for each field what it is by default.
-    said = _success(outcome, blobs) if isinstance(outcome, Succeeded) else _other(outcome)
+    if isinstance(outcome, Succeeded) and len(outcome.result) <= MAX_RESULT_BYTES:
+        # Most runs succeed, so that is said in as few words as possible.
+        return lease.job_id, lease.fence, lease.lease_id, settlement.id, blobs.add(outcome.result)
+    said = {"kind": "Succeeded", "oversized": True} if isinstance(outcome, Succeeded) else _other(outcome)
     held = {"job_id": lease.job_id, "fence": lease.fence, "lease_id": lease.lease_id}
     return {"lease": held, "id": settlement.id, "outcome": said}
-
-
-def _success(outcome: Succeeded, blobs: Blobs) -> dict[str, Any]:
-    if len(outcome.result) > MAX_RESULT_BYTES:
-        return {"kind": "Succeeded", "oversized": True}
-    return {"kind": "Succeeded", "result": blobs.add(outcome.result)}
 
 
 def _other(outcome: Outcome) -> dict[str, Any]:
@@ -67,7 +63,12 @@ def _lost(lease: Lease, found: dict[str, Any]) -> LeaseLost:
     return LeaseLost(lease.job_id, LostReason(found["lost"]))
 
 
-def _settled(answer: Answer, found: dict[str, Any], settlement: Settlement) -> Settled | LeaseLost | TooLarge:
+_SUCCEEDED: Final = Settled(State.SUCCEEDED, late=False)
+
+
+def _settled(answer: Answer, found: Any, settlement: Settlement) -> Settled | LeaseLost | TooLarge:  # Any: as above
+    if found is True:
+        return _SUCCEEDED
     if "lost" in found:
         return _lost(settlement.lease, found)
     if "oversized" in found:

@@ -7,7 +7,7 @@ The head, with what is written in lua/_records.lua as HEAD and NAMED; a text has
     position; started, finished, expires        6 bytes each, the first of them signed
     bytes of payload and of result              3 bytes each, one more than they are
     lease, owner, numbers of events, settled    texts
-    band; number; created                       1, 5 and 6 bytes
+    band; number; created; how long a lease is  1, 5, 6 and 4 bytes
     task, queue                                 texts
 """
 
@@ -20,7 +20,7 @@ INLINE_BYTES: Final = 256
 """Contents up to so many bytes stand behind the record: INLINE_BYTES of lua/_contents.lua is this number."""
 
 _FIXED: Final = Struct(">xBBHHhIHIHIHIBHBH")
-_NAMED: Final = Struct(">BxxxxxHI")
+_NAMED: Final = Struct(">BxxxxxHII")
 
 
 def split(text: bytes) -> tuple[dict[str, Any], bytes, bytes | None, bytes | None]:  # Any: what stands in a record
@@ -30,7 +30,7 @@ def split(text: bytes) -> tuple[dict[str, Any], bytes, bytes | None, bytes | Non
     found["owner"], at = _text(text, at)
     at += 1 + text[at]
     at += 1 + text[at]
-    found["band"], high, low = _NAMED.unpack_from(text, at)
+    found["band"], high, low, found["lease_ms"] = _NAMED.unpack_from(text, at)
     found["created_at_ms"] = high << 32 | low
     found["task"], at = _text(text, at + _NAMED.size)
     found["queue"], at = _text(text, at)

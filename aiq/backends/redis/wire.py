@@ -86,7 +86,7 @@ def record(answer: Answer, place: int) -> JobRecord:
     )
 
 
-def _numbered(found: Any) -> Iterable[tuple[Any, Any]]:  # Any: what stands in the map, which is a list from 1, 2, 3 … on
+def _numbered(found: Any) -> Iterable[tuple[Any, Any]]:  # Any: a map, or from 1, 2, 3 … on a list
     return enumerate(found, 1) if isinstance(found, list) else found.items()
 
 

@@ -64,16 +64,13 @@ def fingerprints(_: str) -> str:
 
 def fields(_: str) -> str:
     """The numbers under which the fields of a record are stored, and the names of these; the same of the states."""
-    states = {state: number for number, state in enumerate(STATES, 1)}
-    return "\n".join(
-        f"fields.{name} = {literal(value)}"
-        for name, value in {
-            "NUMBERS": FIELDS,
-            "NAMES": {number: name for name, number in FIELDS.items()},
-            "STATE_NUMBERS": states,
-            "STATES": STATES,
-        }.items()
-    )
+    values = {
+        "NUMBERS": FIELDS,
+        "NAMES": {number: name for name, number in FIELDS.items()},
+        "STATE_NUMBERS": {state: number for number, state in enumerate(STATES, 1)},
+        "STATES": STATES,
+    }
+    return _asked_for("fields", {name: literal(value) for name, value in values.items()})
 
 
 def metrics(_: str) -> str:

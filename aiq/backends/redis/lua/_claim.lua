@@ -6,8 +6,8 @@
 -- The payload bytes that one claim may still give. Once a job does not fit, none does. spec: CLAIM-11
 local function payload_room()
   local left, given = bounds.MAX_BATCH_BYTES, false
-  return function(job)
-    left = left - jobs.payload_size(job.id)
+  return function(bytes)
+    left = left - bytes
     local fits = left >= 0 or not given
     given = true
     return fits
@@ -30,46 +30,65 @@ end
 -- has credit. Nil where that is not so; the second answer says whether the queue has any job in a lane.
 local function only_line(queue)
   if zsets.any('open_pools:' .. queue) then return nil, true end
-  local bands = lanes.bands(queue, '')
+  local bands = lanes.plain_bands(queue)
   if #bands ~= 1 or rows.get('credits', queue) or rows.get('pools', lanes.pool_spot(queue, '')) then return nil, #bands > 0 end
   return lanes.spot(queue, '', bands[1], ''), true
 end
 
--- Whether a job of the plain pool needs nothing but its turn.
-local function plain(job)
+-- Whether a job of the plain pool takes of nothing that could be used up.
+local function takes_nothing(job)
   return #jobs.taken_limits(job) == 0 and #job.budgets == 0
 end
 
 -- Give what a queue offers as long as that is plain jobs in one line: the order of chapter 12 is then their own. The
 -- answer is how many, and whether the claim is over.
-local function give_plain(queue, count, takes, give)
+local function give_plain(queue, count, given)
   local spot, any = only_line(queue)
-  local given = 0
+  local before = #given.leased
   if not any then return 0, true end
-  while spot and given < count do
+  while spot and #given.leased - before < count do
     local id = lanes.first(spot)
-    local job = id and jobs.get(id)
-    if not job then return given, true end
-    if not plain(job) then break end
-    if not takes(job) then return given, true end
-    give(job)
-    given = given + 1
+    if not id then return #given.leased - before, true end
+    local fine, room = plain.begin(spot, id, given.request, given.room)
+    if fine then
+      given.leased[#given.leased + 1] = id
+    else
+      plain.count()
+      if not takes_nothing(jobs.get(id)) then break end
+      if not room or not given.takes(jobs.get(id)) then return #given.leased - before, true end
+      given.give(jobs.get(id))
+    end
   end
-  return given, given >= count
+  return #given.leased - before, #given.leased - before >= count
 end
 
 -- Lease the jobs of a queue that are to be given out now, in the order of chapter 12. spec: CLAIM-7, LIVE-1
-local function dispatch_(want, takes, leased, give)
-  local count = math.min(want.count, bounds.MAX_BATCH - #leased)
+local function dispatch_(want, given)
+  local count = math.min(want.count, bounds.MAX_BATCH - #given.leased)
   if count <= 0 or rows.get('paused', want.queue) then return false end
   lanes.look_ahead(count)
   local settings = rows.get('queues', want.queue)
-  if not (settings and (settings.concurrency or settings.rate)) then
-    local given, over = give_plain(want.queue, count, takes, give)
+  if not (settings and (settings.concurrency or settings.rate or settings.max_ready)) then
+    local number, over = give_plain(want.queue, count, given)
+    plain.count()
     if over then return false end
-    count = count - given
+    count = count - number
   end
-  return dispatch.dispatch(yard.new(want.queue, give), count, takes)
+  return dispatch.dispatch(yard.new(want.queue, given.give), count, given.takes)
+end
+
+-- What a claim gives, and to whom. `takes` is asked once about each job that is about to be given, or `room` about the
+-- bytes of its payload.
+local function giving(request)
+  local given = {request = request, leased = {}, room = payload_room()}
+  function given.takes(job)
+    return given.room(jobs.payload_size(job.id))
+  end
+  function given.give(job)
+    lease(job, request)
+    given.leased[#given.leased + 1] = job.id
+  end
+  return given
 end
 
 local function last_claim(worker)
@@ -126,14 +145,10 @@ function claim.take(request)
   local queues = queues_of(request.wants)
   local more = sweeps.wake_aside(queues)
   sweeps.lose_patience(queues, bounds.MAX_SWEEP)
-  local leased, takes = {}, payload_room()
-  local function give(job)
-    lease(job, request)
-    leased[#leased + 1] = job.id
-  end
+  local given = giving(request)
   for _, want in ipairs(request.wants) do
-    more = dispatch_(want, takes, leased, give) or more
+    more = dispatch_(want, given) or more
   end
-  if #leased > 0 then keep(request, leased) end
-  return leased, more
+  if #given.leased > 0 then keep(request, given.leased) end
+  return given.leased, more
 end

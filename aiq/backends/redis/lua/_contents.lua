@@ -3,24 +3,24 @@
 
 -- Those up to so many bytes are small: a field of a hash takes some ninety bytes besides what is in it. Where a stored
 -- one stands is told by its length alone, so this is never another number.
-local INLINE_BYTES = 256
+contents.INLINE_BYTES = 256
 
 -- Small ones, by job; and how long each is, longer ones too: nil for a job that has none.
 local small = {payloads = {}, results = {}}
 local sizes = {payloads = {}, results = {}}
 
 local function is_apart(name, id)
-  return (sizes[name][id] or 0) > INLINE_BYTES
+  return (sizes[name][id] or 0) > contents.INLINE_BYTES
 end
 
 -- Take in what stands behind a record that was read.
 function contents.read(id, job, behind)
   local payload, result, first = job.payload_bytes, job.result_bytes, 1
   sizes.payloads[id], sizes.results[id] = payload, result
-  if payload and payload <= INLINE_BYTES then
+  if payload and payload <= contents.INLINE_BYTES then
     small.payloads[id], first = behind:sub(1, payload), payload + 1
   end
-  if result and result <= INLINE_BYTES then small.results[id] = behind:sub(first, first + result - 1) end
+  if result and result <= contents.INLINE_BYTES then small.results[id] = behind:sub(first, first + result - 1) end
 end
 
 -- What is to stand behind a record; how long its parts are is noted in the record.
@@ -59,7 +59,7 @@ end
 -- step is still about to store.
 function contents.put(name, id, bytes)
   local job = jobs.get(id)
-  local was_apart, fits = job and is_apart(name, id), bytes and #bytes <= INLINE_BYTES
+  local was_apart, fits = job and is_apart(name, id), bytes and #bytes <= contents.INLINE_BYTES
   if bytes and not fits then
     rows.put_bytes(name, id, bytes)
   elseif was_apart then

@@ -10,12 +10,13 @@
 -- many of the steps are a job's.
 -- spec: KEEP-1, KEEP-2, KEEP-4, KEEP-12, KEEP-13
 
-local function spelled(n)
+-- The member of a job by its number.
+function ended.member_of(n)
   return string.format('%014.0f', n)
 end
 
 local function member(job)
-  return spelled(job.n)
+  return ended.member_of(job.n)
 end
 
 -- The number of a job from its member.
@@ -106,8 +107,8 @@ end
 
 -- Take out the number of a job whose row was removed by hand: it must not stop those behind it for ever. spec: LIVE-1
 function ended.lose(n)
-  for _, name in ipairs({'apart', 'ended:succeeded', 'ended:dead', 'ended:cancelled'}) do zsets.drop(name, spelled(n)) end
-  for name in pairs(PARTS) do zsets.drop(name, spelled(n)) end
+  for _, name in ipairs({'apart', 'ended:succeeded', 'ended:dead', 'ended:cancelled'}) do zsets.drop(name, ended.member_of(n)) end
+  for name in pairs(PARTS) do zsets.drop(name, ended.member_of(n)) end
   local id = jobs.id_of(n)
   if id then ended.uncount_steps(id) end
 end
@@ -117,7 +118,7 @@ function ended.first(name, limit, after)
   zsets.settle(name)
   local first = 0
   if after then
-    local probe = spelled(after[2])
+    local probe = ended.member_of(after[2])
     local known = call('ZSCORE', key(name), probe)
     if not known or tonumber(known) ~= after[1] then
       -- No job stands there (any more): one does for as long as it takes to ask for its rank.

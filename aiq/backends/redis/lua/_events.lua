@@ -2,18 +2,25 @@
 --
 -- The log is a stream. One step adds one entry, `e` with all its events; the id of the entry is the number of the last
 -- of them. An event is a list: the job's number, its own number within the job, row, source, target, fence, instant,
--- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone. In the entry rows and
--- states are numbers, and instants count from the one that the entry begins with.
+-- cause. Id, task and queue are those of the job's record or, once it is gone, of its tombstone. In the entry they are
+-- bytes of fixed places, with numbers for rows and states, behind the instant that they have in common.
 -- A job's record keeps the numbers of its newest events, `history:ID` those before.
 -- spec: EVENT-1, EVENT-2, EVENT-6, METRIC-1, METRIC-2
 
 -- How many numbers a record keeps before it moves them to their own list.
 local RECENT = 32
 
-local pending = {}
+-- How an entry begins, and how an event stands in it: row, source and target, number of the job, own number, fence. One
+-- that has not the instant of the entry, or has a cause or a large number, has these in a longer form.
+local BEGUN, SHORT, LONG = '>i7', '>BBI5I2I2', '>BBI7I7I7i7Bc0'
+local IS_LONG, STATES = 128, 16
+
+local pending, begun_ms = {}, 0
 
 local PLACES = metrics.PLACES
 local FAILING = {T6 = true, T7 = true, T9 = true}
+
+local ROWS = {T1 = 1, T3 = 3, T5 = 5}
 
 local at_hand = {}
 
@@ -79,6 +86,23 @@ function events.tally(figures, row, source, target, lasted_ms)
   end
 end
 
+-- Count first runs that have begun, and runs that have succeeded, of one queue and task: `number` of them, together
+-- `lasted_ms` in the state before, and at most `most_ms`.
+function events.tally_starts(same)
+  local figures = figures_now(same.queue, same.task)
+  raise(figures, 'started', same.number)
+  raise(figures, 'waited_ms', same.lasted_ms)
+  most(figures, 'waited_most_ms', same.most_ms)
+end
+
+function events.tally_successes(same)
+  local figures = figures_now(same.queue, same.task)
+  raise(figures, 'ended', same.number)
+  raise(figures, 'succeeded', same.number)
+  raise(figures, 'ran_ms', same.lasted_ms)
+  most(figures, 'ran_most_ms', same.most_ms)
+end
+
 -- Keep the number of a job's newest event. The record is changed in place.
 function events.remember(job, number)
   local history = {}
@@ -111,12 +135,37 @@ function events.begin(job, at_ms)
   job.since_ms = at_ms ~= usual_ms(job) and at_ms or nil
 end
 
+local function append(n, number, row, source, target, fence, at_ms, cause)
+  if #pending == 0 then begun_ms = at_ms end
+  local row_, states_ = tonumber(row:sub(2)), (fields.STATE_NUMBERS[source] or 0) * STATES + fields.STATE_NUMBERS[target]
+  if at_ms == begun_ms and not cause and n < 2 ^ 40 and number < 2 ^ 16 and fence < 2 ^ 16 then
+    pending[#pending + 1] = struct.pack(SHORT, row_, states_, n, number, fence)
+  else
+    cause = cause or ''
+    pending[#pending + 1] = struct.pack(LONG, row_ + IS_LONG, states_, n, number, fence, at_ms, #cause, cause)
+  end
+end
+
+-- An event of an entry that stands at a place of it, and where the next one does.
+local function opened(text, at, entry_ms)
+  local row, states_ = text:byte(at, at + 1)
+  local _, n, number, fence, at_ms, cause, after
+  if row < IS_LONG then
+    _, _, n, number, fence, after = struct.unpack(SHORT, text, at)
+  else
+    _, _, n, number, fence, at_ms, cause, after = struct.unpack(LONG, text, at)
+  end
+  local source, target = fields.STATES[math.floor(states_ / STATES)] or false, fields.STATES[states_ % STATES]
+  local told = cause and cause ~= '' and cause or false
+  return {n, number, 'T' .. row % IS_LONG, source, target, fence, at_ms or entry_ms, told}, after
+end
+
 -- Append a job's next event, and count it. `job` is the record that is about to be written in the place of `before`;
 -- it is changed in place.
 function events.log(row, before, job)
   local number, source = counters.raise('events'), before and before.state
   local cause = job.state == 'dead' and job.cause or false
-  pending[#pending + 1] = {job.n, job.events, row, source or false, job.state, job.fence, step.now_ms, cause}
+  append(job.n, job.events, row, source, job.state, job.fence, step.now_ms, cause)
   events.remember(job, number)
   local lasted_ms = before and math.max(0, step.now_ms - events.since_ms(before)) or 0
   events.tally(figures_now(job.queue, job.task), row, source, job.state, lasted_ms)
@@ -126,31 +175,24 @@ end
 
 -- Append an event that comes from another storage, and tell its number.
 function events.take(event)
-  pending[#pending + 1] = event
+  append(unpack(event))
   return counters.raise('events')
 end
 
-local function packed(begun_ms)
-  local told = {begun_ms}
-  for place, event in ipairs(pending) do
-    local n, number, row, source, target, fence, at_ms, cause = unpack(event)
-    local after_ms = at_ms - begun_ms
-    told[place + 1] = {
-      n, number, tonumber(row:sub(2)), fields.STATE_NUMBERS[source] or 0, fields.STATE_NUMBERS[target], fence,
-      (after_ms ~= 0 or cause) and after_ms or nil, cause or nil,
-    }
-  end
-  return cmsgpack.pack(told)
+-- Append the event of a plain job, between states by their numbers, and tell its number. It is not counted.
+function events.plain(row, source, target, n, number, fence)
+  if #pending == 0 then begun_ms = step.now_ms end
+  pending[#pending + 1] = struct.pack(SHORT, ROWS[row], source * STATES + target, n, number, fence)
+  step.wake('events')
+  return counters.raise('events')
 end
 
 -- The events of an entry of the log.
 function events.unpacked(text)
-  local told, found = cmsgpack.unpack(text), {}
-  for place = 2, #told do
-    local n, number, row, source, target, fence, after_ms, cause = unpack(told[place])
-    found[place - 1] = {
-      n, number, 'T' .. row, fields.STATES[source] or false, fields.STATES[target], fence, told[1] + (after_ms or 0), cause or false,
-    }
+  local begun_ms, at = struct.unpack(BEGUN, text)
+  local found = {}
+  while at <= #text do
+    found[#found + 1], at = opened(text, at, begun_ms)
   end
   return found
 end
@@ -158,6 +200,7 @@ end
 -- Write what this step has appended.
 function events.flush()
   if #pending == 0 then return end
-  call('XADD', key('events'), digits(counters.get('events')) .. '-0', 'e', packed(pending[1][7]))
+  local entry = struct.pack(BEGUN, begun_ms) .. table.concat(pending)
+  call('XADD', key('events'), digits(counters.get('events')) .. '-0', 'e', entry)
   pending = {}
 end

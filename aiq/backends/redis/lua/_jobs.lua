@@ -198,12 +198,14 @@ local function pieces(job)
 end
 
 local function give()
-  local ids = {}
-  for number, one in ipairs(given) do ids[number] = one.id end
-  contents.fetch('payloads', ids)
+  local others, ids = {}, {}
+  plain.fetch()
   for _, one in ipairs(given) do
-    step.fill(one.place, pieces(jobs.get(one.id)))
+    local simple = plain.pieces(one.id)
+    if simple then step.fill(one.place, simple) else others[#others + 1], ids[#ids + 1] = one, one.id end
   end
+  contents.fetch('payloads', ids)
+  for _, one in ipairs(others) do step.fill(one.place, pieces(jobs.get(one.id))) end
 end
 
 -- Give a record to the caller as the step leaves it. What is returned is the place of the first of its six pieces in

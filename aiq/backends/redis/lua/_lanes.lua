@@ -105,7 +105,9 @@ local function refill(spot, count)
   windows[spot.lane] = window
   jobs.fetch(ids)
   local records = {}
-  for place, id in ipairs(ids) do records[place] = jobs.get(id) end
+  for _, id in ipairs(ids) do
+    if not plain.is(id) then records[#records + 1] = jobs.get(id) end
+  end
   keys.fetch(records)
   return window
 end
@@ -116,7 +118,7 @@ function lanes.first(spot)
   while true do
     local id = window.ids[window.at]
     if id and not window.gone[id] then
-      if jobs.get(id) then return id end
+      if rows.has('jobs', id) then return id end
       -- Its row was removed by hand: nobody is to stand behind its place for ever. spec: LIVE-1
       lanes.exit(spot, id)
     elseif id then
@@ -138,11 +140,21 @@ local function put_in(spot, id, score)
   windows[spot.lane], filled[spot.lane] = nil, true
 end
 
-local function take_out(spot, id)
+-- Take a job out of the lane of a line that keeps no credit.
+function lanes.take(spot, id)
   zsets.drop(spot.lane, id)
   local window = windows[spot.lane]
   if window then window.gone[id] = true end
   filled[spot.lane] = nil
+end
+
+-- The bands of the plain pool of a queue in whose lanes anything stands, most urgent first.
+function lanes.plain_bands(queue)
+  local found = {}
+  for _, band in ipairs(BANDS) do
+    if zsets.any(plain_spot(queue, band).lane) then found[#found + 1] = band end
+  end
+  return found
 end
 
 -- Whether a pool has jobs in the lanes of a band.
@@ -200,8 +212,8 @@ end
 -- The pools with jobs in lanes that are not parked, by name.
 function lanes.open_pools(queue)
   local found = {}
-  local plain = lanes.pool(queue, PLAIN)
-  if plain.wake_at_ms == 0 and #lanes.bands(queue, PLAIN) > 0 then found[1] = plain end
+  local first = lanes.pool(queue, PLAIN)
+  if first.wake_at_ms == 0 and #lanes.bands(queue, PLAIN) > 0 then found[1] = first end
   for _, name in ipairs(zsets.read('ZRANGE', 'open_pools:' .. queue, 0, -1)) do
     found[#found + 1] = lanes.pool(queue, name)
   end
@@ -387,7 +399,7 @@ end
 
 -- Take a job out of its lane. When it was the last of its band, that loses its credit. spec: BAND-2, BAND-3
 function lanes.exit(spot, id)
-  take_out(spot, id)
+  lanes.take(spot, id)
   if spot.pool == PLAIN then
     local pool = rows.get('pools', lanes.pool_spot(spot.queue, PLAIN), defaults.Pool)
     if pool and pool.credits[spot.band + 1] ~= 0 and not filled_(spot) then lanes.put_pool(pool) end

@@ -11,8 +11,8 @@
 -- position, when it started, finished and expires, lengths of payload and result (0 where there is none, else one
 -- more), lease, owner, the numbers of its events, its last settlement.
 local HEAD = '>BBBI2I2i6I6I6I6I3I3Bc0Bc0Bc0Bc0'
--- Then what hardly ever does: band, number, when it was created, task, queue.
-local NAMED = '>BI5I6Bc0Bc0'
+-- Then what hardly ever does: band, number, when it was created, how long a lease is, task, queue.
+local NAMED = '>BI5I6I4Bc0Bc0'
 local SETTLED = '>I2BBBc0Bc0'
 local EVENT, EVENT_BYTES = '>I6', 6
 
@@ -20,9 +20,10 @@ local EVENT, EVENT_BYTES = '>I6', 6
 local OVER = {
   lane = 2 ^ 8, events = 2 ^ 16, fence = 2 ^ 16, position = 2 ^ 47, started_at_ms = 2 ^ 48, finished_at_ms = 2 ^ 48,
   expires_at_ms = 2 ^ 48, payload_bytes = 2 ^ 24 - 1, result_bytes = 2 ^ 24 - 1, band = 2 ^ 8, n = 2 ^ 40,
-  created_at_ms = 2 ^ 48,
+  created_at_ms = 2 ^ 48, lease_ms = 2 ^ 32,
 }
-local LONG = 255
+-- The most bytes of a text.
+records.LONG = 255
 -- Those that may be nothing, of which 0 is the sign; so a 0 stands in the map.
 local INSTANTS = {started_at_ms = true, finished_at_ms = true, expires_at_ms = true}
 -- What stands in the head in another form.
@@ -32,7 +33,7 @@ local TEXTS = {lease_id = true, owner = true, task = true, queue = true}
 -- What a plain job may have in its map. One that has anything else takes part in something, or has been somewhere, of
 -- which `plain` knows nothing.
 local PLAIN = {
-  digest = true, lease_ms = true, timeout_ms = true, max_attempts = true, max_stalls = true, flow = true, tenant = true,
+  digest = true, timeout_ms = true, max_attempts = true, max_stalls = true, flow = true, tenant = true,
   max_deferral_ms = true, on_parent = true,
 }
 
@@ -47,7 +48,7 @@ function records.head(text)
   return unpack_(HEAD, text)
 end
 
--- What is named from a place on: band, number, created, task, queue, and where the map begins.
+-- What is named from a place on: band, number, created, lease, task, queue, and where the map begins.
 function records.named(text, at)
   return unpack_(NAMED, text, at)
 end
@@ -63,8 +64,8 @@ function records.head_of(
 end
 
 -- The same of what is named.
-function records.named_of(band, n, created, task, queue)
-  return pack(NAMED, band, n, created, #task, task, #queue, queue)
+function records.named_of(band, n, created, lease_ms, task, queue)
+  return pack(NAMED, band, n, created, lease_ms, #task, task, #queue, queue)
 end
 
 -- The numbers of a job's events, with one more.
@@ -74,7 +75,7 @@ end
 
 -- A settlement as it stands in the head, or nil where it is too long for that.
 function records.settled(fence, lease_id, id, state, late, step_key)
-  if step_key or fence >= OVER.fence or #lease_id + #id > LONG - 8 then return nil end
+  if step_key or fence >= OVER.fence or #lease_id + #id > records.LONG - 8 then return nil end
   return pack(SETTLED, fence, STATE_NUMBERS[state], late and 1 or 0, #lease_id, lease_id, #id, id)
 end
 
@@ -84,7 +85,7 @@ local function settled_of(text)
 end
 
 local function has_room(name, value)
-  if TEXTS[name] then return value ~= '' and #value <= LONG end
+  if TEXTS[name] then return value ~= '' and #value <= records.LONG end
   local over = OVER[name]
   return over and value < over and (value > 0 or value == 0 and not INSTANTS[name] or name == 'position' and value > -over)
 end
@@ -126,8 +127,8 @@ function records.pack(job)
     headed(job, 'expires_at_ms', 0), headed(job, 'payload_bytes', -1) + 1, headed(job, 'result_bytes', -1) + 1,
     headed(job, 'lease_id', ''), headed(job, 'owner', ''), history_of(job), settled or ''
   ) .. records.named_of(
-    headed(job, 'band', 0), headed(job, 'n', 0), headed(job, 'created_at_ms', 0), headed(job, 'task', ''),
-    headed(job, 'queue', '')
+    headed(job, 'band', 0), headed(job, 'n', 0), headed(job, 'created_at_ms', 0), headed(job, 'lease_ms', 0),
+    headed(job, 'task', ''), headed(job, 'queue', '')
   ) .. cmsgpack.pack(kept)
 end
 
@@ -157,7 +158,7 @@ end
 function records.read(id, text)
   local job, at = from_head(text)
   job.id = id
-  job.band, job.n, job.created_at_ms, job.task, job.queue, at = records.named(text, at)
+  job.band, job.n, job.created_at_ms, job.lease_ms, job.task, job.queue, at = records.named(text, at)
   local offset, kept = cmsgpack.unpack_one(text, at - 1)
   for number, value in pairs(kept) do job[NAMES[number] or number] = value end
   return setmetatable(job, defaults.JobRecord), offset < 0 and '' or text:sub(offset + 1)

@@ -7,7 +7,7 @@
 --
 -- Nearly every step needs the counters that are read here with the row in one command.
 function retire.require_open()
-  rows.fetch('counters', {'shut', 'events', 'positions', 'jobs'})
+  rows.fetch('counters', {'shut', 'events', 'positions', 'jobs', 'letting_go', 'waiting_calls', 'waiting_schedules'})
   local shut = counters.get('shut')
   if shut == 0 then return end
   if shut.moved_to then step.refuse('Moved', {shut.moved_to}) end

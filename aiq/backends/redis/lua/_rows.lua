@@ -78,6 +78,14 @@ function rows.put(name, id, row)
   of(name, changed)[id] = true
 end
 
+-- Whether there is a row, which is not looked into.
+function rows.has(name, id)
+  local row = of(name)[id]
+  if row == nil then row = of(name, unread)[id] end
+  if row == nil then return rows.get(name, id) ~= nil end
+  return row ~= false
+end
+
 -- Write a row that nobody has looked into.
 function rows.put_text(name, id, text)
   of(name, unread)[id] = text

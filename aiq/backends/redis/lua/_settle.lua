@@ -113,7 +113,7 @@ end
 
 -- Record one outcome, if the run still owns the job; a repeat gets the first answer. The answer is {state, late, step},
 -- {lost = reason} or {oversized = true}.
-function settle.settle(settlement)
+local function one(settlement)
   local lease, outcome = settlement.lease, settlement.outcome
   local stored = jobs.get(lease.job_id)
   local last = stored and stored.settled
@@ -130,4 +130,45 @@ function settle.settle(settlement)
   -- The row that this step has written is its own to change.
   jobs.get(job.id).settled = settled
   return answer(job.id, settled)
+end
+
+-- A run that succeeded as any other outcome.
+local function whole(success)
+  local job_id, fence, lease_id, id, result = unpack(success)
+  return {lease = {job_id = job_id, fence = fence, lease_id = lease_id}, id = id, outcome = {kind = 'Succeeded', result = result}}
+end
+
+local function job_of(settlement)
+  return settlement[1] or settlement.lease.job_id
+end
+
+-- Read what settling is about to look at, in as few commands as there are tables; of plain jobs that is their record.
+function settle.fetch(settlements)
+  local ids, told, found = {}, {}, {}
+  for place, settlement in ipairs(settlements) do ids[place] = job_of(settlement) end
+  jobs.fetch(ids)
+  for place, settlement in ipairs(settlements) do
+    local simple = settlement[1] and plain.is(ids[place])
+    if not simple or books.any_open_calls() then told[#told + 1] = (settlement[1] and whole(settlement) or settlement).lease end
+    if not simple then found[#found + 1] = jobs.get(ids[place]) end
+  end
+  books.fetch_ends(told)
+  keys.fetch(found)
+  unique.fetch(found)
+end
+
+-- Record outcomes in their order. The answers are as those to one, or true for a run of a plain job that has succeeded.
+function settle.all(settlements)
+  local answers = {}
+  for place, settlement in ipairs(settlements) do
+    local success = settlement[1]
+    if success and plain.settle(settlement) then
+      answers[place] = true
+    else
+      plain.count()
+      answers[place] = one(success and whole(settlement) or settlement)
+    end
+  end
+  plain.count()
+  return answers
 end

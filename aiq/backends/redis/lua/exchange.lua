@@ -1,25 +1,19 @@
 -- exchange: record outcomes in their order, then lease jobs. A refused settlement is a value in its place.
 -- flags: allow-oom
--- args: settlements (each {lease, id, outcome}; an outcome has the name of its class as `kind`; `result` is the place
---   of its bytes, and `oversized` stands for one that is not sent because nobody may keep it),
---   claim ({worker, number, lease_id, wants} or nil)
+-- args: settlements (each {lease, id, outcome}; an outcome has the name of its class as `kind`, and `oversized` stands for
+--   a result that is not sent because nobody may keep it; a run that succeeded is a list of job_id, fence, lease_id, id,
+--   place of the result), claim ({worker, number, lease_id, wants} or nil)
 -- returns: settled (what `settle.settle` answers, in their order: {state, late, step}, whose `value` is a place, or
---   {lost = reason}, or {oversized = true}), claimed (the places of records), next_due_ms (or nil)
+--   {lost = reason}, or {oversized = true}; true of a run that succeeded in time), claimed (the places of records),
+--   next_due_ms (or nil)
 -- spec: LEASE-1, STATE-6, STORE-5, STORE-11, TIME-7
 
 -- When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do.
 local AT_ONCE_MS = 1
 
-local settled, claimed, ids, told, records = {}, {}, {}, {}, {}
-for place, settlement in ipairs(args.settlements) do
-  ids[place], told[place] = settlement.lease.job_id, settlement.lease
-end
-jobs.fetch(ids)
-books.fetch_ends(told)
-for _, id in ipairs(ids) do records[#records + 1] = jobs.get(id) end
-keys.fetch(records)
-unique.fetch(records)
-for place, settlement in ipairs(args.settlements) do settled[place] = settle.settle(settlement) end
+local claimed = {}
+settle.fetch(args.settlements)
+local settled = settle.all(args.settlements)
 local leased, more = {}, false
 if args.claim then leased, more = claim.take(args.claim) end
 for place, id in ipairs(leased) do claimed[place] = jobs.tell(id) end

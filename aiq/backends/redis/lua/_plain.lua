@@ -1,0 +1,140 @@
+-- plain: what most jobs do, from text to text: begin their first run (T3), and succeed (T5).
+--
+-- A plain job uses nothing but its turn: `records` says of each record that is written whether it is one. For such a job
+-- most of what `transition`, `jobs` and `settle` look at is nothing, and to read, copy and write its record as a table takes
+-- longer than all that is left. So here its head is taken apart, and put together anew; what stands behind is not looked
+-- into. Whatever is not as it is with most is left to them: each function says whether it has done what was asked.
+-- spec: CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, STATE-6
+
+local PLAIN = 1
+local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
+local SUCCEEDED = fields.STATE_NUMBERS.succeeded
+-- A head has no room for more.
+local MOST_RUNS, MOST_EVENTS, MOST_HISTORY = 60000, 60000, 180
+
+local byte = string.byte
+
+-- Those that have made the same move, of one queue and task: they are counted together.
+local alike
+-- Those whose payloads stand in a table of their own, and are going to be told.
+local apart = {}
+
+local COUNT = {
+  T3 = function(same)
+    counters.count(same.queue, 'ready', -same.number)
+    counters.count(same.queue, 'running', same.number)
+    counters.unstart(same.queue, -same.number)
+    events.tally_starts(same)
+  end,
+  T5 = function(same)
+    counters.count(same.queue, 'running', -same.number)
+    counters.count(same.queue, 'succeeded', same.number)
+    events.tally_successes(same)
+  end,
+}
+
+-- Count what plain jobs have done, before anybody else counts.
+function plain.count()
+  if alike then COUNT[alike.row](alike) end
+  alike = nil
+end
+
+local function note(row, queue, task, lasted_ms)
+  if not alike or alike.task ~= task or alike.queue ~= queue or alike.row ~= row then
+    plain.count()
+    alike = {row = row, queue = queue, task = task, number = 0, lasted_ms = 0, most_ms = 0}
+  end
+  alike.number = alike.number + 1
+  alike.lasted_ms = alike.lasted_ms + lasted_ms
+  if lasted_ms > alike.most_ms then alike.most_ms = lasted_ms end
+end
+
+-- The record of a plain job as it is stored, if nobody has looked into it in this step.
+local function text_of(id)
+  local text = rows.text('jobs', id)
+  return text and byte(text) == PLAIN and text or nil
+end
+
+-- Whether a run may have calls that its end has to close, or a schedule waits for that.
+local function is_awaited(id, fence)
+  if counters.get('waiting_calls') > 0 then return true end
+  if counters.get('waiting_schedules') > 0 and rows.get('awaited', id) then return true end
+  return books.any_open_calls() and #books.open_calls(id, fence) > 0
+end
+
+-- Keep a result, and tell what of it stands behind the record.
+local function keep(id, result)
+  if #result <= contents.INLINE_BYTES then return result end
+  rows.put_bytes('results', id, result)
+  return ''
+end
+
+-- Let a run succeed that still owns its job; `one` is {job_id, fence, lease_id, id, place of the result}.
+function plain.settle(one)
+  local id, fence, lease_id, settlement = one[1], one[2], one[3], one[4]
+  local text = text_of(id)
+  if not text then return false end
+  local _, state, lane, number, run, position, started, _, expires, payload, old, lease, _, history, _, at = records.head(text)
+  if state ~= RUNNING or run ~= fence or lease ~= lease_id or step.now_ms >= expires then return false end
+  if started == 0 or old > 0 or number > MOST_EVENTS or #history > MOST_HISTORY or is_awaited(id, fence) then return false end
+  local settled, result = records.settled(fence, lease_id, settlement, 'succeeded'), step.blob(one[5])
+  if not settled then return false end
+  local _, n, _, _, task, queue = records.named(text, at)
+  history = records.with_event(history, events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence))
+  rows.put_text('jobs', id, records.head_of(
+    PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, '', '', history, settled
+  ) .. text:sub(at) .. keep(id, result))
+  zsets.drop('leases', id)
+  zsets.put('ended:succeeded', ended.member_of(n), step.now_ms)
+  step.wake('job:' .. id)
+  note('T5', queue, task, math.max(0, step.now_ms - started))
+  return true
+end
+
+-- Whether the record of a job is that of a plain one, which nobody has looked into in this step.
+function plain.is(id)
+  return text_of(id) ~= nil
+end
+
+-- Begin the first run of the first job of a line, if it is plain and there is room for its payload; the second answer is
+-- false where only that is missing.
+function plain.begin(spot, id, request, takes)
+  local text = text_of(id)
+  if not text or #request.lease_id > records.LONG or #request.worker > records.LONG then return false, true end
+  local _, state, lane, number, run, position, started, _, _, payload, result, _, _, history, _, at = records.head(text)
+  if state ~= READY or run > 0 or started > 0 or #history > MOST_HISTORY or number > MOST_EVENTS then return false, true end
+  if not takes(payload - 1) then return false, false end
+  local _, n, created, lease_ms, task, queue = records.named(text, at)
+  local expires = step.now_ms + lease_ms
+  history = records.with_event(history, events.plain('T3', READY, RUNNING, n, number + 1, 1))
+  rows.put_text('jobs', id, records.head_of(
+    PLAIN, RUNNING, lane, number + 1, 1, position, step.now_ms, 0, expires, payload, result, request.lease_id, request.worker, history, ''
+  ) .. text:sub(at))
+  lanes.take(spot, id)
+  zsets.put('leases', id, expires)
+  step.wake('job:' .. id)
+  note('T3', queue, task, math.max(0, step.now_ms - created))
+  if payload - 1 > contents.INLINE_BYTES then apart[#apart + 1] = id end
+  return true
+end
+
+-- Read payloads that are about to be told, in one command.
+function plain.fetch()
+  if #apart > 0 then rows.fetch_bytes('payloads', apart) end
+  apart = {}
+end
+
+-- The pieces of a job as `jobs.tell` has them, if nothing but a first run has happened to it, which has left no errors
+-- and no progress; else nil.
+function plain.pieces(id)
+  local text = text_of(id)
+  if not text then return nil end
+  local _, state, _, _, run, _, _, _, _, payload, result = records.head(text)
+  if run > 1 or state ~= READY and state ~= RUNNING and state ~= SUCCEEDED then return nil end
+  return {
+    text,
+    payload - 1 > contents.INLINE_BYTES and rows.bytes('payloads', id) or false,
+    result - 1 > contents.INLINE_BYTES and rows.bytes('results', id) or false,
+    false, false, id,
+  }
+end
