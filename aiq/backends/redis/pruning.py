@@ -60,21 +60,22 @@ def _named(text: str, text_of: Callable[[str], str | None]) -> Iterator[tuple[st
 
 def _wanted(piece: str, member: str, text: str, *, fresh: bool) -> Iterator[tuple[int, Statement]]:
     """The statements that give a member of a piece, with those of the same piece that they need."""
-    statements = _statements(piece, text)
-    wanted = {place for place, one in enumerate(statements) if member in one.members or (fresh and one.loose)}
-    if not any(member in statements[place].members for place in wanted):
+    parts = statements(piece, text)
+    wanted = {place for place, one in enumerate(parts) if member in one.members or (fresh and one.loose)}
+    if not any(member in parts[place].members for place in wanted):
         raise Unknown(f"_{piece}.lua has no {piece}.{member}.")
     left = list(wanted)
     while left:
-        words = statements[left.pop()].words
-        more = {place for place, one in enumerate(statements) if one.locals & words} - wanted
+        words = parts[left.pop()].words
+        more = {place for place, one in enumerate(parts) if one.locals & words} - wanted
         wanted |= more
         left += more
-    return ((place, statements[place]) for place in wanted)
+    return ((place, parts[place]) for place in wanted)
 
 
 @cache
-def _statements(piece: str, text: str) -> list[Statement]:
+def statements(piece: str, text: str) -> list[Statement]:
+    """The statements of a piece, in their order."""
     starts = [match.start() for match in _STARTS.finditer(text)]
     parts = [text[start:end].rstrip() for start, end in zip(starts, [*starts[1:], len(text)], strict=True)]
     return [_statement(piece, part) for part in parts]

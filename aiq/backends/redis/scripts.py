@@ -2,7 +2,8 @@
 
 `NAME.lua` is the script of an operation, `_NAME.lua` a piece that scripts share: its functions stand in the table of
 its name, as in `function limits.take(…)`. A script holds the functions that it names, and those that they name
-(pruning.py). A piece costs next to nothing until it is first named while a script runs: it is built then.
+(pruning.py). A piece costs next to nothing until it is first named while a script runs, and one of its functions until
+it is first called: they are built then.
 """
 
 import hashlib
@@ -15,7 +16,7 @@ from importlib.resources import files
 from typing import Final
 
 from aiq.backends.redis import words
-from aiq.backends.redis.pruning import pruned
+from aiq.backends.redis.pruning import pruned, statements
 
 _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
     "bounds": words.bounds,
@@ -48,7 +49,8 @@ local builders = {}
 local OURS = setmetatable({}, {__index = function(built, name)
   local piece = {}
   built[name] = piece
-  builders[name](piece)
+  local make = builders[name](piece)
+  if make then setmetatable(piece, {__index = function(_, wanted) return make(wanted) end}) end
   return piece
 end})
 """
@@ -77,7 +79,7 @@ def compose(name: str, body: str) -> Script:
     bare = _bare(body)
     pieces = needed(f"{run}()\n{bare}")
     flags = _FLAGS.search(body)
-    built = (f"function builders.{one}({one})\n{_ours(text, {*pieces} - {one})}\nend" for one, text in pieces.items())
+    built = (_builder(one, _ours(text, {*pieces} - {one})) for one, text in pieces.items())
     text = "\n".join(
         [
             f"#!lua flags={flags[1]}" if flags else "#!lua",
@@ -88,6 +90,21 @@ def compose(name: str, body: str) -> Script:
     )
     sha = hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
     return Script(name, text, sha, writes="no-writes" not in (flags[1] if flags else ""))
+
+
+def _builder(piece: str, text: str) -> str:
+    """What makes a piece when it is first named, and each of its functions when that is first called.
+
+    A step calls a third of the functions of the pieces that it names, and to make one takes as long as a short call.
+    """
+    parts = statements(piece, text)
+    late = [one for one in parts if one.text.startswith(f"function {piece}.")]
+    early = "\n".join(one.text for one in parts if one not in late)
+    made = "\n".join(
+        f"if wanted == '{name}' then\n{one.text}\nreturn {piece}.{name}\nend" for one in late for name in one.members
+    )
+    made = f"return function(wanted)\n{made}\nend\n" if late else ""
+    return f"function builders.{piece}({piece})\n{early}\n{made}end"
 
 
 def needed(body: str) -> dict[str, str]:

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from aiq.backends.redis import exchanging, wire
+from aiq.backends.redis import exchanging, storing, wire
 from aiq.backends.redis.door import Blobs, Door
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_PAGE, MAX_PAGE_BYTES, MIN_LEASE_MS
 from aiq.errors import LeaseLost
@@ -44,9 +44,8 @@ class JobsFace(Door):
         """See `aiq.storage.Jobs`."""
         check_batch(batch, parent)
         blobs = Blobs()
-        told = [{**wire.said(spec), "payload": blobs.add(spec.payload)} for spec in batch]
-        answer = await self._step("enqueue", {"batch": told, "parent": wire.said(parent)}, blobs)
-        return [Enqueued(**{**row, "state": State(row["state"])}) for row in answer.value]
+        answer = await self._step("enqueue", storing.told(batch, parent, blobs), blobs)
+        return storing.enqueued(answer, batch)
 
     async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
         """See `aiq.storage.Jobs`."""

@@ -395,13 +395,6 @@ function books.fetch_ends(leases_)
   rows.fetch('reservations', ids)
 end
 
-local opens
--- Whether any run has an open call. Where none has, that is not asked of each that ends.
-function books.any_open_calls()
-  if opens == nil then opens = call('EXISTS', key('open_calls')) == 1 end
-  return opens
-end
-
 -- Whether anything has been reserved at all. Where nothing is, that is not asked of each job that goes.
 local reserves
 local function any_reserved()

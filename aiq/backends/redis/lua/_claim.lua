@@ -138,10 +138,11 @@ end
 function claim.take(request)
   local last = last_claim(request.worker)
   if last and request.number <= last.number then return again(request, last), false end
+  sweeps.glance()
   sweeps.end_overdue(bounds.MAX_SWEEP)
   sweeps.promote(bounds.MAX_SWEEP)
   sweeps.revoke(bounds.MAX_SWEEP)
-  pausing.call_up()
+  step.call_up()
   local queues = queues_of(request.wants)
   local more = sweeps.wake_aside(queues)
   sweeps.lose_patience(queues, bounds.MAX_SWEEP)

@@ -86,6 +86,11 @@ function events.tally(figures, row, source, target, lasted_ms)
   end
 end
 
+-- Count new jobs of one queue and task, `number` of them.
+function events.tally_new(same)
+  raise(figures_now(same.queue, same.task), 'enqueued', same.number)
+end
+
 -- Count first runs that have begun, and runs that have succeeded, of one queue and task: `number` of them, together
 -- `lasted_ms` in the state before, and at most `most_ms`.
 function events.tally_starts(same)

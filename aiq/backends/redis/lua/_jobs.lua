@@ -9,12 +9,8 @@
 -- that took effect (`settle`), `awaits` the signal that it is suspended for.
 -- spec: STATE-3, STORE-8
 
-local SHAPE = defaults.JobRecord
-
 -- What is stored of records that the caller is given, by record: nothing changes them any more.
 local packed = {}
-
-local NOTHING = setmetatable({state = ''}, SHAPE)
 
 local function at(name, id, old_ms, new_ms)
   if old_ms == new_ms then return end
@@ -37,7 +33,7 @@ end
 -- Let each index say when a job has something to happen to it. Most jobs have no instant but that of their lease.
 local function index(before, job)
   local id = (before or job).id
-  before, job = before or NOTHING, job or NOTHING
+  before, job = before or jobs.new({state = ''}), job or jobs.new({state = ''})
   if before.due_ms or job.due_ms then
     at('scheduled', id, due_ms(before, true), due_ms(job, true))
     at('timeouts', id, due_ms(before, false), due_ms(job, false))
@@ -103,7 +99,7 @@ end
 
 -- A record that is not stored yet, from what the caller has sent.
 function jobs.new(job)
-  return setmetatable(job, SHAPE)
+  return setmetatable(job, defaults.JobRecord)
 end
 
 -- What is stored of a record.
@@ -230,6 +226,11 @@ local function shelf(n)
   return 'numbers:' .. digits(math.floor(n / NUMBERS))
 end
 
+-- Let a job be found by its number.
+function jobs.put_number(n, id)
+  rows.put_bytes(shelf(n), digits(n), id)
+end
+
 -- The id of the job of a number, or nil.
 function jobs.id_of(n)
   return rows.bytes(shelf(n), digits(n))
@@ -254,7 +255,7 @@ end
 function jobs.put(before, job)
   if not before then
     job.n = job.n or jobs.next_number()
-    rows.put_bytes(shelf(job.n), digits(job.n), job.id)
+    jobs.put_number(job.n, job.id)
     if job.flow then counters.flow(job.flow, 1) end
   end
   count(before, job)

@@ -174,7 +174,10 @@ end
 
 -- Write a key as it came from another storage, or as a step leaves it.
 function keys.keep(spot, state)
-  if keys.waits(state) then open[spot] = true end
+  if keys.waits(state) then
+    open[spot] = true
+    step.has_room_at_keys()
+  end
   if keys.forgotten(state) then rows.drop('keys', spot) else rows.put('keys', spot, state) end
 end
 

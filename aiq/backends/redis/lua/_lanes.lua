@@ -55,7 +55,8 @@ function lanes.split_pool(spot)
   return spot:match('^([^%z]*)%z(.*)$')
 end
 
-local function plain_spot(queue, band)
+-- The line of a band of the plain pool.
+function lanes.plain_spot(queue, band)
   local of_queue = plain_spots[queue] or {}
   plain_spots[queue] = of_queue
   local found = of_queue[band] or lanes.spot(queue, PLAIN, band, '')
@@ -65,7 +66,7 @@ end
 
 -- The line of a ready job.
 function lanes.line_of(job, pool)
-  if pool == PLAIN then return plain_spot(job.queue, job.band) end
+  if pool == PLAIN then return lanes.plain_spot(job.queue, job.band) end
   return lanes.spot(job.queue, pool, job.band, job.tenant)
 end
 
@@ -135,7 +136,8 @@ local function filled_(spot)
   return filled[spot.lane] or lanes.first(spot) ~= nil
 end
 
-local function put_in(spot, id, score)
+-- Put a job into the lane of a line that is of the plain pool, or has jobs in lanes.
+function lanes.put(spot, id, score)
   zsets.put(spot.lane, id, score)
   windows[spot.lane], filled[spot.lane] = nil, true
 end
@@ -152,7 +154,7 @@ end
 function lanes.plain_bands(queue)
   local found = {}
   for _, band in ipairs(BANDS) do
-    if zsets.any(plain_spot(queue, band).lane) then found[#found + 1] = band end
+    if zsets.any(lanes.plain_spot(queue, band).lane) then found[#found + 1] = band end
   end
   return found
 end
@@ -369,18 +371,18 @@ end
 -- Put a job into its lane; a line that gets its first one is lifted. spec: FAIR-3
 function lanes.enter(spot, id, score)
   if spot.pool == PLAIN then
-    put_in(spot, id, score)
+    lanes.put(spot, id, score)
     return
   end
   local pool, line = lanes.pool(spot.queue, spot.pool), lanes.line(spot.queue, spot)
   wake_for(spot, pool)
   counters.crowd(spot.queue, spot.band, 1)
   if filled_(spot) then
-    put_in(spot, id, score)
+    lanes.put(spot, id, score)
     return
   end
   line = rows.with(line, {service = fairness.lifted(line.service, least_service(spot), pool.served[spot.band + 1])})
-  put_in(spot, id, score)
+  lanes.put(spot, id, score)
   store_line(spot, line)
   sort(spot, line)
   touch_line(spot)

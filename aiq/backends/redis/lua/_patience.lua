@@ -56,6 +56,7 @@ end
 -- are passed over. Behind as many as one sweep looks at, the answer is no later than the true one: who comes too early
 -- finds nothing to do.
 function patience.next_ms(now_ms)
+  if not zsets.any('patience_parked') then return nil end
   local members = zsets.read('ZRANGE', 'patience_parked', 0, bounds.MAX_SWEEP - 1, 'WITHSCORES')
   for place = 1, #members, 2 do
     local queue, name = members[place]:match('^([^%z]+)%z(.*)$')

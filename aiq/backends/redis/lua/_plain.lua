@@ -1,16 +1,16 @@
--- plain: what most jobs do, from text to text: begin their first run (T3), and succeed (T5).
+-- plain: what most jobs do, from text to text: they are stored (T1), begin their first run (T3), and succeed (T5).
 --
 -- A plain job uses nothing but its turn: `records` says of each record that is written whether it is one. For such a job
 -- most of what `transition`, `jobs` and `settle` look at is nothing, and to read, copy and write its record as a table takes
 -- longer than all that is left. So here its head is taken apart, and put together anew; what stands behind is not looked
 -- into. Whatever is not as it is with most is left to them: each function says whether it has done what was asked.
--- spec: CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, STATE-6
+-- spec: ENQ-1, CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, STATE-6
 
-local PLAIN = 1
+local PLAIN, FRESH = 1, 1
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
 local SUCCEEDED = fields.STATE_NUMBERS.succeeded
--- A head has no room for more.
-local MOST_RUNS, MOST_EVENTS, MOST_HISTORY = 60000, 60000, 180
+-- A head has no room for more, nor for instants that are so far away.
+local MOST_EVENTS, MOST_HISTORY, FAR_MS = 60000, 180, 2 ^ 47
 
 local byte = string.byte
 
@@ -18,8 +18,14 @@ local byte = string.byte
 local alike
 -- Those whose payloads stand in a table of their own, and are going to be told.
 local apart = {}
+local calls
 
 local COUNT = {
+  T1 = function(same)
+    counters.count(same.queue, 'ready', same.number)
+    counters.unstart(same.queue, same.number)
+    events.tally_new(same)
+  end,
   T3 = function(same)
     counters.count(same.queue, 'ready', -same.number)
     counters.count(same.queue, 'running', same.number)
@@ -51,22 +57,78 @@ end
 
 -- The record of a plain job as it is stored, if nobody has looked into it in this step.
 local function text_of(id)
-  local text = rows.text('jobs', id)
+  local text = step.now_ms < FAR_MS and rows.text('jobs', id)
   return text and byte(text) == PLAIN and text or nil
+end
+
+-- Keep a payload or a result, and tell what of it stands behind the record.
+local function keep(name, id, bytes)
+  if #bytes <= contents.INLINE_BYTES then return bytes end
+  rows.put_bytes(name, id, bytes)
+  return ''
+end
+
+-- Whether a queue takes and gives jobs with no regard to how many stand in it, and the oldest first.
+local function is_open(queue)
+  local settings = rows.get('queues', queue)
+  return not settings or not settings.max_ready and not settings.lifo
+end
+
+-- Whether all that a batch says is new, and nothing but that is to be looked at.
+local function are_new(batch)
+  local ids, known = {}, {}
+  for place, spec in ipairs(batch) do ids[place] = spec[1] end
+  jobs.fetch(ids)
+  rows.fetch('tombstones', ids)
+  for place, id in ipairs(ids) do
+    if known[id] or rows.has('jobs', id) or rows.has('tombstones', id) or not is_open(batch[place][3]) then return false end
+    known[id] = true
+  end
+  return true
+end
+
+local function store(spec)
+  local id, task, queue, band, lease_ms, place = unpack(spec)
+  local n, position, payload = jobs.next_number(), counters.raise('positions'), step.blob(place + 1)
+  local history = records.with_event('', events.plain('T1', 0, READY, n, 1, 0))
+  rows.put_text('jobs', id, records.head_of(
+    PLAIN, READY, FRESH, 1, 0, position, 0, 0, 0, #payload + 1, 0, '', '', history, ''
+  ) .. records.named_of(band, n, step.now_ms, lease_ms, task, queue) .. step.blob(place) .. keep('payloads', id, payload))
+  jobs.put_number(n, id)
+  lanes.put(lanes.plain_spot(queue, band), id, position)
+  step.wake('job:' .. id)
+  step.wake('queue:' .. queue)
+  note('T1', queue, task, 0)
+end
+
+-- Store a batch of jobs that are plain, if nothing is to be answered but that all of them are ready. A job is a list of id,
+-- task, queue, band, lease_ms and the place of the map of its record, behind which its payload comes.
+function plain.enqueue(batch)
+  if step.now_ms >= FAR_MS or not are_new(batch) then return false end
+  for _, spec in ipairs(batch) do store(spec) end
+  plain.count()
+  return true
+end
+
+-- Such a job as any other one.
+function plain.spec(one)
+  local id, task, queue, band, lease_ms, place = unpack(one)
+  local spec = {id = id, task = task, queue = queue, band = band, lease_ms = lease_ms, payload = place + 1}
+  for number, value in pairs(cmsgpack.unpack(step.blob(place))) do spec[fields.NAMES[number]] = value end
+  return spec
+end
+
+-- Whether any run has an open call.
+function plain.has_calls()
+  if calls == nil then calls = call('EXISTS', key('open_calls')) == 1 end
+  return calls
 end
 
 -- Whether a run may have calls that its end has to close, or a schedule waits for that.
 local function is_awaited(id, fence)
   if counters.get('waiting_calls') > 0 then return true end
   if counters.get('waiting_schedules') > 0 and rows.get('awaited', id) then return true end
-  return books.any_open_calls() and #books.open_calls(id, fence) > 0
-end
-
--- Keep a result, and tell what of it stands behind the record.
-local function keep(id, result)
-  if #result <= contents.INLINE_BYTES then return result end
-  rows.put_bytes('results', id, result)
-  return ''
+  return plain.has_calls() and #books.open_calls(id, fence) > 0
 end
 
 -- Let a run succeed that still owns its job; `one` is {job_id, fence, lease_id, id, place of the result}.
@@ -83,7 +145,7 @@ function plain.settle(one)
   history = records.with_event(history, events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence))
   rows.put_text('jobs', id, records.head_of(
     PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, '', '', history, settled
-  ) .. text:sub(at) .. keep(id, result))
+  ) .. text:sub(at) .. keep('results', id, result))
   zsets.drop('leases', id)
   zsets.put('ended:succeeded', ended.member_of(n), step.now_ms)
   step.wake('job:' .. id)
@@ -101,14 +163,16 @@ end
 function plain.begin(spot, id, request, takes)
   local text = text_of(id)
   if not text or #request.lease_id > records.LONG or #request.worker > records.LONG then return false, true end
-  local _, state, lane, number, run, position, started, _, _, payload, result, _, _, history, _, at = records.head(text)
+  local _, state, lane, number, run, position, started, _, _, payload, result, _, _, history, _, at =
+    records.head(text)
   if state ~= READY or run > 0 or started > 0 or #history > MOST_HISTORY or number > MOST_EVENTS then return false, true end
   if not takes(payload - 1) then return false, false end
   local _, n, created, lease_ms, task, queue = records.named(text, at)
   local expires = step.now_ms + lease_ms
   history = records.with_event(history, events.plain('T3', READY, RUNNING, n, number + 1, 1))
   rows.put_text('jobs', id, records.head_of(
-    PLAIN, RUNNING, lane, number + 1, 1, position, step.now_ms, 0, expires, payload, result, request.lease_id, request.worker, history, ''
+    PLAIN, RUNNING, lane, number + 1, 1, position, step.now_ms, 0, expires, payload, result,
+    request.lease_id, request.worker, history, ''
   ) .. text:sub(at))
   lanes.take(spot, id)
   zsets.put('leases', id, expires)

@@ -37,8 +37,6 @@ local PLAIN = {
   max_deferral_ms = true, on_parent = true,
 }
 
-local DEFAULTS = defaults.JobRecord.__index
-local NUMBERS, NAMES = fields.NUMBERS, fields.NAMES
 local STATES, STATE_NUMBERS = fields.STATES, fields.STATE_NUMBERS
 local type, next, pack, unpack_ = type, next, struct.pack, struct.unpack
 
@@ -92,8 +90,7 @@ end
 
 -- A value of the head, or what stands there for one that is nothing or has no room.
 local function headed(job, name, nothing)
-  local value = rawget(job, name)
-  if value == nil then value = DEFAULTS[name] end
+  local value = job[name]
   return value ~= nil and has_room(name, value) and value or nothing
 end
 
@@ -106,11 +103,12 @@ end
 -- What stands in the map, and whether all of it is what a plain job may have.
 local function mapped(job, settled)
   local kept, plain = {}, true
+  local usual, numbers = defaults.JobRecord.__index, fields.NUMBERS
   for name, value in pairs(job) do
-    local nothing = value == DEFAULTS[name] or type(value) == 'table' and next(value) == nil
+    local nothing = value == usual[name] or type(value) == 'table' and next(value) == nil
     local apart = APART[name] or name == 'settled' and settled or has_room(name, value)
     if not nothing and not apart then
-      kept[NUMBERS[name] or name] = value
+      kept[numbers[name] or name] = value
       plain = plain and PLAIN[name] or false
     end
   end
@@ -160,6 +158,7 @@ function records.read(id, text)
   job.id = id
   job.band, job.n, job.created_at_ms, job.lease_ms, job.task, job.queue, at = records.named(text, at)
   local offset, kept = cmsgpack.unpack_one(text, at - 1)
-  for number, value in pairs(kept) do job[NAMES[number] or number] = value end
+  local names = fields.NAMES
+  for number, value in pairs(kept) do job[names[number] or number] = value end
   return setmetatable(job, defaults.JobRecord), offset < 0 and '' or text:sub(offset + 1)
 end

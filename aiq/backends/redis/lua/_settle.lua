@@ -149,10 +149,11 @@ function settle.fetch(settlements)
   jobs.fetch(ids)
   for place, settlement in ipairs(settlements) do
     local simple = settlement[1] and plain.is(ids[place])
-    if not simple or books.any_open_calls() then told[#told + 1] = (settlement[1] and whole(settlement) or settlement).lease end
+    if not simple or plain.has_calls() then told[#told + 1] = (settlement[1] and whole(settlement) or settlement).lease end
     if not simple then found[#found + 1] = jobs.get(ids[place]) end
   end
-  books.fetch_ends(told)
+  if #told > 0 then books.fetch_ends(told) end
+  if #found == 0 then return end
   keys.fetch(found)
   unique.fetch(found)
 end

@@ -11,7 +11,7 @@
 -- workers, minutes and tombstones, grants. What stumbles while all is written may leave the sets and not the rows.
 -- spec: STORE-1, TIME-1
 
-local handed, blobs, told, writers, rooms
+local handed, blobs, told, writers, rooms, calls_up
 
 -- The instant of the step, and whom it wakes.
 step.now_ms, step.topics = 0, {}
@@ -19,7 +19,7 @@ step.now_ms, step.topics = 0, {}
 local function begin()
   handed = cmsgpack.unpack(ARGV[1])
   blobs, told, writers = {}, {}, {}
-  step.topics, rooms = {}, {}
+  step.topics, rooms, calls_up = {}, {}, false
   step.now_ms = handed.now_ms or step.host_ms()
 end
 
@@ -48,8 +48,8 @@ function step.run(work)
     return work(handed.args)
   end)
   if not fine then return refused(answer) end
-  holding.let_go_on_room()
-  pausing.call_up()
+  step.let_go()
+  step.call_up()
   return written(answer)
 end
 
@@ -112,6 +112,22 @@ function step.room(reason, by, granted)
   local line = reason .. ' ' .. by
   rooms[line] = rooms[line] or {reason = reason, by = by, granted = false}
   if granted then rooms[line].granted = true end
+end
+
+-- Look at them now, if there are any.
+function step.let_go()
+  if next(rooms) ~= nil then holding.let_go_on_room() end
+end
+
+-- Let the first in line hold keys that have room, when the step is nearly done.
+function step.has_room_at_keys()
+  calls_up = true
+end
+
+-- Let them do so now.
+function step.call_up()
+  if calls_up then pausing.call_up() end
+  calls_up = false
 end
 
 -- Those that appeared since this was last asked, {reason, by, granted}, by reason and name.

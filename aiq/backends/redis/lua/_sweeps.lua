@@ -17,6 +17,19 @@ local function sweep(index, limit, act)
   return #ids
 end
 
+-- What most storages have nothing in, or nothing for long.
+local RARE = {
+  'scheduled', 'deadlines', 'timeouts', 'graces', 'due_schedules', 'renewals', 'wakes', 'patiences', 'patience_parked',
+  'freed_limits',
+}
+local glanced = false
+
+-- Learn by one look, and once in a step, whether there is anything in what is mostly empty.
+function sweeps.glance()
+  if not glanced then zsets.glance(RARE) end
+  glanced = true
+end
+
 -- Make scheduled jobs ready whose instant has come (T2), in the lane they were scheduled for. spec: TIME-3
 function sweeps.promote(limit)
   return sweep('scheduled', limit, function(job)

@@ -7,6 +7,8 @@
 local CHUNK = 3000
 
 local pending = {}
+-- Those that are known to be empty: they need not be read.
+local empty = {}
 
 local function change(name, member, score)
   local changes = pending[name]
@@ -37,7 +39,7 @@ end
 function zsets.settle(name)
   local changes = pending[name]
   if not changes then return end
-  pending[name] = nil
+  pending[name], empty[name] = nil, nil
   local put, gone = {}, {}
   for member, score in pairs(changes) do
     if score then
@@ -64,18 +66,34 @@ function zsets.read(command, name, ...)
   return call(command, key(name), ...)
 end
 
+-- Note which of some sets are empty, if all of them are.
+function zsets.glance(names)
+  local others = {}
+  for place = 2, #names do others[place - 1] = key(names[place]) end
+  if call('EXISTS', key(names[1]), unpack(others)) > 0 then return end
+  for _, name in ipairs(names) do empty[name] = true end
+end
+
+local function is_empty(name)
+  zsets.settle(name)
+  return empty[name]
+end
+
 -- The first members, at most so many.
 function zsets.first(name, count)
+  if is_empty(name) then return {} end
   return zsets.read('ZRANGE', name, 0, count - 1)
 end
 
 -- At most so many members whose score is a number or below it, in the order of (score, member).
 function zsets.until_(name, most, limit)
+  if is_empty(name) then return {} end
   return zsets.read('ZRANGEBYSCORE', name, '-inf', digits(most), 'LIMIT', 0, limit)
 end
 
 -- The least score, or the least one over a number; nil where there is none.
 function zsets.least(name, over)
+  if is_empty(name) then return nil end
   local from = over and '(' .. digits(over) or '-inf'
   return tonumber(zsets.read('ZRANGEBYSCORE', name, from, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2])
 end
@@ -87,5 +105,5 @@ end
 
 -- Whether there is anything in a set.
 function zsets.any(name)
-  return zsets.read('EXISTS', name) == 1
+  return not is_empty(name) and zsets.read('EXISTS', name) == 1
 end

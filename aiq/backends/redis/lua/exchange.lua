@@ -17,6 +17,7 @@ local settled = settle.all(args.settlements)
 local leased, more = {}, false
 if args.claim then leased, more = claim.take(args.claim) end
 for place, id in ipairs(leased) do claimed[place] = jobs.tell(id) end
-holding.let_go_on_room()
+step.let_go()
+sweeps.glance()
 local due_ms = sweeps.next_due_ms()
 return {settled = settled, claimed = claimed, next_due_ms = more and due_ms ~= 0 and AT_ONCE_MS or due_ms}

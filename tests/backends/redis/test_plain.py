@@ -1,0 +1,159 @@
+"""Records in Redis, and the short way on which plain jobs go there: what comes of it is what comes of the long one."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aiq.backends.redis import head, scripts, storing
+from aiq.backends.redis.door import Blobs
+from aiq.model import Enqueued, JobFilter, MinuteFilter, Settlement, State, Succeeded
+from aiq.storage import Storage
+from aiq.testing.actions import claim_some, enqueue_one, failed, job, wish
+from aiq.testing.clock import Clock
+from tests import stores
+from tests.backends.redis.cases import MANY, many, maybe, near
+from tests.backends.redis.lua import run
+
+LONG = 300
+"""More bytes than stand behind a record, or in its head."""
+
+
+def numbers(*over: int) -> st.SearchStrategy[int]:
+    return near(*over, low=0, high=2**53)
+
+
+RECORDS = st.fixed_dictionaries(
+    {
+        "state": st.sampled_from(list(State)),
+        "task": st.sampled_from(["work", "t" * 128]),
+        "queue": st.sampled_from(["default", "bulk"]),
+        "band": st.integers(0, 3),
+        "lane": st.integers(0, 1),
+        "n": numbers(2**40),
+        "created_at_ms": numbers(2**48),
+        "lease_ms": numbers(2**32),
+        "events": numbers(2**16),
+        "fence": numbers(2**16),
+        "position": near(0, 2**47, -(2**47), low=-(2**52), high=2**52),
+    },
+    optional={
+        "started_at_ms": numbers(2**48),
+        "finished_at_ms": numbers(2**48),
+        "expires_at_ms": numbers(2**48),
+        "lease_id": st.sampled_from(["", "lease", "l" * LONG]),
+        "owner": st.sampled_from(["", "worker", "w" * LONG]),
+        "history": st.lists(numbers(2**40).filter(lambda number: number < 2**48), min_size=1, max_size=32),
+        "digest": st.sampled_from(["d" * 64]),
+        "due_ms": numbers(),
+        "late": st.just(True),
+    },
+)
+
+
+@MANY
+@given(many(RECORDS))
+def test_a_record_is_read_as_it_was_written_whether_there_is_room_in_its_head_or_not(
+    cases: list[dict[str, Any]],
+) -> None:
+    body = "local job = setmetatable(case, defaults.JobRecord) return (records.read(nil, records.pack(job)))"
+
+    for case, (found,) in zip(cases, run(body, cases), strict=True):
+        assert {name: found.get(name) for name in case} == case
+        assert found.keys() - case.keys() == set()
+
+
+SETTLED = st.tuples(
+    numbers(2**16),
+    st.sampled_from(["lease", "l" * LONG]),
+    st.sampled_from(["", "id"]),
+    st.sampled_from(list(State)),
+    st.booleans(),
+)
+
+
+@MANY
+@given(many(st.tuples(SETTLED, maybe(st.just("a step")))))
+def test_the_last_settlement_is_read_as_it_was_written(cases: list[tuple[tuple[Any, ...], str | None]]) -> None:
+    body = (
+        "local job = setmetatable({state = 'ready', task = 'work', n = 1, settled = case}, defaults.JobRecord) "
+        "return (records.read(nil, records.pack(job))).settled"
+    )
+    settled = [[*one, *([step] if step else [])] for one, step in cases]
+
+    assert [found for (found,) in run(body, settled)] == settled
+
+
+def test_python_and_lua_agree_on_what_is_small() -> None:
+    assert f"contents.INLINE_BYTES = {head.INLINE_BYTES}\n" in scripts.source("_contents")
+
+
+def test_a_job_is_plain_as_long_as_it_says_nothing_of_its_own() -> None:
+    assert "simple" in storing.told([job("a"), job("b", digest="d", lease_ms=1_000)], None, Blobs())
+    assert "simple" not in storing.told([job("a"), job("b", tenant="acme")], None, Blobs())
+    assert "simple" not in storing.told([job("a", lease_ms=2**32)], None, Blobs())
+
+
+async def lived(storage: Storage, clock: Clock) -> None:
+    """Jobs that are stored, run and succeed, each with small or large contents."""
+    await storage.enqueue([job("small", payload=b"p", digest="d"), job("large", payload=b"p" * LONG, band=2)])
+    clock.advance_ms(70)
+    runs = await claim_some(storage, 2)
+    clock.advance_ms(7)
+    results = {"small": b"r" * LONG, "large": b"r"}
+    done = [Settlement(run.lease, f"of {run.id}", Succeeded(results[run.id])) for run in runs]
+    answer = await storage.exchange(done, wish(1))
+    assert [settled.state for settled in answer.settled if not isinstance(settled, Exception)] == [State.SUCCEEDED] * 2
+
+
+async def told(storage: Storage) -> list[object]:
+    """All that a storage tells of its jobs."""
+    page, events = await storage.list(JobFilter()), await storage.read_events()
+    minutes = await storage.metrics(MinuteFilter())
+    log = [replace(event, cursor="") for event in events.events]
+    return [*page.jobs, *log, *minutes.rows, await storage.count()]
+
+
+async def test_a_plain_life_is_told_as_the_model_tells_it() -> None:
+    found = []
+    for opened in (stores.memory, stores.redis):
+        clock = Clock()
+        async with opened(clock) as storage:
+            await lived(storage, clock)
+            found.append(await told(storage))
+
+    assert found[0] == found[1]
+
+
+@pytest.fixture
+async def storage(clock: Clock) -> AsyncIterator[Storage]:
+    async with stores.redis(clock) as made:
+        yield made
+
+
+async def test_a_job_that_stops_being_plain_goes_the_long_way_and_in_its_turn(storage: Storage) -> None:
+    await storage.enqueue([job("a"), job("b"), job("c"), job("d")])
+    (failing,) = await claim_some(storage, 1)
+    await storage.exchange([Settlement(failing.lease, "1", failed())])
+    await enqueue_one(storage, "e")
+
+    runs = await claim_some(storage, 9)
+
+    assert [run.id for run in runs] == ["b", "c", "d", "a", "e"]
+    assert [run.fence for run in runs] == [1, 1, 1, 2, 1]
+
+
+async def test_a_batch_of_plain_jobs_one_of_which_is_stored_already_is_answered_job_by_job(storage: Storage) -> None:
+    await enqueue_one(storage, "a", digest="1")
+
+    found = await storage.enqueue([job("b", payload=b"p" * LONG), job("a", digest="1"), job("b", payload=b"p" * LONG)])
+
+    assert found == [
+        Enqueued("b", State.READY),
+        Enqueued("a", State.READY, existed=True, by="id"),
+        Enqueued("b", State.READY, existed=True, by="id"),
+    ]
+    assert [one and one.payload for one in await storage.get(["b"])] == [b"p" * LONG]
