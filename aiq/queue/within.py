@@ -61,7 +61,7 @@ class Within:
         return await self._leave(chosen, [job.chosen.id or fresh_id() for job in chosen])
 
     async def _leave(self, jobs: Sequence[NewJob[R]], ids: Sequence[str]) -> list[Job[R]]:
-        _check_begun(self._connection, self._driver)
+        await _check_begun(self._connection, self._driver)
 
         async def put(handed: Sequence[NewJob[object]]) -> list[Enqueued]:
             specs = await sealed(self._storage, specs_of(handed, ids, queue_default=self._name))
@@ -100,26 +100,56 @@ class Within:
 
 
 def _driver_of(connection: object) -> str:
+    found = _found_driver(connection)
+    if found is None:
+        raise InvalidInput(
+            f"within() takes a connection of {', '.join(_PLACES)}, and {type(connection).__name__} is none. "
+            "Of an ORM pass its session or connection."
+        )
+    return found
+
+
+def _found_driver(connection: object) -> str | None:
     """Whose connection it is: the class may be the user's own, of one of theirs."""
-    for kind in type(connection).__mro__:
-        driver = kind.__module__.partition(".")[0].removeprefix("_")
-        if driver in _PLACES:
-            return driver
-    raise InvalidInput(
-        f"within() takes a connection of {', '.join(_PLACES)}, and {type(connection).__name__} is none. "
-        "Of an ORM pass its session or connection."
-    )
+    names = [kind.__module__.partition(".")[0].removeprefix("_") for kind in type(connection).__mro__]
+    return next((name for name in names if name in _PLACES), None)
 
 
-def _check_begun(connection: Any, driver: str) -> None:
+async def _check_begun(connection: Any, driver: str) -> None:
     """Refuse a connection on which each statement would commit by itself: the job would be stored at once."""
-    if driver == "asyncpg":
-        alone = not connection.is_in_transaction()
-    elif driver == "psycopg":
-        alone = connection.autocommit and not connection.info.transaction_status
-    elif driver in ("sqlite3", "aiosqlite"):
-        alone = connection.isolation_level is None and not connection.in_transaction
+    if driver != "sqlalchemy":
+        alone = _commits_alone(connection)
+    elif hasattr(connection, "run_sync"):
+        alone = await connection.run_sync(_commits_alone_below)
     else:
-        alone = False
+        alone = _commits_alone_below(connection)
     if alone:
         raise InvalidInput("The connection is in no transaction: a job would be stored at once. Begin one first.")
+
+
+def _commits_alone(connection: Any) -> bool:
+    driver = _found_driver(connection)
+    if driver == "asyncpg":
+        return not connection.is_in_transaction()
+    if driver == "psycopg":
+        return bool(connection.autocommit) and not connection.info.transaction_status
+    if driver in ("sqlite3", "aiosqlite"):
+        return connection.isolation_level is None and not connection.in_transaction
+    # One that SQLAlchemy knows and we do not, such as psycopg2.
+    return bool(getattr(connection, "autocommit", False))
+
+
+def _commits_alone_below(connection: Any) -> bool:
+    """The same of SQLAlchemy's connection or session: it is the driver's below that knows."""
+    from sqlalchemy import text as clause
+
+    def below() -> Any:
+        found = connection.connection
+        # It is a method of a session, which answers the connection that it has.
+        return (found().connection if callable(found) else found).driver_connection
+
+    if _commits_alone(below()):
+        # The first statement begins the transaction, where there is to be one.
+        connection.execute(clause("SELECT 1"))
+        return _commits_alone(below())
+    return False

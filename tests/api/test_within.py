@@ -14,7 +14,8 @@ import asyncpg
 import psycopg
 import pytest
 from sqlalchemy import create_engine, text
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 
 import aiq
 from aiq.backends.postgres.migrate import migrate
@@ -303,6 +304,35 @@ async def test_a_connection_of_asyncpg_must_be_in_a_transaction() -> None:
         with pytest.raises(aiq.InvalidInput, match="in no transaction"):
             await queue.within(connection).enqueue(ship.job(1))
     await connection.close()
+
+
+@pytest.mark.parametrize("driver", ["asyncpg", "psycopg"])
+async def test_a_connection_of_sqlalchemy_that_commits_by_itself_is_refused(driver: str) -> None:
+    address = postgres_server().url(f"within{next(_schemas)}")
+    await migrate(address)
+    engine = create_async_engine(address.partition("?")[0].replace("postgresql:", f"postgresql+{driver}:"))
+    async with aiq.Queue(address) as queue:
+        async with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            with pytest.raises(aiq.InvalidInput, match="in no transaction"):
+                await queue.within(connection).enqueue(ship.job(1))
+        async with engine.connect() as connection, AsyncSession(connection) as session:
+            await queue.within(session).enqueue(ship.job(2))
+            await session.rollback()
+        assert await queue.storage.count() == {}
+    await engine.dispose()
+
+
+async def test_a_file_of_sqlalchemy_that_commits_by_itself_is_refused(
+    sqlite: tuple[aiq.Queue, sqlite3.Connection], tmp_path: Path
+) -> None:
+    engine = create_engine(f"sqlite:///{tmp_path / 'jobs.db'}")
+    alone = engine.execution_options(isolation_level="AUTOCOMMIT")
+    with Session(alone) as session, pytest.raises(aiq.InvalidInput, match="in no transaction"):
+        await sqlite[0].within(session).enqueue(ship.job(1))
+    with Session(engine) as session:
+        await sqlite[0].within(session).enqueue(ship.job(2))
+        session.rollback()
+    engine.dispose()
 
 
 async def test_what_is_no_connection_is_refused(sqlite: tuple[aiq.Queue, sqlite3.Connection]) -> None:
