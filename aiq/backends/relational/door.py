@@ -1,23 +1,30 @@
 """The way into a store: a step that may write, or a look that does not. How either is made is the store's own."""
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
-from typing import Concatenate, ParamSpec, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from aiq.backends.relational.inbox import REFUSED, anything_left, oldest_left, put_aside, take_in
 from aiq.backends.relational.retire import JobsLeft, require_open
 from aiq.backends.relational.transaction import Transaction
-from aiq.errors import StorageError
+from aiq.errors import Misconfigured, ReadOnly, StorageError
 from aiq.model import Fact
 
 _P = ParamSpec("_P")
 _A = TypeVar("_A")
 
+LEFT_TO_OTHERS_S: Final = 30.0
+"""How long whoever may not write leaves to others what was left, before he tries again."""
+
 
 class Door(ABC):
     """What every operation of an open storage goes through. The faces of the storage share it."""
+
+    _left_to_others_until = float("-inf")
+    """Until when, by time.monotonic(), this one does not try to store what was left: it was told that it may not."""
 
     @abstractmethod
     async def _step(
@@ -80,16 +87,14 @@ class Door(ABC):
         self._check_usable()
 
         def looked(tx: Transaction) -> _A:
-            if anything_left(tx):
+            if time.monotonic() >= self._left_to_others_until and anything_left(tx):
                 raise JobsLeft
             return operation(tx, *args, **kwargs)
 
         try:
             return await self._look(looked)
         except JobsLeft:
-            # Who may only read finds what is stored.
-            with suppress(StorageError):
-                await self._store_left()
+            await self._store_left_if_that_can_be()
         self._check_usable()
         return await self._look(lambda tx: operation(tx, *args, **kwargs))
 
@@ -114,6 +119,14 @@ class Door(ABC):
             await self._store_left()
         self._check_usable()
         return await self._step(then)
+
+    async def _store_left_if_that_can_be(self) -> None:
+        """For those who read: what cannot be stored now they do not find."""
+        with suppress(StorageError):
+            try:
+                await self._store_left()
+            except (Misconfigured, ReadOnly):
+                self._left_to_others_until = time.monotonic() + LEFT_TO_OTHERS_S
 
     async def _store_left(self) -> None:
         """Store all that was left, each row in a step of its own; what cannot be stored is put aside. Spec: ENQ-10"""

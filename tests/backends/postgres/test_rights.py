@@ -8,6 +8,7 @@ import pytest
 
 import aiq
 from aiq.backends.postgres.migrate import migrate
+from aiq.backends.relational import door
 from aiq.errors import Misconfigured, StorageMismatch
 from aiq.model import State
 from tests.postgres_servers import Postgres, connect
@@ -58,6 +59,26 @@ async def test_each_role_can_do_its_work(server: Postgres, address: Callable[[st
         assert await dashboard.storage.audit() == []
         with pytest.raises(Misconfigured, match="permission denied"):
             await dashboard.enqueue(ship.job(3))
+
+
+async def test_whoever_only_reads_tries_to_store_what_was_left_once_in_a_while_and_not_with_each_look(
+    server: Postgres, address: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with aiq.Queue(address("shop")) as shop, aiq.Queue(address("aiq_dashboard")) as dashboard:
+        connection = await connect(server.port, "shop")
+        async with connection.transaction():
+            await shop.within(connection).enqueue(ship.job(1))
+        await connection.close()
+
+        for _ in range(3):
+            assert await dashboard.count() == {}
+        assert server.log().count("permission denied") == 1
+
+    monkeypatch.setattr(door, "LEFT_TO_OTHERS_S", 0)
+    async with aiq.Queue(address("aiq_dashboard")) as dashboard:
+        assert await dashboard.count() == {}
+        server.tell("GRANT aiq_worker TO aiq_dashboard")
+        assert await dashboard.count() == {State.READY: 1}
 
 
 async def test_whoever_only_leaves_jobs_reads_none(address: Callable[[str], str]) -> None:
