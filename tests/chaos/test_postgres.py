@@ -1,6 +1,7 @@
 """A PostgreSQL server that ends connections, is silent, busy, full or replaced by another one, with jobs under way."""
 
 import asyncio
+import logging
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -131,6 +132,25 @@ async def test_a_listener_whose_connection_is_ended_listens_again(
         await until(lambda: storage._watch.hears, "it listens again")
 
         await is_heard(storage, other, "after")
+
+
+async def test_of_a_long_outage_is_told_when_it_begins_and_when_it_is_over(
+    started: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "aiq.postgres")
+    one = await started()
+    async with opened(one.url(), Clock()) as storage:
+        await storage.wait(["queue:default"], after=None, timeout_ms=0)
+        await asyncio.to_thread(one.kill)
+        waiting = asyncio.create_task(storage.wait(["queue:never"], after="", timeout_ms=LONG_MS))
+        await until(lambda: len(caplog.records) > 3, "it was tried again")
+        await asyncio.to_thread(one.start)
+        await until(lambda: "is watched again" in caplog.text, "it is told of")
+        waiting.cancel()
+
+    told = [record.message for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(told) == 2
+    assert "cannot be watched" in told[0]
 
 
 @aiq.task(lease=1.0)

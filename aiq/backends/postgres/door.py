@@ -7,7 +7,7 @@ from aiq.backends.postgres import atomic
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.facts import facts
 from aiq.backends.postgres.line import Line
-from aiq.backends.postgres.watch import Watch
+from aiq.backends.postgres.watch import Watches
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.inbox import left
 from aiq.backends.relational.transaction import Transaction
@@ -25,7 +25,7 @@ class ServerDoor(Door):
         self._home = home
         self._writer = writer
         self._reader = reader
-        self._watch = Watch(home)
+        self._watch = Watches(home)
         self._open = True
 
     async def _step(

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import threading
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
@@ -44,8 +45,45 @@ _AGAIN_S: Final = (0.05, 2.0)
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
 
+class Watches:
+    """What one storage hears, in whatever loops somebody waits. A connection of the driver belongs to one loop."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._watches: dict[asyncio.AbstractEventLoop, Watch] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def hears(self) -> bool:
+        """Whether notifications come through in any of them, as far as is known."""
+        return any(watch.hears for watch in self._open().values())
+
+    async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+        """As `aiq.storage.Wakeups.wait`. What was committed before a first mark was given is known to it."""
+        loop = asyncio.get_running_loop()
+        with self._lock:
+            if loop not in self._watches:
+                # Those of loops that have been closed have ended with them.
+                self._watches = {**self._open(), loop: Watch(self._home)}
+            watch = self._watches[loop]
+        return await watch.wait(topics, after=after, timeout_ms=timeout_ms)
+
+    async def close(self) -> None:
+        """Stop looking."""
+        for loop, watch in self._open().items():
+            if loop is asyncio.get_running_loop():
+                await watch.close()
+            else:
+                with contextlib.suppress(RuntimeError):
+                    # Unless it has been closed just now.
+                    loop.call_soon_threadsafe(watch.end)
+
+    def _open(self) -> "dict[asyncio.AbstractEventLoop, Watch]":
+        return {loop: watch for loop, watch in self._watches.items() if not loop.is_closed()}
+
+
 class Watch:
-    """What one storage hears, in one loop. It looks while somebody waits, and for a while afterwards."""
+    """What is heard in one loop. It looks while somebody waits, and for a while afterwards."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -55,11 +93,14 @@ class Watch:
         self._word = ""
         self._answered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._pause_s = _AGAIN_S[0]
+        self._is_lost = False
+        """Whether it could not look, and has said so."""
         self.hears = False
         """Whether notifications come through, as far as is known."""
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
-        """As `aiq.storage.Wakeups.wait`. What was committed before a first mark was given is known to it."""
+        """See `Watches.wait`."""
         if self._task is None or self._task.done():
             self._begun.clear()
             self._task = asyncio.create_task(self._listen(), name="aiq-postgres-watch")
@@ -80,30 +121,46 @@ class Watch:
 
     async def close(self) -> None:
         """Stop looking."""
+        self.end()
         if self._task is not None:
-            self._task.cancel()
             await asyncio.wait([self._task])
 
+    def end(self) -> None:
+        """The same for whoever cannot wait for it."""
+        if self._task is not None:
+            self._task.cancel()
+
     async def _listen(self) -> None:
-        pause_s = _AGAIN_S[0]
         while True:
             try:
                 async with _connected(self._home) as connection:
-                    pause_s = _AGAIN_S[0]
                     await self._follow(connection)
                 # Whoever came while it ended is looked after; from here to the end of the task nothing is awaited.
                 if not self._waiting:
                     return
                 continue
             except (*DRIVERS, Misconfigured) as error:
-                _log.warning("%s cannot be watched just now (%s). Trying again.", self._home.address.url, error)
+                self._tell_of_loss(error)
             finally:
                 self.hears = False
             # What was changed meanwhile is found by the first look; until then everybody may look for himself.
             self._begun.set()
             self._home.news.wakeups.notify_all()
-            await asyncio.sleep(pause_s)
-            pause_s = min(pause_s * 2, _AGAIN_S[1])
+            await asyncio.sleep(self._pause_s)
+            self._pause_s = min(self._pause_s * 2, _AGAIN_S[1])
+
+    def _tell_of_loss(self, error: BaseException) -> None:
+        """Say it once: a server may be away for a day, and every worker tries again every two seconds."""
+        level = logging.DEBUG if self._is_lost else logging.WARNING
+        url = self._home.address.url
+        _log.log(level, "%s cannot be watched (%s): it is looked at anew until it can be again.", url, error)
+        self._is_lost = True
+
+    def _tell_of_recovery(self) -> None:
+        self._pause_s = _AGAIN_S[0]
+        if self._is_lost:
+            self._is_lost = False
+            _log.warning("%s is watched again.", self._home.address.url)
 
     async def _follow(self, connection: Connection) -> None:
         """Look whenever something is heard, and now and then, until nobody has waited for a while."""
@@ -116,6 +173,7 @@ class Watch:
         last_waited = last_tested = loop.time()
         while True:
             await self._look(connection)
+            self._tell_of_recovery()
             self._begun.set()
             await asyncio.sleep(REST_S)
             last_waited = loop.time() if self._waiting else last_waited

@@ -1,0 +1,70 @@
+"""Who waits hears of what others write, in whatever loop that is."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from threading import Event
+
+import pytest
+
+from aiq.backends.postgres import watch
+from aiq.storage import Storage
+from aiq.testing.actions import enqueue_one
+from aiq.testing.clock import Clock
+from tests.postgres_servers import WORKER, postgres_server
+from tests.schemas import schemas
+from tests.stores import opened
+
+LONG_MS = 60_000
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[Storage, Storage]]:
+    """A storage, and another process's."""
+    name = await schemas().take()
+    url = postgres_server().url(name, user=WORKER)
+    async with opened(url, Clock()) as here, opened(url, Clock()) as elsewhere:
+        yield here, elsewhere
+    schemas().give_back(name)
+
+
+@pytest.fixture(autouse=True)
+def only_by_notification(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "HEARING_LOOK_S", 3_600.0)
+
+
+async def is_woken(storage: Storage, waits: Event) -> bool:
+    """Whether something new is heard of by whoever waits here, from when on he says so."""
+    mark = await storage.wait(["queue:default"], after=None, timeout_ms=0)
+    waits.set()
+    async with asyncio.timeout(20):
+        return await storage.wait(["queue:default"], after=mark, timeout_ms=LONG_MS) != mark
+
+
+async def enqueue_once(elsewhere: Storage, job_id: str, *waiting: Event) -> None:
+    """Enqueue elsewhere once all of these wait."""
+    for one in waiting:
+        await asyncio.to_thread(one.wait, 20)
+    await enqueue_one(elsewhere, job_id)
+
+
+async def test_a_storage_that_is_waited_at_in_two_loops_at_once_wakes_both(pair: tuple[Storage, Storage]) -> None:
+    here, elsewhere = pair
+    waits = (Event(), Event())
+    mine = asyncio.create_task(is_woken(here, waits[0]))
+    theirs = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(is_woken(here, waits[1]))))
+
+    await enqueue_once(elsewhere, "a", *waits)
+
+    assert await mine
+    assert await theirs
+
+
+async def test_a_storage_goes_on_in_a_new_loop_when_that_in_which_it_was_waited_at_has_ended(
+    pair: tuple[Storage, Storage],
+) -> None:
+    here, elsewhere = pair
+    for job_id in ("a", "b"):
+        waits = Event()
+        woken = asyncio.create_task(asyncio.to_thread(lambda waits: asyncio.run(is_woken(here, waits)), waits))
+        await enqueue_once(elsewhere, job_id, waits)
+        assert await woken
