@@ -17,7 +17,7 @@ import asyncpg
 
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
-from aiq.backends.postgres.beginning import opening, patience_ms
+from aiq.backends.postgres.beginning import lock_of, opening, patience_ms, row_patience_ms, writers_lock
 from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
@@ -37,8 +37,6 @@ an empty table, and which reads all of it, must not be kept for when it is full.
 ATTEMPTS: Final = 5
 """How often a step is made again that the server has given up for the sake of another transaction."""
 _LONGEST_PAUSE_S: Final = 0.02
-_CLASS: Final = 0x616971
-"""The first half of our advisory locks, so that they are none of another program's."""
 _PLANS: Final = (
     "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
     "SET LOCAL plan_cache_mode TO force_generic_plan; "
@@ -130,7 +128,7 @@ def alone(home: Home) -> tuple[object, ...]:
     """What a function is given first that writes: the lock, how long it may wait for that, what its commit waits for,
     and the clock, where it is not the server's."""
     address = home.address
-    return (_lock(address), patience_ms(address), address.synchronous_commit, instant(home))
+    return (lock_of(address), patience_ms(address), address.synchronous_commit, instant(home))
 
 
 def instant(home: Home) -> int | None:
@@ -197,12 +195,8 @@ def _writing(address: Address) -> str:
     durable = "" if chosen is None else f"SET LOCAL synchronous_commit TO {chosen}; "
     # Whether it may write, the database says: one whose disk runs full, or that is about to be moved, is made read-only
     # by a setting, and to ask for more than that is an error of another kind on a standby.
-    lock = f"SELECT pg_advisory_xact_lock({_CLASS}, {_lock(address)})"
-    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}{lock}")
-
-
-def _lock(address: Address) -> int:
-    return zlib.crc32(address.schema.encode()) - 2**31
+    rows = f"SET LOCAL lock_timeout TO {row_patience_ms(address)}"
+    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}{writers_lock(address)}; {rows}")
 
 
 def _begin(line: Line, how: str, until: float) -> Session:

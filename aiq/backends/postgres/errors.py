@@ -81,9 +81,14 @@ _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageErr
         "{url} is damaged ({error}). Nothing was deleted: keep a copy of it, and restore a backup.",
     ),
     (
-        (theirs.LockNotAvailableError, theirs.QueryCanceledError),
+        (theirs.LockNotAvailableError,),
         Unavailable,
-        "Others have kept {url} busy for as long as a step may take ({error}). Try again.",
+        "Others hold what a step of {url} waits for ({error}). Try again.",
+    ),
+    (
+        (theirs.QueryCanceledError,),
+        Unavailable,
+        "A statement took longer than {url} gives to a step ({error}). Try again, or give it more: timeout=60.",
     ),
 )
 """What each of the driver's errors means, and what is said of it."""

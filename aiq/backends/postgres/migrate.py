@@ -9,7 +9,7 @@ from typing import Final
 
 from aiq.backends.clock import host_clock
 from aiq.backends.postgres.address import Address, parse
-from aiq.backends.postgres.beginning import opening
+from aiq.backends.postgres.beginning import opening, writers_lock
 from aiq.backends.postgres.errors import missing, ours
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.session import Session
@@ -41,7 +41,9 @@ async def migrate(url: str) -> list[int]:
         connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
         try:
             async with connection.transaction(isolation="read_committed"):
-                await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; {_LOCK}')
+                # A step that is under way ends first, and others wait for all of it, rather than for one table each.
+                locks = f"{_LOCK}; {writers_lock(address)}"
+                await connection.execute(f'SET LOCAL search_path TO "{address.schema}"; {locks}')
                 # IF NOT EXISTS would ask for the right to make one where it is there, too.
                 if not await connection.fetchval(_HAS_SCHEMA, address.schema):
                     await connection.execute(f'CREATE SCHEMA "{address.schema}"')

@@ -13,7 +13,8 @@ ON CONFLICT (queue, pool, band, tenant, name, part) DO UPDATE SET
 UPDATE aiq_jobs SET aside = 1, aside_limit = :name, aside_key = :part WHERE n = :n;
 
 -- name: first
--- Behind each of some gates the job that may go through it, and whether another stays.
+-- Behind each of some gates the job that may go through it, and whether another stays. Rows that others hold are passed
+-- over, as in claim.next.
 SELECT coalesce(json_agg(json_build_array(
     j.position, asked.key - 1, j.lane, j.id, j.n,
     EXISTS (
@@ -30,6 +31,7 @@ CROSS JOIN LATERAL (
         AND aside_limit = item->>4 AND aside_key = item->>5
     ORDER BY lane, position
     LIMIT 1
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS j;
 
 -- name: let_through

@@ -4,12 +4,18 @@
 -- spec: GONE-1, GONE-2, GONE-4, GONE-5, GONE-6, GONE-7
 
 -- name: may_go
--- Those that have ended, that nobody needs, whose children have ended, and of which nothing is left to be done.
+-- Those that have ended, that nobody needs, whose children have ended, and of which nothing is left to be done. A row that
+-- somebody holds who is no part of this storage stays until he lets go of it: the others need not wait for that.
 SELECT coalesce(
     json_agg(json_build_array(j.n, octet_length(s.payload) + coalesce(octet_length(r.result), 0))), '[]'::json
 )
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint
+CROSS JOIN LATERAL (
+    SELECT n, id, finished_at_ms, dependents, children FROM aiq_jobs
+    WHERE n = asked.value::bigint
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+) AS j
 JOIN aiq_specs AS s ON s.n = j.n
 LEFT JOIN aiq_results AS r ON r.n = j.n
 WHERE j.finished_at_ms IS NOT NULL

@@ -43,8 +43,15 @@ SELECT
     + (SELECT count(*) FROM aiq_jobs WHERE go_ms IS NOT NULL AND state = :state::text);
 
 -- name: put_off
+-- But for those whose rows somebody holds who is no part of this storage, as in gone.sql.
 UPDATE aiq_jobs SET put_off_ms = :until_ms::bigint
-WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(:ns::jsonb)));
+WHERE n = ANY (ARRAY(
+    SELECT j.n
+    FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
+    CROSS JOIN LATERAL (
+        SELECT n FROM aiq_jobs WHERE n = asked.value::bigint LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+    ) AS j
+));
 
 -- name: streams
 SELECT coalesce(json_agg(json_build_array(finished_at_ms, n)), '[]'::json)

@@ -1,4 +1,6 @@
 -- sweeps: what is due, in the order of (instant, id), each by an index of its own.
+-- A row that somebody holds who is no part of this storage, such as an operator, is passed over until he lets go of it:
+-- one such row must not keep what is due of all other jobs waiting.
 -- spec: TIME-3, TIME-4, TIME-7, CLAIM-9, LIVE-2, CANCEL-5, SIG-8, ROUTE-5, POOL-4, DEADLINE-3
 
 -- name: due
@@ -8,6 +10,7 @@ FROM (
     WHERE state = 'scheduled' AND due_ms <= :now_ms
     ORDER BY due_ms, id
     LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS found;
 
 -- name: expired
@@ -17,6 +20,7 @@ FROM (
     WHERE state = 'running' AND expires_at_ms <= :now_ms
     ORDER BY expires_at_ms, id
     LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS found;
 
 -- name: timed_out
@@ -26,6 +30,7 @@ FROM (
     WHERE state = 'suspended' AND due_ms IS NOT NULL AND due_ms <= :now_ms
     ORDER BY due_ms, id
     LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS found;
 
 -- name: unheeded
@@ -35,6 +40,7 @@ FROM (
     WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL AND cancel_requested_at_ms <= :requested_ms
     ORDER BY cancel_requested_at_ms, id
     LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS found;
 
 -- name: overdue
@@ -45,6 +51,7 @@ FROM (
         AND deadline_ms <= :now_ms
     ORDER BY deadline_ms, id
     LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS found;
 
 -- name: impatient
@@ -55,6 +62,7 @@ FROM (
         AND (:queues::jsonb IS NULL OR queue IN (SELECT jsonb_array_elements_text(:queues::jsonb)))
     ORDER BY patience_end_ms, id
     LIMIT :limit
+    FOR NO KEY UPDATE SKIP LOCKED
 ) AS found;
 
 -- name: impatience

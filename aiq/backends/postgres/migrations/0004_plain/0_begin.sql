@@ -17,6 +17,8 @@ BEGIN
         PERFORM set_config('synchronous_commit', synchronous, true);
     END IF;
     PERFORM pg_advisory_xact_lock(6383985, lock);
+    -- Others wait for this step now, and must not lose patience while it waits for the row of somebody else's.
+    PERFORM set_config('lock_timeout', least(1000, patience_ms / 4)::text, true);
     IF aiq_is_shut_4() THEN
         RETURN NULL;
     END IF;
