@@ -274,6 +274,42 @@ async def test_while_all_connections_are_taken_a_storage_that_is_open_goes_on(st
         await end(storage, run, GOOD)
 
 
+async def test_while_handlers_have_taken_all_connections_their_leases_are_renewed(started: Start) -> None:
+    one = await started("max_connections=16", "superuser_reserved_connections=3")
+    full, over = asyncio.Event(), asyncio.Event()
+
+    @aiq.task(lease=1.0)
+    async def greedy() -> int:
+        taken: list[asyncpg.Connection[asyncpg.Record]] = []
+        try:
+            with suppress(asyncpg.TooManyConnectionsError):
+                while True:
+                    taken.append(await connect(one.port, USER))
+            full.set()
+            await over.wait()
+        finally:
+            for connection in taken:
+                connection.terminate()
+        return len(taken)
+
+    async with aiq.Queue(one.url()) as queue, aiq.Worker(queue, tasks=[greedy], slots=2):
+        # Reading takes a connection of its own, which is made when it is first needed.
+        await queue.count()
+        jobs = [await queue.enqueue(greedy.job()) for _ in range(2)]
+        await asyncio.wait_for(full.wait(), 30)
+        begun = await queue.storage.get([job.id for job in jobs])
+
+        async def renewed_for_long() -> bool:
+            records = await queue.storage.get([job.id for job in jobs])
+            pairs = zip(begun, records, strict=True)
+            return all((record.expires_at_ms or 0) > (was.expires_at_ms or 0) + 2_000 for was, record in pairs)
+
+        await until(renewed_for_long, "both leases were renewed twice as long as they are")
+        over.set()
+        assert max([await job.result(timeout=30) for job in jobs]) > 0
+        assert [record.fence for record in await queue.storage.get([job.id for job in jobs])] == [1, 1]
+
+
 async def reads(storage: Storage) -> bool:
     """Whether a storage can be read."""
     try:

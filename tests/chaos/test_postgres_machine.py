@@ -146,6 +146,29 @@ async def test_a_failover_loses_what_the_replica_had_not_seen_and_no_run_of_befo
             assert await after.audit() == []
 
 
+async def test_a_write_that_is_refused_goes_to_the_host_of_the_address_that_takes_writes_when_it_is_repeated(
+    one: Postgres, made: Callable[[], Postgres]
+) -> None:
+    replica = made()
+    await replica_of(one.port, replica)
+    hosts = f"127.0.0.1:{one.port},127.0.0.1:{replica.port}"
+    address = one.url(more="&target_session_attrs=read-write").replace(f"127.0.0.1:{one.port}", hosts)
+    async with opened(address, Clock()) as storage, opened(replica.url(), Clock()) as after:
+        await enqueue_one(storage, "before")
+        await until(lambda: sees(after, "before"), "the replica has it")
+        assert replica.ask("SELECT pg_promote(true, 60)") == [(True,)]
+        one.ask("ALTER SYSTEM SET default_transaction_read_only = on")
+        one.ask("SELECT pg_reload_conf()")
+        one.until(lambda: one.ask("SHOW default_transaction_read_only") == [("on",)])
+
+        with pytest.raises(ReadOnly):
+            await enqueue_one(storage, "after")
+        await enqueue_one(storage, "after")
+
+        assert await states(after, "before", "after") == [State.READY, State.READY]
+        assert await storage.audit() == []
+
+
 async def sees(storage: Storage, job_id: str) -> bool:
     """Whether a job is there."""
     return await states(storage, job_id) != [None]
