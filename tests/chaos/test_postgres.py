@@ -296,7 +296,8 @@ async def test_while_handlers_have_taken_all_connections_their_leases_are_renewe
         # Reading takes a connection of its own, which is made when it is first needed.
         await queue.count()
         jobs = [await queue.enqueue(greedy.job()) for _ in range(2)]
-        await asyncio.wait_for(full.wait(), 30)
+        async with asyncio.timeout(30):
+            await full.wait()
         begun = await queue.storage.get([job.id for job in jobs])
 
         async def renewed_for_long() -> bool:

@@ -174,3 +174,44 @@ async def test_a_server_whose_clock_leaps_ahead_takes_runs_from_those_who_have_t
     for one in again:
         await end(storage, one, GOOD)
     assert (await storage.count())["default"] == {State.SUCCEEDED: 2}
+
+
+# -- An audit takes long
+
+
+@asynccontextmanager
+async def shut(server: Postgres) -> AsyncIterator[None]:
+    """A table that only an audit reads is nobody's meanwhile."""
+    connection = await connect(server.port)
+    try:
+        async with connection.transaction():
+            await connection.execute("LOCK TABLE aiq.aiq_steps")
+            yield
+    finally:
+        connection.terminate()
+
+
+async def an_audit_waits(server: Postgres) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'aiq.aiq_steps'::regclass AND NOT granted"
+    await asyncio.to_thread(server.until, lambda: server.ask(waiting) == [(1,)])
+
+
+async def test_an_audit_may_take_longer_than_a_step_and_nobody_waits_behind_it(server: Postgres) -> None:
+    await migrate(server.url())
+    async with opened(server.url(more="&timeout=0.5"), None) as storage:
+        async with shut(server):
+            auditing = asyncio.create_task(storage.audit())
+            await an_audit_waits(server)
+            server.ask("SELECT pg_sleep(1)")
+            assert await storage.count() == {}
+        assert await auditing == []
+
+
+async def test_whoever_does_not_want_an_audit_any_more_waits_for_none_of_it(server: Postgres, storage: Storage) -> None:
+    async with shut(server):
+        auditing = asyncio.create_task(storage.audit())
+        await an_audit_waits(server)
+        auditing.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([auditing])
+        assert auditing.cancelled()

@@ -1,7 +1,9 @@
 """The way into a Postgres storage: a step on the writer's line, or a look on the reader's."""
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Final, TypeVar
 
 from aiq.backends.postgres import atomic
 from aiq.backends.postgres.atomic import Home
@@ -16,6 +18,9 @@ from aiq.model import Fact, JobSpec
 from aiq.storage import Left
 
 _A = TypeVar("_A")
+
+SURVEY_MS: Final = 600_000
+"""How long a look at everything may take, unless a step may take longer."""
 
 
 class ServerDoor(Door):
@@ -37,6 +42,23 @@ class ServerDoor(Door):
     async def _look(self, operation: Callable[[Transaction], _A]) -> _A:
         home = self._home
         return await self._reader.perform(lambda line, unwanted: atomic.read(home, line, unwanted, operation))
+
+    async def _survey(self, operation: Callable[[Transaction], _A]) -> _A:
+        # On a connection of its own: nobody who looks at something else is to wait behind it.
+        home = self._home
+        patient = replace(home, address=replace(home.address, timeout_ms=max(home.address.timeout_ms, SURVEY_MS)))
+        line = await Line.open(patient.address, home.channel, lambda line, _: atomic.prepare(home, line))
+        reading = asyncio.create_task(
+            line.perform(lambda line, unwanted: atomic.read(patient, line, unwanted, operation))
+        )
+        try:
+            return await asyncio.shield(reading)
+        finally:
+            if not reading.done():
+                line.abandon()
+                reading.cancel()
+                await asyncio.wait([reading])
+            await line.close()
 
     async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)

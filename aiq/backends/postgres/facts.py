@@ -28,12 +28,12 @@ def facts(tx: Transaction, address: Address) -> list[Fact]:
 
 
 def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
-    version, number, synchronous, fsync, used, most, snapshot_ms, newest_ms = tx.rows(SQL["server"])[0]
+    version, number, synchronous, fsync, used, most, snapshot_ms, sees_all, newest_ms = tx.rows(SQL["server"])[0]
     yield server_fact(int(version))
     yield schema_fact(number, max(migrations()))
     yield durability_fact(address.synchronous_commit or synchronous, fsync)
     yield connections_fact(used, int(most))
-    yield snapshot_fact(snapshot_ms)
+    yield snapshot_fact(snapshot_ms, sees_all=sees_all)
     yield clock_fact(tx.now_ms if newest_ms is None else newest_ms, tx.now_ms)
     found = marks(tx)
     yield inbox_fact(*tx.rows(INBOX["counts"])[0], moved="moved" in found)
@@ -79,7 +79,7 @@ def connections_fact(used: int, most: int) -> Fact:
     return Fact("connections", Level.OK, text)
 
 
-def snapshot_fact(age_ms: int | None) -> Fact:
+def snapshot_fact(age_ms: int | None, *, sees_all: bool) -> Fact:
     """A transaction that stays open keeps what is dead from being cleared away, and every claim gets slower."""
     if age_ms is not None and age_ms >= _OLD_SNAPSHOT_MS:
         return Fact(
@@ -88,4 +88,9 @@ def snapshot_fact(age_ms: int | None) -> Fact:
             f"A transaction has been open for {age_ms / 1000:,.0f} s: what is dead cannot be cleared away meanwhile.",
             "Find it in pg_stat_activity (xact_start), and end it; set idle_in_transaction_session_timeout.",
         )
+    if not sees_all:
+        text = (
+            "No transaction of this user has been open for long; those of others it sees with pg_read_all_stats alone."
+        )
+        return Fact("snapshots", Level.OK, text)
     return Fact("snapshots", Level.OK, "No transaction has been open for long.")

@@ -129,6 +129,10 @@ class Line:
         self._errands.put(None)
         await asyncio.to_thread(self._thread.join)
 
+    def abandon(self) -> None:
+        """Let the work that is under way fail at its next statement, if not in this one: nobody wants it any more."""
+        self._loop.call_soon_threadsafe(self.drop)
+
     def drain(self, patience_s: float) -> None:
         """The same for a program that ends without closing."""
         self._ending = True

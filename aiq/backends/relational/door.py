@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
 from functools import partial
 from typing import Concatenate, Final, ParamSpec, TypeVar
@@ -84,19 +84,35 @@ class Door(ABC):
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
         """Look at one state of the storage, after what was left there was stored, if that can be. Spec: ENQ-9"""
+        return await self._after_what_can_be(self._look, lambda tx: operation(tx, *args, **kwargs))
+
+    async def _read_all(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """As `_read`, of everything that is stored: that may take long."""
+        return await self._after_what_can_be(self._survey, lambda tx: operation(tx, *args, **kwargs))
+
+    async def _survey(self, operation: Callable[[Transaction], _A]) -> _A:
+        """As `_look`, for however long it takes."""
+        return await self._look(operation)
+
+    async def _after_what_can_be(
+        self, read: Callable[[Callable[[Transaction], _A]], Awaitable[_A]], operation: Callable[[Transaction], _A]
+    ) -> _A:
+        """Read after what was left was stored. Who may only read finds what is stored."""
         self._check_usable()
 
         def looked(tx: Transaction) -> _A:
             if time.monotonic() >= self._left_to_others_until and anything_left(tx):
                 raise JobsLeft
-            return operation(tx, *args, **kwargs)
+            return operation(tx)
 
         try:
-            return await self._look(looked)
+            return await read(looked)
         except JobsLeft:
             await self._store_left_if_that_can_be()
         self._check_usable()
-        return await self._look(lambda tx: operation(tx, *args, **kwargs))
+        return await read(operation)
 
     async def _after_all_left(
         self, operation: Callable[[Transaction], _A], look: Callable[[Transaction], _A | None] | None = None

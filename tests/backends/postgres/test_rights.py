@@ -10,7 +10,7 @@ import aiq
 from aiq.backends.postgres.migrate import migrate
 from aiq.backends.relational import door
 from aiq.errors import Misconfigured, StorageMismatch
-from aiq.model import State
+from aiq.model import Level, State
 from tests.postgres_servers import Postgres, connect
 
 PAGE = Path(__file__).parents[3] / "docs" / "postgres.md"
@@ -79,6 +79,17 @@ async def test_whoever_only_reads_tries_to_store_what_was_left_once_in_a_while_a
         assert await dashboard.count() == {}
         server.tell("GRANT aiq_worker TO aiq_dashboard")
         assert await dashboard.count() == {State.READY: 1}
+
+
+async def test_what_doctor_may_not_see_of_other_users_it_says(server: Postgres, address: Callable[[str], str]) -> None:
+    async with aiq.Queue(address("aiq_worker")) as queue:
+        told = {fact.name: fact for fact in await queue.storage.facts()}["snapshots"]
+        assert told.level is Level.OK
+        assert "pg_read_all_stats" in told.text
+
+        server.tell("GRANT pg_read_all_stats TO aiq_worker")
+        told = {fact.name: fact for fact in await queue.storage.facts()}["snapshots"]
+        assert "pg_read_all_stats" not in told.text
 
 
 async def test_whoever_only_leaves_jobs_reads_none(address: Callable[[str], str]) -> None:

@@ -54,7 +54,7 @@ class UpkeepFace(Door):
     async def audit(self, limit: int = MAX_PAGE) -> list[Violation]:
         """See `aiq.storage.Upkeep`."""
         check_limit(limit)
-        return await self._read(audit, limit)
+        return await self._read_all(audit, limit)
 
     async def facts(self) -> list[Fact]:
         """See `aiq.storage.Upkeep`."""
