@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final, Generic, Literal, NoReturn, TypeVar, Unpack
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack
 
 import msgspec
 
@@ -43,7 +44,18 @@ class Place:
 
 ALONE: Final = Place()
 _NOTHING: Final = Chosen()
-_SHARED: Final = [field.name for field in fields(JobSpec) if field.name not in ("id", "payload", "digest")]
+_OWN: Final = ("id", "payload", "digest")
+_SHARED: Final = [field.name for field in fields(JobSpec) if field.name not in _OWN]
+_Put: TypeAlias = Callable[[JobSpec, object], None]
+
+
+def _put(name: str) -> _Put:
+    """What sets a field."""
+    put: _Put = getattr(JobSpec, name).__set__
+    return put
+
+
+_put_id, _put_payload, _put_digest = map(_put, _OWN)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -128,7 +140,7 @@ class NewJob(Generic[R_co]):
             task=task.name,
             queue=_first(chosen.queue, task.queue, queue_default),
             payload=payload,
-            digest=_digest_of(self, place, _told(self)),
+            digest=digest(_content_of(self, place)),
             band=_first(chosen.band, parent.band if parent else None, place.band, task.band, Band.NORMAL),
             delay_ms=_first(chosen.debounce_ms, chosen.delay_ms, 0),
             at_ms=chosen.at_ms,
@@ -215,17 +227,26 @@ class _Mould:
 
     def spec(self, job: NewJob[object], job_id: str) -> JobSpec:
         """What a storage is handed of a job that fits."""
-        payload = job.arguments.envelope(ALONE.id_of)
-        return JobSpec(id=job_id, payload=payload, digest=_digest_of(job, ALONE, self._told), **self._shared)
+        before, after = self._around
+        spec = object.__new__(JobSpec)
+        # Its own __init__ looks up each field by its name, and takes two thirds more.
+        for put, value in self._shared:
+            put(spec, value)
+        _put_id(spec, job_id)
+        _put_payload(spec, job.arguments.envelope(ALONE.id_of))
+        _put_digest(spec, sha256(before + job.arguments.canonical + after).hexdigest())
+        return spec
 
     # Only when a second job fits: where none does, this would be work for nothing.
     @cached_property
-    def _told(self) -> msgspec.Raw:
-        return msgspec.Raw(canonical(_told(self._job)))
+    def _around(self) -> tuple[bytes, bytes]:
+        """What a digest is made of, before the arguments of a job and after them."""
+        name, _, *others = _content_of(self._job, ALONE)
+        return canonical([name])[:-1] + b",", b"," + canonical(others)[1:]
 
     @cached_property
-    def _shared(self) -> dict[str, Any]:
-        return {name: getattr(self._made, name) for name in _SHARED}
+    def _shared(self) -> list[tuple[_Put, object]]:
+        return [(_put(name), getattr(self._made, name)) for name in _SHARED]
 
 
 def _said(*values: T | None) -> T | None:
@@ -264,13 +285,8 @@ def _own_budgets(chosen: Chosen, job_id: str, place: Place) -> dict[str, BudgetS
     return found
 
 
-def _told(job: NewJob[object]) -> dict[str, object]:
-    """The options that its producer chose."""
-    return (job.said or job.chosen).told()
-
-
-def _digest_of(job: NewJob[object], place: Place, told: object) -> str:
-    """A digest of all that was said of this job: task, arguments, options as `_told`, place in a flow.
+def _content_of(job: NewJob[object], place: Place) -> list[object]:
+    """All that was said of this job, for its digest: task, arguments, options, place in a flow.
 
     What its task says of all its jobs does not count, nor what is inherited, nor what a middleware adds: else a deploy
     that changes a lease would make another job of every child that a parked parent is waiting for.
@@ -279,4 +295,5 @@ def _digest_of(job: NewJob[object], place: Place, told: object) -> str:
     where: list[object] = [place.flow, place.depends_on, place.on_upstream, place.tenant, place.band]
     if place.budget is not None:
         where.append(plain(place.budget))
-    return digest([job.task.name, msgspec.Raw(job.arguments.canonical), told, outputs, where])
+    told = (job.said or job.chosen).told()
+    return [job.task.name, msgspec.Raw(job.arguments.canonical), told, outputs, where]
