@@ -76,9 +76,9 @@ class Count:
 class Drained:
     """What the worker did. The rate counts what the store knows to be done, the cost is that of its process."""
 
+    jobs: int
     per_second: float
     cpu_ms_per_job: float
-    whole: bool
 
 
 async def lap(peer: Peer, url: str, jobs: int, concurrency: int, weigh: Callable[[], int]) -> dict[str, float | None]:
@@ -95,14 +95,16 @@ async def lap(peer: Peer, url: str, jobs: int, concurrency: int, weigh: Callable
     bulk = await rate(len(rest), _put_rest(peer, rest))
     queued = weigh() - empty
     drained = await _drain(peer, jobs, count)
+    finished = weigh() - empty
     return {
         "one_by_one": one_by_one,
         "concurrent": concurrent,
         "bulk": bulk if peer.bulk else None,
+        "done": drained.jobs,
         "drain": drained.per_second,
         "drain_cpu_ms_per_job": drained.cpu_ms_per_job,
         "bytes_queued": queued / jobs,
-        "bytes_finished": (weigh() - empty) / jobs if drained.whole else None,
+        "bytes_finished": finished / jobs if drained.jobs == jobs else None,
         "rss_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
 
@@ -157,7 +159,7 @@ async def _drain(peer: Peer, jobs: int, count: Count) -> Drained:
     if count.began is None or left == jobs:
         raise SystemExit(f"None of {jobs} jobs was done within {DRAIN_SECONDS:.0f} s.")
     done = jobs - left
-    return Drained(done / (seconds - count.began[0]), (cpu - count.began[1]) * 1000 / done, whole=not left)
+    return Drained(done, done / (seconds - count.began[0]), (cpu - count.began[1]) * 1000 / done)
 
 
 def main(peer: Peer, **variants: Peer) -> None:

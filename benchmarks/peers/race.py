@@ -1,5 +1,6 @@
 """The run: every queue in turn, each lap in an empty store and in a process of the queue's own environment."""
 
+import itertools
 import json
 import subprocess
 import sys
@@ -7,13 +8,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from benchmarks.cost import Clocks
 from benchmarks.peers.places import Place, place
 from benchmarks.peers.queues import ROOT, NotInstalled, Queue
 from benchmarks.spread import Spread, spread
 
 Lap = dict[str, float | None]
 
-BY_CONCURRENCY: Final = ("drain", "drain_cpu_ms_per_job", "rss_mib")
+BY_CONCURRENCY: Final = ("drain", "drain_cpu_ms_per_job", "drain_server_cpu_ms_per_job", "rss_mib")
 """What depends on how many jobs a worker does at once. Everything else is measured in the laps of all numbers."""
 
 
@@ -81,17 +83,32 @@ def lap(queue: Queue, python: str, here: Place, jobs: int, concurrency: int) -> 
     asked = ["--url", here.url, "--jobs", str(jobs), "--concurrency", str(concurrency)]
     named = ["--variant", queue.variant] if queue.variant else []
     command = [python, "-m", f"benchmarks.peers.with_{queue.module}", *asked, *named]
+    clocks, servers = Clocks.of(here.url), list[float]()
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         for line in process.stdout:
             if line == "weigh\n":
+                servers.append(clocks.server())
                 process.stdin.write(f"{here.bytes()}\n")
                 process.stdin.flush()
             elif line.startswith("{"):
                 found: Lap = json.loads(line)
-                return found
+                return found | served(servers, jobs, int(found.pop("done") or 0))
     raise SystemExit(f"{queue.name} on {queue.store} has not finished a lap; what it said stands above.")
+
+
+def served(servers: list[float], jobs: int, done: int) -> Lap:
+    """What a job costs the server to take in, and one that was done to give out and end.
+
+    It is what the server had spent, in CPU seconds, whenever the store was weighed. There is no figure for what one
+    elsewhere does, nor for SQLite, which works in the process of its user.
+    """
+    put, drained = (after - before for before, after in itertools.pairwise(servers))
+    return {
+        "put_server_cpu_ms_per_job": put * 1000 / jobs or None,
+        "drain_server_cpu_ms_per_job": drained * 1000 / done or None,
+    }
 
 
 def figures(laps: list[Lap]) -> dict[str, Spread | None]:

@@ -24,6 +24,26 @@ async def test_every_job_that_was_put_in_is_taken_once(store: str, least: bool) 
     assert taken == [6, 3, 0]
 
 
+async def test_every_drain_has_something_to_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bare, "SECONDS", 0.01)
+
+    class Greedy:
+        jobs = 0
+
+        async def put(self, jobs: int) -> None:
+            self.jobs += jobs
+
+        async def turn(self, jobs: int) -> int:
+            taken, self.jobs = self.jobs, 0
+            return taken
+
+        async def open(self, url: str) -> None: ...
+
+        async def close(self) -> None: ...
+
+    assert all((await bare.measure(Greedy(), "")).values())
+
+
 async def test_a_rate_ends_with_the_jobs() -> None:
     answers = iter([5, 5, 0])
 

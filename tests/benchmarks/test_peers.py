@@ -122,6 +122,18 @@ def test_what_depends_on_concurrency_is_told_for_each_and_the_rest_once() -> Non
     assert found == {"drain c=100": 9, "drain c=10": 3, "one_by_one": 3}
 
 
+def test_what_a_job_costs_the_server_is_what_it_spent_between_two_weighings() -> None:
+    found = race.served([10.0, 12.0, 15.0], jobs=1_000, done=500)
+
+    assert found == {"put_server_cpu_ms_per_job": 2, "drain_server_cpu_ms_per_job": 6}
+
+
+def test_what_a_server_elsewhere_spends_is_no_figure() -> None:
+    found = race.served([0.0, 0.0, 0.0], jobs=1_000, done=500)
+
+    assert set(found.values()) == {None}
+
+
 def test_ours_is_compared_with_the_best_of_the_others() -> None:
     found = {name: {"drain c=100": spread([rate])} for name, rate in (("aiq", 30.0), ("a", 20.0), ("b", 10.0))}
 
