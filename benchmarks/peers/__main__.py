@@ -60,7 +60,7 @@ def show(told: dict[str, object], found: dict[str, dict[str, Spread | None]], mi
     for name, value in told.items():
         print(f"{name}: {', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value}")
     names = list(found)
-    figures = list(found[names[0]])
+    figures = [figure for figure in found[names[0]] if any(each[figure] for each in found.values())]
     rows = [[figure, *[str(found[name][figure] or "–") for name in names], times(found, figure)] for figure in figures]
     print(table(["", *names, "× best"], rows))
     for name, why in missing.items():
