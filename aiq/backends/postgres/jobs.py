@@ -7,17 +7,22 @@ from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.door import ServerDoor
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.plain.enqueue import enqueue, plain
-from aiq.backends.postgres.plain.exchange import idle
+from aiq.backends.postgres.plain.exchange import exchange, may_be_plain
+from aiq.backends.postgres.plain.habit import Habit
 from aiq.backends.relational import enqueue as steps
 from aiq.backends.relational.face.jobs import JobsFace
 from aiq.model import ClaimRequest, Enqueued, Exchanged, JobSpec, Lease, Settlement
-from aiq.rules.validation import check_batch, check_claim
+from aiq.rules.validation import check_batch, check_claim, check_settlements
 
 _A = TypeVar("_A")
 
 
 class ServerJobs(ServerDoor, JobsFace):
     """As all stores in SQL have them. A function of the schema is asked first, and answers nothing where it cannot."""
+
+    def __init__(self, home: Home, writer: Line, reader: Line) -> None:
+        super().__init__(home, writer, reader)
+        self._exchanges = Habit()
 
     async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
         """See `aiq.storage.Jobs`."""
@@ -31,10 +36,12 @@ class ServerJobs(ServerDoor, JobsFace):
 
     async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
         """See `aiq.storage.Jobs`."""
-        if not settlements:
-            if claim is not None:
-                check_claim(claim)
-            answer = await self._plain(lambda home, line, unwanted: idle(home, line, unwanted, claim))
+        check_settlements(settlements)
+        if claim is not None:
+            check_claim(claim)
+        if self._exchanges.is_worth_asking() and may_be_plain(settlements, claim):
+            answer = await self._plain(lambda home, line, unwanted: exchange(home, line, unwanted, settlements, claim))
+            self._exchanges.learn(made=answer is not None)
             if answer is not None:
                 return answer
         return await super().exchange(settlements, claim)

@@ -66,6 +66,9 @@ async def connect(address: Address, dsn: str, timeout_s: float) -> "asyncpg.Conn
         ) from None
     if address.pooled is None:
         await _check_direct(connection, address, timeout_s)
+    if not address.pooled:
+        # A pooler does not pass this on when it is told at the start. Steps of one statement have what is the default.
+        await connection.execute("SET default_transaction_isolation TO 'read committed'", timeout=timeout_s)
     return connection
 
 

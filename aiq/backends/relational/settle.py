@@ -56,8 +56,8 @@ def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | Too
     Spec: STATE-6, LEASE-1, LEASE-2, LEASE-5, RETRY-11
     """
     lease, outcome = settlement.lease, settlement.outcome
-    settled_id = _settled_id(lease, settlement.id)
-    first = _first_answer(tx, lease, settled_id)
+    known_by = settled_id(lease, settlement.id)
+    first = _first_answer(tx, lease, known_by)
     if first is not None:
         return first
     job = held(tx, lease)
@@ -68,17 +68,17 @@ def settle(tx: Transaction, settlement: Settlement) -> Settled | LeaseLost | Too
             check_result(outcome.result)
         except TooLarge as refusal:
             return refusal
-    return _take_effect(tx, job, By(settled_id, expired(job.record, tx.now_ms)), outcome)
+    return _take_effect(tx, job, By(known_by, expired(job.record, tx.now_ms)), outcome)
 
 
-def _settled_id(lease: Lease, settlement_id: str) -> str:
+def settled_id(lease: Lease, settlement_id: str) -> str:
     """By what a settlement is recognised when it comes again: the token of the run, and its own id."""
     return f"{lease.fence}:{lease.lease_id}:{settlement_id}"
 
 
-def _first_answer(tx: Transaction, lease: Lease, settled_id: str) -> Settled | None:
+def _first_answer(tx: Transaction, lease: Lease, known_by: str) -> Settled | None:
     job = tx.job(lease.job_id)
-    if job is None or job.settled_id != settled_id or job.settled_state is None:
+    if job is None or job.settled_id != known_by or job.settled_state is None:
         return None
     step = find_step(tx, job, job.settled_step) if job.settled_step is not None else None
     return Settled(State(job.settled_state), bool(job.settled_late), step)

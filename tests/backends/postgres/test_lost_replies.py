@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aiq.errors import Unavailable
-from aiq.model import JobFilter
+from aiq.model import JobFilter, Settled, Settlement, State, Succeeded
 from aiq.storage import Storage
-from aiq.testing.actions import job
+from aiq.testing.actions import claim_one, job, wish
 from aiq.testing.clock import Clock
 from tests import stores
 from tests.chaos.proxy import Proxy, proxied
@@ -69,3 +69,22 @@ async def test_a_job_whose_only_statement_is_not_heard_of_is_stored_once(proxy: 
         assert proxy.lost == [plain.payload]
         assert (answer.existed, answer.by) == (True, "id")
         assert [stored.id for stored in (await storage.list(JobFilter())).jobs] == ["plain"]
+
+
+async def test_a_settlement_and_a_claim_whose_only_statement_is_not_heard_of_happen_once(proxy: Proxy) -> None:
+    result = b'"of a plain job"'
+    async with behind(proxy, Clock()) as storage:
+        await storage.enqueue([job("first"), job("second")])
+        run = await claim_one(storage)
+        settlement, request = Settlement(run.lease, "done", Succeeded(result)), wish()
+        proxy.drop_reply(result)
+        with pytest.raises(Unavailable, match="while a step was committed") as lost:
+            await storage.exchange([settlement], request)
+        assert lost.value.outcome_unknown
+        before = await storage.read_events()
+        answer = await storage.exchange([settlement], request)
+
+        assert proxy.lost == [result]
+        assert answer.settled == (Settled(State.SUCCEEDED),)
+        assert [claimed.id for claimed in answer.claimed] == ["second"]
+        assert await storage.read_events() == before

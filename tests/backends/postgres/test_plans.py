@@ -12,8 +12,11 @@ from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.atomic import Home, _writing
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import migrate
+from aiq.backends.postgres.plain import exchange
 from aiq.backends.postgres.sql import TEXTS
 from aiq.backends.postgres.storage import PostgresStorage, open_lines
+from aiq.model import Lease, Settlement, Succeeded
+from aiq.testing.actions import wish
 from aiq.testing.clock import Clock
 from tests.postgres_servers import aside, connect, postgres_server
 from tests.schemas import schemas
@@ -129,6 +132,45 @@ async def test_no_statement_of_a_function_reads_all_of_a_large_table(url: str) -
     plans = [message.partition("plan:")[2] for message in told if "plan:" in message]
     assert len(plans) > len(CALLS)
     assert [node for plan in plans for node in plan_of(f"[{plan}]") if reads_all(node, partial)] == []
+
+
+PLAIN = """
+    INSERT INTO aiq_jobs (
+        n, id, state, queue, band, pool, tenant, lane, position, fence, lease_id, expires_at_ms,
+        task, lease_ms, max_attempts, max_stalls, delay_ms, on_upstream, created_at_ms
+    )
+    SELECT
+        -n, 'plain ' || n, (ARRAY['ready', 'running'])[1 + n % 2], 'plain', 2, '', '', 1, n, 1, 'lease', 100000,
+        'work', 1, 1, 1, 0, 'fail', 0
+    FROM generate_series(1, 20) AS counted(n);
+    INSERT INTO aiq_specs (n, digest, payload, depends_on, limits, routes)
+    SELECT n, '', '', '[]', '[]', '[]' FROM aiq_jobs WHERE n < 0;
+    UPDATE aiq_counters SET changes = 1000000;
+"""
+
+
+@pytest.mark.parametrize("settled", [[], ["plain 1", "plain 3"]])
+async def test_no_statement_of_a_claim_by_a_function_reads_all_of_a_large_table(url: str, settled: list[str]) -> None:
+    await put(url, FILL + PLAIN + "ANALYZE " + ", ".join(sorted(LARGE)))
+    connection = aside(connect(postgres_server().port))
+    found = aside(connection.fetch(PARTIAL))
+    plans: list[str] = []
+    connection.add_log_listener(lambda _, message: plans.append(message.message.partition("plan:")[2]))
+    aside(connection.execute(EXPLAINED))
+    settlements = [Settlement(Lease(job_id, 1, "lease"), "", Succeeded(b"")) for job_id in settled]
+    given = exchange.given(Home(parse(url), Clock(0)), settlements, wish(5, "plain"))
+    places = ", ".join(f"${number}" for number in range(1, len(given) + 1))
+    call = f"SELECT * FROM {parse(url).schema}.aiq_exchange_4({places})"
+
+    row = aside(connection.fetchrow(call, *given))
+    aside(connection.close(timeout=5))
+
+    assert row is not None
+    assert len(row["given"]) == 5
+    partial = {name.rpartition(".")[2] for (name,) in found}
+    nodes = [node for plan in plans for node in plan_of(f"[{plan}]")]
+    assert {node["Relation Name"] for node in nodes if "Relation Name" in node} > {"aiq_specs", "aiq_claims"}
+    assert [node for node in nodes if reads_all(node, partial)] == []
 
 
 async def test_what_was_planned_for_an_empty_table_is_planned_anew_once_it_is_large(

@@ -1,23 +1,100 @@
 """Settling and claiming plain jobs by one function of the schema, see migrations/0004_plain/1_exchange.sql."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from aiq.backends.postgres.atomic import Home, call, instant
+from aiq.backends.postgres.atomic import Home, alone, call, tell
 from aiq.backends.postgres.line import Line
-from aiq.bounds import CANCEL_GRACE_MS, CLAIM_KEPT_MS, MAX_INSTANT_MS
-from aiq.model import ClaimRequest, Exchanged
+from aiq.backends.relational.connection import Parameters, Row
+from aiq.backends.relational.rows import SQL as JOBS
+from aiq.backends.relational.rows import whole_records
+from aiq.backends.relational.settle import settled_id
+from aiq.bounds import (
+    CANCEL_GRACE_MS,
+    CLAIM_KEPT_MS,
+    MAX_BATCH,
+    MAX_BATCH_BYTES,
+    MAX_INSTANT_MS,
+    MAX_RESULT_BYTES,
+)
+from aiq.model import ClaimRequest, Exchanged, Settled, Settlement, State, Succeeded
+from aiq.rules.metrics import MINUTE_MS
+from aiq.storage import events_topic, job_topic
 
-_BOUNDS: Final = (CANCEL_GRACE_MS, MAX_INSTANT_MS, CLAIM_KEPT_MS)
+_BOUNDS: Final = (CANCEL_GRACE_MS, MAX_INSTANT_MS, CLAIM_KEPT_MS, MINUTE_MS, MAX_BATCH, MAX_BATCH_BYTES)
+_NO_CLAIM: Final[tuple[object, ...]] = (None, None, None, [], [])
 _NEVER: Final = -1
+_SETTLED: Final = Settled(State.SUCCEEDED)
 
 
-def idle(home: Home, line: Line, unwanted: Callable[[], bool], request: ClaimRequest | None) -> Exchanged | None:
-    """The answer to an exchange without settlements that would write nothing. It takes no lock. Spec: STORE-5"""
-    asked = (None, None, []) if request is None else _asked(request)
-    (next_ms,) = call(home, line, unwanted, "aiq_idle_4", (instant(home), *_BOUNDS, *asked))
-    return None if next_ms is None else Exchanged((), (), None if next_ms == _NEVER else next_ms)
+def exchange(
+    home: Home,
+    line: Line,
+    unwanted: Callable[[], bool],
+    settlements: Sequence[Settlement],
+    request: ClaimRequest | None,
+) -> Exchanged | None:
+    """As `relational.exchange`, if all of it is plain. Spec: STORE-5"""
+    row = call(home, line, unwanted, "aiq_exchange_4", given(home, settlements, request))
+    next_ms, first_change, changes, ns, *told = row
+    if next_ms is None:
+        return None
+    claimed = tuple(whole_records(_Answer(told), ns)) if ns else ()
+    if changes:
+        topics = {job_topic(settlement.lease.job_id) for settlement in settlements}
+        topics.update([job_topic(record.id) for record in claimed])
+        tell(home, line, {*topics, events_topic()}, range(first_change, first_change + changes))
+    return Exchanged((_SETTLED,) * len(settlements), claimed, None if next_ms == _NEVER else next_ms)
 
 
-def _asked(request: ClaimRequest) -> tuple[object, ...]:
-    return request.worker, request.number, [want.queue for want in request.wants if want.count]
+def given(home: Home, settlements: Sequence[Settlement], request: ClaimRequest | None) -> tuple[object, ...]:
+    """What the function is given."""
+    claiming = _NO_CLAIM if request is None else _claiming(request)
+    return (*alone(home), *_BOUNDS, *_settling(settlements), *claiming)
+
+
+def may_be_plain(settlements: Sequence[Settlement], request: ClaimRequest | None) -> bool:
+    """Whether the function should be asked: what can be seen without a look at the jobs is plain."""
+    queues = () if request is None else [want.queue for want in request.wants]
+    jobs = [settlement.lease.job_id for settlement in settlements if _is_plain(settlement)]
+    return len(jobs) == len(settlements) == len(set(jobs)) and len(queues) == len(set(queues))
+
+
+def _is_plain(settlement: Settlement) -> bool:
+    outcome = settlement.outcome
+    return isinstance(outcome, Succeeded) and len(outcome.result) <= MAX_RESULT_BYTES
+
+
+def _settling(settlements: Sequence[Settlement]) -> tuple[object, ...]:
+    leases = [settlement.lease for settlement in settlements]
+    return (
+        [lease.job_id for lease in leases],
+        [lease.fence for lease in leases],
+        [lease.lease_id for lease in leases],
+        [settled_id(settlement.lease, settlement.id) for settlement in settlements],
+        [settlement.outcome.result for settlement in settlements if isinstance(settlement.outcome, Succeeded)],
+    )
+
+
+def _claiming(request: ClaimRequest) -> tuple[object, ...]:
+    queues, counts = [want.queue for want in request.wants], [want.count for want in request.wants]
+    return request.worker, request.number, request.lease_id, queues, counts
+
+
+class _Answer:
+    """The records that the function has read, for those who read them of a connection."""
+
+    def __init__(self, told: Sequence[object]) -> None:
+        records, payloads, results, progress, errors = told
+        self._rows: dict[str, Row] = {
+            JOBS["whole"]: (records, payloads, results, progress),
+            JOBS["errors"]: (errors,),
+        }
+
+    def rows(self, statement: str, _parameters: Parameters) -> Sequence[Row]:
+        """See `aiq.backends.relational.connection`."""
+        return [self._rows[statement]]
+
+    def run(self, statement: str, parameters: Parameters) -> int:
+        """Nothing is written here."""
+        raise NotImplementedError(statement, parameters)

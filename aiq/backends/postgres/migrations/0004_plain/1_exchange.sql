@@ -59,27 +59,323 @@ BEGIN
 END
 $$;
 
--- What an exchange without settlements answers that would write nothing: when something is due, -1 for never.
--- It takes no lock, and is one look: every one of these questions is asked of the same snapshot. NULL for any other.
+-- When something is due for an exchange without settlements that would write nothing, -1 for never; NULL for any other.
+-- It takes no lock. And it is one look: every one of these questions is asked of the same snapshot.
 CREATE FUNCTION aiq_idle_4(
-    clock_ms BIGINT, grace_ms BIGINT, never_ms BIGINT, forgotten_ms BIGINT, worker TEXT, number BIGINT, queues TEXT[]
+    clock_ms BIGINT, grace_ms BIGINT, never_ms BIGINT, kept_ms BIGINT, claimer TEXT, claim BIGINT, queues TEXT[]
 ) RETURNS BIGINT
-LANGUAGE plpgsql STABLE
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    now_ms BIGINT := coalesce(clock_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
+    due_ms BIGINT;
+BEGIN
+    IF aiq_is_shut_4() OR aiq_is_known_4(claimer, claim, now_ms - kept_ms) OR aiq_any_there_4(queues, now_ms) THEN
+        RETURN NULL;
+    END IF;
+    due_ms := aiq_next_instant_4(now_ms, grace_ms, never_ms);
+    RETURN CASE WHEN due_ms IS NULL THEN -1 WHEN due_ms > now_ms THEN due_ms - now_ms END;
+END
+$$;
+
+-- Whether a claim is no new one of its worker: it may have been answered before.
+CREATE FUNCTION aiq_is_known_4(claimer TEXT, claim BIGINT, forgotten_ms BIGINT) RETURNS BOOLEAN
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT 1 FROM aiq_claims WHERE worker = claimer AND number >= claim AND at_ms > forgotten_ms
+    );
+END
+$$;
+
+-- Whether a claim has to make jobs ready first: one is due, a lease has expired, or a deadline has passed.
+CREATE FUNCTION aiq_any_sweep_4(now_ms BIGINT) RETURNS BOOLEAN
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN least(
+        (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'scheduled'),
+        (SELECT min(expires_at_ms) FROM aiq_jobs WHERE state = 'running'),
+        (
+            SELECT min(deadline_ms) FROM aiq_jobs
+            WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+        )
+    ) <= now_ms;
+END
+$$;
+
+-- The one band in which jobs of a queue are ready, -1 where there is none to be given, and NULL where they have to be
+-- looked at one by one. See `claim.look`.
+CREATE FUNCTION aiq_band_4(wanted TEXT) RETURNS SMALLINT
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    first SMALLINT;
+    last SMALLINT;
+BEGIN
+    IF EXISTS (SELECT 1 FROM aiq_queues WHERE name = wanted AND (settings IS NOT NULL OR credits IS NOT NULL))
+        OR EXISTS (SELECT 1 FROM aiq_jobs WHERE queue = wanted AND state = 'ready' AND gated = 1)
+        OR EXISTS (SELECT 1 FROM aiq_pools WHERE queue = wanted AND name = '')
+        OR EXISTS (SELECT 1 FROM aiq_pools WHERE queue = wanted AND wake_at_ms > 0)
+        OR EXISTS (SELECT 1 FROM aiq_lines WHERE queue = wanted AND wake_at_ms > 0)
+    THEN
+        RETURN NULL;
+    END IF;
+    SELECT band INTO first FROM aiq_jobs
+    WHERE queue = wanted AND pool = '' AND aside = 0 AND state = 'ready'
+    ORDER BY band LIMIT 1;
+    SELECT band INTO last FROM aiq_jobs
+    WHERE queue = wanted AND pool = '' AND aside = 0 AND state = 'ready'
+    ORDER BY band DESC LIMIT 1;
+    RETURN CASE
+        WHEN first IS NULL THEN -1
+        WHEN first < last THEN NULL
+        WHEN EXISTS (SELECT 1 FROM aiq_queues WHERE name = wanted AND paused = 1) THEN -1
+        ELSE first
+    END;
+END
+$$;
+
+-- Jobs that succeed, in their order: their numbers, tasks, queues, and since when they ran. Nothing of a plain one has to
+-- be closed, and nobody waits for it. NULL unless each is such a job, and runs by the live lease that is named.
+CREATE FUNCTION aiq_runs_4(
+    ids TEXT[], fences BIGINT[], lease_ids TEXT[], now_ms BIGINT,
+    OUT ns BIGINT[], OUT queues TEXT[], OUT tasks TEXT[], OUT since BIGINT[]
+)
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    SELECT array_agg(j.n ORDER BY s.place), array_agg(j.queue ORDER BY s.place), array_agg(j.task ORDER BY s.place),
+        array_agg(j.since_ms ORDER BY s.place)
+    INTO ns, queues, tasks, since
+    FROM unnest(ids, fences, lease_ids) WITH ORDINALITY AS s(id, fence, lease_id, place)
+    CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE id = s.id OFFSET 0) AS j
+    WHERE j.state = 'running' AND j.fence = s.fence AND j.lease_id = s.lease_id AND j.expires_at_ms > now_ms
+        AND j.plain = 1 AND j.generation = 1 AND j.dependents = 0 AND j.chunks = 0
+        AND j.order_key IS NULL AND j.unique_key IS NULL
+        AND NOT EXISTS (SELECT 1 FROM aiq_reservations AS r WHERE r.job_id = s.id AND r.fence = s.fence OFFSET 0);
+    IF cardinality(ns) IS DISTINCT FROM cardinality(ids) OR EXISTS (SELECT 1 FROM aiq_waiting) THEN
+        ns := NULL;
+    END IF;
+END
+$$;
+
+-- The jobs of a queue that come first, in their order, as far as their payloads fit into the bytes that are left; see
+-- `claim.next`, where it is told why its limit is a number. `bytes` is what all weigh, those that do not fit too.
+CREATE FUNCTION aiq_first_4(
+    wanted TEXT, in_band SMALLINT, count BIGINT, is_first BOOLEAN, bytes_left BIGINT,
+    OUT ns BIGINT[], OUT tasks TEXT[], OUT since BIGINT[], OUT bytes BIGINT
+)
+LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    SELECT
+        array_agg(n ORDER BY place) FILTER (WHERE total <= bytes_left OR (is_first AND place = 1)),
+        array_agg(task ORDER BY place) FILTER (WHERE total <= bytes_left OR (is_first AND place = 1)),
+        array_agg(since_ms ORDER BY place) FILTER (WHERE total <= bytes_left OR (is_first AND place = 1)),
+        max(total)
+    INTO ns, tasks, since, bytes
+    FROM (
+        SELECT n, task, since_ms, row_number() OVER in_order AS place, sum(size) OVER in_order AS total
+        FROM (
+            SELECT *, (SELECT octet_length(s.payload) FROM aiq_specs AS s WHERE s.n = first.n) AS size
+            FROM (
+                SELECT n, lane, position, task, since_ms FROM aiq_jobs
+                WHERE queue = wanted AND pool = '' AND aside = 0 AND band = in_band AND line = '' AND state = 'ready'
+                ORDER BY lane, position
+                LIMIT 256
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) AS first
+            LIMIT count
+        ) AS ready
+        WINDOW in_order AS (ORDER BY lane, position, n)
+    ) AS weighed;
+END
+$$;
+
+-- Records as they are stored, and the errors of those that have any; see `jobs.whole` and `jobs.errors`.
+CREATE FUNCTION aiq_records_4(
+    ns BIGINT[], OUT records JSON, OUT payloads BYTEA, OUT results BYTEA, OUT progress BYTEA, OUT errors JSON
+)
+LANGUAGE plpgsql STABLE AS $$
+#variable_conflict use_column
+DECLARE
+    errors_in_all BIGINT;
+BEGIN
+    SELECT
+        json_agg(json_build_array(
+            j.n, j.errors,
+            CASE WHEN j.order_key IS NOT NULL THEN (
+                SELECT json_build_array(k.per_key, k.while_parked) FROM aiq_keyed AS k WHERE k.n = j.n
+            ) END,
+            j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
+            j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, s.on_parent, j.tenant, j.order_key,
+            j.unique_key, j.max_deferral_ms,
+            CASE
+                WHEN j.plain = 1 THEN NULL
+                WHEN j.deferred_at_ms IS NULL AND j.resumes = 0 AND j.opened_calls = 0 AND j.route = 0
+                    AND j.closed_routes = 0 AND j.held IS NULL
+                    THEN (SELECT to_json(t.terms) FROM aiq_terms AS t WHERE t.n = j.n)
+                ELSE json_build_array(
+                    j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
+                    CASE WHEN j.gated = 1 THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
+                )
+            END,
+            j.deadline_ms, j.keep_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position,
+            j.due_ms, j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms, j.cause, j.wait_key,
+            coalesce(w.total - w.succeeded - w.failed, 0), j.parent_id, j.steps > 0, j.kept_signals, j.chunks, j.late,
+            j.events, j.created_at_ms, j.started_at_ms, j.finished_at_ms, s.origin, s.depends_on::json,
+            octet_length(s.payload), octet_length(r.result), octet_length(c.data)
+        )),
+        string_agg(s.payload, ''::bytea), string_agg(r.result, ''::bytea), string_agg(c.data, ''::bytea),
+        sum(j.errors)
+    INTO records, payloads, results, progress, errors_in_all
+    FROM unnest(ns) AS asked(n)
+    CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE n = asked.n OFFSET 0) AS j
+    CROSS JOIN LATERAL (SELECT * FROM aiq_specs WHERE n = j.n OFFSET 0) AS s
+    LEFT JOIN LATERAL (SELECT result FROM aiq_results WHERE n = j.n OFFSET 0) AS r ON true
+    LEFT JOIN LATERAL (SELECT data FROM aiq_chunks WHERE n = j.n AND number = j.progress_number OFFSET 0) AS c ON true
+    LEFT JOIN LATERAL (
+        SELECT total, succeeded, failed FROM aiq_waits
+        WHERE j.state = 'waiting' AND n = j.n AND wait_key = j.wait_key OFFSET 0
+    ) AS w ON true;
+    IF errors_in_all > 0 THEN
+        SELECT json_agg(json_build_array(
+            e.n, e.number, e.type, e.message, e.traceback, e.cause, e.at_ms, e.fence, e.attempt, e.fingerprint, e.code,
+            e.place, e.pattern
+        ))
+        INTO errors
+        FROM unnest(ns) AS asked(n)
+        CROSS JOIN LATERAL (SELECT * FROM aiq_errors WHERE n = asked.n OFFSET 0) AS e;
+    END IF;
+END
+$$;
+
+-- Settle jobs that have succeeded, and claim. `next_ms` is NULL where the step has to be made in Python, and -1 where
+-- nothing is due ever. `given` are the jobs that were claimed, in their order.
+CREATE FUNCTION aiq_exchange_4(
+    lock INTEGER, patience_ms BIGINT, synchronous TEXT, clock_ms BIGINT,
+    grace_ms BIGINT, never_ms BIGINT, kept_ms BIGINT, minute_ms BIGINT, most_jobs BIGINT, most_bytes BIGINT,
+    ids TEXT[], fences BIGINT[], lease_ids TEXT[], settled_ids TEXT[], results BYTEA[],
+    claimer TEXT, claim BIGINT, lease TEXT, queues TEXT[], counts BIGINT[],
+    OUT next_ms BIGINT, OUT first_change BIGINT, OUT changes BIGINT,
+    OUT given BIGINT[], OUT records JSON, OUT payloads BYTEA, OUT kept BYTEA, OUT progress BYTEA, OUT errors JSON
+)
+LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT SET jit = off
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
 AS $$
-#variable_conflict use_column
 DECLARE
-    now_ms BIGINT := coalesce(clock_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
-    next_ms BIGINT;
+    now_ms BIGINT;
+    this_minute_ms BIGINT;
+    settled RECORD;
+    first RECORD;
+    bands SMALLINT[];
+    bytes_left BIGINT := most_bytes;
 BEGIN
-    IF aiq_is_shut_4() OR aiq_any_there_4(queues, now_ms) OR EXISTS (
-        SELECT 1 FROM aiq_claims AS c
-        WHERE c.worker = aiq_idle_4.worker AND c.number >= aiq_idle_4.number AND c.at_ms > now_ms - forgotten_ms
-    ) THEN
-        RETURN NULL;
+    given := '{}';
+    IF cardinality(ids) = 0 THEN
+        next_ms := aiq_idle_4(clock_ms, grace_ms, never_ms, kept_ms, claimer, claim, ARRAY(
+            SELECT name FROM unnest(queues, counts) AS wanted(name, count) WHERE count > 0
+        ));
+        IF next_ms IS NOT NULL OR claimer IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+    now_ms := aiq_begin_4(lock, patience_ms, synchronous, clock_ms);
+    IF now_ms IS NULL THEN
+        RETURN;
+    END IF;
+    IF cardinality(ids) > 0 THEN
+        SELECT * INTO settled FROM aiq_runs_4(ids, fences, lease_ids, now_ms);
+        IF settled.ns IS NULL THEN
+            RETURN;
+        END IF;
+    END IF;
+    IF claimer IS NOT NULL THEN
+        bands := ARRAY(SELECT aiq_band_4(name) FROM unnest(queues) WITH ORDINALITY AS wanted(name, place) ORDER BY place);
+        IF array_position(bands, NULL) IS NOT NULL OR aiq_any_sweep_4(now_ms)
+            OR aiq_is_known_4(claimer, claim, now_ms - kept_ms)
+        THEN
+            RETURN;
+        END IF;
+    END IF;
+
+    -- From here on is written.
+    SELECT c.changes + 1 INTO first_change FROM aiq_counters AS c;
+    changes := 0;
+    this_minute_ms := now_ms - now_ms % minute_ms;
+    IF cardinality(ids) > 0 THEN
+        WITH moved AS (
+            UPDATE aiq_jobs AS j SET
+                state = 'succeeded', due_ms = NULL, wait_key = NULL, wait_signal = NULL, cause = NULL,
+                resumes = 0, deferred_at_ms = NULL, late = 0, events = j.events + 1, finished_at_ms = now_ms,
+                lease_id = NULL, owner = NULL, expires_at_ms = NULL,
+                settled_id = s.id, settled_state = 'succeeded', settled_late = 0, settled_step = NULL
+            FROM unnest(settled.ns, settled_ids) WITH ORDINALITY AS s(n, id, place)
+            WHERE j.n = s.n
+            RETURNING j.n, j.events, j.fence, s.place
+        )
+        INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+        SELECT first_change + place - 1, n, events, now_ms, 'T5', 'running', 'succeeded', fence FROM moved;
+        INSERT INTO aiq_results (n, result) SELECT * FROM unnest(settled.ns, results);
+        INSERT INTO aiq_minutes AS m (
+            minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
+            waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
+        )
+        SELECT
+            this_minute_ms, queue, task, 0, 0, count(*), count(*), 0, 0, 0, 0,
+            0, 0, sum(greatest(0, now_ms - since_ms)), max(greatest(0, now_ms - since_ms)), 0, 0
+        FROM unnest(settled.queues, settled.tasks, settled.since) AS ran(queue, task, since_ms)
+        GROUP BY queue, task
+        ON CONFLICT ON CONSTRAINT aiq_minutes_pkey DO UPDATE SET
+            ended = m.ended + excluded.ended, succeeded = m.succeeded + excluded.succeeded,
+            ran_ms = m.ran_ms + excluded.ran_ms, ran_most_ms = greatest(m.ran_most_ms, excluded.ran_most_ms);
+        changes := cardinality(ids);
+    END IF;
+    FOR place IN 1 .. coalesce(cardinality(bands), 0) LOOP
+        CONTINUE WHEN bands[place] < 0 OR least(counts[place], most_jobs - cardinality(given)) <= 0;
+        SELECT * INTO first FROM aiq_first_4(
+            queues[place], bands[place], least(counts[place], most_jobs - cardinality(given)),
+            cardinality(given) = 0 AND bytes_left = most_bytes, bytes_left
+        );
+        bytes_left := bytes_left - coalesce(first.bytes, 0);
+        CONTINUE WHEN first.ns IS NULL;
+        given := given || first.ns;
+        INSERT INTO aiq_minutes AS m (
+            minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
+            waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
+        )
+        SELECT
+            this_minute_ms, queues[place], task, 0, count(*), 0, 0, 0, 0, 0, 0,
+            sum(greatest(0, now_ms - since_ms)), max(greatest(0, now_ms - since_ms)), 0, 0, 0, 0
+        FROM unnest(first.tasks, first.since) AS stood(task, since_ms)
+        GROUP BY task
+        ON CONFLICT ON CONSTRAINT aiq_minutes_pkey DO UPDATE SET
+            started = m.started + excluded.started, waited_ms = m.waited_ms + excluded.waited_ms,
+            waited_most_ms = greatest(m.waited_most_ms, excluded.waited_most_ms);
+    END LOOP;
+    IF cardinality(given) > 0 THEN
+        WITH leased AS (
+            UPDATE aiq_jobs AS j SET
+                state = 'running', fence = j.fence + 1, lease_id = lease, owner = claimer,
+                expires_at_ms = now_ms + j.lease_ms, started_at_ms = coalesce(j.started_at_ms, now_ms),
+                run_seq = 0, events = j.events + 1, since_ms = now_ms
+            FROM unnest(given) WITH ORDINALITY AS g(n, place)
+            WHERE j.n = g.n
+            RETURNING j.n, j.events, j.fence, g.place
+        )
+        INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+        SELECT first_change + changes + place - 1, n, events, now_ms, 'T3', 'ready', 'running', fence FROM leased;
+        changes := changes + cardinality(given);
+        DELETE FROM aiq_claims WHERE at_ms <= now_ms - kept_ms;
+        INSERT INTO aiq_claims (worker, number, lease_id, jobs, at_ms)
+        VALUES (claimer, claim, lease, '[' || array_to_string(given, ', ') || ']', now_ms)
+        ON CONFLICT (worker) DO UPDATE SET
+            number = excluded.number, lease_id = excluded.lease_id, jobs = excluded.jobs, at_ms = excluded.at_ms;
+        SELECT r.records, r.payloads, r.results, r.progress, r.errors
+        INTO records, payloads, kept, progress, errors
+        FROM aiq_records_4(given) AS r;
+    END IF;
+    IF changes > 0 THEN
+        UPDATE aiq_counters AS c SET changes = c.changes + aiq_exchange_4.changes, events = c.events + aiq_exchange_4.changes;
     END IF;
     next_ms := aiq_next_instant_4(now_ms, grace_ms, never_ms);
-    RETURN CASE WHEN next_ms IS NULL THEN -1 WHEN next_ms > now_ms THEN next_ms - now_ms END;
+    next_ms := CASE WHEN next_ms IS NULL THEN -1 ELSE greatest(0, next_ms - now_ms) END;
 END
 $$;

@@ -1,0 +1,28 @@
+"""Whether a function is worth asking: where it could not make the last steps, most often it cannot make the next."""
+
+from typing import Final
+
+_MOST_REFUSALS: Final = 5
+
+
+class Habit:
+    """After one refusal it is asked again at once, after the second one step is left out, then three, seven, fifteen.
+
+    What is not plain stays so for long: a queue with a limit, a database that is to isolate its transactions more.
+    """
+
+    def __init__(self) -> None:
+        self._refusals = 0
+        self._rest = 0
+
+    def is_worth_asking(self) -> bool:
+        """Ask this before each step."""
+        if self._rest:
+            self._rest -= 1
+            return False
+        return True
+
+    def learn(self, *, made: bool) -> None:
+        """Say what came of it."""
+        self._refusals = 0 if made else min(self._refusals + 1, _MOST_REFUSALS)
+        self._rest = (1 << self._refusals >> 1) - 1 if self._refusals else 0
