@@ -75,6 +75,8 @@ def amid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], No
     return pending.append
 
 
+NOT_PLAIN = {"tenant": "somebody"}
+"""What lets a job be stored by a step in Python: only that has a midst."""
 Amid = Callable[[Callable[[], object]], None]
 
 
@@ -109,7 +111,7 @@ async def test_of_a_step_whose_connection_is_ended_nothing_has_happened(started:
         amid(lambda: end_connections(one))
 
         with pytest.raises(Unavailable) as lost:
-            await enqueue_one(storage)
+            await enqueue_one(storage, **NOT_PLAIN)
 
         assert not lost.value.outcome_unknown
         assert await states(storage, "job") == [None]
@@ -400,7 +402,7 @@ async def test_a_lease_begins_when_a_claim_need_not_wait_for_others_any_more(sta
     other = await storage.sibling()
     await enqueue_one(storage, lease_ms=500)
     amid(stand_still)
-    slow = asyncio.create_task(enqueue_one(other, "another"))
+    slow = asyncio.create_task(enqueue_one(other, "another", **NOT_PLAIN))
     await asyncio.to_thread(begun.wait, 30)
     run = await claim_one(storage)
     await slow

@@ -238,6 +238,8 @@ def _surely(home: Home, line: Line) -> Iterator[None]:
             raise
         line.drop()
         text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
+        if isinstance(error, TimeoutError):
+            text = f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again."
         raise Unavailable(text, outcome_unknown=True) from error
 
 
