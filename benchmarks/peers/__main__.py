@@ -24,7 +24,7 @@ from benchmarks.spread import Spread, table
 def main() -> None:
     """Parse, measure, print."""
     given = parsed()
-    store = store_of(given.url) if given.url else given.store
+    store = given.store
     concurrencies = tuple(int(number) for number in given.concurrency.split(","))
     course = Course(store, given.url, given.jobs, concurrencies, given.rounds)
     queues = queues_of(store, given.queues and given.queues.split(","))
@@ -47,12 +47,19 @@ def parsed() -> argparse.Namespace:
     parser.add_argument(
         "--url", help="a server to measure on instead of private ones: of Postgres one where a database"
     )
-    parser.add_argument("--queues", help=f"some of {', '.join(sorted({queue.name for queue in QUEUES}))}")
+    parser.add_argument(
+        "--queues", help=f"instead of the best: some of {', '.join(sorted({queue.name for queue in QUEUES}))}"
+    )
     parser.add_argument("--jobs", type=int, default=10_000, help="in a lap; default: %(default)s")
     parser.add_argument("--concurrency", default="100,10", help="jobs at once, a lap for each; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    return parser.parse_args()
+    given = parser.parse_args()
+    given.store = store_of(given.url) if given.url else given.store
+    known = [queue.name for queue in QUEUES if queue.store == given.store]
+    if unknown := set((given.queues or OURS).split(",")) - set(known):
+        parser.error(f"{', '.join(sorted(unknown))} is not measured on {given.store}; choose among {', '.join(known)}.")
+    return given
 
 
 def show(told: dict[str, object], found: dict[str, dict[str, Spread | None]], missing: dict[str, str]) -> None:
