@@ -140,8 +140,12 @@ class Reserved:
 
     def write(self) -> None:
         """Write what was changed."""
-        for key, one in self._changed.items():
-            self._tx.later_text(SQL["put"], (*key, one.opened_at_ms, one.closed_at_ms), _text(one))
+        alike: dict[tuple[tuple[int, int, int, int | None], bytes], list[str]] = {}
+        for (job_id, fence, call), one in self._changed.items():
+            place = (fence, call, one.opened_at_ms, one.closed_at_ms)
+            alike.setdefault((place, _text(one)), []).append(job_id)
+        for (place, text), jobs in alike.items():
+            self._tx.later_text(SQL["put"], place, text, jobs)
         self._changed.clear()
 
     def _read(self, name: str, asked: Sequence[tuple[Any, ...]]) -> Iterator[Reservation]:
