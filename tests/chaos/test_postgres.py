@@ -62,8 +62,8 @@ def end_connections(one: Postgres) -> None:
 
 
 @pytest.fixture
-def amid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Let something happen once, in the transaction of the next step and before its first word."""
+def amid(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Callable[[], object]], None]]:
+    """Let something happen once, in the transaction of the next step decided here, and before its first word."""
     pending: list[Callable[[], object]] = []
 
     def make(tx: step.Transaction, operation: Callable[[step.Transaction], object]) -> object:
@@ -72,7 +72,8 @@ def amid(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], No
         return step.make(tx, operation)
 
     monkeypatch.setattr(atomic, "make", make)
-    return pending.append
+    yield pending.append
+    assert not pending, "no step was decided here"
 
 
 NOT_PLAIN = {"tenant": "somebody"}
@@ -242,7 +243,7 @@ async def test_patience_that_the_role_is_given_is_not_that_of_steps(started: Sta
         # It waits for another step, which stands still for longer than all of these.
         other = await storage.sibling()
         amid(lambda: one.ask("SELECT pg_sleep(0.6)"))
-        await asyncio.gather(enqueue_one(storage, "a"), enqueue_one(other, "b"))
+        await asyncio.gather(enqueue_one(storage, "a", **NOT_PLAIN), enqueue_one(other, "b", **NOT_PLAIN))
         await other.close()
 
         assert await states(storage, "a", "b") == [State.READY, State.READY]

@@ -200,11 +200,11 @@ async def main():
     storage = await open_storage(sys.argv[1])
     atomic.make = stand_still
     try:
-        await enqueue_one(storage, "stopped")
+        await enqueue_one(storage, "stopped", tenant="acme")
     except Unavailable:
         print("refused", flush=True)
     sys.stdin.readline()
-    await enqueue_one(storage, "stopped")
+    await enqueue_one(storage, "stopped", tenant="acme")
     await storage.close()
 
 

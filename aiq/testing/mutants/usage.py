@@ -20,8 +20,14 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "USAGE-1",
         (
             "rules.closing",
-            "    before = usage.lines(books, first, first.used)\n",
-            "    before = usage.lines(books, first, ())\n",
+            (
+                "    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), "
+                "account.lines)\n    parts = tuple([closed_part(books, how, part, account, units=True"
+            ),
+            (
+                "    usage.count(books, record, found.job_id, {}, account.lines)\n"
+                "    parts = tuple([closed_part(books, how, part, account, units=True"
+            ),
         ),
     ),
     "use_is_counted_for_the_flow_only": mutant(
@@ -56,13 +62,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "USAGE-3",
         (
             "rules.closing",
-            "unsent = found.call == FIRST and unused and not found.used",
-            "unsent = False",
-        ),
-        (
-            "rules.closing",
-            "_close_alike(books, same, same[0].found.used)",
-            "_close_alike(books, same, same[0].found.used if isinstance(outcome, Released) else ())",
+            "CallState.UNSENT if unsent else CallState.SETTLED, found.used)",
+            "CallState.SETTLED, found.used if isinstance(outcome, Released) else ())",
         ),
     ),
     "an_estimate_is_not_counted": mutant(
