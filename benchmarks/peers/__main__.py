@@ -44,9 +44,7 @@ def parsed() -> argparse.Namespace:
     """What was asked for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--store", choices=STORES, default="redis", help="default: %(default)s")
-    parser.add_argument(
-        "--url", help="a server to measure on instead of private ones: of Postgres one where a database"
-    )
+    parser.add_argument("--url", help="on this server; on Postgres its user must be allowed to make databases")
     parser.add_argument(
         "--queues", help=f"instead of the best: some of {', '.join(sorted({queue.name for queue in QUEUES}))}"
     )
