@@ -127,11 +127,12 @@ class Client:
 
     async def _wholly(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Do something to its end, even if the caller is cancelled meanwhile."""
-        step = asyncio.create_task(work)
+        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        step = asyncio.create_task(_telling(work, ended))
         self._under_way.add(step)
         step.add_done_callback(self._under_way.discard)
         try:
-            await asyncio.wait({step})
+            await ended
         except asyncio.CancelledError:
             await _end(step)
             raise
@@ -224,6 +225,15 @@ class Client:
 
 
 _SEVERAL: Final = (Kind.SENTINEL, Kind.CLUSTER)
+
+
+async def _telling(work: Coroutine[Any, Any, _T], ended: asyncio.Future[None]) -> _T:
+    """Do something, and tell that it is over in the same turn of the loop; `asyncio.wait` would take one more."""
+    try:
+        return await work
+    finally:
+        if not ended.done():
+            ended.set_result(None)
 
 
 async def _end(step: asyncio.Task[Any]) -> None:

@@ -8,6 +8,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
+from hiredis import pack_command
 from redis import exceptions as driver
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
@@ -63,7 +64,9 @@ def _made(address: Address, place: Place, *, sentinel: bool) -> AbstractConnecti
 async def exchange(connection: AbstractConnection, *command: bytes | str | int) -> Any:  # Any: what Redis answers
     """Send a command and wait for its answer. Whatever interrupts that closes the connection, so that no later command
     ever reads the answer of an earlier one."""
-    await connection.send_packed_command(connection.pack_command(*command), check_health=False)
+    # Not the driver's own packing, which is Python, and takes four times as long.
+    packed = pack_command(command)  # type: ignore[arg-type]  # its stub says a tuple of one
+    await connection.send_packed_command([packed], check_health=False)
     return await connection.read_response(disable_decoding=True)
 
 
