@@ -1,10 +1,11 @@
--- plain: what most jobs do, from text to text: they are stored (T1), begin their first run (T3), and succeed (T5).
+-- plain: what most jobs do, from text to text: they are stored (T1), begin their first run (T3), which renews its lease
+-- (T4), and succeed (T5).
 --
 -- A plain job uses nothing but its turn: `records` says of each record that is written whether it is one. For such a job
 -- most of what `transition`, `jobs` and `settle` look at is nothing, and to read, copy and write its record as a table takes
 -- longer than all that is left. So here its head is taken apart, and put together anew; what stands behind is not looked
 -- into. Whatever is not as it is with most is left to them: each function says whether it has done what was asked.
--- spec: ENQ-1, CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, STATE-6
+-- spec: ENQ-1, CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, LEASE-10, LEASE-12, STATE-6
 
 local PLAIN, FRESH = 1, 1
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
@@ -180,6 +181,24 @@ function plain.begin(spot, id, request, takes)
   note('T3', queue, task, math.max(0, step.now_ms - created))
   if payload - 1 > contents.INLINE_BYTES then apart[#apart + 1] = id end
   return true
+end
+
+-- Restart the lease of a run that still owns its job, to the job's own length or to the one that is asked for, which may be
+-- shorter if `shrink` says so. The answer is its length and the job's queue, or nil.
+function plain.renew(held, asked_ms, shrink)
+  local text = text_of(held.job_id)
+  if not text then return nil end
+  local _, state, lane, number, run, position, started, _, expires, payload, result, lease, owner, history, settled, at =
+    records.head(text)
+  if state ~= RUNNING or run ~= held.fence or lease ~= held.lease_id or step.now_ms >= expires then return nil end
+  local _, _, _, own_ms, _, queue = records.named(text, at)
+  local length_ms = asked_ms and (shrink and asked_ms or math.max(asked_ms, own_ms)) or own_ms
+  expires = step.now_ms + length_ms
+  rows.put_text('jobs', held.job_id, records.head_of(
+    PLAIN, RUNNING, lane, number, run, position, started, 0, expires, payload, result, lease, owner, history, settled
+  ) .. text:sub(at))
+  zsets.put('leases', held.job_id, expires)
+  return length_ms, queue
 end
 
 -- Read payloads that are about to be told, in one command.

@@ -4,16 +4,19 @@
 -- args: leases, lease_ms (or nil), shrink (whether that may be shorter than the job's own)
 -- returns: for each {lease_ms, cancel_requested, paused}, or {lost = reason}
 -- spec: LEASE-3, LEASE-4, LEASE-8, LEASE-10, LEASE-12, TIME-5, STATE-5
+local function answer(length_ms, cancel_requested, queue)
+  return {lease_ms = length_ms, cancel_requested = cancel_requested, paused = rows.get('paused', queue) ~= nil}
+end
+
 local function renewed(lease)
+  local plain_ms, queue = plain.renew(lease, args.lease_ms, args.shrink)
+  if plain_ms then return answer(plain_ms, false, queue) end
   local job, reason = holder.held_live(lease)
   if not job then return {lost = reason} end
   local length_ms = args.lease_ms or job.lease_ms
   if not args.shrink then length_ms = math.max(length_ms, job.lease_ms) end
   jobs.put(job, rows.with(job, {expires_at_ms = step.now_ms + length_ms}))
-  return {
-    lease_ms = length_ms, cancel_requested = job.cancel_requested_at_ms ~= nil,
-    paused = rows.get('paused', job.queue) ~= nil,
-  }
+  return answer(length_ms, job.cancel_requested_at_ms ~= nil, job.queue)
 end
 
 local ids, found = {}, {}
