@@ -23,6 +23,11 @@ _FIXED: Final = Struct(">xBBHHhIHIHIHIBHBH")
 _NAMED: Final = Struct(">BxxxxxHII")
 
 
+def is_plain(text: bytes) -> bool:
+    """Whether a record has nothing in its map but numbers and texts."""
+    return text[0] == 1
+
+
 def split(text: bytes) -> tuple[dict[str, Any], bytes, bytes | None, bytes | None]:  # Any: what stands in a record
     """What a reader is told of the head, the map, and payload and result where they are small."""
     found, payload_bytes, result_bytes = _fixed(text)
