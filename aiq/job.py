@@ -359,7 +359,7 @@ def plain_json(data: bytes) -> object:
 
 def fresh_id() -> str:
     """An id that nothing has yet. The host's clock only puts ids in order; no decision rests on it."""
-    return new_id(time.time_ns() // 1_000_000, secrets.token_bytes(10))
+    return new_id(time.time_ns(), secrets.token_bytes(8))
 
 
 def _now_ms() -> int:

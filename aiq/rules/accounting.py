@@ -7,7 +7,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
-from aiq.model import FIRST, CallState, Draw, LimitSpec, LimitState, Part, Reservation
+from aiq.model import FIRST, CallState, Draw, Part, Reservation
 from aiq.rules import budgets, calls, charging, drawing, limits, standing
 from aiq.rules.alike import Account, charged
 from aiq.rules.books import Books
@@ -29,22 +29,27 @@ def part_so_far(books: Books, part: Part, account: Account) -> Part:
     return part
 
 
-def closed_part(books: Books, how: CallState, part: Part, account: Account, *, units: bool) -> Part:
-    """Close a reservation's part of a limit, and with `units` its unit. What comes back says what stands charged."""
+def closed_part(books: Books, how: CallState, part: Part, account: Account, *, units: bool, times: int = 1) -> Part:
+    """Close a reservation's part of a limit, and with `units` its unit; `times` over where so many are alike.
+
+    What comes back says what stands charged of each."""
     spec = books.limit(part.limit)
     if spec is None:
         return part
     bound = Bound(spec, part.key)
     state = standing.state_of(books, bound)
+    # All of it moves a level to one side, so that the bounds of the level cut the sum as they would cut one by one.
+    whole = part if times == 1 else _multiplied(part, times)
     if how is CallState.EXPIRED:
-        after, closed = limits.expired(spec, state, part), charged(part, part.charge + part.rest)
+        after, closed = limits.expired(spec, state, whole), charged(part, part.charge + part.rest)
     elif how in UNUSED and not account.charged:
-        after, closed = _given_back(how, spec, state, part)
+        given = _given_back(how, whole)
+        after, closed = limits.returned(spec, state, given), _kept(how, part)
     else:
         used, closed = account.on_part(spec, part)
-        after = limits.settled(spec, state, part, used)
+        after = limits.settled(spec, state, whole, used * times)
     if part.slot and units:
-        after, closed = limits.released(after), replace(closed, slot=False)
+        after, closed = limits.released(after, times), replace(closed, slot=False)
     standing.put(books, bound, state, after)
     return closed
 
@@ -57,7 +62,7 @@ def corrected_part(books: Books, closed: Reservation, part: Part) -> Part:
     bound = Bound(spec, part.key)
     state = standing.state_of(books, bound)
     if closed.state in UNUSED and not closed.used:
-        after, part_after = _given_back(closed.state, spec, state, part)
+        after, part_after = limits.returned(spec, state, _given_back(closed.state, part)), _kept(closed.state, part)
     else:
         used = charging.counted(spec, closed.used)
         after, part_after = limits.corrected(spec, state, part.charge, used), replace(part, charge=used)
@@ -119,9 +124,19 @@ def _release_another(books: Books, closed: Reservation, bound: Bound) -> None:
             return
 
 
-def _given_back(how: CallState, spec: LimitSpec, state: LimitState, part: Part) -> tuple[LimitState, Part]:
-    """Give back what was never used. The request goes back only of a call that was never sent, and a job's start
-    never. CALL-11, QUEUE-2"""
+def _given_back(how: CallState, part: Part) -> Part:
+    """What goes back of what was never used: the request only of a call that was never sent, and a job's start never.
+    CALL-11, QUEUE-2"""
     kept = how is CallState.THROTTLED or part.limit.startswith(standing.QUEUE)
-    given = replace(part, requests=0) if kept else part
-    return limits.returned(spec, state, given), replace(part, requests=part.requests - given.requests, charge=0, rest=0)
+    return replace(part, requests=0) if kept else part
+
+
+def _kept(how: CallState, part: Part) -> Part:
+    """What stands charged once that has gone back."""
+    return replace(part, requests=part.requests - _given_back(how, part).requests, charge=0, rest=0)
+
+
+def _multiplied(part: Part, times: int) -> Part:
+    """What several parts that are alike have taken together."""
+    requests, charge, rest = part.requests * times, part.charge * times, part.rest * times
+    return replace(part, requests=requests, charge=charge, rest=rest)

@@ -3,6 +3,10 @@
 Functions over `Books`, within one atomic step. Spec: chapters 10, 11 and 13
 """
 
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from aiq.errors import LeaseLost, LostReason
@@ -32,6 +36,14 @@ from aiq.rules.leases import lost
 from aiq.rules.standing import Bound
 
 
+class Ending(NamedTuple):
+    """A call that ends with its run."""
+
+    record: JobRecord
+    found: Reservation
+    how: CallState
+
+
 def report(books: Books, record: JobRecord | None, told: Report, *, current: bool) -> Reported | LeaseLost:
     """Count what a call has used so far, or in the end, and close it when the report says so. A repeat changes nothing.
 
@@ -59,11 +71,22 @@ def report(books: Books, record: JobRecord | None, told: Report, *, current: boo
 
 def close_run(books: Books, record: JobRecord, outcome: Outcome) -> None:
     """Close what a run has open, and take its calls out of line. `record` still runs: before the move. CALL-12"""
-    calls.leave_line(books, record.id, record.fence)
-    unused = record.opened_calls or isinstance(outcome, Released | Deferred | Held)
-    for found in books.open_reservations(record.id, record.fence):
-        unsent = found.call == FIRST and unused and not found.used
-        _close(books, record, found, CallState.UNSENT if unsent else CallState.SETTLED, found.used)
+    close_runs(books, (record,), outcome)
+
+
+def close_runs(books: Books, records: Iterable[JobRecord], outcome: Outcome) -> None:
+    """Close what several runs of one outcome have open, as if one after the other. What calls that are alike give back
+    to their limits is then one sum: nobody looks at a limit in between."""
+    endings = []
+    for record in records:
+        calls.leave_line(books, record.id, record.fence)
+        unused = record.opened_calls or isinstance(outcome, Released | Deferred | Held)
+        for found in books.open_reservations(record.id, record.fence):
+            unsent = found.call == FIRST and unused and not found.used
+            endings.append(Ending(record, found, CallState.UNSENT if unsent else CallState.SETTLED))
+    for _, alike in groupby(endings, _likeness):
+        same = list(alike)
+        _close_alike(books, same, same[0].found.used)
 
 
 def revoke_run(books: Books, record: JobRecord) -> None:
@@ -161,25 +184,40 @@ def _settle_first(books: Books, record: JobRecord, found: Reservation, how: Call
 
 
 def _close(books: Books, record: JobRecord, found: Reservation, how: CallState, used: tuple[Usage, ...]) -> None:
-    """Close an open reservation: what is counted of it from now on is what was used, or what stands for it.
+    """Close an open reservation: what is counted of it from now on is what was used, or what stands for it."""
+    _close_alike(books, (Ending(record, found, how),), used)
+
+
+def _likeness(ending: Ending) -> tuple[object, ...]:
+    """What the end of a call depends on, but for its run and its budgets. Stores read the reservations of calls that
+    are alike as one, so that comparing these takes no time."""
+    found = ending.found
+    kept = (found.need, found.parts, found.prices, found.cost, found.cost_limit, found.used)
+    # Models that a call was not admitted for cost what they did when it began.
+    return (ending.how, found.call == FIRST, bool(found.draws), found.opened_at_ms if found.used else 0, *kept)
+
+
+def _close_alike(books: Books, endings: Sequence[Ending], used: tuple[Usage, ...]) -> None:
+    """Close calls that differ in their runs and their budgets alone.
 
     Where nobody said anything limits follow what was reserved: a provider may have been called all the same, and what
     was taken too much comes back by itself. Use and budgets, which nothing refills, follow `usage.guess`. CALL-12
     """
-    need = usage.guess(found, how)
-    account = usage.reported(books, found, used) if used else usage.silent(books, found, how, need)
-    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), account.lines)
-    parts = tuple([closed_part(books, how, part, account, units=True) for part in found.parts])
-    draws = tuple([closed_draw(books, how, draw, account) for draw in found.draws])
-    now_ms = books.now_ms
-    books.put_reservation(
-        replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=now_ms)
-    )
-    if how is not CallState.EXPIRED:
-        _settle_order(books, record, found, account)
-    # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
-    if how is CallState.SETTLED and any(one.tokens for one in used):
-        usage.teach(books, record, found.need.model, used)
+    first, how, times = endings[0].found, endings[0].how, len(endings)
+    need = usage.guess(first, how)
+    account = usage.reported(books, first, used) if used else usage.silent(books, first, how, need)
+    before = usage.lines(books, first, first.used)
+    parts = tuple([closed_part(books, how, part, account, units=True, times=times) for part in first.parts])
+    for record, found, _ in endings:
+        usage.count(books, record, found.job_id, before, account.lines)
+        draws = tuple([closed_draw(books, how, draw, account) for draw in found.draws])
+        closed = replace(found, state=how, used=used, need=need, parts=parts, draws=draws, closed_at_ms=books.now_ms)
+        books.put_reservation(closed)
+        if how is not CallState.EXPIRED:
+            _settle_order(books, record, found, account)
+        # One that used no tokens was refused for what it asked, and tells nothing of what others will need.
+        if how is CallState.SETTLED and any(one.tokens for one in used):
+            usage.teach(books, record, found.need.model, used)
 
 
 def _settle_order(books: Books, record: JobRecord, found: Reservation, account: Account) -> None:

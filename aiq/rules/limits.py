@@ -124,6 +124,16 @@ def refilled(spec: LimitSpec, state: LimitState, now_ms: int) -> LimitState:
     )
 
 
+def has_plenty(spec: LimitSpec, state: LimitState, part: Part) -> bool:
+    """Whether a part is there beyond doubt when nobody goes first: then `wait_ms` is 0. It decides all other cases, and
+    most jobs are not among them."""
+    if state.frozen_until_ms > state.at_ms or (spec.concurrency is not None and state.running >= spec.concurrency):
+        return False
+    if spec.requests is not None and state.requests < part.requests * _requests(spec).sub:
+        return False
+    return spec.tokens is None or state.tokens - state.held >= (part.charge + part.rest) * _tokens(spec).sub
+
+
 def wait_ms(spec: LimitSpec, state: LimitState, part: Part, ahead: tuple[int, int, int] = (0, 0, 0)) -> int | None:
     """How long until a call may take its part: 0 is now, None is when somebody gives something back.
 
@@ -195,9 +205,9 @@ def corrected(spec: LimitSpec, state: LimitState, assumed: int, used: int) -> Li
     return _moved(spec, state, tokens=-_owed(spec, assumed, used))
 
 
-def released(state: LimitState) -> LimitState:
-    """Give back one unit of concurrency. Spec: CALL-15"""
-    return replace(state, running=max(0, state.running - 1))
+def released(state: LimitState, units: int = 1) -> LimitState:
+    """Give back units of concurrency. Spec: CALL-15"""
+    return replace(state, running=max(0, state.running - units))
 
 
 def throttled(spec: LimitSpec, state: LimitState, tokens: int, retry_after_ms: int | None, now_ms: int) -> LimitState:

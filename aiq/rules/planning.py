@@ -62,6 +62,7 @@ class Ask(NamedTuple):
     parts: Sequence[Part]
     cost: int
     cost_limit: str | None
+    too_large: Hopeless | None
 
 
 class Plan(Struct, frozen=True, gc=False):
@@ -96,9 +97,8 @@ def plan(books: Books, record: JobRecord) -> Plan | Blocked | Short | Hopeless:
         return fit
     if fit.want is not ask.want:
         ask = _asking(ask.bound, fit.want)
-    too_big = oversized(ask.bound, ask.parts, fit.want.need)
-    if too_big is not None:
-        return too_big
+    if ask.too_large is not None:
+        return ask.too_large
     takings = _takings(books, record, ask.bound, ask.parts)
     if isinstance(takings, Blocked):
         return takings
@@ -158,7 +158,7 @@ def cost_limit(books: Books, record: JobRecord) -> str | None:
 def _asking(bound: Sequence[Bound], want: Want) -> Ask:
     parts = [charging.part(spec, key, want.need) for spec, key in bound]
     name = charging.cost_limit([one.spec for one in bound])
-    return Ask(bound, want, parts, charging.cost(parts, name), name)
+    return Ask(bound, want, parts, charging.cost(parts, name), name, oversized(bound, parts, want.need))
 
 
 def oversized(bound: Iterable[Bound], parts: Iterable[Part], need: Need) -> Hopeless | None:
@@ -189,9 +189,8 @@ def _takings(
         unit = spec.concurrency is not None
         calls = books.waiting(spec.name, key)
         calls = standing.before(calls, record.band, None) if calls else ()
-        wait_ms = standing.wait_ms(books, one, state, part, unit, calls)
-        if wait_ms != 0:
-            rooms.append(Room(one, wait_ms))
+        if calls or not limits.has_plenty(spec, state, part):
+            rooms.append(Room(one, standing.wait_ms(books, one, state, part, unit, calls)))
         takings.append(Taking(one, state, with_unit(part) if unit else part))
     worst = standing.longest(rooms)
     if worst is None:

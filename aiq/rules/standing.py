@@ -61,8 +61,10 @@ def of_job(books: Books, record: JobRecord) -> list[Bound]:
 def state_of(books: Books, bound: Bound) -> LimitState:
     """What is left of a limit now."""
     spec, key = bound
-    stored = books.limit_state(spec.name, key)
-    return limits.opening(spec, books.now_ms) if stored is None else limits.refilled(spec, stored, books.now_ms)
+    stored, now_ms = books.limit_state(spec.name, key), books.now_ms
+    if stored is None:
+        return limits.opening(spec, now_ms)
+    return stored if stored.at_ms == now_ms else limits.refilled(spec, stored, now_ms)
 
 
 def before(calls: Sequence[WaitingCall], band: Band, number: int | None) -> list[WaitingCall]:

@@ -63,6 +63,7 @@ __all__ = [
     "check_name",
     "check_opaque",
     "check_range",
+    "check_renewal",
     "check_reports",
     "check_result",
     "check_settings",
@@ -157,6 +158,13 @@ def check_claim(request: ClaimRequest) -> None:
     for want in request.wants:
         check_name("queue", want.queue)
         check_range("wanted count", want.count, 0, bounds.MAX_INSTANT_MS)
+
+
+def check_renewal(leases: Sequence[Lease], lease_ms: int | None) -> None:
+    """Refuse a renewal of too many leases, or one for a time that no lease lasts."""
+    check_count("list of leases", len(leases), bounds.MAX_BATCH)
+    if lease_ms is not None:
+        check_range("lease in ms", lease_ms, bounds.MIN_LEASE_MS, bounds.MAX_LEASE_MS)
 
 
 def check_chunks(chunks: Sequence[NewChunk]) -> None:

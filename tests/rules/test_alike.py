@@ -1,13 +1,14 @@
 """What a step has worked out for one call changes nothing for those that are like it."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 import pytest
 
 from aiq.model import BudgetSpec, CallState, Charge, Estimate, LimitSpec, PriceRow, Released, Usage
+from aiq.rules import closing
 from aiq.rules.alike import Alike
-from tests.rules.ledger import Ledger, full
+from tests.rules.ledger import DONE, Ledger, full
 
 LIMITS = (
     LimitSpec(name="a", requests=600, tokens=60_000),
@@ -67,3 +68,28 @@ def run(ledger: Ledger, seed: int) -> tuple[object, ...]:
 @pytest.mark.parametrize("seed", range(20))
 def test_a_step_that_remembers_decides_as_one_that_works_out_everything_anew(seed: int) -> None:
     assert run(Step(), seed) == run(Ledger(), seed)
+
+
+def close_all(ledger: Ledger, seed: int, *, together: bool) -> tuple[object, ...]:
+    """Claim jobs of few kinds, end all of them well, and tell what is left of everything."""
+    rng = Random(seed)
+    ledger.put(*LIMITS[:2], replace(LIMITS[2], concurrency=15), *BUDGETS)
+    # Nearly full, so that what comes back is cut by what a bucket holds.
+    full(ledger, *ledger.limits)
+    for number in range(40):
+        taken, budget = rng.choice([("a", "b", "c"), ("b",)]), rng.choice([(), ("money",), ("same",)])
+        estimate = rng.choice([None, Estimate(input=40, output=9, max_output=90, model="m")])
+        ledger.add(str(number), limits=taken, budgets=budget, tenant=rng.choice(["x", "y"]), estimate=estimate)
+    records = ledger.claim(40)
+    for record in rng.sample(records, len(records) // 4):
+        ledger.report(record, 0, CallState.OPEN, used=(Usage("m", 30, rng.choice([5, 50])),))
+    ledger.now_ms += 40
+    for some in [records] if together else [[record] for record in records]:
+        closing.close_runs(ledger, some, DONE)
+    services = {key: line.service for key, line in ledger.lines.items()}
+    return len(records), ledger.states, ledger.balances, ledger.reservations, ledger.entries, services, ledger.known
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_runs_that_are_closed_together_leave_what_they_leave_one_by_one(seed: int) -> None:
+    assert close_all(Ledger(), seed, together=True) == close_all(Ledger(), seed, together=False)

@@ -4,11 +4,18 @@ from aiq.rules.ids import child_id, new_id, node_id
 
 
 def test_ids_are_32_hex_digits_and_order_by_their_time() -> None:
-    earlier, later = new_id(1_700_000_000_000, b"\xff" * 10), new_id(1_700_000_000_001, b"\0" * 10)
+    instants = [
+        1_700_000_000_000_000_000,
+        1_700_000_000_000_001_000,
+        1_700_000_000_000_999_999,
+        1_700_000_000_001_000_000,
+    ]
+    ids = [new_id(now_ns, entropy) for now_ns, entropy in zip(instants, [b"\xff" * 8, b"\0" * 8] * 2, strict=True)]
 
-    assert earlier < later
-    assert {len(earlier), len(later)} == {32}
-    int(earlier, 16)
+    assert ids == sorted(set(ids))
+    assert {len(one) for one in ids} == {32}
+    assert all(int(one[:12], 16) == now_ns // 10**6 for one, now_ns in zip(ids, instants, strict=True))
+    int(ids[0], 16)
 
 
 def test_a_later_run_derives_the_same_ids_for_its_children() -> None:

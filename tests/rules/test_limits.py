@@ -155,6 +155,28 @@ def test_a_hold_beyond_what_stores_count_waits_until_others_give_back() -> None:
 
 
 @clause("LIMIT-7")
+@given(
+    st.sampled_from([SPEC, REQUESTS, replace(SPEC, requests=60, concurrency=2), LimitSpec(name="c", concurrency=1)]),
+    st.tuples(st.integers(-5, 40), st.integers(-5, 40), st.integers(0, 20), st.integers(0, 3), st.integers(0, 1)),
+    st.tuples(st.integers(0, 20), st.integers(0, 20)),
+)
+def test_what_is_there_in_plenty_is_there_at_once(
+    spec: LimitSpec, levels: tuple[int, int, int, int, int], asked: tuple[int, int]
+) -> None:
+    requests, tokens, held, running, frozen = levels
+    state = full(spec, requests=requests * S, tokens=tokens * S, held=held * S, running=running)
+    state = structs.replace(state, frozen_until_ms=state.at_ms + frozen)
+
+    if limits.has_plenty(spec, state, part(*asked)):
+        assert limits.wait_ms(spec, state, part(*asked, slot=True)) == 0
+
+
+def test_most_of_what_fits_is_there_in_plenty() -> None:
+    assert limits.has_plenty(SPEC, full(), part(10, 10))
+    assert limits.has_plenty(SPEC, full(tokens=20 * S), part(10, 10))
+    assert not limits.has_plenty(SPEC, full(tokens=20 * S, held=S), part(10, 10))
+
+
 def test_a_ramp_rises_evenly_from_a_tenth_of_the_rate() -> None:
     spec = replace(SPEC, ramp_ms=900)
     born = limits.opening(spec, 0)

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 from aiq.backends.memory.holder import held_live
 from aiq.backends.memory.transition import Transaction
-from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MIN_LEASE_MS
 from aiq.errors import LeaseLost
 from aiq.model import Lease, Renewed
 from aiq.rules.states import check
-from aiq.rules.validation import check_count, check_range
+from aiq.rules.validation import check_renewal
 
 
 def renew(tx: Transaction, leases: Sequence[Lease], lease_ms: int | None, *, shrink: bool) -> list[Renewed | LeaseLost]:
@@ -17,9 +16,7 @@ def renew(tx: Transaction, leases: Sequence[Lease], lease_ms: int | None, *, shr
 
     Spec: LEASE-3, LEASE-4, LEASE-8, LEASE-10, LEASE-12, TIME-5, STATE-5
     """
-    check_count("list of leases", len(leases), MAX_BATCH)
-    if lease_ms is not None:
-        check_range("lease in ms", lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
+    check_renewal(leases, lease_ms)
     return [_renew(tx, lease, lease_ms, shrink=shrink) for lease in leases]
 
 

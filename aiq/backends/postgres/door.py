@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from aiq.backends.postgres import atomic
 from aiq.backends.postgres.atomic import Home
@@ -17,6 +17,7 @@ from aiq.errors import Unavailable
 from aiq.model import Fact, JobSpec
 from aiq.storage import Left
 
+_P = ParamSpec("_P")
 _A = TypeVar("_A")
 
 SURVEY_MS: Final = 600_000
@@ -59,6 +60,14 @@ class ServerDoor(Door):
                 reading.cancel()
                 await asyncio.wait([reading])
             await line.close()
+
+    async def _plain(
+        self, step: Callable[Concatenate[Home, Line, Callable[[], bool], _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make a step in one round trip, if it can be."""
+        self._check_usable()
+        home = self._home
+        return await self._writer.perform(lambda line, unwanted: step(home, line, unwanted, *args, **kwargs))
 
     async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)

@@ -1,7 +1,6 @@
 """Jobs, of which those that are plain go a shorter way."""
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.door import ServerDoor
@@ -9,12 +8,12 @@ from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.plain.enqueue import enqueue, plain
 from aiq.backends.postgres.plain.exchange import exchange, may_be_plain
 from aiq.backends.postgres.plain.habit import Habit
+from aiq.backends.postgres.plain.renew import renew
 from aiq.backends.relational import enqueue as steps
 from aiq.backends.relational.face.jobs import JobsFace
-from aiq.model import ClaimRequest, Enqueued, Exchanged, JobSpec, Lease, Settlement
-from aiq.rules.validation import check_batch, check_claim, check_settlements
-
-_A = TypeVar("_A")
+from aiq.errors import LeaseLost
+from aiq.model import ClaimRequest, Enqueued, Exchanged, JobSpec, Lease, Renewed, Settlement
+from aiq.rules.validation import check_batch, check_claim, check_renewal, check_settlements
 
 
 class ServerJobs(ServerDoor, JobsFace):
@@ -29,10 +28,18 @@ class ServerJobs(ServerDoor, JobsFace):
         check_batch(batch, parent)
         all_plain = plain(batch) if parent is None else None
         if all_plain is not None:
-            answer = await self._plain(lambda home, line, unwanted: enqueue(home, line, unwanted, all_plain))
+            answer = await self._plain(enqueue, all_plain)
             if answer is not None:
                 return answer
         return await self._write(steps.enqueue, batch, parent)
+
+    async def renew(
+        self, leases: Sequence[Lease], *, lease_ms: int | None = None, shrink: bool = False
+    ) -> list[Renewed | LeaseLost]:
+        """See `aiq.storage.Jobs`."""
+        check_renewal(leases, lease_ms)
+        answer = await self._plain(renew, leases, lease_ms, shrink=shrink)
+        return await super().renew(leases, lease_ms=lease_ms, shrink=shrink) if answer is None else answer
 
     async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
         """See `aiq.storage.Jobs`."""
@@ -40,14 +47,8 @@ class ServerJobs(ServerDoor, JobsFace):
         if claim is not None:
             check_claim(claim)
         if self._exchanges.is_worth_asking() and may_be_plain(settlements, claim):
-            answer = await self._plain(lambda home, line, unwanted: exchange(home, line, unwanted, settlements, claim))
+            answer = await self._plain(exchange, settlements, claim)
             self._exchanges.learn(made=answer is not None)
             if answer is not None:
                 return answer
         return await super().exchange(settlements, claim)
-
-    async def _plain(self, step: Callable[[Home, Line, Callable[[], bool]], _A]) -> _A:
-        """Make a step in one round trip, if it can be."""
-        self._check_usable()
-        home = self._home
-        return await self._writer.perform(lambda line, unwanted: step(home, line, unwanted))

@@ -5,6 +5,7 @@ from aiq.backends.relational.lanes import Lanes
 from aiq.backends.relational.ledger import Ledger, limits_of
 from aiq.backends.relational.queues import Queues
 from aiq.backends.relational.transaction import Transaction
+from aiq.model import JobRecord
 
 
 class Admission:
@@ -16,6 +17,9 @@ class Admission:
         self.lanes = Lanes(tx, self.queues, limits)
         self.ledger = Ledger(tx, self.lanes, self.queues, limits)
         self.holds = Holds(tx, self.ledger)
+        self.succeeded: list[JobRecord] = []
+        """Runs that have ended, and of which what they have reserved is closed when the next thing looks at that; see
+        `settle`."""
 
     def write(self) -> None:
         """Write what was changed: before a statement looks at it, and when the step ends."""

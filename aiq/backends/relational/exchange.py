@@ -7,7 +7,7 @@ from aiq.backends.relational.admission import admission
 from aiq.backends.relational.claim import any_ready, claim, claimed_before
 from aiq.backends.relational.fan_in import look_ahead
 from aiq.backends.relational.holding import let_go_on_room
-from aiq.backends.relational.settle import settle
+from aiq.backends.relational.settle import close_succeeded, settle
 from aiq.backends.relational.sweeps import next_due_ms
 from aiq.backends.relational.transaction import Transaction
 from aiq.model import ClaimRequest, Exchanged, Settlement, State
@@ -26,6 +26,8 @@ def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimR
     if jobs:
         admission(tx).ledger.fetch_ends([job.record for job in jobs if job.record.state is State.RUNNING])
     settled = tuple([settle(tx, settlement) for settlement in settlements])
+    if jobs:
+        close_succeeded(tx)
     claimed, more = claim(tx, request) if request is not None else ((), False)
     let_go_on_room(tx)
     due_ms = next_due_ms(tx)

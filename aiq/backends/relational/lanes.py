@@ -39,6 +39,9 @@ class Lanes:
         self._aside: list[bool] | None = None
         """Whether any pool, line or gate stands aside."""
         self._names: dict[tuple[tuple[str, ...], str, str], str] = {}
+        self._last: JobRecord | None = None
+        self._last_key: LineKey = ("", PLAIN, Band.NORMAL, "")
+        """The job whose line was asked for last, and that line."""
         self._plain: dict[str, set[Band]] = {}
         """The bands of the plain pool of a queue in which jobs stood when somebody asked, or have come since."""
 
@@ -51,12 +54,16 @@ class Lanes:
 
     def key_of(self, record: JobRecord) -> LineKey:
         """The line in which a job stands when it is ready, on its present route."""
+        if record is self._last:
+            # A claim asks of the same job twice.
+            return self._last_key
         # What the name of a pool is made of. The jobs of a task share it.
         parts = (record.taken_limits, record.model, record.tenant)
         pool = self._names.get(parts)
         if pool is None:
             pool = self._names[parts] = pool_of(self._taken(record), record)
-        return (record.queue, pool, record.band, record.tenant)
+        self._last, self._last_key = record, (record.queue, pool, record.band, record.tenant)
+        return self._last_key
 
     def fetch(self, keys: Iterable[LineKey]) -> None:
         """Read the pools and lines that jobs will join or leave."""

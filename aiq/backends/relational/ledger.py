@@ -3,7 +3,6 @@
 Decisions are in `rules`, which ask the same thing many times in a step; here each row is read once and written once.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, TypeAlias
 
@@ -15,6 +14,7 @@ from aiq.backends.relational.reserved import Reserved
 from aiq.backends.relational.shelf import Shelf, TextShelf, decoder_of
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
+from aiq.backends.relational.used import Used
 from aiq.backends.relational.waiting import WaitingLine
 from aiq.bounds import MAX_PAGE, RESERVATION_KEPT_MS
 from aiq.model import (
@@ -29,11 +29,10 @@ from aiq.model import (
     PriceRow,
     Reservation,
 )
-from aiq.rules.alike import Alike, Counted, Lines
+from aiq.rules.alike import Alike, Lines
 from aiq.rules.books import Books, Learned, UsageOf, WaitingCall
 from aiq.rules.budgets import window_start
 from aiq.rules.fairness import risen
-from aiq.rules.metrics import count_use
 from aiq.rules.standing import QUEUE, key_of
 from aiq.storage import limit_topic, queue_topic
 
@@ -71,8 +70,7 @@ class Ledger:
         self.rooms: dict[HoldLine, bool] = {}
         """Lines of held jobs for which room has appeared, and whether by a grant, which opens approvals too."""
         self.reserved = Reserved(tx)
-        self._used: defaultdict[tuple[str, str, int], list[Lines]] = defaultdict(list)
-        """What was used more, by whom and in which minute."""
+        self._used = Used(tx)
 
     def limit(self, name: str) -> LimitSpec | None:
         """A stored limit."""
@@ -174,15 +172,7 @@ class Ledger:
 
     def add_usage(self, owner: UsageOf, more: Lines) -> None:
         """Count use for its job, flow, tenant and minute, and with what its task does. Spec: METRIC-3"""
-        if owner.task:
-            figures = self._tx.figures(owner.queue, owner.task)
-            for counted in more.values():
-                count_use(figures, counted.tokens, counted.usd_micros)
-        self._used["job", owner.job_id, owner.minute_ms].append(more)
-        self._used["tenant", owner.tenant, owner.minute_ms].append(more)
-        self._used["all", "", owner.minute_ms].append(more)
-        if owner.flow is not None:
-            self._used["flow", owner.flow, owner.minute_ms].append(more)
+        self._used.add(owner, more)
 
     def serve(self, record: JobRecord, cost: int) -> int:
         """Let the service of a job's line rise or fall."""
@@ -298,28 +288,12 @@ class Ledger:
         for write in (self.price_lists.write, self.learnt.write, self.weights.write):
             write()
         self.reserved.write()
-        for place, entries in self._used.items():
-            for line, counted in _summed(entries).items():
-                self._tx.later(SQL["add_usage"], (*place, *line, *counted))
-        self._used.clear()
+        self._used.write()
 
 
 def limits_of(tx: Transaction) -> Shelf[str, LimitSpec]:
     """The limits that are stored, by name."""
     return Shelf(tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
-
-
-def _summed(entries: Sequence[Lines]) -> Lines:
-    """All entries together. Those of a job are mostly one."""
-    if len(entries) == 1:
-        return entries[0]
-    sums: dict[tuple[str, str], list[int]] = {}
-    for entry in entries:
-        for line, counted in entry.items():
-            known = sums.setdefault(line, [0, 0, 0, 0])
-            for place, more in enumerate(counted):
-                known[place] += more
-    return {line: Counted(*counts) for line, counts in sums.items()}
 
 
 def _drawn_from(record: JobRecord) -> Sequence[str]:

@@ -98,9 +98,9 @@ def _admit(
 
 def _agree(record: JobRecord, text: str) -> None:
     """Set the fields that are in the terms of a job."""
-    terms = read_terms(text, record.id)
+    terms, budgets, creates = read_terms(text, record.id)
     _SET_LIMITS(record, terms.limits)
     _SET_ROUTES(record, terms.routes)
     _SET_ESTIMATE(record, terms.estimate)
-    _SET_BUDGETS(record, terms.budgets)
-    _SET_CREATES(record, terms.creates)
+    _SET_BUDGETS(record, budgets)
+    _SET_CREATES(record, creates)

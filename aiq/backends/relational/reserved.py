@@ -19,6 +19,8 @@ CallKey: TypeAlias = tuple[str, int, int]
 """Job, fence and number."""
 _OWN: Final = ""
 """The id under which the draw on a job's own budget is kept, so that the texts of calls that are alike are the same."""
+_BUDGET: Final = b'"budget":'
+_OWN_DRAW: Final = _BUDGET + b'""'
 
 
 class _Body(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -56,7 +58,7 @@ class Bodies:
             call=call,
             need=body.need,
             parts=body.parts,
-            draws=_renamed(body.draws, _OWN, f"job:{job_id}"),
+            draws=_named(body.draws, job_id),
             prices=body.prices or none(),
             cost=body.cost,
             cost_limit=body.cost_limit,
@@ -68,15 +70,17 @@ class Bodies:
 
 
 def _text(one: Reservation) -> bytes:
-    draws = _renamed(one.draws, f"job:{one.job_id}", _OWN)
-    return _encoder.encode(_Body(one.need, one.parts, draws, one.prices, one.cost, one.cost_limit, one.state, one.used))
+    body = _Body(one.need, one.parts, one.draws, one.prices, one.cost, one.cost_limit, one.state, one.used)
+    # In JSON no text within another one has quotes of its own, so this finds the draw on the job's own budget alone.
+    return _encoder.encode(body).replace(_BUDGET + _encoder.encode(f"job:{one.job_id}"), _OWN_DRAW)
 
 
-def _renamed(draws: tuple[Draw, ...], before: str, after: str) -> tuple[Draw, ...]:
-    """The same with another id for one of the budgets."""
+def _named(draws: tuple[Draw, ...], job_id: str) -> tuple[Draw, ...]:
+    """Draws as they were read, with the id of the job's own budget."""
     for draw in draws:
-        if draw.budget == before:
-            return tuple([replace(one, budget=after) if one.budget == before else one for one in draws])
+        if draw.budget == _OWN:
+            own = f"job:{job_id}"
+            return tuple([replace(one, budget=own) if one.budget == _OWN else one for one in draws])
     return draws
 
 
@@ -140,8 +144,12 @@ class Reserved:
 
     def write(self) -> None:
         """Write what was changed."""
-        for key, one in self._changed.items():
-            self._tx.later_text(SQL["put"], (*key, one.opened_at_ms, one.closed_at_ms), _text(one))
+        alike: dict[tuple[tuple[int, int, int, int | None], bytes], list[str]] = {}
+        for (job_id, fence, call), one in self._changed.items():
+            place = (fence, call, one.opened_at_ms, one.closed_at_ms)
+            alike.setdefault((place, _text(one)), []).append(job_id)
+        for (place, text), jobs in alike.items():
+            self._tx.later_text(SQL["put"], place, text, jobs)
         self._changed.clear()
 
     def _read(self, name: str, asked: Sequence[tuple[Any, ...]]) -> Iterator[Reservation]:

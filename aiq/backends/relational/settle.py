@@ -35,7 +35,7 @@ from aiq.model import (
     Waiting,
     none,
 )
-from aiq.rules.closing import close_run, throttle
+from aiq.rules.closing import close_run, close_runs, throttle
 from aiq.rules.deadlines import deadline_passed
 from aiq.rules.leases import expired
 from aiq.rules.routes import Course, course
@@ -46,6 +46,7 @@ from aiq.rules.waits import verdict
 
 SQL: Final = load("settle")
 
+_WELL: Final = Succeeded(b"")
 _TELLS: Final = Retried | Died | Deferred
 """The outcomes that come with an error to be written down."""
 
@@ -113,6 +114,11 @@ def _take_effect(tx: Transaction, job: Job, by: By, outcome: Outcome) -> Settled
 def _close(tx: Transaction, job: Job, outcome: Outcome) -> None:
     """Close what a run that is over has reserved, and say what it leaves to the next one. Spec: CALL-12, DEFER-1"""
     record, ledger = job.record, admission(tx).ledger
+    if isinstance(outcome, Succeeded) and _ends_alone(job) and not ledger.calls.any():
+        if ledger.concerns(record.id, record.fence):
+            admission(tx).succeeded.append(record)
+        return
+    close_succeeded(tx)
     if ledger.concerns(record.id, record.fence):
         close_run(ledger, record, outcome)
     if isinstance(outcome, Succeeded):
@@ -129,6 +135,20 @@ def _close(tx: Transaction, job: Job, outcome: Outcome) -> None:
             resumes=left.resumes,
             deferred_at_ms=left.deferred_at_ms,
         )
+
+
+def _ends_alone(job: Job) -> bool:
+    """Whether nothing but what a job has reserved is changed by its good end, so that others may end before that is
+    closed."""
+    return not job.dependents and job.keyed is None and job.record.unique is None
+
+
+def close_succeeded(tx: Transaction) -> None:
+    """Close what those runs have reserved of which only their end is written yet, together: most are alike."""
+    succeeded = admission(tx).succeeded
+    if succeeded:
+        close_runs(admission(tx).ledger, succeeded, _WELL)
+        succeeded.clear()
 
 
 def _hold(tx: Transaction, job: Job, by: By, outcome: Outcome, change: Change) -> Settled:

@@ -22,8 +22,8 @@ class Step(Protocol):
         """Write a row with its like, before the next read or the commit."""
         ...
 
-    def later_text(self, sql: str, row: tuple[object, ...], text: bytes) -> None:
-        """The same of a row that ends with a text."""
+    def later_text(self, sql: str, row: tuple[object, ...], text: bytes, names: list[Any]) -> None:
+        """The same of a row that has a text, for all of some names."""
         ...
 
 
@@ -85,12 +85,17 @@ class Shelf(Generic[K, V]):
 
 
 class TextShelf(Shelf[K, V]):
-    """Rows of which there may be one for each job: their values are put down as texts that no statement reads."""
+    """Rows of which there may be one for each job: their values are put down as texts that no statement reads, each
+    once for all that have it. A key begins with what tells them apart."""
 
     def write(self) -> None:
         """Write what was changed, as one value."""
+        alike: dict[tuple[Any, bytes], list[object]] = {}
         for key in self._changed:
-            self._step.later_text(self._write, (key,), _encoder.encode(self._rows[key]))
+            name, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+            alike.setdefault((rest, _encoder.encode(self._rows[key])), []).append(name)
+        for (rest, text), names in alike.items():
+            self._step.later_text(self._write, rest, text, names)
         self._changed.clear()
 
 

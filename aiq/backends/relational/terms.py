@@ -54,10 +54,14 @@ def brings(spec: JobSpec) -> bool:
     return bool(spec.limits or spec.routes or spec.estimate or spec.budgets or spec.creates)
 
 
-def read_terms(text: str, job_id: str) -> Terms:
-    """Read what `terms_of` wrote of a job."""
+def read_terms(text: str, job_id: str) -> tuple[Terms, tuple[str, ...], tuple[BudgetSpec, ...]]:
+    """Read what `terms_of` wrote of a job: what it shares with others, then its budgets and those that it creates."""
     terms = _read(text)
-    return terms.renamed(_OWN, _own_of(job_id)) if terms.own else terms
+    if not terms.own:
+        return terms, terms.budgets, terms.creates
+    own = _own_of(job_id)
+    creates = tuple([one if one.id != _OWN else replace(one, id=own) for one in terms.creates])
+    return terms, tuple([own if name == _OWN else name for name in terms.budgets]), creates
 
 
 @lru_cache(maxsize=_KEPT)

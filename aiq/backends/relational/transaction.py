@@ -148,15 +148,16 @@ class Transaction:
             row = {**cast(Mapping[str, object], row), **{name: gathered.place(data) for name, data in blobs.items()}}
         gathered.rows[len(gathered.rows) if key is None else key] = row
 
-    def later_text(self, sql: str, row: Sequence[object], text: bytes) -> None:
-        """Write a row with its like that ends with a text: the last two of its places say where that is in :blobs.
+    def later_text(self, sql: str, row: Sequence[object], text: bytes, names: Sequence[object]) -> None:
+        """Write a row with its like that has a text, for all of some names. It ends with where the text is in :blobs,
+        two places, and with the names.
 
         A JSON text is so neither taken apart nor put together by the store, which takes longer than all the rest.
         """
         gathered = self._gathered.get(sql)
         if gathered is None:
             gathered = self._gathered[sql] = _Gathered()
-        gathered.rows[len(gathered.rows)] = (*row, len(gathered.blobs) + 1, len(text))
+        gathered.rows[len(gathered.rows)] = (*row, len(gathered.blobs) + 1, len(text), names)
         gathered.blobs += text
 
     def flush(self) -> None:

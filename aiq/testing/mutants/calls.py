@@ -228,7 +228,11 @@ MUTANTS: Final[dict[str, Mutant]] = {
     "a_place_outlives_its_run": mutant(
         "CALL-6",
         ("books", "runs = record.state is State.RUNNING and record.fence == call.fence", "runs = True"),
-        ("rules.closing", "    calls.leave_line(books, record.id, record.fence)\n    unused", "    unused"),
+        (
+            "rules.closing",
+            "        calls.leave_line(books, record.id, record.fence)\n        unused",
+            "        unused",
+        ),
         ("rules.closing", "    calls.leave_line(books, record.id, record.fence)\n    for found", "    for found"),
     ),
     "who_waits_for_a_limit_is_not_told": mutant(

@@ -49,8 +49,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "FAIR-2",
         (
             "rules.closing",
-            "    if how is not CallState.EXPIRED:\n        _settle_order",
-            "    if True:\n        _settle_order",
+            "        if how is not CallState.EXPIRED:\n            _settle_order",
+            "        if True:\n            _settle_order",
         ),
     ),
     "further_calls_cost_nothing": mutant(

@@ -138,8 +138,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         ("rules.closing", "found.call == FIRST and unused and not found.used", "found.call == FIRST and unused"),
         (
             "rules.closing",
-            "CallState.UNSENT if unsent else CallState.SETTLED, found.used)",
-            "CallState.UNSENT if unsent else CallState.SETTLED, () if unsent else found.used)",
+            "_close_alike(books, same, same[0].found.used)",
+            "_close_alike(books, same, () if same[0].how is CallState.UNSENT else same[0].found.used)",
         ),
     ),
     "open_calls_are_given_back_at_the_end": mutant(

@@ -20,14 +20,8 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "USAGE-1",
         (
             "rules.closing",
-            (
-                "    usage.count(books, record, found.job_id, usage.lines(books, found, found.used), "
-                "account.lines)\n    parts = tuple([closed_part(books, how, part, account, units=True"
-            ),
-            (
-                "    usage.count(books, record, found.job_id, {}, account.lines)\n"
-                "    parts = tuple([closed_part(books, how, part, account, units=True"
-            ),
+            "    before = usage.lines(books, first, first.used)\n",
+            "    before = usage.lines(books, first, ())\n",
         ),
     ),
     "use_is_counted_for_the_flow_only": mutant(
@@ -62,8 +56,13 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "USAGE-3",
         (
             "rules.closing",
-            "CallState.UNSENT if unsent else CallState.SETTLED, found.used)",
-            "CallState.SETTLED, found.used if isinstance(outcome, Released) else ())",
+            "unsent = found.call == FIRST and unused and not found.used",
+            "unsent = False",
+        ),
+        (
+            "rules.closing",
+            "_close_alike(books, same, same[0].found.used)",
+            "_close_alike(books, same, same[0].found.used if isinstance(outcome, Released) else ())",
         ),
     ),
     "an_estimate_is_not_counted": mutant(

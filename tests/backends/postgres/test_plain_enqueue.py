@@ -36,7 +36,7 @@ NOT_PLAIN: list[dict[str, Any]] = [
 async def by_function(storage: PostgresStorage, batch: Sequence[JobSpec]) -> list[Enqueued] | None:
     described = plain(batch)
     assert described is not None
-    return await storage._plain(lambda home, line, unwanted: enqueue(home, line, unwanted, described))
+    return await storage._plain(enqueue, described)
 
 
 def some_jobs(rng: random.Random, now_ms: int, first: int) -> list[JobSpec]:

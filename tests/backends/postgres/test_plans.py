@@ -64,7 +64,15 @@ CALLS = [
         "kind": 0, "task": "work", "queue": "queue 1", "band": 0, "lease_ms": 1, "max_attempts": 1, "max_stalls": 1,
         "delay_ms": 0, "max_deferral_ms": 0, "on_upstream": "fail"
     }]')
-"""
+    """,
+    "UPDATE aiq_jobs SET fence = 1, lease_id = 'held', expires_at_ms = 9, chunks = 1 WHERE id = 'job 1'",
+    "SELECT aiq_renew_4(1, 1000, NULL, 1, '{job 1}', '{1}', '{held}', NULL, false)",
+    "SELECT aiq_save_step_4(1, 1000, NULL, 1, 'job 1', 1, 'held', 9, 'key', 'value', '', '')",
+    """
+    SELECT aiq_append_4(
+        1, 1000, NULL, 1, 'job 1', 1, 'held', 1, '{data,log,progress}', '{"","",""}', '{a,b,c}', 'a', 9, 99
+    )
+    """,
 ]
 
 

@@ -49,9 +49,9 @@ INSERT INTO aiq_budgets (id, parent, spec)
 SELECT id, spec::json->>'parent', spec
 FROM (
     SELECT
-        item->>0 AS id,
-        convert_from(substring(:blobs::bytea FROM (item->>1)::int FOR (item->>2)::int), 'UTF8') AS spec
+        id, convert_from(substring(:blobs::bytea FROM (item->>0)::int FOR (item->>1)::int), 'UTF8') AS spec
     FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+    CROSS JOIN jsonb_array_elements_text(item->2) AS ids(id)
 ) AS given
 ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, spec = excluded.spec;
 
@@ -65,11 +65,13 @@ CROSS JOIN LATERAL (
 ) AS s;
 
 -- name: put_budget_states
+-- Each row has a window and a state, and all budgets that stand so.
 INSERT INTO aiq_budget_states (budget, window_ms, state, touched_at_ms)
 SELECT
-    item->0->>0, (item->0->>1)::bigint,
+    budget, (item->>0)::bigint,
     convert_from(substring(:blobs::bytea FROM (item->>1)::int FOR (item->>2)::int), 'UTF8'), :now_ms::bigint
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+CROSS JOIN jsonb_array_elements_text(item->3) AS budgets(budget)
 ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state, touched_at_ms = excluded.touched_at_ms;
 
 -- name: prices
@@ -114,11 +116,14 @@ SELECT item->>0, (item->>1)::bigint FROM jsonb_array_elements(:rows::jsonb) AS g
 ON CONFLICT (tenant) DO UPDATE SET weight = excluded.weight;
 
 -- name: add_usage
+-- Each row has lines, and all owners who have used just these.
 INSERT INTO aiq_usage AS used (scope, owner, minute_ms, model, category, tokens, usd_micros, unpriced, estimated)
 SELECT
-    item->>0, item->>1, (item->>2)::bigint, item->>3, item->>4, (item->>5)::bigint, (item->>6)::bigint,
-    (item->>7)::bigint, (item->>8)::bigint
+    item->>0, owner, (item->>1)::bigint, line->>0, line->>1, (line->>2)::bigint, (line->>3)::bigint,
+    (line->>4)::bigint, (line->>5)::bigint
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+CROSS JOIN jsonb_array_elements(item->2) AS lines(line)
+CROSS JOIN jsonb_array_elements_text(item->3) AS owners(owner)
 ON CONFLICT (scope, owner, minute_ms, model, category) DO UPDATE SET
     tokens = used.tokens + excluded.tokens, usd_micros = used.usd_micros + excluded.usd_micros,
     unpriced = used.unpriced + excluded.unpriced, estimated = used.estimated + excluded.estimated;

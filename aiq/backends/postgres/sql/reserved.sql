@@ -25,9 +25,11 @@ CROSS JOIN LATERAL (
 ) AS r;
 
 -- name: put
+-- Each row has what calls that are alike have in common, and the jobs that made them.
 INSERT INTO aiq_reservations (job_id, fence, call, opened_at_ms, closed_at_ms, body)
 SELECT
-    item->>0, (item->>1)::bigint, (item->>2)::bigint, (item->>3)::bigint, (item->>4)::bigint,
-    convert_from(substring(:blobs::bytea FROM (item->>5)::int FOR (item->>6)::int), 'UTF8')
+    job_id, (item->>0)::bigint, (item->>1)::bigint, (item->>2)::bigint, (item->>3)::bigint,
+    convert_from(substring(:blobs::bytea FROM (item->>4)::int FOR (item->>5)::int), 'UTF8')
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
+CROSS JOIN jsonb_array_elements_text(item->6) AS jobs(job_id)
 ON CONFLICT (job_id, fence, call) DO UPDATE SET closed_at_ms = excluded.closed_at_ms, body = excluded.body;

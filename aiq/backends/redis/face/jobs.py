@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from aiq.backends.redis import exchanging, storing, wire
 from aiq.backends.redis.door import Blobs, Door
-from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_PAGE, MAX_PAGE_BYTES, MIN_LEASE_MS
+from aiq.bounds import MAX_BATCH, MAX_PAGE, MAX_PAGE_BYTES
 from aiq.errors import LeaseLost
 from aiq.model import (
     CancelAnswer,
@@ -32,7 +32,7 @@ from aiq.rules.validation import (
     check_claim,
     check_count,
     check_limit,
-    check_range,
+    check_renewal,
     check_settlements,
 )
 
@@ -61,9 +61,7 @@ class JobsFace(Door):
         self, leases: Sequence[Lease], *, lease_ms: int | None = None, shrink: bool = False
     ) -> list[Renewed | LeaseLost]:
         """See `aiq.storage.Jobs`."""
-        check_count("list of leases", len(leases), MAX_BATCH)
-        if lease_ms is not None:
-            check_range("lease in ms", lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
+        check_renewal(leases, lease_ms)
         args = {"leases": wire.said(leases), "lease_ms": lease_ms, "shrink": shrink}
         answer = await self._step("renew", args)
         return [exchanging.renewed(lease, found) for lease, found in zip(leases, answer.value, strict=True)]

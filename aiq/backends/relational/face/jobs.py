@@ -15,7 +15,7 @@ from aiq.backends.relational.list import list_jobs
 from aiq.backends.relational.renew import renew
 from aiq.backends.relational.unhold import unhold
 from aiq.backends.relational.update import update
-from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_PAGE, MIN_LEASE_MS
+from aiq.bounds import MAX_BATCH, MAX_PAGE
 from aiq.errors import LeaseLost
 from aiq.model import (
     CancelAnswer,
@@ -34,7 +34,7 @@ from aiq.model import (
     Why,
 )
 from aiq.rules.editing import check_edits
-from aiq.rules.validation import check_batch, check_claim, check_count, check_limit, check_range, check_settlements
+from aiq.rules.validation import check_batch, check_claim, check_count, check_limit, check_renewal, check_settlements
 
 
 class JobsFace(Door):
@@ -59,9 +59,7 @@ class JobsFace(Door):
         self, leases: Sequence[Lease], *, lease_ms: int | None = None, shrink: bool = False
     ) -> list[Renewed | LeaseLost]:
         """See `aiq.storage.Jobs`."""
-        check_count("list of leases", len(leases), MAX_BATCH)
-        if lease_ms is not None:
-            check_range("lease in ms", lease_ms, MIN_LEASE_MS, MAX_LEASE_MS)
+        check_renewal(leases, lease_ms)
         return await self._write(renew, leases, lease_ms, shrink=shrink)
 
     async def cancel(self, job_ids: Sequence[str], *, force: bool = False) -> list[CancelAnswer]:

@@ -50,13 +50,14 @@ LEFT JOIN aiq_budget_states AS s ON s.budget = b.id AND s.window_ms = 0;
 -- name: put_budgets
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 INSERT INTO aiq_budgets (id, parent, spec)
-SELECT id, json_extract(spec, '$.parent'), spec
+SELECT id.value, json_extract(spec, '$.parent'), spec
 FROM (
     SELECT
-        json_extract(item, '$[0]') AS id,
-        CAST(substr(:blobs, json_extract(item, '$[1]'), json_extract(item, '$[2]')) AS TEXT) AS spec
+        CAST(substr(:blobs, json_extract(item, '$[0]'), json_extract(item, '$[1]')) AS TEXT) AS spec,
+        json_extract(item, '$[2]') AS ids
     FROM given
 )
+CROSS JOIN json_each(ids) AS id
 WHERE true
 ON CONFLICT (id) DO UPDATE SET parent = excluded.parent, spec = excluded.spec;
 
@@ -68,12 +69,19 @@ CROSS JOIN aiq_budget_states AS s
     ON s.budget = json_extract(asked.value, '$[0]') AND s.window_ms = json_extract(asked.value, '$[1]');
 
 -- name: put_budget_states
-WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+-- Each row has a window and a state, and all budgets that stand so.
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows)),
+taken_apart AS MATERIALIZED (
+    SELECT
+        json_extract(item, '$[0]') AS window_ms,
+        CAST(substr(:blobs, json_extract(item, '$[1]'), json_extract(item, '$[2]')) AS TEXT) AS state,
+        json_extract(item, '$[3]') AS budgets
+    FROM given
+)
 INSERT INTO aiq_budget_states (budget, window_ms, state, touched_at_ms)
-SELECT
-    json_extract(item, '$[0][0]'), json_extract(item, '$[0][1]'),
-    CAST(substr(:blobs, json_extract(item, '$[1]'), json_extract(item, '$[2]')) AS TEXT), :now_ms
-FROM given
+SELECT budget.value, window_ms, state, :now_ms
+FROM taken_apart
+CROSS JOIN json_each(budgets) AS budget
 WHERE true
 ON CONFLICT (budget, window_ms) DO UPDATE SET state = excluded.state, touched_at_ms = excluded.touched_at_ms;
 
@@ -127,13 +135,22 @@ WHERE true
 ON CONFLICT (tenant) DO UPDATE SET weight = excluded.weight;
 
 -- name: add_usage
-WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+-- Each row has lines, and all owners who have used just these: a line is taken apart once, and not for each of them.
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows)),
+taken_apart AS MATERIALIZED (
+    SELECT
+        json_extract(item, '$[0]') AS scope, json_extract(item, '$[1]') AS minute_ms,
+        json_extract(line.value, '$[0]') AS model, json_extract(line.value, '$[1]') AS category,
+        json_extract(line.value, '$[2]') AS tokens, json_extract(line.value, '$[3]') AS usd_micros,
+        json_extract(line.value, '$[4]') AS unpriced, json_extract(line.value, '$[5]') AS estimated,
+        json_extract(item, '$[3]') AS owners
+    FROM given
+    CROSS JOIN json_each(item, '$[2]') AS line
+)
 INSERT INTO aiq_usage (scope, owner, minute_ms, model, category, tokens, usd_micros, unpriced, estimated)
-SELECT
-    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
-    json_extract(item, '$[4]'), json_extract(item, '$[5]'), json_extract(item, '$[6]'), json_extract(item, '$[7]'),
-    json_extract(item, '$[8]')
-FROM given
+SELECT scope, owner.value, minute_ms, model, category, tokens, usd_micros, unpriced, estimated
+FROM taken_apart
+CROSS JOIN json_each(owners) AS owner
 WHERE true
 ON CONFLICT (scope, owner, minute_ms, model, category) DO UPDATE SET
     tokens = tokens + excluded.tokens, usd_micros = usd_micros + excluded.usd_micros,

@@ -21,11 +21,19 @@ CROSS JOIN aiq_reservations AS r
         AND r.call = json_extract(asked.value, '$[2]');
 
 -- name: put
-WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
+-- Each row has what calls that are alike have in common, and the jobs that made them.
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows)),
+taken_apart AS MATERIALIZED (
+    SELECT
+        json_extract(item, '$[0]') AS fence, json_extract(item, '$[1]') AS call,
+        json_extract(item, '$[2]') AS opened_at_ms, json_extract(item, '$[3]') AS closed_at_ms,
+        CAST(substr(:blobs, json_extract(item, '$[4]'), json_extract(item, '$[5]')) AS TEXT) AS body,
+        json_extract(item, '$[6]') AS jobs
+    FROM given
+)
 INSERT INTO aiq_reservations (job_id, fence, call, opened_at_ms, closed_at_ms, body)
-SELECT
-    json_extract(item, '$[0]'), json_extract(item, '$[1]'), json_extract(item, '$[2]'), json_extract(item, '$[3]'),
-    json_extract(item, '$[4]'), CAST(substr(:blobs, json_extract(item, '$[5]'), json_extract(item, '$[6]')) AS TEXT)
-FROM given
+SELECT job.value, fence, call, opened_at_ms, closed_at_ms, body
+FROM taken_apart
+CROSS JOIN json_each(jobs) AS job
 WHERE true
 ON CONFLICT (job_id, fence, call) DO UPDATE SET closed_at_ms = excluded.closed_at_ms, body = excluded.body;

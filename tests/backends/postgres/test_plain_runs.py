@@ -1,0 +1,209 @@
+"""What runs send most: by a function of the schema it is written and answered as the step in Python does it."""
+
+import random
+from dataclasses import replace
+
+import pytest
+
+from aiq.backends.postgres.plain.append import append, may_be_plain
+from aiq.backends.postgres.plain.renew import renew
+from aiq.backends.postgres.plain.save_step import save_step
+from aiq.backends.relational.face.jobs import JobsFace
+from aiq.backends.relational.face.steps import StepsFace
+from aiq.backends.relational.face.streams import StreamsFace
+from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_STEPS, MAX_STREAM_BYTES
+from aiq.errors import Conflict, LeaseLost, TooLarge
+from aiq.model import ChunkKind, ClaimRequest, Lease, NewChunk, Renewed, Want
+from aiq.storage import Storage, claim, stream_topic
+from aiq.testing.actions import chunks, job, value
+from aiq.testing.clock import Clock
+from tests.backends.postgres.whole_tables import opened, tables
+from tests.postgres_servers import postgres_server
+
+LEASE_MS = 10_000
+
+
+async def runs(storage: Storage) -> list[Lease]:
+    """Leases of three jobs that run, one of which is to stop. They are the same in every storage."""
+    await storage.enqueue([job(name, lease_ms=LEASE_MS + place) for place, name in enumerate("abc")])
+    claimed = await claim(storage, ClaimRequest("worker", 1, "lease", (Want("default", 3),)))
+    await storage.cancel(["b"])
+    return [record.lease for record in claimed]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_every_row_and_answer_is_that_of_the_step_in_python(seed: int) -> None:
+    rng, clock = random.Random(seed), Clock()
+    async with opened(clock) as (short, here), opened(clock) as (long, there):
+        leases = await runs(short)
+        assert await runs(long) == leases
+        for number in range(10):
+            some, lease_ms, shrink = rng.choices(leases, k=2), rng.choice((None, 5_000, 20_000)), rng.random() < 0.5
+            told = await short._plain(renew, some, lease_ms, shrink=shrink)
+            assert told == await JobsFace.renew(long, some, lease_ms=lease_ms, shrink=shrink)
+            step = value(f"step {number}", rng.randbytes(3), rng.choice(("", "d")))
+            assert await short._plain(save_step, some[0], step) == await StepsFace.save_step(long, some[0], step)
+            if number == 5:
+                await short.pause("default")
+                await long.pause("default")
+            clock.advance_ms(rng.choice((0, 1, 100)))
+
+        assert tables(here) == tables(there)
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_every_item_and_range_is_that_of_the_step_in_python(seed: int) -> None:
+    rng, clock = random.Random(seed), Clock()
+    async with opened(clock) as (short, here), opened(clock) as (long, there):
+        (lease, *_), last = await runs(short), 0
+        await runs(long)
+        for _ in range(12):
+            items = some_items(rng, last + 1)
+            assert may_be_plain(items)
+            assert await short._plain(append, lease, items) == await StreamsFace.append(long, lease, items)
+            last += len(items)
+            clock.advance_ms(1_000)
+
+        assert tables(here) == tables(there)
+
+
+def some_items(rng: random.Random, first: int) -> list[NewChunk]:
+    """Items that follow each other, of which the data belong to one step."""
+    step, kinds = rng.choice((None, "a", "b")), [ChunkKind.DATA, ChunkKind.LOG, ChunkKind.PROGRESS]
+    some = rng.choices(kinds, k=rng.choice((1, 1, 3, 5)))
+    steps = [step if kind is ChunkKind.DATA else rng.choice((None, "c")) for kind in some]
+    return [NewChunk(first + n, rng.randbytes(n), kind, steps[n]) for n, kind in enumerate(some)]
+
+
+async def test_items_of_another_run_that_a_reset_may_name_are_left_to_the_step() -> None:
+    clock = Clock()
+    async with opened(clock) as (storage, schema):
+        first, *_ = await runs(storage)
+        await storage.append(first, chunks("lost"))
+        clock.advance_ms(2 * LEASE_MS)
+        await storage.upkeep()
+        (again,) = await claim(storage, ClaimRequest("worker", 2, "again", (Want("default", 1),)))
+        before = tables(schema)
+
+        assert await storage._plain(append, again.lease, chunks("anew")) is None
+        assert tables(schema) == before
+        assert (await storage.append(again.lease, chunks("anew"))).last == 3
+
+
+@pytest.mark.parametrize("first", [1, 4])
+async def test_items_that_come_twice_or_leave_a_gap_are_left_to_the_step(first: int) -> None:
+    async with opened(Clock()) as (storage, schema):
+        lease, *_ = await runs(storage)
+        await storage.append(lease, chunks("a", "b"))
+        before = tables(schema)
+
+        assert await storage._plain(append, lease, chunks("a", first=first)) is None
+        assert tables(schema) == before
+
+
+async def test_a_stream_takes_as_much_as_it_has_room_for_and_the_rest_is_left_to_the_step() -> None:
+    async with opened(Clock()) as (storage, schema):
+        lease, *_ = await runs(storage)
+        full = MAX_STREAM_BYTES - ITEM_OVERHEAD_BYTES - 1
+        postgres_server().tell(f"UPDATE {schema}.aiq_jobs SET stream_bytes = {full} WHERE id = 'a'")
+
+        assert await storage._plain(append, lease, chunks("12")) is None
+        assert await storage._plain(append, lease, chunks("1")) is not None
+        with pytest.raises(TooLarge):
+            await storage.append(lease, chunks("2", first=2))
+
+
+def test_items_of_two_steps_or_with_gaps_are_not_plain() -> None:
+    assert not may_be_plain([*chunks("a", step="one"), *chunks("b", first=2, step="two")])
+    assert not may_be_plain([*chunks("a"), *chunks("c", first=3)])
+    assert not may_be_plain([])
+
+
+async def test_who_reads_a_stream_is_told() -> None:
+    async with opened(Clock()) as (storage, _):
+        lease, *_ = await runs(storage)
+        mark = await storage.wait({stream_topic("a")}, after=None, timeout_ms=0)
+
+        await storage._plain(append, lease, chunks("new"))
+
+        assert await storage.wait({stream_topic("a")}, after=mark, timeout_ms=60_000) != mark
+
+
+async def test_where_one_lease_is_lost_none_is_renewed_before_the_step_tells_why() -> None:
+    clock = Clock()
+    async with opened(clock) as (storage, schema):
+        first, _, last = await runs(storage)
+        before = tables(schema)
+        lost = [replace(last, lease_id="another"), replace(last, fence=7), Lease("nobody", 1, "lease")]
+
+        assert [await storage._plain(renew, [first, one], None, shrink=False) for one in lost] == [None] * 3
+        assert tables(schema) == before
+        told = await storage.renew([first, lost[0]])
+        assert (type(told[0]), type(told[1])) == (Renewed, LeaseLost)
+
+
+async def test_a_lease_is_not_renewed_at_the_instant_at_which_it_ends() -> None:
+    clock = Clock()
+    async with opened(clock) as (storage, _):
+        first, _, last = await runs(storage)
+        clock.advance_ms(LEASE_MS)
+
+        assert await storage._plain(renew, [first], None, shrink=False) is None
+        assert await storage._plain(renew, [last], None, shrink=False) is not None
+
+
+async def test_a_late_run_may_save_a_step_and_hears_that_it_is_late() -> None:
+    clock = Clock()
+    async with opened(clock) as (storage, _):
+        first, *_ = await runs(storage)
+        clock.advance_ms(LEASE_MS)
+
+        saved = await storage._plain(save_step, first, value("k"))
+
+        assert saved is not None
+        assert saved.late
+
+
+async def test_a_key_that_is_taken_is_left_to_the_step() -> None:
+    async with opened(Clock()) as (storage, schema):
+        first, *_ = await runs(storage)
+        await storage.save_step(first, value("k", digest="d"))
+        before = tables(schema)
+
+        assert await storage._plain(save_step, first, value("k", digest="d")) is None
+        assert tables(schema) == before
+        assert (await storage.save_step(first, value("k", digest="d"))).existed
+        with pytest.raises(Conflict):
+            await storage.save_step(first, value("k", digest="other"))
+
+
+async def test_a_run_that_has_lost_its_job_writes_nothing() -> None:
+    async with opened(Clock()) as (storage, _):
+        first, *_ = await runs(storage)
+        for lost in (replace(first, lease_id="another"), replace(first, fence=7), Lease("nobody", 1, "lease")):
+            assert await storage._plain(save_step, lost, value("k")) is None
+            assert await storage._plain(append, lost, chunks("a")) is None
+        with pytest.raises(LeaseLost):
+            await storage.save_step(replace(first, fence=7), value("k"))
+
+
+async def test_a_job_with_as_many_steps_as_it_may_have_is_left_to_the_step() -> None:
+    async with opened(Clock()) as (storage, schema):
+        first, *_ = await runs(storage)
+        postgres_server().tell(f"UPDATE {schema}.aiq_jobs SET steps = {MAX_STEPS - 1} WHERE id = 'a'")
+
+        assert await storage._plain(save_step, first, value("last")) is not None
+        assert await storage._plain(save_step, first, value("one more")) is None
+        with pytest.raises(TooLarge):
+            await storage.save_step(first, value("one more"))
+
+
+@pytest.mark.parametrize("mark", ["aiq_moving VALUES ('moved', 'elsewhere')", "aiq_inbox (content) VALUES ('[]')"])
+async def test_what_stands_against_any_step_is_left_to_the_step(mark: str) -> None:
+    async with opened(Clock()) as (storage, schema):
+        first, *_ = await runs(storage)
+        postgres_server().tell(f"SET search_path TO {schema}; INSERT INTO {mark}")
+
+        assert await storage._plain(renew, [first], None, shrink=False) is None
+        assert await storage._plain(save_step, first, value("k")) is None
+        assert await storage._plain(append, first, chunks("a")) is None
