@@ -18,7 +18,7 @@ import asyncpg
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.beginning import lock_of, opening, patience_ms, row_patience_ms, writers_lock
-from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, ours
+from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, UNSENT, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
 from aiq.backends.postgres.session import Session
@@ -233,6 +233,8 @@ def _surely(home: Home, line: Line) -> Iterator[None]:
     """Where the answer to a commit is not heard, say that nobody knows whether it was made."""
     try:
         yield
+    except UNSENT:
+        raise
     except (*LOST, asyncpg.PostgresError) as error:
         if not isinstance(error, LOST) and getattr(error, "severity_en", "ERROR") not in ("FATAL", "PANIC"):
             raise

@@ -37,7 +37,9 @@ LOST: Final = (
 READ_ONLY: Final = theirs.ReadOnlySQLTransactionError
 DRIVERS: Final = (asyncpg.PostgresError, theirs.InterfaceError, theirs.InternalClientError, OSError)
 _NO_TEXT: Final = (theirs.CharacterNotInRepertoireError, theirs.UntranslatableCharacterError)
-_NO_VALUE: Final = (theirs.DataError, clients.DataError)
+UNSENT: Final = clients.DataError
+"""What the driver says, as one of its InterfaceErrors, of a value that it cannot send: the connection is as it was."""
+_NO_VALUE: Final = (theirs.DataError, UNSENT)
 _NO_SCHEMA: Final = (theirs.UndefinedTableError, theirs.UndefinedColumnError, theirs.InvalidSchemaNameError)
 _MEANINGS: Final[Sequence[tuple[tuple[type[BaseException], ...], type[StorageError], str]]] = (
     (

@@ -14,7 +14,7 @@ from aiq.backends.postgres.plain import exchange as plain
 from aiq.backends.postgres.storage import PostgresStorage, open_lines
 from aiq.backends.relational.connection import Row
 from aiq.backends.relational.face.jobs import JobsFace
-from aiq.errors import AiqError
+from aiq.errors import AiqError, LeaseLost
 from aiq.model import (
     ClaimRequest,
     Died,
@@ -24,12 +24,14 @@ from aiq.model import (
     Lease,
     Outcome,
     Retried,
+    Settled,
     Settlement,
     Succeeded,
     Want,
 )
-from aiq.testing.actions import job
+from aiq.testing.actions import claim_one, job
 from aiq.testing.clock import Clock
+from tests import stores
 from tests.backends.postgres.whole_tables import tables
 from tests.postgres_servers import postgres_server
 from tests.schemas import schemas
@@ -156,3 +158,15 @@ async def test_a_random_life_leaves_the_same_rows_whoever_makes_the_steps(
     await theirs.close()
     schemas().give_back(name)
     schemas().give_back(other)
+
+
+@pytest.mark.parametrize("lease", [Lease("job", 2**70, "mine"), Lease("job", 1, "\ud800"), Lease("job", 1, "\0")])
+async def test_a_lease_that_no_database_could_store_is_lost_as_any_other(clock: Clock, lease: Lease) -> None:
+    async with stores.postgres(clock) as storage:
+        await storage.enqueue([job("job")])
+        run = await claim_one(storage)
+
+        answer = await storage.exchange([Settlement(lease, "1", Succeeded(b""))])
+        again = await storage.exchange([Settlement(run.lease, "1", Succeeded(b""))])
+
+        assert [type(one) for one in (*answer.settled, *again.settled)] == [LeaseLost, Settled]

@@ -17,6 +17,7 @@ from aiq.bounds import (
     MAX_INSTANT_MS,
     MAX_RESULT_BYTES,
 )
+from aiq.errors import InvalidInput
 from aiq.model import ClaimRequest, Exchanged, Settled, Settlement, State, Succeeded
 from aiq.rules.metrics import MINUTE_MS
 from aiq.storage import events_topic, job_topic
@@ -35,7 +36,11 @@ def exchange(
     request: ClaimRequest | None,
 ) -> Exchanged | None:
     """As `relational.exchange`, if all of it is plain. Spec: STORE-5"""
-    row = call(home, line, unwanted, "aiq_exchange_4", given(home, settlements, request))
+    try:
+        row = call(home, line, unwanted, "aiq_exchange_4", given(home, settlements, request))
+    except InvalidInput:
+        # A lease may say what no database could store. Then it is nobody's, as a step in Python finds out.
+        return None
     next_ms, first_change, changes, ns, *told = row
     if next_ms is None:
         return None
