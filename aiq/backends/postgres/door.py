@@ -13,7 +13,7 @@ from aiq.backends.postgres.watch import Watches
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.inbox import left
 from aiq.backends.relational.transaction import Transaction
-from aiq.errors import Unavailable
+from aiq.errors import InvalidInput, Unavailable
 from aiq.model import Fact, JobSpec
 from aiq.storage import Left
 
@@ -63,11 +63,15 @@ class ServerDoor(Door):
 
     async def _plain(
         self, step: Callable[Concatenate[Home, Line, Callable[[], bool], _P], _A], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _A:
+    ) -> _A | None:
         """Make a step in one round trip, if it can be."""
         self._check_usable()
         home = self._home
-        return await self._writer.perform(lambda line, unwanted: step(home, line, unwanted, *args, **kwargs))
+        try:
+            return await self._writer.perform(lambda line, unwanted: step(home, line, unwanted, *args, **kwargs))
+        except InvalidInput:
+            # A value that no database takes, such as a fence beyond all: the step says what that means.
+            return None
 
     async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)

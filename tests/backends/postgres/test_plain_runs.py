@@ -142,6 +142,18 @@ async def test_where_one_lease_is_lost_none_is_renewed_before_the_step_tells_why
         assert (type(told[0]), type(told[1])) == (Renewed, LeaseLost)
 
 
+async def test_a_lease_that_no_database_could_store_is_lost_as_any_other() -> None:
+    async with opened(Clock()) as (storage, _):
+        first, *_ = await runs(storage)
+        never = replace(first, fence=2**70)
+
+        assert [type(one) for one in await storage.renew([never, first])] == [LeaseLost, Renewed]
+        with pytest.raises(LeaseLost):
+            await storage.save_step(never, value("k"))
+        with pytest.raises(LeaseLost):
+            await storage.append(never, chunks("a"))
+
+
 async def test_a_lease_is_not_renewed_at_the_instant_at_which_it_ends() -> None:
     clock = Clock()
     async with opened(clock) as (storage, _):
