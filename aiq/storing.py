@@ -1,12 +1,13 @@
 """Handing jobs to a storage: again while nobody knows whether it happened, and waiting for room if asked to."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, TypeAlias
 
 from aiq.bounds import MAX_PAYLOAD_BYTES
 from aiq.errors import Conflict, FlowInvalid, PartlyEnqueued, QueueFull, StorageError, Unavailable
+from aiq.gathering import Gathering
 from aiq.job import POLL_MS, until_known
 from aiq.model import Enqueued, JobSpec, State
 from aiq.needs import parts
@@ -16,6 +17,7 @@ from aiq.rules.staging import OPEN, abandoned, is_held_by_one_step, opening, sta
 from aiq.rules.validation import check_batch, check_specs
 from aiq.storage import Storage, room_topic
 
+_Put: TypeAlias = Callable[[Sequence[JobSpec]], Awaitable[list[Enqueued]]]
 MANY_OUTPUTS: Final = 1_000
 """From so many on, the places of outputs are what makes a job too large."""
 
@@ -32,14 +34,17 @@ class Patience:
         return 0 if self._until is None else max(0, round((self._until - _now()) * 1000))
 
 
-async def store(storage: Storage, specs: Sequence[JobSpec], patience: Patience) -> list[Enqueued]:
-    """Store jobs in one step, all of them or none.
+async def store(
+    storage: Storage, specs: Sequence[JobSpec], patience: Patience, gathering: Gathering | None = None
+) -> list[Enqueued]:
+    """Store jobs in one step, all of them or none; in a `gathering` others may travel in it.
 
     Raises:
         QueueFull: there was no room for all of them in time, or there never can be.
     """
     check_batch(specs)
-    return await _store(storage, specs, patience, in_parts=False)
+    put = storage.enqueue if gathering is None else gathering.enqueue
+    return await _store(storage, put, specs, patience, in_parts=False)
 
 
 async def store_all(storage: Storage, specs: Sequence[JobSpec], patience: Patience) -> list[Enqueued]:
@@ -76,7 +81,7 @@ async def store_flow(storage: Storage, flow_id: str, specs: Sequence[JobSpec], p
         _check_places(spec)
     check_specs(specs)
     opener, *behind = staged(flow_id, specs)
-    (first,) = await _store(storage, [opener], patience, in_parts=False)
+    (first,) = await _store(storage, storage.enqueue, [opener], patience, in_parts=False)
     if first.state in (State.DEAD, State.CANCELLED):
         raise _abandoned(flow_id)
     answers = await store_all(storage, behind, patience)
@@ -115,18 +120,20 @@ def _abandoned(flow_id: str) -> Conflict:
 async def _store_parts(storage: Storage, batch: Sequence[JobSpec], patience: Patience, answers: list[Enqueued]) -> None:
     """Store a batch, and add what it is answered, part by part, so that a failure finds what is stored."""
     while batch:
-        stored = await _store(storage, batch, patience, in_parts=True)
+        stored = await _store(storage, storage.enqueue, batch, patience, in_parts=True)
         answers += stored
         batch = batch[len(stored) :]
 
 
-async def _store(storage: Storage, specs: Sequence[JobSpec], patience: Patience, *, in_parts: bool) -> list[Enqueued]:
+async def _store(
+    storage: Storage, put: _Put, specs: Sequence[JobSpec], patience: Patience, *, in_parts: bool
+) -> list[Enqueued]:
     """Store jobs, or with `in_parts` the first of them, at least one."""
     topics = {room_topic(spec.queue) for spec in specs}
     mark: str | None = None
     while True:
         try:
-            return await until_known(partial(storage.enqueue, specs))
+            return await until_known(partial(put, specs))
         except QueueFull as full:
             left_ms, room = patience.left_ms, full.bound - full.ready
             wanted = sum(spec.queue == full.queue for spec in specs)

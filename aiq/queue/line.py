@@ -7,6 +7,7 @@ from typing import Self
 from aiq.codecs import Codec
 from aiq.coded import behind
 from aiq.errors import InvalidInput
+from aiq.gathering import Gathering
 from aiq.needs import Needs
 from aiq.storage import Storage
 
@@ -23,6 +24,7 @@ class Door:
         self._codecs = codecs
         self._inside = 0
         self.needs = Needs()
+        self._gathering: Gathering | None = None
 
     @property
     def storage(self) -> Storage:
@@ -30,6 +32,13 @@ class Door:
         if self._storage is None:
             raise InvalidInput("The queue is not open. Use it inside `async with aiq.Queue(...) as queue:`.")
         return self._storage
+
+    @property
+    def gathering(self) -> Gathering:
+        """In which those who enqueue at the same time travel together."""
+        if self._gathering is None:
+            self._gathering = Gathering(self.storage)
+        return self._gathering
 
     async def enter(self) -> None:
         """Open the storage, unless somebody is inside."""
@@ -44,7 +53,12 @@ class Door:
         self._inside -= 1
         if self._inside == 0 and self._url is not None and self._storage is not None:
             storage, self._storage = self._storage, None
-            await storage.close()
+            gathering, self._gathering = self._gathering, None
+            try:
+                if gathering is not None:
+                    await gathering.rest()
+            finally:
+                await storage.close()
 
 
 class Line:

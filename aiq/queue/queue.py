@@ -84,6 +84,8 @@ class Queue(StoredJobs):
     async def enqueue(self, job: NewJob[R], *, wait: Duration | None = None, **options: Unpack[JobOptions]) -> Job[R]:
         """Store a job, and return its handle. When this has returned, the job will run. ENQ-1
 
+        What others of this process enqueue meanwhile travels together, in one step of the storage.
+
         `options` are those of `NewJob.using`, and win over what the job says itself. Limits that it brings with it, and
         default prices of its models, are stored before it, where they are absent. `wait` is how long to wait for room
         in a queue that holds as many jobs as it may.
@@ -104,7 +106,7 @@ class Queue(StoredJobs):
         async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
             specs = [one.spec(job_id=job_id, queue_default=self.name) for one in jobs]
             await self._meet(jobs, specs)
-            return await store(self.storage, await sealed(self.storage, specs), patience)
+            return await store(self.storage, await sealed(self.storage, specs), patience, self._door.gathering)
 
         try:
             answer = (await through(self.middleware, EnqueueCall((chosen,)), put))[0]
