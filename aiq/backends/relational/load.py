@@ -58,6 +58,8 @@ def load(tx: Transaction, move_id: str, records: Sequence[moving.Record], *, las
     if standing.get("loaded") == move_id and "loading" not in standing:
         return
     _begin(tx, standing, move_id)
+    # Those that are there, in one look: what is repeated finds them.
+    tx.fetch(record.record.id for record in records if isinstance(record, moving.Job))
     for record in records:
         _LOADERS[type(record)](tx, record)
     # Nobody comes into a lane before all that stand before him are there.
@@ -137,7 +139,7 @@ def _group(tx: Transaction, moved: moving.Group) -> None:
 
 def _job(tx: Transaction, moved: moving.Job) -> None:
     record = moved.record
-    if tx.job(record.id) is not None:
+    if tx.known(record.id) is not None:
         return
     n = moved.number
     tx.at_least(number=max(n, moved.turn.turn if moved.turn else 0), position=abs(record.position))
