@@ -18,6 +18,7 @@ import asyncpg
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.beginning import lock_of, opening, patience_ms, row_patience_ms, writers_lock
+from aiq.backends.postgres.durable import RELEASED
 from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, UNSENT, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
@@ -73,7 +74,8 @@ def write(
 ) -> T:
     """Make an operation one step, and tell of it once it is committed.
 
-    `look` may answer without writing; then the lock is not taken. Whatever is raised leaves nothing behind.
+    `look` may answer without writing; then the lock is not taken. What it answers is that nothing is to be done, so
+    nobody relies on what it has seen. Whatever is raised leaves nothing behind.
 
     Raises:
         Unavailable: the server cannot be reached, or others kept the lock for longer than a step may take.
@@ -87,24 +89,36 @@ def write(
 
 
 def read(home: Home, line: Line, unwanted: Callable[[], bool], operation: Callable[[Transaction], T]) -> T:
-    """Look at one state of the storage, however many statements that takes."""
-    return _patiently(home, line, lambda until: _looked(home, line, operation, until, _READS), unwanted)
+    """Look at one state of the storage, however many statements that takes. What is answered is on disk."""
+
+    def attempt(until: float) -> T:
+        return _looked(home, line, operation, until, _READS, sure=True)
+
+    return _patiently(home, line, attempt, unwanted)
 
 
-def call(home: Home, line: Line, unwanted: Callable[[], bool], function: str, given: Sequence[object]) -> Row:
+def call(
+    home: Home, line: Line, unwanted: Callable[[], bool], function: str, given: Sequence[object], *, sure: bool = True
+) -> Row:
     """Make a step that a function of the schema makes whole: its row, of one statement that is a transaction by itself.
+
+    What it has written is on disk then, and unless it need not be `sure`, also what it has only seen.
 
     Raises:
         Unavailable: as for `write`. Where the answer was not heard, nobody knows whether it was made.
     """
     places = ", ".join([f"${number}" for number in range(1, len(given) + 1)])
-    # The name of a schema has been looked at, see `address`; that of a function is ours.
-    text = f'SELECT * FROM "{home.address.schema}".{function}({places})'  # noqa: S608
 
     def attempt(until: float) -> Row:
         session = _waiting(line, until)
-        with _surely(home, line):
-            return session.call(text, given)
+        owing = session.owing if sure else RELEASED
+        with _surely(home, line, session):
+            # The name of a schema has been looked at, see `address`; that of a function is ours.
+            text = f'SELECT {owing}, step.* FROM "{home.address.schema}".{function}({places}) AS step'  # noqa: S608
+            owes, *row = session.call(text, given)
+            if owes:
+                session.script(session.flush)
+        return tuple(row)
 
     return _patiently(home, line, attempt, unwanted)
 
@@ -168,12 +182,17 @@ def _patiently(home: Home, line: Line, attempt: Callable[[float], T], unwanted: 
     raise AssertionError
 
 
-def _looked(home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str) -> T:
+def _looked(
+    home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str, *, sure: bool = False
+) -> T:
     session = _begin(line, opening(line.address, "REPEATABLE READ, READ ONLY", plans), until)
-    try:
-        return operation(Transaction(session, _now(home, session)))
-    finally:
-        _leave(line, session)
+    with ExitStack() as undo:
+        undo.callback(_leave, line, session)
+        answer = operation(Transaction(session, _now(home, session)))
+        if sure:
+            session.script(session.looked)
+            undo.pop_all()
+    return answer
 
 
 def _written(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
@@ -222,27 +241,37 @@ def _script(line: Line, session: Session, how: str) -> None:
 
 
 def _commit(home: Home, line: Line, session: Session) -> None:
-    with _surely(home, line):
-        done = session.script("COMMIT")
-    if done != "COMMIT":
-        raise Unavailable(f"{home.address.url} has undone a step ({done}). Try again.")
+    try:
+        with _surely(home, line, session):
+            session.script(session.committing)
+    except asyncpg.InFailedSQLTransactionError as error:
+        _leave(line, session)
+        raise Unavailable(f"{home.address.url} has undone a step. Try again.") from error
 
 
 @contextmanager
-def _surely(home: Home, line: Line) -> Iterator[None]:
+def _surely(home: Home, line: Line, session: Session) -> Iterator[None]:
     """Where the answer to a commit is not heard, say that nobody knows whether it was made."""
     try:
         yield
-    except UNSENT:
+    except (UNSENT, asyncpg.InFailedSQLTransactionError):
         raise
     except (*LOST, asyncpg.PostgresError) as error:
-        if not isinstance(error, LOST) and getattr(error, "severity_en", "ERROR") not in ("FATAL", "PANIC"):
+        if not _is_unknown(session, error):
             raise
         line.drop()
         text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
         if isinstance(error, TimeoutError):
             text = f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again."
         raise Unavailable(text, outcome_unknown=True) from error
+
+
+def _is_unknown(session: Session, error: BaseException) -> bool:
+    """Whether the step may be there. A commit that the server refuses ends the transaction; what has failed within one
+    may be the flush of a step that is committed."""
+    if isinstance(error, LOST) or getattr(error, "severity_en", "ERROR") in ("FATAL", "PANIC"):
+        return True
+    return session.connection.is_in_transaction()
 
 
 def _leave(line: Line, session: Session) -> None:

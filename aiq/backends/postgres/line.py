@@ -13,13 +13,14 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import asyncpg
 from asyncpg.exceptions import ClientConfigurationError
 
 from aiq.backends.postgres.address import Address
+from aiq.backends.postgres.durable import flushing
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.session import Session
 from aiq.backends.relational.errand import Errand, outcome
@@ -147,14 +148,20 @@ class Line:
     def session(self, until: float) -> Session:
         """The connection, made where there is none. The step must be over by then."""
         if self._session is None or self._session.connection.is_closed():
-            left = max(0.001, until - time.monotonic())
-            self._session = Session(
-                self._loop,
-                self._loop.run_until_complete(connect(self.address, self.address.dsn, left)),
-                pooled=bool(self.address.pooled),
-            )
+            self._session = self._connect(until)
         self._session.until = until
         return self._session
+
+    def _connect(self, until: float) -> Session:
+        left = max(0.001, until - time.monotonic())
+        connection = self._loop.run_until_complete(connect(self.address, self.address.dsn, left))
+        with ExitStack() as undo:
+            undo.callback(connection.terminate)
+            session = Session(self._loop, connection, pooled=bool(self.address.pooled))
+            session.until = until
+            session.release_early(flushing(self.address))
+            undo.pop_all()
+        return session
 
     def drop(self) -> None:
         """Let go of a connection on which nothing can be relied any more."""

@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
+from asyncpg import exceptions as theirs
 from asyncpg.prepared_stmt import PreparedStatement
 
+from aiq.backends.postgres.durable import ALLOW, OWING, RELEASE, RELEASED
 from aiq.backends.postgres.sql import TEXTS, Statement
 from aiq.backends.relational.connection import Parameters, Row
 
@@ -17,6 +19,13 @@ PLANS_S: Final = 5.0
 and one that was made of a table with nothing in it reads all that has come since."""
 
 _TURNS: Final = 3
+_NOT_HERE: Final = (
+    theirs.FeatureNotSupportedError,
+    theirs.ObjectNotInPrerequisiteStateError,
+    theirs.InsufficientPrivilegeError,
+    theirs.UndefinedFunctionError,
+)
+"""What servers say that do not tell how far their log is written. Aurora is one, unless its wal_level is logical."""
 
 Prepared: TypeAlias = "PreparedStatement[asyncpg.Record]"
 
@@ -26,9 +35,22 @@ class Session:
 
     Behind a pooler no statement stays prepared in the server. What the server has said of one is kept all the same:
     then the text goes with its values, in one round trip instead of two.
+
+    `committing` ends a step, and `looked` a look; both wait until all that was seen is on disk, as `flush` does. What
+    stands for `owing` beside the answer of a function says whether that is still to be waited for.
     """
 
-    __slots__ = ("_described", "_loop", "_planned_at", "connection", "until")
+    __slots__ = (
+        "_described",
+        "_loop",
+        "_planned_at",
+        "committing",
+        "connection",
+        "flush",
+        "looked",
+        "owing",
+        "until",
+    )
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, connection: "asyncpg.Connection[asyncpg.Record]", *, pooled: bool = False
@@ -38,6 +60,11 @@ class Session:
         self._planned_at = time.monotonic()
         self.connection = connection
         self.until = float("inf")
+        # Here each commit waits for the disk itself; the first word fails in a transaction that was given up.
+        self.committing = "SELECT 1; COMMIT"
+        self.looked = "ROLLBACK"
+        self.flush = ""
+        self.owing = RELEASED
 
     def rows(self, name: str, parameters: Parameters) -> Sequence[Row]:
         """See `aiq.backends.relational.connection`."""
@@ -80,6 +107,20 @@ class Session:
         """Whether the other side is still there, as far as it has said: that is heard only while the loop runs."""
         self.do(_listen())
         return not self.connection.is_closed()
+
+    def release_early(self, flush: str) -> None:
+        """Let go of locks before the disk from now on, where this server can say how far its log is written."""
+        try:
+            self.script(flush)
+        except _NOT_HERE:
+            self.script("ROLLBACK")
+            return
+        if self._described is None:
+            self.script(ALLOW)
+        self.committing = f"{RELEASE}; COMMIT; {flush}"
+        self.looked = f"ROLLBACK; {flush}"
+        self.flush = flush
+        self.owing = OWING
 
     def begin(self, how: str) -> None:
         """Begin a transaction."""

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from aiq.backends.postgres.atomic import alone
+from aiq.backends.postgres.durable import RELEASE
 from aiq.backends.postgres.storage import PostgresStorage
 from aiq.errors import Unavailable
 from aiq.model import JobFilter, Settled, Settlement, State, Succeeded
@@ -19,8 +20,8 @@ from tests.conformance import test_lost_replies as scenes
 from tests.postgres_servers import DATABASE, USER, postgres_server
 from tests.schemas import schemas
 
-COMMIT = b"COMMIT\0"
-"""A transaction begins with READ COMMITTED; only the end of one is the whole of what is sent."""
+COMMIT = RELEASE.encode()
+"""What stands before the COMMIT of a step, and nowhere else."""
 MADE_BY_A_FUNCTION = frozenset({"renew", "save a step", "append"})
 """Writes that are one statement, which commits by itself."""
 COMMON = ("enqueue", "settle and claim", "save a step", "send", "append", "report")

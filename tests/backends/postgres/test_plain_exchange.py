@@ -122,8 +122,8 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What was made by functions of the schema."""
     answers: list[object] = []
 
-    def call(*given: Any) -> Row:
-        row = atomic.call(*given)
+    def call(*given: Any, sure: bool) -> Row:
+        row = atomic.call(*given, sure=sure)
         if row[0] is not None:
             answers.append(row)
         return row
