@@ -5,31 +5,30 @@ the step at once, by himself.
 """
 
 import asyncio
-import copy
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES
-from aiq.errors import Corrupt, Misconfigured, Moved, ReadOnly, StorageFull, StorageMismatch, Unavailable
+from aiq.errors import Corrupt, Misconfigured, Moved, QueueFull, ReadOnly, StorageFull, StorageMismatch, Unavailable
 from aiq.model import Enqueued, JobSpec
 from aiq.storage import Storage
 
+E = TypeVar("E", bound=Exception)
+
 _OF_ALL: Final = (Unavailable, StorageFull, ReadOnly, Misconfigured, StorageMismatch, Corrupt, Moved)
 """What is wrong with the storage, and not with one of the jobs: whoever travelled together is told the same."""
+_ENDED: Final = "The loop that enqueued for several callers was told to end."
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class _Caller:
-    """Who waits for some jobs to be stored, all in one step."""
+    """Who waits for some jobs to be stored, all in one step. Whoever is cancelled wants no further step."""
 
     specs: Sequence[JobSpec]
     answer: "asyncio.Future[list[Enqueued]]"
-
-    def tell(self, answers: list[Enqueued]) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answers)
+    wants: bool = True
 
     def refuse(self, error: Exception) -> None:
         if not self.answer.done():
@@ -37,43 +36,55 @@ class _Caller:
 
 
 class Gathering:
-    """Enqueues for the callers of one process, in the order in which they came."""
+    """Enqueues for the callers of one loop, in the order in which they came."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
         self._waiting: deque[_Caller] = deque()
-        self._under_way = False
         self._driver: asyncio.Task[None] | None = None
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def enqueue(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
         """Store jobs in one step, all of them or none; others may travel in the same one.
 
         Each caller has its own answer once its jobs are durable, or its own error. Whoever is cancelled before the step
-        has begun has stored nothing.
+        has begun has stored nothing; later, the cancellation goes on when the step is over.
 
         Raises:
             AiqError: as `aiq.storage.Jobs.enqueue`.
         """
-        if self._under_way:
-            caller = _Caller(specs, asyncio.get_running_loop().create_future())
-            self._waiting.append(caller)
-            return await caller.answer
-        self._under_way = True
+        if not self._idle.is_set():
+            return await self._join(specs)
+        self._idle.clear()
         try:
             return await self._storage.enqueue(specs)
         finally:
             self._go_on()
 
     async def rest(self) -> None:
-        """Wait until nothing is under way for others."""
-        if self._driver is not None:
-            await asyncio.wait([self._driver])
+        """Wait until nothing is under way, and nobody waits."""
+        await self._idle.wait()
+
+    async def _join(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
+        caller = _Caller(specs, asyncio.get_running_loop().create_future())
+        self._waiting.append(caller)
+        try:
+            return await asyncio.shield(caller.answer)
+        except asyncio.CancelledError:
+            caller.wants = False
+            if caller in self._waiting:
+                self._waiting.remove(caller)
+                caller.answer.cancel()
+            await _over(caller.answer)
+            raise
 
     def _go_on(self) -> None:
         """Whoever has made the first step may be gone by the next: a task of our own makes those for the others."""
-        self._under_way = bool(self._waiting)
-        if self._under_way:
+        if self._waiting:
             self._driver = asyncio.get_running_loop().create_task(self._drive())
+        else:
+            self._idle.set()
 
     async def _drive(self) -> None:
         together: list[_Caller] = []
@@ -81,11 +92,14 @@ class Gathering:
             while together := self._next():
                 await self._send(together)
         finally:
-            # Nobody is left waiting, even if the loop ends.
-            for caller in (*together, *self._waiting):
-                caller.answer.cancel()
+            # Where the task itself is cancelled nobody is left waiting, and whose step had begun is told so.
+            for caller in together:
+                caller.refuse(Unavailable(_ENDED, outcome_unknown=True))
+            for caller in self._waiting:
+                caller.refuse(Unavailable(_ENDED))
             self._waiting.clear()
-            self._under_way, self._driver = False, None
+            self._driver = None
+            self._idle.set()
 
     def _next(self) -> list[_Caller]:
         """Those who wait, as many of the first as one step takes. It takes no id twice, so a repeat comes after."""
@@ -93,37 +107,79 @@ class Gathering:
         ids: set[str] = set()
         jobs = size = edges = 0
         while self._waiting:
-            caller = self._waiting[0]
-            if not caller.answer.done():
-                specs = caller.specs
-                jobs, size = jobs + len(specs), size + sum([len(spec.payload) for spec in specs])
-                edges += sum([len(spec.depends_on) for spec in specs])
-                fits = jobs <= MAX_BATCH and size <= MAX_BATCH_BYTES and edges <= MAX_DEPENDENCIES
-                if together and not (fits and ids.isdisjoint([spec.id for spec in specs])):
-                    break
-                ids.update([spec.id for spec in specs])
-                together.append(caller)
-            self._waiting.popleft()
+            specs = self._waiting[0].specs
+            jobs, size = jobs + len(specs), size + sum([len(spec.payload) for spec in specs])
+            edges += sum([len(spec.depends_on) for spec in specs])
+            fits = jobs <= MAX_BATCH and size <= MAX_BATCH_BYTES and edges <= MAX_DEPENDENCIES
+            if together and not (fits and ids.isdisjoint([spec.id for spec in specs])):
+                break
+            ids.update([spec.id for spec in specs])
+            together.append(self._waiting.popleft())
         return together
 
     async def _send(self, together: Sequence[_Caller]) -> None:
-        """Make one step for some callers. Where a job is refused, each half goes by itself, until it is found."""
+        """Make one step for those callers who still want it. Where a job is refused, it is made again in parts."""
+        wanted = [caller for caller in together if caller.wants]
+        for caller in together:
+            if not caller.wants:
+                caller.answer.cancel()
+        if not wanted:
+            return
         try:
-            answers = iter(await self._storage.enqueue([spec for caller in together for spec in caller.specs]))
+            answers = iter(await self._storage.enqueue([spec for caller in wanted for spec in caller.specs]))
         except Exception as error:  # noqa: BLE001 - it goes to those who wait
-            await self._sort_out(together, error)
+            await self._sort_out(wanted, error)
         else:
-            for caller in together:
-                caller.tell([next(answers) for _ in caller.specs])
+            for caller in wanted:
+                caller.answer.set_result([next(answers) for _ in caller.specs])
 
     async def _sort_out(self, together: Sequence[_Caller], error: Exception) -> None:
         if len(together) == 1:
             together[0].refuse(error)
         elif isinstance(error, _OF_ALL):
             for caller in together:
-                # Each adds to its own what it knows of its job.
-                caller.refuse(copy.copy(error).with_traceback(error.__traceback__))
+                caller.refuse(_twin(error))
         else:
-            half = len(together) // 2
-            await self._send(together[:half])
-            await self._send(together[half:])
+            for part in _parts(together, error):
+                await self._send(part)
+
+
+def _parts(together: Sequence[_Caller], error: Exception) -> list[Sequence[_Caller]]:
+    """Halves, until the one is found who is refused. At a full queue all are known: those for whom there is no room
+    each go by themselves, and nobody else waits for them."""
+    if isinstance(error, QueueFull):
+        others, late = _by_room(together, error)
+        if late:
+            return [others, *[[caller] for caller in late]]
+    half = len(together) // 2
+    return [together[:half], together[half:]]
+
+
+def _by_room(together: Sequence[_Caller], full: QueueFull) -> tuple[list[_Caller], list[_Caller]]:
+    room, others, late = full.bound - full.ready, list[_Caller](), list[_Caller]()
+    for caller in together:
+        wanted = sum([spec.queue == full.queue for spec in caller.specs])
+        room -= wanted
+        (late if wanted and room < 0 else others).append(caller)
+    return others, late
+
+
+def _twin(error: E) -> E:
+    """The same error for somebody else, who adds to it what he knows of his job."""
+    twin = type(error).__new__(type(error), *error.args)
+    twin.__dict__.update({name: value for name, value in error.__dict__.items() if name != "__notes__"})
+    for note in getattr(error, "__notes__", ()):
+        twin.add_note(note)
+    twin.__cause__ = error
+    return twin
+
+
+async def _over(answer: "asyncio.Future[list[Enqueued]]") -> None:
+    """Wait for it, however often we are cancelled meanwhile: the caller will raise the first of these."""
+    while not answer.done():
+        try:
+            await asyncio.wait([answer])
+        except asyncio.CancelledError:
+            continue
+    if not answer.cancelled():
+        answer.exception()

@@ -1,8 +1,10 @@
 """What the rooms of `Queue` have in common: a named line, and the door to the storage that it is in."""
 
+import asyncio
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
+from weakref import WeakKeyDictionary
 
 from aiq.codecs import Codec
 from aiq.coded import behind
@@ -24,7 +26,7 @@ class Door:
         self._codecs = codecs
         self._inside = 0
         self.needs = Needs()
-        self._gathering: Gathering | None = None
+        self._gatherings: WeakKeyDictionary[asyncio.AbstractEventLoop, Gathering] = WeakKeyDictionary()
 
     @property
     def storage(self) -> Storage:
@@ -35,10 +37,11 @@ class Door:
 
     @property
     def gathering(self) -> Gathering:
-        """In which those who enqueue at the same time travel together."""
-        if self._gathering is None:
-            self._gathering = Gathering(self.storage)
-        return self._gathering
+        """In which those of this loop who enqueue at the same time travel together."""
+        loop = asyncio.get_running_loop()
+        if loop not in self._gatherings:
+            self._gatherings[loop] = Gathering(self.storage)
+        return self._gatherings[loop]
 
     async def enter(self) -> None:
         """Open the storage, unless somebody is inside."""
@@ -53,7 +56,8 @@ class Door:
         self._inside -= 1
         if self._inside == 0 and self._url is not None and self._storage is not None:
             storage, self._storage = self._storage, None
-            gathering, self._gathering = self._gathering, None
+            gathering = self._gatherings.get(asyncio.get_running_loop())
+            self._gatherings = WeakKeyDictionary()
             try:
                 if gathering is not None:
                     await gathering.rest()

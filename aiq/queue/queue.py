@@ -99,6 +99,8 @@ class Queue(StoredJobs):
             Unavailable: a note says under which id to repeat the call.
         """
         check_job(job, "enqueue({})")
+        # Whoever leaves the queue meanwhile has his jobs stored first, and their handles are good.
+        storage, gathering = self.storage, self._door.gathering
         patience = Patience(wait)
         chosen = job.using(**options)
         job_id = chosen.chosen.id or fresh_id()
@@ -106,14 +108,14 @@ class Queue(StoredJobs):
         async def put(jobs: Sequence[NewJob[object]]) -> list[Enqueued]:
             specs = [one.spec(job_id=job_id, queue_default=self.name) for one in jobs]
             await self._meet(jobs, specs)
-            return await store(self.storage, await sealed(self.storage, specs), patience, self._door.gathering)
+            return await store(storage, await sealed(storage, specs), patience, gathering)
 
         try:
             answer = (await through(self.middleware, EnqueueCall((chosen,)), put))[0]
         except Unavailable as error:
             error.add_note(f"To repeat it without storing the job twice: enqueue(job, id={job_id!r}).")
             raise
-        return _handle(self.storage, answer, job.task)
+        return _handle(storage, answer, job.task)
 
     async def enqueue_many(
         self, jobs: Iterable[NewJob[R]], *, wait: Duration | None = None, **options: Unpack[JobOptions]

@@ -1,14 +1,16 @@
 """Those who enqueue at the same time travel together, and each has an answer of its own."""
 
 import asyncio
+import copy
 from collections.abc import Sequence
 
 import pytest
 
 import aiq
+from aiq.backends import open_storage
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.model import Enqueued, JobSpec, Lease, QueueSettings
-from aiq.testing import Faulty
+from aiq.testing import Clock, Faulty
 
 
 @aiq.task
@@ -23,13 +25,13 @@ class Slow(Faulty):
         super().__init__(storage)
         self.batches: list[list[str]] = []
         self.goes = asyncio.Event()
-        self.fails = False
+        self.error: Exception | None = None
 
     async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
         self.batches.append([spec.id for spec in batch])
         await self.goes.wait()
-        if self.fails and len(self.batches) > 1:
-            raise aiq.Unavailable("gone", outcome_unknown=True)
+        if self.error is not None and len(self.batches) > 1:
+            raise copy.copy(self.error) if isinstance(self.error, aiq.Unavailable) else self.error
         return await super().enqueue(batch, parent)
 
 
@@ -48,8 +50,26 @@ def queue(slow: Slow, monkeypatch: pytest.MonkeyPatch) -> aiq.Queue:
 async def begun(queue: aiq.Queue, *ids: str, text: str = "x") -> "list[asyncio.Task[aiq.Job[str]]]":
     """Callers who enqueue at the same time, each of whom waits for an answer."""
     callers = [asyncio.create_task(queue.enqueue(shout.job(text), id=job_id)) for job_id in ids]
-    for _ in range(5):
+    await turns()
+    return callers
+
+
+async def turns() -> None:
+    """Let everybody go on who can."""
+    for _ in range(8):
         await asyncio.sleep(0)
+
+
+async def second_step(queue: aiq.Queue, slow: Slow, *ids: str) -> "list[asyncio.Task[aiq.Job[str]]]":
+    """Callers whose step is under way, which a task makes for them."""
+    first = await begun(queue, "before")
+    callers = await begun(queue, *ids)
+    # Whoever waits just now goes on, and nobody after.
+    slow.goes.set()
+    slow.goes.clear()
+    await asyncio.wait(first)
+    await turns()
+    assert slow.batches[-1] == list(ids)
     return callers
 
 
@@ -135,7 +155,7 @@ async def test_the_last_place_of_a_full_queue_goes_to_who_came_first(queue: aiq.
 
 async def test_where_the_storage_fails_each_is_told_under_which_id_to_repeat(queue: aiq.Queue, slow: Slow) -> None:
     callers = await begun(queue, *names(0, 4))
-    slow.fails = True
+    slow.error = aiq.Unavailable("gone", outcome_unknown=True)
     slow.goes.set()
     first, *answers = await asyncio.gather(*callers, return_exceptions=True)
 
@@ -149,9 +169,11 @@ async def test_where_the_storage_fails_each_is_told_under_which_id_to_repeat(que
 async def test_who_is_cancelled_before_its_step_has_begun_has_stored_nothing(queue: aiq.Queue, slow: Slow) -> None:
     callers = await begun(queue, "first", "gone", "last")
     callers[1].cancel()
+    await asyncio.wait([callers[1]])
     slow.goes.set()
     await asyncio.wait(callers)
 
+    assert callers[1].cancelled()
     assert slow.batches == [["first"], ["last"]]
 
 
@@ -165,24 +187,104 @@ async def test_the_others_go_on_when_the_one_who_made_the_step_is_cancelled(queu
     assert (await callers[1]).id == "second"
 
 
-async def test_a_caller_who_is_cancelled_within_a_step_leaves_it_to_the_others(queue: aiq.Queue, slow: Slow) -> None:
-    slow.goes.set()
-    await queue.enqueue(shout.job("x"), id="before")
-    slow.goes.clear()
-    callers = await begun(queue, "first", "second", "third")
+async def test_the_cancellation_of_one_whose_step_has_begun_goes_on_when_that_is_over(
+    queue: aiq.Queue, slow: Slow
+) -> None:
+    callers = await second_step(queue, slow, "gone", "last")
     callers[0].cancel()
-    await begun(queue)
-    callers[1].cancel()
+    await turns()
+    assert not callers[0].done()
+
     slow.goes.set()
     await asyncio.wait(callers)
 
-    assert (await callers[2]).id == "third"
+    assert callers[0].cancelled()
+    assert (await callers[1]).id == "last"
+    assert sum((await queue.count()).values()) == 3
 
 
-async def test_a_queue_that_is_left_answers_all_who_enqueue() -> None:
-    async with aiq.Queue("memory://") as queue:
-        callers = [asyncio.create_task(queue.enqueue(shout.job("x"), id=job_id)) for job_id in names(0, 50)]
-        await asyncio.sleep(0)
+async def test_who_is_cancelled_is_left_out_when_a_step_that_was_refused_is_made_again(
+    queue: aiq.Queue, slow: Slow
+) -> None:
+    slow.goes.set()
+    await queue.enqueue(shout.job("first"), id="taken")
+    slow.goes.clear()
+    callers = await second_step(queue, slow, "taken", "gone")
+    callers[1].cancel()
+    await turns()
+    slow.goes.set()
+    await asyncio.wait(callers)
 
+    assert isinstance(callers[0].exception(), aiq.Conflict)
+    assert callers[1].cancelled()
+    assert slow.batches[-2:] == [["taken", "gone"], ["taken"]]
+
+
+async def test_a_full_queue_holds_up_nobody_who_enqueues_into_another(queue: aiq.Queue, slow: Slow) -> None:
+    slow.goes.set()
+    await slow.configure(queue.name, QueueSettings(max_ready=1))
+    await queue.enqueue(shout.job("x"), id="full")
+    slow.goes.clear()
+    callers = [*await begun(queue["other"], "first"), *await begun(queue, "a", "b"), *await begun(queue["other"], "c")]
+    slow.goes.set()
     answers = await asyncio.gather(*callers, return_exceptions=True)
-    assert all(isinstance(answer, aiq.Job | aiq.InvalidInput | aiq.Unavailable) for answer in answers)
+
+    assert [isinstance(answer, aiq.QueueFull) for answer in answers] == [False, True, True, False]
+    assert slow.batches[-4:] == [["a", "b", "c"], ["c"], ["a"], ["b"]]
+
+
+async def test_a_storage_that_has_moved_tells_each_where_to(queue: aiq.Queue, slow: Slow) -> None:
+    callers = await begun(queue, "first", "second", "third")
+    slow.error = aiq.Moved("sqlite:///new.db")
+    slow.goes.set()
+    answers = await asyncio.gather(*callers, return_exceptions=True)
+
+    assert [str(answer) for answer in answers[1:]] == [str(slow.error)] * 2
+
+
+async def test_where_the_loop_is_told_to_end_nobody_is_left_waiting(queue: aiq.Queue, slow: Slow) -> None:
+    callers = await second_step(queue, slow, "under way")
+    callers += await begun(queue, "in line")
+    driver = queue._door.gathering._driver
+    assert driver is not None
+    driver.cancel()
+    await turns()
+    slow.goes.set()
+    under_way, in_line = await asyncio.gather(*callers, return_exceptions=True)
+
+    # The first is not known, and so was made again.
+    assert isinstance(under_way, aiq.Job)
+    assert isinstance(in_line, aiq.Unavailable)
+    assert not in_line.outcome_unknown
+
+
+def test_a_loop_that_has_ended_holds_up_no_other(clock: Clock) -> None:
+    queue = aiq.Queue("memory://")
+    with asyncio.Runner() as first:
+        first.run(queue.__aenter__())
+        slow = Slow(queue.storage)
+        queue._door._storage = slow
+        first.run(given_up(queue))
+    with asyncio.Runner() as second:
+        slow.goes = asyncio.Event()
+        slow.goes.set()
+        assert second.run(queue.enqueue(shout.job("x"), id="later")).id == "later"
+        second.run(queue.__aexit__(None, None, None))
+
+
+async def given_up(queue: aiq.Queue) -> None:
+    await begun(queue, "first", "second")
+
+
+async def test_a_queue_that_is_left_stores_what_it_was_handed() -> None:
+    storage = Slow(await open_storage("memory://"))
+    async with aiq.Queue("memory://") as queue:
+        queue._door._storage = storage
+        callers = await begun(queue, *names(0, 3))
+        leaving = asyncio.create_task(queue.__aexit__(None, None, None))
+        await turns()
+        assert not leaving.done()
+        storage.goes.set()
+        await leaving
+        assert [job.id for job in await asyncio.gather(*callers)] == names(0, 3)
+        await queue.__aenter__()
