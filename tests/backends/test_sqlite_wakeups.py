@@ -15,6 +15,7 @@ import pytest
 
 from aiq.backends.relational.news import News
 from aiq.backends.sqlite import watch
+from aiq.backends.sqlite.ear import Ear
 from aiq.backends.sqlite.storage import SQLiteStorage
 from aiq.testing.actions import GOOD, chunks, claim_one, end, enqueue_one, job
 from tests.backends.sqlite_files import opened, url_of
@@ -141,7 +142,7 @@ class Told:
     """An ear that hears what a test tells it."""
 
     def __init__(self, *heard: bool) -> None:
-        self._heard = list(heard)
+        self.told = list(heard)
         self.listening = self.closed = False
 
     def listen(self) -> None:
@@ -151,7 +152,7 @@ class Told:
         self.listening = False
 
     def forget(self) -> bool:
-        return self._heard.pop(0) if self._heard else False
+        return self.told.pop(0) if self.told else False
 
     def close(self) -> None:
         self.closed = True
@@ -199,14 +200,38 @@ async def test_a_watch_that_does_not_look_hears_that_somebody_has_written(
         await woken
 
 
-async def test_after_a_write_was_heard_it_looks_soon_and_then_less_and_less_often(waiting: watch.Watch) -> None:
+async def test_after_a_write_was_heard_and_found_it_looks_soon_and_then_less_and_less_often(
+    waiting: watch.Watch, there: SQLiteStorage
+) -> None:
     lend(waiting, Told(True, False))
+    await enqueue_one(there)
+    waiting._pause_s = watch.HEARD_LOOK_S
 
     busy, *later = pauses(waiting, 10)
 
     assert busy == watch.BUSY_LOOK_S
     assert later[:2] == [2 * busy, 4 * busy]
     assert later[-1] == watch.HEARING_LOOK_S
+
+
+async def test_it_looks_often_until_it_has_found_what_was_heard(
+    waiting: watch.Watch, there: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "HEARD_S", 60.0)
+    lend(waiting, Told(True, False))
+
+    assert pauses(waiting, 10)[-1] == watch.LOOK_S
+    await enqueue_one(there)
+    assert pauses(waiting, 10)[-1] == watch.HEARING_LOOK_S
+
+
+async def test_what_was_heard_and_never_comes_is_not_looked_for_for_ever(
+    waiting: watch.Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lend(waiting, Told(True, False))
+    monkeypatch.setattr(watch, "HEARD_S", 0.0)
+
+    assert pauses(waiting, 10)[-1] == watch.HEARING_LOOK_S
 
 
 async def test_it_listens_only_while_it_is_not_looking_all_the_time(waiting: watch.Watch) -> None:
@@ -219,26 +244,112 @@ async def test_it_listens_only_while_it_is_not_looking_all_the_time(waiting: wat
     assert ear.listening
 
 
-async def test_a_change_that_was_not_heard_ends_the_listening(waiting: watch.Watch, there: SQLiteStorage) -> None:
+async def misses(watching: watch.Watch, storage: SQLiteStorage, *names: str) -> None:
+    """Changes that are not heard, and wake nobody."""
+    for name in names:
+        pauses(watching, 10)
+        await storage.enqueue([job(name, queue="other")])
+        pauses(watching, 1)
+
+
+async def test_three_changes_in_a_row_that_were_not_heard_end_the_listening(
+    waiting: watch.Watch, there: SQLiteStorage
+) -> None:
     ear = Told()
     lend(waiting, ear)
-    pauses(waiting, 10)
-    await enqueue_one(there)
+    closed = []
+    for name in ("a", "b", "c"):
+        await misses(waiting, there, name)
+        closed.append(ear.closed)
+
+    assert closed == [False, False, True]
+    assert pauses(waiting, 10)[-1] == watch.LOOK_S
+
+
+async def test_a_change_that_was_heard_ends_the_row_of_those_that_were_not(
+    waiting: watch.Watch, there: SQLiteStorage
+) -> None:
+    ear = Told()
+    lend(waiting, ear)
+    await misses(waiting, there, "a", "b")
+    ear.told.append(True)
+    await misses(waiting, there, "c", "d", "e")
+
+    assert not ear.closed
+
+
+async def test_a_commit_that_takes_long_after_it_was_heard_counts_as_heard(
+    waiting: watch.Watch, there: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "HEARD_S", 0.0)
+    lend(waiting, Told(True))
+    await misses(waiting, there, "slow")
+
+    assert not waiting._misses
+
+
+async def test_where_the_loop_cannot_listen_it_looks_often(
+    waiting: watch.Watch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def listen() -> None:
+        raise NotImplementedError
+
+    ear = Told()
+    lend(waiting, ear)
+    monkeypatch.setattr(ear, "listen", listen)
 
     assert pauses(waiting, 10)[-1] == watch.LOOK_S
     assert ear.closed
 
 
-async def test_a_commit_that_takes_long_after_it_was_heard_ends_no_listening(
-    waiting: watch.Watch, there: SQLiteStorage
+async def test_where_the_library_cannot_listen_it_looks_often(
+    here: SQLiteStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ear = Told(True)
-    lend(waiting, ear)
-    pauses(waiting, 3)
-    await enqueue_one(there)
-    pauses(waiting, 10)
+    def open_ear(*_: object) -> None:
+        raise AttributeError("inotify_init1")
 
-    assert not ear.closed
+    monkeypatch.setattr(Ear, "open", open_ear)
+    await mark_of(here, "queue:default")
+
+    assert here._watch._ear is None
+    assert here._watch._timer is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Nobody tells of writes here.")
+async def test_a_file_behind_a_link_is_listened_to(path: Path, here: SQLiteStorage, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    async with opened(link) as storage:
+        await mark_of(storage, "queue:default")
+
+        assert storage._watch._ear is not None
+
+
+def test_a_later_loop_looks_anew(path: Path) -> None:
+    async def changed(watching: watch.Watch) -> None:
+        mark = await watching.wait(["queue:default"], after=None, timeout_ms=0)
+        async with opened(path) as other:
+            await enqueue_one(other)
+        async with asyncio.timeout(10):
+            await watching.wait(["queue:default"], after=mark, timeout_ms=LONG_MS)
+
+    async def began() -> watch.Watch:
+        async with opened(path):
+            watching = watch.Watch(str(path), News())
+            await watching.wait(["queue:default"], after=None, timeout_ms=0)
+            assert watching._timer is not None
+            watching._timer.cancel()
+            # So that the loop ends before the next look.
+            watching._turn(60)
+        return watching
+
+    watching = asyncio.run(began())
+    first = watching._timer
+    asyncio.run(changed(watching))
+    watching.close()
+
+    assert first is not None
+    assert first.cancelled()
 
 
 async def test_where_nobody_tells_of_writes_it_looks_soon_after_a_change(

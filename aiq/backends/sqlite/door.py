@@ -43,7 +43,11 @@ class FileDoor(Door):
         )
 
     async def _wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
-        """A change by another process is seen within 20 ms where the system tells of writes, else within 35."""
+        """A change by another process is seen within 35 ms of its commit.
+
+        Where the system tells of writes it is sooner, mostly; but a commit that takes over a second, or a write of
+        which nothing was told, may be seen 250 ms later.
+        """
         return await self._watch.wait(topics, after=after, timeout_ms=timeout_ms)
 
     def left(self, batch: Sequence[JobSpec]) -> Left:

@@ -10,6 +10,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final, Self
 
 _IN_MODIFY: Final = 0x2
@@ -25,17 +26,26 @@ class Ear:
 
     @classmethod
     def open(cls, path: str, heard: Callable[[], None]) -> Self | None:
-        """Be ready to listen to a file in the running loop; None where the system cannot or will not tell."""
+        """Be ready to listen to a file in the running loop; None where the system cannot or will not tell.
+
+        Raises:
+            OSError, AttributeError: the C library cannot be had, or does not know how.
+        """
         fd = _watched(path)
         return None if fd is None else cls(fd, asyncio.get_running_loop(), heard)
 
     def listen(self) -> None:
-        """Call back at the next write, or for one that came meanwhile."""
+        """Call back at the next write, or for one that came meanwhile.
+
+        Raises:
+            NotImplementedError, OSError: the loop cannot, or has no room.
+        """
         self._loop.add_reader(self._fd, self._call_back)
 
     def rest(self) -> None:
         """Call nobody back. What is written meanwhile is kept for later."""
-        self._loop.remove_reader(self._fd)
+        with suppress(NotImplementedError):
+            self._loop.remove_reader(self._fd)
 
     def forget(self) -> bool:
         """Whether there were writes since this was last asked; they are told no more."""
@@ -63,10 +73,11 @@ def _watched(path: str) -> int | None:
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)
-    fd: int = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+    begin, add = library.inotify_init1, library.inotify_add_watch
+    fd: int = begin(os.O_NONBLOCK | os.O_CLOEXEC)
     if fd < 0:
         return None
-    if library.inotify_add_watch(fd, os.fsencode(path), _IN_MODIFY) < 0:
+    if add(fd, os.fsencode(path), _IN_MODIFY) < 0:
         os.close(fd)
         return None
     return fd
