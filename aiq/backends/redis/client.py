@@ -130,7 +130,14 @@ class Client:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         step = asyncio.create_task(_telling(work, ended))
         self._under_way.add(step)
-        step.add_done_callback(self._under_way.discard)
+
+        def over(step: asyncio.Task[_T]) -> None:
+            # One that was cancelled before its first turn has told nothing, nor begun its work.
+            self._under_way.discard(step)
+            work.close()
+            _tell(ended)
+
+        step.add_done_callback(over)
         try:
             await ended
         except asyncio.CancelledError:
@@ -232,8 +239,12 @@ async def _telling(work: Coroutine[Any, Any, _T], ended: asyncio.Future[None]) -
     try:
         return await work
     finally:
-        if not ended.done():
-            ended.set_result(None)
+        _tell(ended)
+
+
+def _tell(ended: asyncio.Future[None]) -> None:
+    if not ended.done():
+        ended.set_result(None)
 
 
 async def _end(step: asyncio.Task[Any]) -> None:

@@ -113,6 +113,17 @@ async def test_a_caller_that_is_cancelled_wherever_it_waits_leaves_every_answer_
             assert counted() == begun
 
 
+async def test_a_step_that_is_cancelled_before_its_first_turn_leaves_nobody_waiting() -> None:
+    async with to(server().port) as client:
+        asked = asyncio.create_task(client.ask("INCR", KEY))
+        await asyncio.sleep(0)
+        (step,) = client._under_way
+        step.cancel()
+        await asyncio.wait({asked}, timeout=10)
+
+        assert asked.cancelled()
+
+
 async def test_a_cancellation_does_not_wait_for_ever(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client_module, "GRACE_S", 0.05)
     async with to(proxy.port) as client:

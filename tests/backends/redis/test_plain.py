@@ -157,3 +157,17 @@ async def test_a_batch_of_plain_jobs_one_of_which_is_stored_already_is_answered_
         Enqueued("b", State.READY, existed=True, by="id"),
     ]
     assert [one and one.payload for one in await storage.get(["b"])] == [b"p" * LONG]
+
+
+@pytest.mark.parametrize(("counter", "room"), [("jobs", 2**40), ("positions", 2**47)])
+def test_jobs_for_whose_numbers_a_head_has_no_room_go_the_long_way(counter: str, room: int) -> None:
+    body = f"counters.put('{counter}', case) return plain.enqueue({{{{'a', 'work', 'default', 1, 1, 1}}}})"
+    pieces = {"step": scripts.source("_step") + "\nfunction step.blob() return '' end\n"}
+
+    (found,) = run(body, [room - 1], now_ms=1, pieces=pieces)
+    assert found == [False]
+
+
+def test_at_an_instant_that_a_head_has_for_none_jobs_go_the_long_way() -> None:
+    assert run("return plain.enqueue({})", [0], now_ms=0) == [[False]]
+    assert run("return plain.enqueue({})", [0], now_ms=1) == [[True]]

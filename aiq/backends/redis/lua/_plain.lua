@@ -56,9 +56,14 @@ local function note(row, queue, task, lasted_ms)
   if lasted_ms > alike.most_ms then alike.most_ms = lasted_ms end
 end
 
+-- Whether a head has room for this instant: 0 is there the sign of none.
+local function is_usual_time()
+  return step.now_ms > 0 and step.now_ms < FAR_MS
+end
+
 -- The record of a plain job as it is stored, if nobody has looked into it in this step.
 local function text_of(id)
-  local text = step.now_ms < FAR_MS and rows.text('jobs', id)
+  local text = is_usual_time() and rows.text('jobs', id)
   return text and byte(text) == PLAIN and text or nil
 end
 
@@ -88,6 +93,12 @@ local function are_new(batch)
   return true
 end
 
+-- Whether a head has room for the numbers and positions of so many more jobs.
+local function has_room(number)
+  local over = records.OVER
+  return counters.get('jobs') + number < over.n and counters.get('positions') + number < over.position
+end
+
 local function store(spec)
   local id, task, queue, band, lease_ms, place = unpack(spec)
   local n, position, payload = jobs.next_number(), counters.raise('positions'), step.blob(place + 1)
@@ -105,7 +116,7 @@ end
 -- Store a batch of jobs that are plain, if nothing is to be answered but that all of them are ready. A job is a list of id,
 -- task, queue, band, lease_ms and the place of the map of its record, behind which its payload comes.
 function plain.enqueue(batch)
-  if step.now_ms >= FAR_MS or not are_new(batch) then return false end
+  if not is_usual_time() or not are_new(batch) or not has_room(#batch) then return false end
   for _, spec in ipairs(batch) do store(spec) end
   plain.count()
   return true

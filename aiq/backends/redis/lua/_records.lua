@@ -17,7 +17,7 @@ local SETTLED = '>I2BBBc0Bc0'
 local EVENT, EVENT_BYTES = '>I6', 6
 
 -- What is too large for its place in the head.
-local OVER = {
+records.OVER = {
   lane = 2 ^ 8, events = 2 ^ 16, fence = 2 ^ 16, position = 2 ^ 47, started_at_ms = 2 ^ 48, finished_at_ms = 2 ^ 48,
   expires_at_ms = 2 ^ 48, payload_bytes = 2 ^ 24 - 1, result_bytes = 2 ^ 24 - 1, band = 2 ^ 8, n = 2 ^ 40,
   created_at_ms = 2 ^ 48, lease_ms = 2 ^ 32,
@@ -73,7 +73,7 @@ end
 
 -- A settlement as it stands in the head, or nil where it is too long for that.
 function records.settled(fence, lease_id, id, state, late, step_key)
-  if step_key or fence >= OVER.fence or #lease_id + #id > records.LONG - 8 then return nil end
+  if step_key or fence >= records.OVER.fence or #lease_id + #id > records.LONG - 8 then return nil end
   return pack(SETTLED, fence, STATE_NUMBERS[state], late and 1 or 0, #lease_id, lease_id, #id, id)
 end
 
@@ -84,7 +84,7 @@ end
 
 local function has_room(name, value)
   if TEXTS[name] then return value ~= '' and #value <= records.LONG end
-  local over = OVER[name]
+  local over = records.OVER[name]
   return over and value < over and (value > 0 or value == 0 and not INSTANTS[name] or name == 'position' and value > -over)
 end
 
