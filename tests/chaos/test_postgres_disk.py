@@ -17,9 +17,11 @@ from aiq.backends.postgres.durable import RELEASE
 from aiq.backends.postgres.migrate import migrate
 from aiq.backends.postgres.session import Session
 from aiq.backends.postgres.storage import PostgresStorage, open_postgres
+from aiq.backends.relational.face.jobs import JobsFace
 from aiq.errors import Unavailable
+from aiq.model import State
 from aiq.storage import Storage
-from aiq.testing.actions import claim_one, enqueue_one, get_one, states
+from aiq.testing.actions import claim_one, enqueue_one, get_one, states, wish
 from aiq.testing.clock import Clock
 from tests.chaos.notes import until
 from tests.postgres_servers import USER, Pooler, Postgres, connect, programs, version
@@ -131,6 +133,20 @@ async def test_what_an_answer_was_built_on_survives_the_server(started: Start, a
 
         assert await states(other, "job") != [None]
         assert await other.audit() == []
+
+
+@pytest.mark.parametrize("tenant", ["", "acme"], ids=["of a plain job", "of another"])
+async def test_a_claim_that_is_repeated_is_answered_what_survives_the_server(started: Start, tenant: str) -> None:
+    one = await started()
+    async with connected(one.url()) as writer, connected(one.url()) as other:
+        await enqueue_one(writer, "job", tenant=tenant)
+        session(writer).committing, request = f"{RELEASE}; COMMIT", wish()
+        (run,) = (await JobsFace.exchange(writer, (), request)).claimed
+
+        assert (await other.exchange((), request)).claimed == (run,)
+        await killed_and_back(one)
+
+        assert await states(other, "job") == [State.RUNNING]
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,17 @@ async def test_a_wait_that_took_a_kept_signal_gets_the_same_answer_again(storage
     assert await look(storage) == before
 
 
+@clause("SIG-2", "STATE-6")
+async def test_a_run_that_went_on_with_a_kept_signal_ends_by_another_settlement_only(storage: Storage) -> None:
+    run = await start(storage)
+    await storage.send("job", "go", "1", b"yes")
+    first = await settle(storage, run.lease, Suspended("approval", "go"), settlement_id="1")
+
+    assert await settle(storage, run.lease, GOOD, settlement_id="1") == first
+    assert await states(storage, "job") == [S.RUNNING]
+    assert (await settle(storage, run.lease, GOOD, settlement_id="2")).state is S.SUCCEEDED
+
+
 @clause("SIG-2")
 @pytest.mark.parametrize("parked", [Released(), Released(5)])
 async def test_a_signal_to_a_job_that_nobody_runs_is_kept(storage: Storage, clock: Clock, parked: Outcome) -> None:

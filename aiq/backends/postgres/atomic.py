@@ -38,6 +38,9 @@ an empty table, and which reads all of it, must not be kept for when it is full.
 ATTEMPTS: Final = 5
 """How often a step is made again that the server has given up for the sake of another transaction."""
 _LONGEST_PAUSE_S: Final = 0.02
+_STOPPED: Final = (asyncpg.QueryCanceledError, asyncpg.LockNotAvailableError)
+"""Whoever stops the script of a commit may do so between the commit and the flush behind it, where no transaction is
+open by which one would know."""
 _PLANS: Final = (
     "SET LOCAL enable_seqscan TO off; SET LOCAL enable_hashjoin TO off; SET LOCAL enable_mergejoin TO off; "
     "SET LOCAL plan_cache_mode TO force_generic_plan; "
@@ -74,8 +77,9 @@ def write(
 ) -> T:
     """Make an operation one step, and tell of it once it is committed.
 
-    `look` may answer without writing; then the lock is not taken. What it answers is that nothing is to be done, so
-    nobody relies on what it has seen. Whatever is raised leaves nothing behind.
+    `look` may answer without writing; then the lock is not taken, and what it has seen may not be on disk yet. So it
+    may answer no more than that there is nothing to do: it leaves a repeat that is given jobs to the operation.
+    Whatever is raised leaves nothing behind.
 
     Raises:
         Unavailable: the server cannot be reached, or others kept the lock for longer than a step may take.
@@ -116,8 +120,8 @@ def call(
             # The name of a schema has been looked at, see `address`; that of a function is ours.
             text = f'SELECT {owing}, step.* FROM "{home.address.schema}".{function}({places}) AS step'  # noqa: S608
             owes, *row = session.call(text, given)
-            if owes:
-                session.script(session.flush)
+        if owes:
+            _flush(home, line, session)
         return tuple(row)
 
     return _patiently(home, line, attempt, unwanted)
@@ -247,6 +251,16 @@ def _commit(home: Home, line: Line, session: Session) -> None:
     except asyncpg.InFailedSQLTransactionError as error:
         _leave(line, session)
         raise Unavailable(f"{home.address.url} has undone a step. Try again.") from error
+    except _STOPPED as error:
+        raise _lost(home, line, error) from error
+
+
+def _flush(home: Home, line: Line, session: Session) -> None:
+    """Wait for the disk with a step that is committed. Whatever fails here, the step may be there."""
+    try:
+        session.script(session.flush)
+    except DRIVERS as error:
+        raise _lost(home, line, error) from error
 
 
 @contextmanager
@@ -259,11 +273,16 @@ def _surely(home: Home, line: Line, session: Session) -> Iterator[None]:
     except (*LOST, asyncpg.PostgresError) as error:
         if not _is_unknown(session, error):
             raise
-        line.drop()
-        text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
-        if isinstance(error, TimeoutError):
-            text = f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again."
-        raise Unavailable(text, outcome_unknown=True) from error
+        raise _lost(home, line, error) from error
+
+
+def _lost(home: Home, line: Line, error: BaseException) -> Unavailable:
+    """Let go of the connection; the answer says that nobody knows whether the step was made."""
+    line.drop()
+    text = f"{home.address.url} was lost while a step was committed ({type(error).__name__})."
+    if isinstance(error, TimeoutError):
+        text = f"{home.address.url} did not answer within {home.address.timeout_ms:,} ms. Try again."
+    return Unavailable(text, outcome_unknown=True)
 
 
 def _is_unknown(session: Session, error: BaseException) -> bool:

@@ -32,7 +32,7 @@ nothing is allowed behind a pooler."""
 RELEASED: Final = "current_setting('aiq.release', true) = 'done'"
 """Whether a function has released its step, so that it is still to be flushed."""
 OWING: Final = (
-    f"CASE WHEN step IS NULL THEN false WHEN {RELEASED} THEN true "
+    f"CASE WHEN step IS NULL OR pg_is_in_recovery() THEN false WHEN {RELEASED} THEN true "
     f"WHEN pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_commit') <> 'off' AND {_BEHIND} "
     f"THEN {_WORD} IS NULL ELSE false END"
 )

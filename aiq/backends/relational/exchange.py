@@ -37,12 +37,14 @@ def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimR
 def nothing_to_exchange(tx: Transaction, request: ClaimRequest | None) -> Exchanged | None:
     """Look whether an exchange without settlements would write, and answer it if not: an idle worker takes no lock.
 
+    A repeat that is given jobs is left to the step, though it writes nothing: what a look has seen need not be on disk.
+
     Spec: STORE-5
     """
     next_ms = next_due_ms(tx)
     if request is None:
         return Exchanged((), (), next_ms)
     again = claimed_before(tx, request)
-    if again is None and (next_ms == 0 or any_ready(tx, request.wants)):
+    if again or (again is None and (next_ms == 0 or any_ready(tx, request.wants))):
         return None
-    return Exchanged((), again or (), next_ms)
+    return Exchanged((), (), next_ms)

@@ -8,6 +8,7 @@ import pytest
 
 from aiq.backends.postgres.atomic import alone
 from aiq.backends.postgres.durable import RELEASE
+from aiq.backends.postgres.session import Session
 from aiq.backends.postgres.storage import PostgresStorage
 from aiq.errors import Unavailable
 from aiq.model import JobFilter, Settled, Settlement, State, Succeeded
@@ -50,6 +51,14 @@ def last_word(storage: Storage, write: str) -> bytes:
     lock = alone(storage._home)[0]
     assert isinstance(lock, int)
     return struct.pack("!ii", 4, lock)
+
+
+def connection(storage: Storage) -> Session:
+    """The one that writes."""
+    assert isinstance(storage, PostgresStorage)
+    found = storage._writer._session
+    assert found is not None
+    return found
 
 
 @pytest.mark.parametrize(
@@ -105,3 +114,33 @@ async def test_a_settlement_and_a_claim_whose_only_statement_is_not_heard_of_hap
         assert answer.settled == (Settled(State.SUCCEEDED),)
         assert [claimed.id for claimed in answer.claimed] == ["second"]
         assert await storage.read_events() == before
+
+
+def refused(code: str) -> str:
+    return f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$"
+
+
+@pytest.mark.parametrize("code", ["query_canceled", "lock_not_available"])
+async def test_a_step_that_is_stopped_between_its_commit_and_its_flush_may_have_happened(
+    clock: Clock, code: str
+) -> None:
+    async with stores.postgres(clock) as storage:
+        await storage.enqueue([job("first", tenant="acme")])
+        connection(storage).committing = f"{RELEASE}; COMMIT; {refused(code)}"
+        with pytest.raises(Unavailable, match="while a step was committed") as lost:
+            await storage.enqueue([job("second", tenant="acme")])
+        (answer,) = await storage.enqueue([job("second", tenant="acme")])
+
+        assert (lost.value.outcome_unknown, answer.existed) == (True, True)
+
+
+@pytest.mark.parametrize("code", ["query_canceled", "lock_not_available", "serialization_failure", "disk_full"])
+async def test_a_step_of_one_statement_whose_flush_fails_may_have_happened(clock: Clock, code: str) -> None:
+    async with stores.postgres(clock) as storage:
+        await storage.enqueue([job("first")])
+        connection(storage).owing, connection(storage).flush = "true", refused(code)
+        with pytest.raises(Unavailable, match="while a step was committed") as lost:
+            await storage.enqueue([job("second")])
+        (answer,) = await storage.enqueue([job("second")])
+
+        assert (lost.value.outcome_unknown, answer.existed) == (True, True)

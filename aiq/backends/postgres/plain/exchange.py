@@ -37,7 +37,8 @@ def exchange(
 ) -> Exchanged | None:
     """As `relational.exchange`, if all of it is plain. Spec: STORE-5"""
     try:
-        # Where nothing is settled and nothing claimed, the answer promises nothing.
+        # Where nothing is settled and nothing claimed, the answer promises nothing; and to a repeat, which is given
+        # jobs of an earlier step, the function answers nothing.
         row = call(home, line, unwanted, "aiq_exchange_4", given(home, settlements, request), sure=bool(settlements))
     except InvalidInput:
         # A lease may say what no database could store. Then it is nobody's, as a step in Python finds out.

@@ -134,9 +134,10 @@ END
 $$;
 
 -- Jobs that succeed, in their order: their numbers, tasks, queues, and since when they ran. Nothing of a plain one has to
--- be closed, and nobody waits for it. NULL unless each is such a job, and runs by the live lease that is named.
+-- be closed, and nobody waits for it. NULL unless each is such a job, and runs by the live lease that is named; nor where
+-- its run has settled by this id before, having found a signal, and goes on: that is a repeat.
 CREATE FUNCTION aiq_runs_4(
-    ids TEXT[], fences BIGINT[], lease_ids TEXT[], now_ms BIGINT,
+    ids TEXT[], fences BIGINT[], lease_ids TEXT[], settled_ids TEXT[], now_ms BIGINT,
     OUT ns BIGINT[], OUT queues TEXT[], OUT tasks TEXT[], OUT since BIGINT[]
 )
 LANGUAGE plpgsql STABLE AS $$
@@ -144,9 +145,10 @@ BEGIN
     SELECT array_agg(j.n ORDER BY s.place), array_agg(j.queue ORDER BY s.place), array_agg(j.task ORDER BY s.place),
         array_agg(j.since_ms ORDER BY s.place)
     INTO ns, queues, tasks, since
-    FROM unnest(ids, fences, lease_ids) WITH ORDINALITY AS s(id, fence, lease_id, place)
+    FROM unnest(ids, fences, lease_ids, settled_ids) WITH ORDINALITY AS s(id, fence, lease_id, settled_id, place)
     CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE id = s.id OFFSET 0) AS j
     WHERE j.state = 'running' AND j.fence = s.fence AND j.lease_id = s.lease_id AND j.expires_at_ms > now_ms
+        AND j.settled_id IS DISTINCT FROM s.settled_id
         AND j.plain = 1 AND j.generation = 1 AND j.dependents = 0 AND j.chunks = 0
         AND j.order_key IS NULL AND j.unique_key IS NULL
         AND NOT EXISTS (SELECT 1 FROM aiq_reservations AS r WHERE r.job_id = s.id AND r.fence = s.fence OFFSET 0);
@@ -282,7 +284,7 @@ BEGIN
         RETURN;
     END IF;
     IF cardinality(ids) > 0 THEN
-        SELECT * INTO settled FROM aiq_runs_4(ids, fences, lease_ids, now_ms);
+        SELECT * INTO settled FROM aiq_runs_4(ids, fences, lease_ids, settled_ids, now_ms);
         IF settled.ns IS NULL THEN
             RETURN;
         END IF;
