@@ -12,15 +12,17 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from tempfile import gettempdir, mkdtemp
 from threading import Thread
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import asyncpg
 
+from aiq.backends.postgres.migrate import migrate
 from tests.servers import READY_SECONDS, free_port
 
 LOOK_SECONDS = 0.01
@@ -176,6 +178,37 @@ class Postgres(Private):
         if self._process is not None and self._process.poll() is None:
             self.send(signal.SIGINT)
             self._process.wait(READY_SECONDS)
+
+
+@contextmanager
+def private_server(*settings: str) -> Iterator[Postgres]:
+    """A server for one test, which may do to it whatever it likes."""
+    made = Postgres(*settings)
+    try:
+        yield made.start()
+    finally:
+        made.end()
+
+
+Start: TypeAlias = Callable[..., Awaitable[Postgres]]
+
+
+@contextmanager
+def migrated_servers(*settings: str) -> Iterator[Start]:
+    """Starts servers for one test, each with a schema and, after these, with settings of its own."""
+    made: list[Postgres] = []
+
+    async def begin(*more: str) -> Postgres:
+        made.append(Postgres(*settings, *more))
+        await asyncio.to_thread(made[-1].start)
+        await migrate(made[-1].url())
+        return made[-1]
+
+    try:
+        yield begin
+    finally:
+        for one in made:
+            one.end()
 
 
 class Pooler(Private):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 ONE_BY_ONE_SHARE = 10
 """One by one is slow by nature: at most a tenth of the jobs is enough to measure it."""
@@ -34,9 +34,6 @@ LOOK_SECONDS = 0.005
 class Peer(Protocol):
     """A queue under test. `done` is called by the handler of each job."""
 
-    bulk: bool
-    """Whether it has a call that puts many jobs in, and does not wait for them to be done."""
-
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect, and define the job that does nothing."""
         ...
@@ -45,16 +42,21 @@ class Peer(Protocol):
         """Put one job in, and wait for the store's answer."""
         ...
 
-    async def put_many(self, numbers: Sequence[int]) -> None:
-        """Put jobs in by the queue's own call for many, if it has one."""
-        ...
-
     async def work(self) -> None:
         """Do jobs until cancelled."""
         ...
 
     async def left(self) -> int:
         """How many jobs the store does not know to be done yet."""
+        ...
+
+
+@runtime_checkable
+class BulkPeer(Peer, Protocol):
+    """A queue that has a call of its own for many jobs, which does not wait for them to be done."""
+
+    async def put_many(self, numbers: Sequence[int]) -> None:
+        """Put jobs in by it."""
         ...
 
 
@@ -99,7 +101,7 @@ async def lap(peer: Peer, url: str, jobs: int, concurrency: int, weigh: Callable
     return {
         "one_by_one": one_by_one,
         "concurrent": concurrent,
-        "bulk": bulk if peer.bulk else None,
+        "bulk": bulk if isinstance(peer, BulkPeer) else None,
         "done": drained.jobs,
         "drain": drained.per_second,
         "drain_cpu_ms_per_job": drained.cpu_ms_per_job,
@@ -139,10 +141,13 @@ async def _put(peer: Peer, numbers: Iterable[int], callers: int) -> float:
 
 
 async def _put_rest(peer: Peer, numbers: Sequence[int]) -> None:
-    size = BULK if peer.bulk else CALLERS
+    size = BULK if isinstance(peer, BulkPeer) else CALLERS
     for first in range(0, len(numbers), size):
         some = numbers[first : first + size]
-        await (peer.put_many(some) if peer.bulk else asyncio.gather(*[peer.put(number) for number in some]))
+        if isinstance(peer, BulkPeer):
+            await peer.put_many(some)
+        else:
+            await asyncio.gather(*[peer.put(number) for number in some])
 
 
 async def _drain(peer: Peer, jobs: int, count: Count) -> Drained:

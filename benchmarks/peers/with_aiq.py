@@ -9,9 +9,7 @@ from benchmarks.peers.lap import main
 
 
 class Ours:
-    """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = True
+    """See `benchmarks.peers.lap.BulkPeer`."""
 
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""

@@ -1,6 +1,6 @@
 """arq, tuned as its users do: it looks every 10 ms, and for a thousand jobs at once."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from arq import create_pool
@@ -12,8 +12,6 @@ from benchmarks.peers.lap import main
 
 class Arq:
     """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = False
 
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
@@ -29,10 +27,6 @@ class Arq:
     async def put(self, number: int) -> None:
         """One job."""
         await self._pool.enqueue_job("noop", number)
-
-    async def put_many(self, numbers: Sequence[int]) -> None:
-        """It has no bulk call."""
-        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs."""

@@ -10,9 +10,7 @@ from benchmarks.peers.lap import main
 
 
 class BullMQ:
-    """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = True
+    """See `benchmarks.peers.lap.BulkPeer`."""
 
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""

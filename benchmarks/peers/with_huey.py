@@ -6,7 +6,7 @@ Its calls are not asynchronous: callers on one loop come one after the other, wh
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from huey import SqliteHuey
 
@@ -15,8 +15,6 @@ from benchmarks.peers.lap import main
 
 class Huey:
     """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = False
 
     def __init__(self, *, results: bool = True) -> None:
         self._results = results
@@ -36,10 +34,6 @@ class Huey:
     async def put(self, number: int) -> None:
         """One job."""
         self._noop(number)
-
-    async def put_many(self, numbers: Sequence[int]) -> None:
-        """It has no bulk call."""
-        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs, in threads that end with the process."""

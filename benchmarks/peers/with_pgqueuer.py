@@ -18,9 +18,7 @@ CONNECTIONS = 20
 
 
 class Pgqueuer:
-    """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = True
+    """See `benchmarks.peers.lap.BulkPeer`."""
 
     def __init__(self, batch: int | None = None) -> None:
         self._batch = batch

@@ -1,6 +1,6 @@
 """saq on Redis or Postgres, as it comes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from saq import Queue, Worker
@@ -9,9 +9,7 @@ from benchmarks.peers.lap import main
 
 
 class Saq:
-    """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = False
+    """See `benchmarks.peers.lap.Peer`. Its only call for many jobs waits for their results."""
 
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
@@ -27,10 +25,6 @@ class Saq:
     async def put(self, number: int) -> None:
         """One job."""
         await self._queue.enqueue("noop", number=number)
-
-    async def put_many(self, numbers: Sequence[int]) -> None:
-        """Its only bulk call waits for the results."""
-        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs."""

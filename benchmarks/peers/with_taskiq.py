@@ -1,6 +1,6 @@
 """taskiq on Redis Streams, with its result backend."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from redis.asyncio import Redis
 from taskiq.api import run_receiver_task
@@ -13,8 +13,6 @@ RESULTS_KEPT_SECONDS = 3600
 
 class Taskiq:
     """See `benchmarks.peers.lap.Peer`."""
-
-    bulk = False
 
     async def open(self, url: str, concurrency: int, done: Callable[[], None]) -> None:
         """Connect."""
@@ -33,10 +31,6 @@ class Taskiq:
     async def put(self, number: int) -> None:
         """One job."""
         await self._noop.kiq(number)
-
-    async def put_many(self, numbers: Sequence[int]) -> None:
-        """It has no bulk call."""
-        raise NotImplementedError
 
     async def work(self) -> None:
         """Do jobs."""

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from threading import Event
 
@@ -25,7 +25,7 @@ from aiq.testing.clock import Clock
 from tests.backends.redis.repeating import repeated
 from tests.chaos.notes import until
 from tests.chaos.proxy import proxied
-from tests.postgres_servers import DATABASE, USER, Postgres, connect
+from tests.postgres_servers import DATABASE, USER, Postgres, Start, connect, migrated_servers
 from tests.stores import opened
 
 pytestmark = pytest.mark.faults
@@ -35,23 +35,9 @@ FAR_S = 3_600.0
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[..., Awaitable[Postgres]]]:
-    servers: list[Postgres] = []
-
-    async def begin(*settings: str) -> Postgres:
-        servers.append(Postgres(*settings))
-        await asyncio.to_thread(servers[-1].start)
-        await migrate(servers[-1].url())
-        return servers[-1]
-
-    try:
+def started() -> Iterator[Start]:
+    with migrated_servers() as begin:
         yield begin
-    finally:
-        for one in servers:
-            one.end()
-
-
-Start = Callable[..., Awaitable[Postgres]]
 
 
 def end_connections(one: Postgres) -> None:

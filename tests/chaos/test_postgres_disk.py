@@ -14,7 +14,6 @@ from aiq.backends.postgres import atomic
 from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.beginning import writers_lock
 from aiq.backends.postgres.durable import RELEASE
-from aiq.backends.postgres.migrate import migrate
 from aiq.backends.postgres.session import Session
 from aiq.backends.postgres.storage import PostgresStorage, open_postgres
 from aiq.backends.relational.face.jobs import JobsFace
@@ -24,7 +23,7 @@ from aiq.storage import Storage
 from aiq.testing.actions import claim_one, enqueue_one, get_one, states, wish
 from aiq.testing.clock import Clock
 from tests.chaos.notes import until
-from tests.postgres_servers import USER, Pooler, Postgres, connect, programs, version
+from tests.postgres_servers import USER, Pooler, Postgres, Start, connect, migrated_servers, programs, version
 
 pytestmark = pytest.mark.faults
 
@@ -36,25 +35,16 @@ FLUSH = "pg_logical_emit_message(boolean, text, text)"
 
 
 @pytest.fixture
-def started() -> Iterator[Callable[..., Awaitable[Postgres]]]:
+def started() -> Iterator[Start]:
     """Servers of which nothing is written before somebody waits for it: who else would do it stands still."""
-    servers: list[Postgres] = []
+    with migrated_servers("wal_buffers=16MB") as begin:
 
-    async def begin(*settings: str) -> Postgres:
-        servers.append(Postgres("wal_buffers=16MB", *settings))
-        await asyncio.to_thread(servers[-1].start)
-        await migrate(servers[-1].url())
-        stand_still(servers[-1])
-        return servers[-1]
+        async def begin_still(*settings: str) -> Postgres:
+            made = await begin(*settings)
+            stand_still(made)
+            return made
 
-    try:
-        yield begin
-    finally:
-        for one in servers:
-            one.end()
-
-
-Start = Callable[..., Awaitable[Postgres]]
+        yield begin_still
 
 
 def stand_still(one: Postgres) -> None:

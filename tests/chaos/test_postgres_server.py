@@ -12,7 +12,7 @@ from aiq.model import Level, Renewed, Settlement, State
 from aiq.storage import Storage
 from aiq.testing.actions import GOOD, claim_one, claim_some, end, enqueue_one, get_one, job, start
 from aiq.testing.spending import balance, need, put_budget
-from tests.postgres_servers import USER, Postgres, connect
+from tests.postgres_servers import USER, Postgres, connect, private_server
 from tests.stores import opened
 
 pytestmark = pytest.mark.faults
@@ -24,11 +24,8 @@ HOUR_MS = 3_600_000
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    made = Postgres()
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with private_server() as made:
+        yield made
 
 
 @pytest.fixture

@@ -8,12 +8,16 @@ Row: TypeAlias = Sequence[Any]
 """What a driver gives; each use names the columns beside it, and mypy cannot know more."""
 
 
-class Connection(Protocol):
-    """A connection within a transaction. Statements are said by name, see `statements`."""
+class Reader(Protocol):
+    """What answers statements that write nothing. They are said by name, see `statements`."""
 
     def rows(self, statement: str, parameters: Parameters, /) -> Sequence[Row]:
         """Run a statement that has few rows, and take them all."""
         ...
+
+
+class Connection(Reader, Protocol):
+    """A connection within a transaction."""
 
     def run(self, statement: str, parameters: Parameters, /) -> int:
         """Run a statement that has none, and say how many rows it has changed."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any, Final
 
-from aiq.backends.relational.connection import Connection
+from aiq.backends.relational.connection import Reader
 from aiq.backends.relational.records import ADMISSION, Maker, overwrite
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.table import read_table
@@ -114,7 +114,7 @@ def key_state(per_key: int, places: int, holders: int, line: int, paused: int) -
     return KeyState(per_key, places, holders, line, paused=bool(paused))
 
 
-def whole_records(connection: Connection, ns: Sequence[int]) -> list[JobRecord]:
+def whole_records(connection: Reader, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
     rows = read_table(connection, SQL["whole"], {"ns": numbers(ns)})
     errors = _errors(connection, [n for n, count, *_ in rows if count])
@@ -135,7 +135,7 @@ def numbers(ns: Iterable[int]) -> str:
     return json.dumps(list(ns))
 
 
-def _errors(connection: Connection, ns: Sequence[int]) -> dict[int, tuple[JobError, ...]]:
+def _errors(connection: Reader, ns: Sequence[int]) -> dict[int, tuple[JobError, ...]]:
     if not ns:
         return {}
     found: dict[int, list[JobError]] = {n: [] for n in ns}

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from aiq.backends.relational.connection import Connection, Parameters
+from aiq.backends.relational.connection import Parameters, Reader
 
 
-def read_table(connection: Connection, statement: str, parameters: Parameters) -> list[list[Any]]:
+def read_table(connection: Reader, statement: str, parameters: Parameters) -> list[list[Any]]:
     """Run a statement that answers one row: a table as JSON, and a column for each of its columns of bytes.
 
     JSON holds no bytes. So a row of the table ends with the lengths of its bytes, None where there are none, and

@@ -11,7 +11,7 @@ from aiq.backends.postgres.migrate import migrate
 from aiq.backends.relational import door
 from aiq.errors import Misconfigured, StorageMismatch
 from aiq.model import Level, State
-from tests.postgres_servers import Postgres, connect
+from tests.postgres_servers import Postgres, connect, private_server
 
 PAGE = Path(__file__).parents[3] / "docs" / "postgres.md"
 
@@ -24,11 +24,8 @@ async def ship(ctx: aiq.Context, order: int) -> int:
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    made = Postgres()
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with private_server() as made:
+        yield made
 
 
 @pytest.fixture

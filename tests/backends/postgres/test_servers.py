@@ -6,17 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests import postgres_servers
-from tests.postgres_servers import Pooler, Postgres, postgres_server
+from tests.postgres_servers import Pooler, Postgres, postgres_server, private_server
 from tests.schemas import MAX_BYTES, schemas
 
 
 @pytest.fixture
 def server() -> Iterator[Postgres]:
-    made = Postgres()
-    try:
-        yield made.start()
-    finally:
-        made.end()
+    with private_server() as made:
+        yield made
 
 
 @pytest.fixture

@@ -101,7 +101,3 @@ class _Answer:
     def rows(self, statement: str, _parameters: Parameters) -> Sequence[Row]:
         """See `aiq.backends.relational.connection`."""
         return [self._rows[statement]]
-
-    def run(self, statement: str, parameters: Parameters) -> int:
-        """Nothing is written here."""
-        raise NotImplementedError(statement, parameters)
