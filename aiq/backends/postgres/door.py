@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from aiq.backends.postgres import atomic
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.facts import facts
 from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.plain.habit import Habit
+from aiq.backends.postgres.plain.shortcuts import SHORTCUTS
 from aiq.backends.postgres.watch import Watches
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.inbox import left
@@ -32,6 +34,7 @@ class ServerDoor(Door):
         self._writer = writer
         self._reader = reader
         self._watch = Watches(home)
+        self._habits = {operation: Habit() for operation in SHORTCUTS}
         self._open = True
 
     async def _step(
@@ -61,10 +64,38 @@ class ServerDoor(Door):
                 await asyncio.wait([reading])
             await line.close()
 
+    async def _write(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        answer: _A | None = await self._shortly(operation, *args, **kwargs)
+        return await super()._write(operation, *args, **kwargs) if answer is None else answer
+
+    async def _write_unless(
+        self,
+        look: Callable[[Transaction], _A | None],
+        operation: Callable[Concatenate[Transaction, _P], _A],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _A:
+        answer: _A | None = await self._shortly(operation, *args, **kwargs)
+        return await super()._write_unless(look, operation, *args, **kwargs) if answer is None else answer
+
+    # Any: each operation has parameters and an answer of its own.
+    async def _shortly(self, operation: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
+        """Make a step in one round trip, or answer nothing: there is no function for it, or not all of it is plain."""
+        shortcut = SHORTCUTS.get(operation)
+        if shortcut is None or not shortcut.may_be_plain(*args, **kwargs):
+            return None
+        habit = self._habits[operation]
+        if not habit.is_worth_asking():
+            return None
+        answer = await self._plain(shortcut.make, *args, **kwargs)
+        habit.learn(made=answer is not None)
+        return answer
+
     async def _plain(
         self, step: Callable[Concatenate[Home, Line, Callable[[], bool], _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A | None:
-        """Make a step in one round trip, if it can be."""
         self._check_usable()
         home = self._home
         try:

@@ -4,16 +4,14 @@ from aiq.backends.clock import Clock
 from aiq.backends.postgres import atomic
 from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.atomic import Home
-from aiq.backends.postgres.jobs import ServerJobs
+from aiq.backends.postgres.door import ServerDoor
 from aiq.backends.postgres.line import Line
-from aiq.backends.postgres.steps import ServerSteps
-from aiq.backends.postgres.streams import ServerStreams
 from aiq.backends.relational.faces import Faces
 from aiq.model import Capability
 from aiq.storage import Storage, Transactional
 
 
-class PostgresStorage(ServerJobs, ServerSteps, ServerStreams, Faces):
+class PostgresStorage(ServerDoor, Faces):
     """A storage in one schema of a PostgreSQL database.
 
     An operation is one transaction, made in a thread of its own; reads have another. Cancelled, an operation has

@@ -7,14 +7,13 @@ from typing import Any
 
 import pytest
 
-from aiq.backends.postgres.plain.enqueue import enqueue, plain
+from aiq.backends.postgres.plain.enqueue import enqueue, may_be_plain
 from aiq.backends.postgres.storage import PostgresStorage
-from aiq.backends.relational.face.jobs import JobsFace
 from aiq.errors import Conflict, QueueFull
 from aiq.model import BudgetSpec, Enqueued, Estimate, JobSpec, QueueSettings, RouteSpec
 from aiq.testing.actions import claim_one
 from aiq.testing.clock import Clock
-from tests.backends.postgres.whole_tables import opened, tables
+from tests.backends.postgres.whole_tables import Stepwise, opened, tables
 from tests.postgres_servers import postgres_server
 
 JOB = JobSpec(id="a", task="work", payload=b"\0\xff[]", digest="d")
@@ -34,9 +33,8 @@ NOT_PLAIN: list[dict[str, Any]] = [
 
 
 async def by_function(storage: PostgresStorage, batch: Sequence[JobSpec]) -> list[Enqueued] | None:
-    described = plain(batch)
-    assert described is not None
-    return await storage._plain(enqueue, described)
+    assert may_be_plain(batch, None)
+    return await storage._plain(enqueue, batch, None)
 
 
 def some_jobs(rng: random.Random, now_ms: int, first: int) -> list[JobSpec]:
@@ -72,13 +70,13 @@ def some_job(rng: random.Random, now_ms: int, job_id: str) -> JobSpec:
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_row_and_answer_is_that_of_the_step_in_python(seed: int) -> None:
     rng, clock = random.Random(seed), Clock()
-    async with opened(clock) as (short, here), opened(clock) as (long, there):
+    async with opened(clock) as (short, here), opened(clock, Stepwise) as (long, there):
         for storage in (short, long):
             await storage.configure("bounded", QueueSettings(max_ready=1_000))
             await storage.configure("lifo", QueueSettings(lifo=True))
         for step in range(12):
             batch = some_jobs(rng, clock(), step * 10)
-            assert await by_function(short, batch) == await JobsFace.enqueue(long, batch)
+            assert await by_function(short, batch) == await long.enqueue(batch)
             clock.advance_ms(rng.choice((0, 1, 30_000)))
 
         assert tables(here) == tables(there)
@@ -96,11 +94,11 @@ async def test_jobs_that_were_stored_so_run_like_others() -> None:
 
 @pytest.mark.parametrize("said", NOT_PLAIN, ids=[next(iter(said)) for said in NOT_PLAIN])
 def test_a_job_that_brings_more_than_its_own_columns_is_not_plain(said: dict[str, Any]) -> None:
-    assert plain([JOB, replace(JOB, id="c", **said)]) is None
+    assert not may_be_plain([JOB, replace(JOB, id="c", **said)], None)
 
 
 def test_a_batch_with_the_same_job_twice_is_not_plain() -> None:
-    assert plain([JOB, replace(JOB, id="b"), JOB]) is None
+    assert not may_be_plain([JOB, replace(JOB, id="b"), JOB], None)
 
 
 async def test_an_id_that_is_stored_is_left_to_the_step_and_nothing_is_written() -> None:

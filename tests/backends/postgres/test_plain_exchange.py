@@ -8,12 +8,8 @@ from typing import Any
 import pytest
 
 from aiq.backends.postgres import atomic
-from aiq.backends.postgres.address import parse
-from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.plain import exchange as plain
-from aiq.backends.postgres.storage import PostgresStorage, open_lines
 from aiq.backends.relational.connection import Row
-from aiq.backends.relational.face.jobs import JobsFace
 from aiq.errors import AiqError, LeaseLost
 from aiq.model import (
     ClaimRequest,
@@ -32,20 +28,11 @@ from aiq.model import (
 from aiq.testing.actions import claim_one, job
 from aiq.testing.clock import Clock
 from tests import stores
-from tests.backends.postgres.whole_tables import tables
-from tests.postgres_servers import postgres_server
-from tests.schemas import schemas
+from tests.backends.postgres.whole_tables import Stepwise, opened, tables
 
 STEPS = 40
 QUEUES = ("q", "r", "s")
 ERROR = JobError(type="E", message="m")
-
-
-class Stepwise(PostgresStorage):
-    """A storage that decides every step in Python."""
-
-    enqueue = JobsFace.enqueue
-    exchange = JobsFace.exchange
 
 
 @dataclass
@@ -103,12 +90,6 @@ class Course:
         return ClaimRequest(worker, self.claims, f"lease {self.claims}", wants)
 
 
-async def opened(clock: Clock, kind: type[PostgresStorage]) -> tuple[PostgresStorage, str]:
-    name = await schemas().take()
-    home = Home(parse(postgres_server().url(name)), clock)
-    return kind(home, *await open_lines(home)), name
-
-
 async def told(step: Awaitable[object]) -> str:
     """What a step answers, or refuses: errors are no values that could be compared."""
     try:
@@ -137,27 +118,21 @@ async def test_a_random_life_leaves_the_same_rows_whoever_makes_the_steps(
     clock: Clock, seed: int, made: list[object]
 ) -> None:
     course = Course(clock, Random(seed))
-    ours, name = await opened(clock, PostgresStorage)
-    theirs, other = await opened(clock, Stepwise)
+    async with opened(clock) as (ours, name), opened(clock, Stepwise) as (theirs, other):
+        for _ in range(STEPS):
+            clock.advance_ms(course.random.choice((0, 1, 5, 20)))
+            if course.random.random() < 0.4:
+                specs = course.specs()
+                assert await told(ours.enqueue(specs)) == await told(theirs.enqueue(specs))
+            else:
+                settlements, request = course.exchange()
+                answer = await ours.exchange(settlements, request)
+                assert repr(answer) == await told(theirs.exchange(settlements, request))
+                over = {one.lease.job_id for one in settlements}
+                course.runs = [run for run in course.runs if run.id not in over] + list(answer.claimed)
 
-    for _ in range(STEPS):
-        clock.advance_ms(course.random.choice((0, 1, 5, 20)))
-        if course.random.random() < 0.4:
-            specs = course.specs()
-            assert await told(ours.enqueue(specs)) == await told(theirs.enqueue(specs))
-        else:
-            settlements, request = course.exchange()
-            answer = await ours.exchange(settlements, request)
-            assert repr(answer) == await told(theirs.exchange(settlements, request))
-            over = {one.lease.job_id for one in settlements}
-            course.runs = [run for run in course.runs if run.id not in over] + list(answer.claimed)
-
-    assert tables(name) == tables(other)
-    assert len(made) > STEPS // 5
-    await ours.close()
-    await theirs.close()
-    schemas().give_back(name)
-    schemas().give_back(other)
+        assert tables(name) == tables(other)
+        assert len(made) > STEPS // 5
 
 
 @pytest.mark.parametrize("lease", [Lease("job", 2**70, "mine"), Lease("job", 1, "\ud800"), Lease("job", 1, "\0")])

@@ -8,16 +8,13 @@ import pytest
 from aiq.backends.postgres.plain.append import append, may_be_plain
 from aiq.backends.postgres.plain.renew import renew
 from aiq.backends.postgres.plain.save_step import save_step
-from aiq.backends.relational.face.jobs import JobsFace
-from aiq.backends.relational.face.steps import StepsFace
-from aiq.backends.relational.face.streams import StreamsFace
 from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_STEPS, MAX_STREAM_BYTES
 from aiq.errors import Conflict, LeaseLost, TooLarge
 from aiq.model import ChunkKind, ClaimRequest, Lease, NewChunk, Renewed, Want
 from aiq.storage import Storage, claim, stream_topic
 from aiq.testing.actions import chunks, job, value
 from aiq.testing.clock import Clock
-from tests.backends.postgres.whole_tables import opened, tables
+from tests.backends.postgres.whole_tables import Stepwise, opened, tables
 from tests.postgres_servers import postgres_server
 
 LEASE_MS = 10_000
@@ -34,15 +31,15 @@ async def runs(storage: Storage) -> list[Lease]:
 @pytest.mark.parametrize("seed", range(3))
 async def test_every_row_and_answer_is_that_of_the_step_in_python(seed: int) -> None:
     rng, clock = random.Random(seed), Clock()
-    async with opened(clock) as (short, here), opened(clock) as (long, there):
+    async with opened(clock) as (short, here), opened(clock, Stepwise) as (long, there):
         leases = await runs(short)
         assert await runs(long) == leases
         for number in range(10):
             some, lease_ms, shrink = rng.choices(leases, k=2), rng.choice((None, 5_000, 20_000)), rng.random() < 0.5
             told = await short._plain(renew, some, lease_ms, shrink=shrink)
-            assert told == await JobsFace.renew(long, some, lease_ms=lease_ms, shrink=shrink)
+            assert told == await long.renew(some, lease_ms=lease_ms, shrink=shrink)
             step = value(f"step {number}", rng.randbytes(3), rng.choice(("", "d")))
-            assert await short._plain(save_step, some[0], step) == await StepsFace.save_step(long, some[0], step)
+            assert await short._plain(save_step, some[0], step) == await long.save_step(some[0], step)
             if number == 5:
                 await short.pause("default")
                 await long.pause("default")
@@ -54,13 +51,13 @@ async def test_every_row_and_answer_is_that_of_the_step_in_python(seed: int) -> 
 @pytest.mark.parametrize("seed", range(4))
 async def test_every_item_and_range_is_that_of_the_step_in_python(seed: int) -> None:
     rng, clock = random.Random(seed), Clock()
-    async with opened(clock) as (short, here), opened(clock) as (long, there):
+    async with opened(clock) as (short, here), opened(clock, Stepwise) as (long, there):
         (lease, *_), last = await runs(short), 0
         await runs(long)
         for _ in range(12):
             items = some_items(rng, last + 1)
-            assert may_be_plain(items)
-            assert await short._plain(append, lease, items) == await StreamsFace.append(long, lease, items)
+            assert may_be_plain(lease, items)
+            assert await short._plain(append, lease, items) == await long.append(lease, items)
             last += len(items)
             clock.advance_ms(1_000)
 
@@ -114,9 +111,10 @@ async def test_a_stream_takes_as_much_as_it_has_room_for_and_the_rest_is_left_to
 
 
 def test_items_of_two_steps_or_with_gaps_are_not_plain() -> None:
-    assert not may_be_plain([*chunks("a", step="one"), *chunks("b", first=2, step="two")])
-    assert not may_be_plain([*chunks("a"), *chunks("c", first=3)])
-    assert not may_be_plain([])
+    lease = Lease("a", 1, "lease")
+    assert not may_be_plain(lease, [*chunks("a", step="one"), *chunks("b", first=2, step="two")])
+    assert not may_be_plain(lease, [*chunks("a"), *chunks("c", first=3)])
+    assert not may_be_plain(lease, [])
 
 
 async def test_who_reads_a_stream_is_told() -> None:

@@ -1,12 +1,12 @@
 """Two storages to which the same happens, one by steps in Python alone: every row of both has to be the same."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from aiq.backends.postgres.storage import PostgresStorage
-from aiq.storage import Storage
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.storage import PostgresStorage, open_lines
 from aiq.testing.clock import Clock
-from tests import stores
 from tests.postgres_servers import WORKER, postgres_server
 from tests.schemas import schemas
 
@@ -14,19 +14,26 @@ OWN = {"storage_id", "applied_at_ms"}
 """Columns in which two storages differ from the first."""
 
 
+class Stepwise(PostgresStorage):
+    """A storage that decides every step in Python."""
+
+    async def _shortly(self, operation: Callable[..., object], *args: object, **kwargs: object) -> None:
+        return None
+
+
 @asynccontextmanager
-async def opened(clock: Clock) -> AsyncIterator[tuple[PostgresStorage, str]]:
+async def opened(
+    clock: Clock, kind: type[PostgresStorage] = PostgresStorage
+) -> AsyncIterator[tuple[PostgresStorage, str]]:
     """A storage of its own, as a worker has it, and the name of its schema."""
     name = await schemas().take()
-    async with stores.opened(postgres_server().url(name, user=WORKER), clock) as storage:
-        yield plain_storage(storage), name
+    home = Home(parse(postgres_server().url(name, user=WORKER)), clock)
+    storage = kind(home, *await open_lines(home))
+    try:
+        yield storage, name
+    finally:
+        await storage.close()
     schemas().give_back(name)
-
-
-def plain_storage(storage: Storage) -> PostgresStorage:
-    """The storage, known as what it is."""
-    assert isinstance(storage, PostgresStorage)
-    return storage
 
 
 def tables(schema: str) -> dict[str, list[str]]:

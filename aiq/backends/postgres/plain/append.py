@@ -10,7 +10,7 @@ from aiq.rules.streams import stored_bytes
 from aiq.storage import stream_topic
 
 
-def may_be_plain(chunks: Sequence[NewChunk]) -> bool:
+def may_be_plain(_lease: Lease, chunks: Sequence[NewChunk]) -> bool:
     """Whether these are items one after the other, whose data belong to one step or to none."""
     if not chunks:
         return False

@@ -8,7 +8,7 @@ import msgspec
 
 from aiq.backends.postgres.atomic import Home, alone, call, tell
 from aiq.backends.postgres.line import Line
-from aiq.model import Enqueued, JobSpec, State
+from aiq.model import Enqueued, JobSpec, Lease, State
 from aiq.storage import events_topic, job_topic, queue_topic
 
 _KIND: Final = (
@@ -24,45 +24,31 @@ _NOTHING: Final = ("", None, 0, (), (), (), None, (), (), "cancel")
 """What a plain job has of these: all that would be written beside its own rows, or looked at before."""
 
 
-class Plain(msgspec.Struct, frozen=True):
-    """A batch as the function takes it: the columns of its jobs, and the kinds that these are of."""
-
-    ids: list[str]
-    digests: list[str]
-    payloads: list[bytes]
-    kinds: list[int]
-    queues: list[str]
-    described: list[dict[str, Any]]
+def may_be_plain(batch: Sequence[JobSpec], parent: Lease | None) -> bool:
+    """Whether nobody spawns these jobs, all of them are plain, and none comes twice."""
+    if parent is not None or not batch or any(_more_of(spec) != _NOTHING for spec in batch):
+        return False
+    return len({spec.id for spec in batch}) == len(batch)
 
 
-def plain(batch: Sequence[JobSpec]) -> Plain | None:
-    """A batch of which all jobs are plain, and none comes twice."""
-    ids = [spec.id for spec in batch]
-    if not ids or len(set(ids)) < len(ids) or any(_more_of(spec) != _NOTHING for spec in batch):
-        return None
-    found: dict[tuple[object, ...], int] = {}
-    return Plain(
-        ids=ids,
-        digests=[spec.digest for spec in batch],
-        payloads=[spec.payload for spec in batch],
-        kinds=[found.setdefault(_kind_of(spec), len(found)) for spec in batch],
-        queues=[spec.queue for spec in batch],
-        described=[{"kind": number, **dict(zip(_KIND, kind, strict=True))} for kind, number in found.items()],
-    )
-
-
-def enqueue(home: Home, line: Line, unwanted: Callable[[], bool], batch: Plain) -> list[Enqueued] | None:
+def enqueue(
+    home: Home, line: Line, unwanted: Callable[[], bool], batch: Sequence[JobSpec], _parent: None
+) -> list[Enqueued] | None:
     """Store a batch whole, or answer nothing where it has to be decided in Python. Spec: ENQ-1 to ENQ-7"""
-    columns = (batch.ids, batch.digests, batch.payloads, batch.kinds, batch.queues)
-    described = msgspec.json.encode(batch.described).decode()
-    (answer,) = call(home, line, unwanted, "aiq_enqueue_4", (*alone(home), *columns, described))
+    ids, queues = [spec.id for spec in batch], [spec.queue for spec in batch]
+    found: dict[tuple[object, ...], int] = {}
+    kinds = [found.setdefault(_kind_of(spec), len(found)) for spec in batch]
+    described = [{"kind": number, **dict(zip(_KIND, kind, strict=True))} for kind, number in found.items()]
+    columns = (ids, [spec.digest for spec in batch], [spec.payload for spec in batch], kinds, queues)
+    given = (*alone(home), *columns, msgspec.json.encode(described).decode())
+    (answer,) = call(home, line, unwanted, "aiq_enqueue_4", given)
     if answer is None:
         return None
     now_ms, changes = answer
-    topics = {events_topic(), *map(job_topic, batch.ids), *map(queue_topic, set(batch.queues))}
-    tell(home, line, topics, range(changes + 1, changes + 1 + len(batch.ids)))
-    states = [_first_state(kind, now_ms) for kind in batch.described]
-    return [Enqueued(job_id, states[kind]) for job_id, kind in zip(batch.ids, batch.kinds, strict=True)]
+    topics = {events_topic(), *map(job_topic, ids), *map(queue_topic, set(queues))}
+    tell(home, line, topics, range(changes + 1, changes + 1 + len(ids)))
+    states = [_first_state(kind, now_ms) for kind in described]
+    return [Enqueued(job_id, states[kind]) for job_id, kind in zip(ids, kinds, strict=True)]
 
 
 # Any: what is said of a kind is as many types as columns.

@@ -17,7 +17,6 @@ from aiq.bounds import (
     MAX_INSTANT_MS,
     MAX_RESULT_BYTES,
 )
-from aiq.errors import InvalidInput
 from aiq.model import ClaimRequest, Exchanged, Settled, Settlement, State, Succeeded
 from aiq.rules.metrics import MINUTE_MS
 from aiq.storage import events_topic, job_topic
@@ -36,13 +35,9 @@ def exchange(
     request: ClaimRequest | None,
 ) -> Exchanged | None:
     """As `relational.exchange`, if all of it is plain. Spec: STORE-5"""
-    try:
-        # Where nothing is settled and nothing claimed, the answer promises nothing; and to a repeat, which is given
-        # jobs of an earlier step, the function answers nothing.
-        row = call(home, line, unwanted, "aiq_exchange_4", given(home, settlements, request), sure=bool(settlements))
-    except InvalidInput:
-        # A lease may say what no database could store. Then it is nobody's, as a step in Python finds out.
-        return None
+    # Where nothing is settled and nothing claimed, the answer promises nothing; and to a repeat, which is given jobs of
+    # an earlier step, the function answers nothing.
+    row = call(home, line, unwanted, "aiq_exchange_4", given(home, settlements, request), sure=bool(settlements))
     next_ms, first_change, changes, ns, *told = row
     if next_ms is None:
         return None
