@@ -14,6 +14,7 @@ from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES
 from aiq.errors import Corrupt, Misconfigured, Moved, QueueFull, ReadOnly, StorageFull, StorageMismatch, Unavailable
 from aiq.model import Enqueued, JobSpec
 from aiq.storage import Storage
+from aiq.storage.finishing import finished
 
 E = TypeVar("E", bound=Exception)
 
@@ -76,7 +77,7 @@ class Gathering:
             if caller in self._waiting:
                 self._waiting.remove(caller)
                 caller.answer.cancel()
-            await _over(caller.answer)
+            await finished(caller.answer)
             raise
 
     def _go_on(self) -> None:
@@ -172,14 +173,3 @@ def _twin(error: E) -> E:
         twin.add_note(note)
     twin.__cause__ = error
     return twin
-
-
-async def _over(answer: "asyncio.Future[list[Enqueued]]") -> None:
-    """Wait for it, however often we are cancelled meanwhile: the caller will raise the first of these."""
-    while not answer.done():
-        try:
-            await asyncio.wait([answer])
-        except asyncio.CancelledError:
-            continue
-    if not answer.cancelled():
-        answer.exception()

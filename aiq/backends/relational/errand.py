@@ -5,6 +5,8 @@ import threading
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
+from aiq.storage.finishing import finished
+
 T = TypeVar("T")
 
 
@@ -26,16 +28,6 @@ class Errand(Generic[T]):
         """Call it back; False when it has begun, and then it is told that nobody waits."""
         self._unwanted = True
         return self._begins.acquire(blocking=False)
-
-
-async def finished(future: asyncio.Future[T]) -> None:
-    """Wait until it is done, however often we are cancelled meanwhile: the caller will raise the first of these."""
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError:
-            continue
-    future.exception()
 
 
 async def outcome(future: "asyncio.Future[T]", errand: Errand[T]) -> T:
