@@ -257,20 +257,6 @@ async def test_an_idle_worker_takes_no_lock_and_changes_nothing(path: Path, stor
     other.close()
 
 
-async def test_a_lost_claim_is_answered_again_without_a_lock(path: Path, storage: SQLiteStorage) -> None:
-    await storage.enqueue([job("a"), job("b")])
-    request = wish(2)
-    first = await storage.exchange((), request)
-    other = sqlite3.connect(path, isolation_level=None)
-    other.execute("BEGIN IMMEDIATE")
-    storage._home.patience_ms = 0
-
-    again = await storage.exchange((), request)
-
-    assert again.claimed == first.claimed
-    other.close()
-
-
 async def test_a_sibling_has_its_own_connections_to_the_same_jobs(storage: SQLiteStorage) -> None:
     sibling = await storage.sibling()
     await enqueue_one(storage)
