@@ -5,9 +5,9 @@ took 39 MB. A piece is taken apart where a statement begins at the start of a li
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import Final
 
 _STARTS: Final = re.compile(r"^(?=[A-Za-z_])(?!end\b)", re.MULTILINE)
@@ -18,23 +18,63 @@ _MEMBERS: Final = re.compile(r"(?<!\w)[a-z_]+\.([A-Za-z_]\w*)")
 _WORD: Final = re.compile(r"[A-Za-z_]\w*")
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Statement:
-    """One statement of a piece: the members of its table and the local names that it gives, and those that it uses."""
+    """One statement of a piece, with the members of its table and the local names that it gives."""
 
     text: str
     members: frozenset[str]
     locals: frozenset[str]
-    words: frozenset[str]
 
-    @property
-    def loose(self) -> bool:
-        """Whether it gives nothing that could be asked for, so that it belongs to every use of its piece."""
-        return not self.members and not self.locals
+    @cached_property
+    def words(self) -> frozenset[str]:
+        """The names in it, which may be local ones of its piece. Of most statements nobody asks."""
+        return frozenset(_WORD.findall(self.text))
+
+    @cached_property
+    def named(self) -> tuple[tuple[str, str], ...]:
+        """The members of tables that it names, be they pieces or not."""
+        return _named(self.text)
 
 
 class Unknown(LookupError):
     """A script names a function of a piece that the piece does not have."""
+
+
+class Piece:
+    """The statements of a piece in their order, and which of them need which others."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.statements = statements(name, text)
+        self._giving: dict[str, set[int]] = {}
+        self._local: dict[str, set[int]] = {}
+        self._loose: set[int] = set()
+        for place, one in enumerate(self.statements):
+            for member in one.members:
+                self._giving.setdefault(member, set()).add(place)
+            for local in one.locals:
+                self._local.setdefault(local, set()).add(place)
+            if not one.members and not one.locals:
+                # It gives nothing that could be asked for, so it belongs to every use of its piece.
+                self._loose.add(place)
+
+    def wanted(self, member: str) -> set[int]:
+        """The places of the statements that give a member, with those of the same piece that they need.
+
+        Raises:
+            Unknown: no statement gives it.
+        """
+        giving = self._giving.get(member)
+        if giving is None:
+            raise Unknown(f"_{self.name}.lua has no {self.name}.{member}.")
+        found = giving | self._loose
+        left = list(found)
+        while left:
+            for word in self.statements[left.pop()].words & self._local.keys():
+                left += self._local[word] - found
+                found |= self._local[word]
+        return found
 
 
 def pruned(body: str, text_of: Callable[[str], str | None]) -> dict[str, str]:
@@ -43,34 +83,33 @@ def pruned(body: str, text_of: Callable[[str], str | None]) -> dict[str, str]:
     Raises:
         Unknown: something is named that is not there.
     """
-    kept: dict[str, dict[int, Statement]] = {}
-    left = list(_named(body, text_of))
+    kept: dict[str, set[int]] = {}
+    left, seen = list(_named(body)), set[tuple[str, str]]()
     while left:
-        piece, member = left.pop()
-        for place, statement in _wanted(piece, member, text_of(piece) or "", fresh=piece not in kept):
-            if place not in kept.setdefault(piece, {}):
-                kept[piece][place] = statement
-                left += _named(statement.text, text_of)
-    return {piece: "\n".join(found[place].text for place in sorted(found)) for piece, found in sorted(kept.items())}
+        name, member = asked = left.pop()
+        text = text_of(name)
+        if text is None or asked in seen:
+            continue
+        seen.add(asked)
+        piece = _piece(name, text)
+        more = piece.wanted(member) - kept.setdefault(name, set())
+        kept[name] |= more
+        for place in more:
+            left += piece.statements[place].named
+    return {name: _kept(_piece(name, text_of(name) or ""), places) for name, places in sorted(kept.items())}
 
 
-def _named(text: str, text_of: Callable[[str], str | None]) -> Iterator[tuple[str, str]]:
-    return ((piece, member) for piece, member in _NAMED.findall(text) if text_of(piece) is not None)
+def _kept(piece: Piece, places: set[int]) -> str:
+    return "\n".join(piece.statements[place].text for place in sorted(places))
 
 
-def _wanted(piece: str, member: str, text: str, *, fresh: bool) -> Iterator[tuple[int, Statement]]:
-    """The statements that give a member of a piece, with those of the same piece that they need."""
-    parts = statements(piece, text)
-    wanted = {place for place, one in enumerate(parts) if member in one.members or (fresh and one.loose)}
-    if not any(member in parts[place].members for place in wanted):
-        raise Unknown(f"_{piece}.lua has no {piece}.{member}.")
-    left = list(wanted)
-    while left:
-        words = parts[left.pop()].words
-        more = {place for place, one in enumerate(parts) if one.locals & words} - wanted
-        wanted |= more
-        left += more
-    return ((place, parts[place]) for place in wanted)
+def _named(text: str) -> tuple[tuple[str, str], ...]:
+    return tuple(dict.fromkeys(_NAMED.findall(text)))
+
+
+@cache
+def _piece(name: str, text: str) -> Piece:
+    return Piece(name, text)
 
 
 @cache
@@ -91,4 +130,4 @@ def _statement(piece: str, text: str) -> Statement:
         members = frozenset(_MEMBERS.findall(re.split(r"[=(]", head)[0]))
     elif found := _ASSIGNED.match(head):
         names = frozenset({found[1]})
-    return Statement(text, members, names, frozenset(_WORD.findall(text)))
+    return Statement(text, members, names)
