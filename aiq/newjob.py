@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeVar, Unpack
 
 import msgspec
 
 from aiq.errors import InvalidInput
 from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, RouteSpec
+from aiq.model.making import maker
 from aiq.options import Chosen, JobOptions, plain
 from aiq.policy import Budget, Limit, Route, limit_name
 from aiq.rules.arguments import Arguments
@@ -46,16 +47,7 @@ ALONE: Final = Place()
 _NOTHING: Final = Chosen()
 _OWN: Final = ("id", "payload", "digest")
 _SHARED: Final = [field.name for field in fields(JobSpec) if field.name not in _OWN]
-_Put: TypeAlias = Callable[[JobSpec, object], None]
-
-
-def _put(name: str) -> _Put:
-    """What sets a field."""
-    put: _Put = getattr(JobSpec, name).__set__
-    return put
-
-
-_put_id, _put_payload, _put_digest = map(_put, _OWN)
+_spec: Final = maker(JobSpec, (*_OWN, *_SHARED))
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -228,14 +220,9 @@ class _Mould:
     def spec(self, job: NewJob[object], job_id: str) -> JobSpec:
         """What a storage is handed of a job that fits."""
         before, after = self._around
-        spec = object.__new__(JobSpec)
-        # Its own __init__ looks up each field by its name, and takes two thirds more.
-        for put, value in self._shared:
-            put(spec, value)
-        _put_id(spec, job_id)
-        _put_payload(spec, job.arguments.envelope(ALONE.id_of))
-        _put_digest(spec, sha256(before + job.arguments.canonical + after).hexdigest())
-        return spec
+        payload = job.arguments.envelope(ALONE.id_of)
+        digest = sha256(before + job.arguments.canonical + after).hexdigest()
+        return _spec(job_id, payload, digest, *self._shared)
 
     # Only when a second job fits: where none does, this would be work for nothing.
     @cached_property
@@ -245,8 +232,8 @@ class _Mould:
         return canonical([name])[:-1] + b",", b"," + canonical(others)[1:]
 
     @cached_property
-    def _shared(self) -> list[tuple[_Put, object]]:
-        return [(_put(name), getattr(self._made, name)) for name in _SHARED]
+    def _shared(self) -> list[object]:
+        return [getattr(self._made, name) for name in _SHARED]
 
 
 def _said(*values: T | None) -> T | None:

@@ -12,11 +12,13 @@ from aiq.backends.redis.door import Answer
 from aiq.backends.redis.fields import FIELDS
 from aiq.backends.redis.head import is_plain, split
 from aiq.model import Band, Estimate, JobError, JobRecord, Lane, State
+from aiq.model.making import maker
 
 _Row = TypeVar("_Row")
 _told: Final = {field.name for field in fields(JobRecord)}
 _names: Final = {number: name for name, number in FIELDS.items() if name in _told}
 """The fields of a stored record that a reader is told, by their numbers; where these are 1, 2, 3 … it is a list."""
+_record = maker(JobRecord)
 _decode = msgspec.msgpack.Decoder().decode
 _errors = msgspec.msgpack.Decoder(list[JobError]).decode
 
@@ -80,7 +82,7 @@ def record(answer: Answer, place: int) -> JobRecord:
     if is_plain(text):
         # Nothing in it has a shape that must be checked, and making it so takes half of the time.
         found["state"], found["band"], found["lane"] = State(found["state"]), Band(found["band"]), Lane(found["lane"])
-        return JobRecord(**found)
+        return _record(**found)
     return heard(JobRecord, found)
 
 
