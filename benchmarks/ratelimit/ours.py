@@ -58,7 +58,8 @@ def tasks(plan: Plan, client: Client) -> Tasks:
 
 
 def _compress_rules(compress: float) -> None:
-    """Scale the constants of the rules in this process, which is where a store on SQLite or in memory applies them.
+    """Scale the constants of the rules in this process: a store on Redis writes them into its scripts, which are made
+    later, and all others apply them here.
 
     Else a new limit would begin with nearly a minute of its rate instead of five seconds, and would take five minutes
     instead of thirty seconds for each step back to its full pace.

@@ -24,6 +24,7 @@ _PIECES: Final[Mapping[str, Callable[[str], str]]] = {
     "fields": words.fields,
     "fingerprints": words.fingerprints,
     "metrics": words.metrics,
+    "paces": words.paces,
     "states": words.states,
 }
 """Pieces that are written from the Python that says the same, so that nothing is said twice."""

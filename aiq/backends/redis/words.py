@@ -11,12 +11,13 @@ import msgspec
 from aiq import bounds as named_bounds
 from aiq import model
 from aiq.backends.redis.fields import FIELDS, STATES
-from aiq.rules import books, keys
+from aiq.rules import books, keys, limits
 from aiq.rules.fingerprints import OF_CAUSE
 from aiq.rules.metrics import COLUMNS, MINUTE_MS
 from aiq.rules.states import TRANSITIONS
 
 _BOUND: Final = re.compile(r"\bbounds\.([A-Z][A-Z_]*)")
+_PACES: Final = re.compile(r"\bpaces\.([A-Z][A-Z_]*)")
 _DEFAULTS: Final = re.compile(r"\bdefaults\.([A-Z]\w*)")
 _TOP: Final = 2**53
 """Beyond it a number of Lua is not exact."""
@@ -26,6 +27,12 @@ def bounds(text: str) -> str:
     """The bounds that a script names."""
     names = sorted(set(_BOUND.findall(text)))
     return "\n".join(f"bounds.{name} = {literal(getattr(named_bounds, name))}" for name in names)
+
+
+def paces(text: str) -> str:
+    """What the rules of a limit say of its beginning, its pace and its pauses, as far as a script names it."""
+    names = sorted(set(_PACES.findall(text)))
+    return "\n".join(f"paces.{name} = {literal(getattr(limits, name))}" for name in names)
 
 
 def defaults(text: str) -> str:

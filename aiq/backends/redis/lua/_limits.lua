@@ -7,13 +7,6 @@
 -- that a queue's settings make (`of_queue`), is the face's.
 -- spec: LIMIT-1 to LIMIT-17, CALL-1 to CALL-17
 
--- What a new limit begins with, as time of its rate.
-local OPENING_MS = 5000
-local LEAST_PACE = 100
-local PACE_STEP = 20
-local PACE_STEP_MS = 30000
-local LEAST_PAUSE_MS = 1000
-local LONGEST_PAUSE_MS = 60000
 local TOP = 2 ^ 53
 
 local function of_requests(spec)
@@ -28,7 +21,8 @@ end
 local function pace_of(spec, state)
   local age_ms = state.at_ms - state.born_ms
   if age_ms >= spec.ramp_ms then return state.pace end
-  return math.min(state.pace, LEAST_PACE + math.floor((buckets.FULL_PACE - LEAST_PACE) * age_ms / spec.ramp_ms))
+  local above = math.floor((buckets.FULL_PACE - paces.LEAST_PACE) * age_ms / spec.ramp_ms)
+  return math.min(state.pace, paces.LEAST_PACE + above)
 end
 
 -- A level that whole units are added to or taken from.
@@ -73,7 +67,7 @@ end
 
 -- A new limit, or a new part of one with a `by`: a policy of our own, which no provider has to get used to.
 function limits.opening(spec, now_ms)
-  local span_ms = spec.by and spec.burst_ms or OPENING_MS
+  local span_ms = spec.by and spec.burst_ms or paces.OPENING_MS
   return setmetatable({
     at_ms = now_ms,
     born_ms = now_ms,
@@ -91,15 +85,15 @@ function limits.refilled(spec, state, now_ms)
   if now_ms <= state.at_ms then return state end
   local pace, elapsed_ms = pace_of(spec, state), now_ms - state.at_ms
   local slow = state.pace < buckets.FULL_PACE
-  local steps = slow and math.floor((now_ms - state.paced_at_ms) / PACE_STEP_MS) or 0
+  local steps = slow and math.floor((now_ms - state.paced_at_ms) / paces.PACE_STEP_MS) or 0
   return setmetatable({
     at_ms = now_ms,
     born_ms = state.born_ms,
     requests = buckets.refilled(of_requests(spec), state.requests, pace, elapsed_ms),
     tokens = buckets.refilled(of_tokens(spec), state.tokens, pace, elapsed_ms),
     held = state.held,
-    pace = math.min(buckets.FULL_PACE, state.pace + PACE_STEP * steps),
-    paced_at_ms = state.paced_at_ms + PACE_STEP_MS * steps,
+    pace = math.min(buckets.FULL_PACE, state.pace + paces.PACE_STEP * steps),
+    paced_at_ms = state.paced_at_ms + paces.PACE_STEP_MS * steps,
     frozen_until_ms = state.frozen_until_ms,
     running = state.running,
     strikes = state.strikes,
@@ -194,7 +188,7 @@ local function guessed_pause_ms(spec, state, strikes, tokens)
     half_ms = rest > 0 and whole + 1 or whole
   end
   -- Six doublings pass the longest pause, so more of them need not be computed.
-  return math.min(LONGEST_PAUSE_MS, math.max(LEAST_PAUSE_MS, half_ms) * 2 ^ math.min(strikes, 6))
+  return math.min(paces.LONGEST_PAUSE_MS, math.max(paces.LEAST_PAUSE_MS, half_ms) * 2 ^ math.min(strikes, 6))
 end
 
 local function lowered(spec, state, tokens, retry_after_ms)
@@ -223,7 +217,7 @@ function limits.throttled(spec, state, tokens, retry_after_ms, now_ms)
   local changed = {frozen_until_ms = math.max(state.frozen_until_ms, until_ms), strikes = strikes}
   if not frozen then
     -- More 429s of calls that were under way already say nothing new of the pace.
-    changed.pace = math.max(LEAST_PACE, math.floor(state.pace * 9 / 10))
+    changed.pace = math.max(paces.LEAST_PACE, math.floor(state.pace * 9 / 10))
     changed.paced_at_ms = state.at_ms
   end
   return rows.with(lowered(spec, state, tokens, retry_after_ms), changed)
@@ -241,7 +235,7 @@ end
 
 local function carried(old, new, level)
   if new == buckets.NOTHING then return 0 end
-  if old == buckets.NOTHING then return buckets.opening(new, OPENING_MS) end
+  if old == buckets.NOTHING then return buckets.opening(new, paces.OPENING_MS) end
   return buckets.bounded(new, exact.muldiv(level, new.sub, old.sub))
 end
 
