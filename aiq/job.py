@@ -17,6 +17,7 @@ from aiq.errors import (
     ResultTimeout,
     Unavailable,
 )
+from aiq.looking import POLL_MS, first_look, next_look
 from aiq.misuse import check_signal
 from aiq.model import (
     Band,
@@ -39,7 +40,7 @@ from aiq.rules.coding import check_there, why_unreadable
 from aiq.rules.ids import new_id
 from aiq.rules.retention import result_of
 from aiq.rules.writing import Unfit
-from aiq.storage import Storage, job_topic, stream_topic
+from aiq.storage import Storage, job_topic
 
 if TYPE_CHECKING:
     from aiq.newjob import NewJob
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
 
-POLL_MS: Final = 1_000
-"""A lost wake-up costs a waiting handle at most this long."""
 PAUSES_S: Final = (0.05, 0.25)
 """Before the second and the third try of a call whose outcome is unknown."""
 
@@ -126,22 +125,21 @@ class Job(Generic[R_co]):
                 `chunk.number`.
             NotFound: no such job.
         """
-        topics = {stream_topic(self.id), job_topic(self.id)}
-        mark = await self._mark(topics)
+        page, mark = await first_look(self._storage, self.id, after)
         while True:
-            page = await self._storage.read(self.id, after=after)
             for chunk in page.chunks:
                 after = chunk.number
                 if chunk.kind in kinds:
                     yield chunk
             if page.more:
+                page = await self._storage.read(self.id, after=after)
                 continue
             # The state was read in the same step as the items, so nothing can follow a terminal one.
             if page.state.terminal:
                 break
             if not follow:
                 return
-            mark = await self._storage.wait(topics, after=mark, timeout_ms=POLL_MS)
+            page, mark = await next_look(self._storage, self.id, after, mark)
         _raise_unless_succeeded(await self._stored())
 
     async def text(self, after: int = 0) -> AsyncIterator[str]:

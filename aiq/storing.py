@@ -8,7 +8,8 @@ from typing import Final, TypeAlias
 from aiq.bounds import MAX_PAYLOAD_BYTES
 from aiq.errors import Conflict, FlowInvalid, PartlyEnqueued, QueueFull, StorageError, Unavailable
 from aiq.gathering import Gathering
-from aiq.job import POLL_MS, until_known
+from aiq.job import until_known
+from aiq.looking import POLL_MS
 from aiq.model import Enqueued, JobSpec, State
 from aiq.needs import parts
 from aiq.policy import Duration, duration_ms

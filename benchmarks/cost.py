@@ -61,7 +61,7 @@ class Clocks:
             case "redis":
                 return cls(lambda: _redis_seconds(url))
             case "postgres" if urlsplit(url).hostname in LOOPBACK and (pid := _postmaster(url)):
-                return cls(lambda: sum(map(_seconds_of, (pid, *children(pid)))))
+                return cls(lambda: sum(map(seconds_of, (pid, *children(pid)))))
             case _:
                 return cls(lambda: 0.0)
 
@@ -98,7 +98,7 @@ def _postmaster(url: str) -> int | None:
         return None
 
 
-def _seconds_of(pid: int) -> float:
+def seconds_of(pid: int) -> float:
     """CPU time of a process, and of those of its children that have ended."""
     try:
         return sum(int(ticks) for ticks in _stat(pid)[11:15]) / os.sysconf("SC_CLK_TCK")

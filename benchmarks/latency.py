@@ -15,11 +15,10 @@ import random
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 
 import aiq
+from benchmarks.processes import process
 from benchmarks.stores import refuse_existing, remove
 from benchmarks.throughput import loop_factory
 
@@ -61,7 +60,7 @@ async def same_process(url: str, jobs: int) -> Latency:
 
 async def other_process(url: str, jobs: int) -> Latency:
     """The worker is another process, and sees only the storage."""
-    async with aiq.Queue(url) as queue, process("--serve", "--url", url):
+    async with aiq.Queue(url) as queue, process("benchmarks.latency", "--serve", "--url", url):
         return await measure(queue, jobs)
 
 
@@ -79,26 +78,9 @@ async def measure(queue: aiq.Queue, jobs: int) -> Latency:
 
 async def idle(url: str, seconds: float) -> Idle:
     """Start a worker that finds nothing, and let it tell what that cost."""
-    async with process("--idle", str(seconds), "--url", url) as worker:
+    async with process("benchmarks.latency", "--idle", str(seconds), "--url", url) as worker:
         assert worker.stdout is not None
         return Idle(**json.loads(await worker.stdout.readline()))
-
-
-@asynccontextmanager
-async def process(*arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """This module as a worker process that is up, and ends with the block."""
-    worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.latency", *arguments, stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    assert worker.stdin is not None
-    assert worker.stdout is not None
-    await worker.stdout.readline()
-    try:
-        yield worker
-    finally:
-        worker.stdin.close()
-        await worker.wait()
 
 
 async def serve(url: str, idle_s: float | None) -> None:

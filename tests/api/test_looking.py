@@ -1,0 +1,128 @@
+"""Readers of one stream in one process look at it together."""
+
+import asyncio
+
+import pytest
+
+import aiq
+from aiq.errors import Unavailable
+from aiq.looking import Look, first_look, next_look
+from aiq.model import JobRecord, StreamPage, Succeeded
+from aiq.testing import Faulty, Refuse
+from aiq.testing.actions import chunks, claim_one, end
+
+READERS = 20
+
+
+class Tapped(Faulty):
+    """It counts the looks at streams."""
+
+    looks = 0
+
+    async def read(self, job_id: str, *, after: int = 0, limit: int = 256) -> StreamPage:
+        self.looks += 1
+        return await super().read(job_id, after=after, limit=limit)
+
+
+@pytest.fixture
+def tapped(storage: Faulty) -> Tapped:
+    return Tapped(storage)
+
+
+@aiq.task
+async def work(x: int) -> int:
+    return x
+
+
+async def running(storage: Tapped) -> JobRecord:
+    await aiq.Queue(storage).enqueue(work.job(1))
+    return await claim_one(storage)
+
+
+async def waiting(storage: Tapped, job_id: str, readers: int = READERS) -> list[asyncio.Task[Look]]:
+    """Readers who have seen all that is there, and wait for more."""
+    seen = await first_look(storage, job_id, 0)
+    after = seen.page.chunks[-1].number if seen.page.chunks else 0
+    tasks = [asyncio.create_task(next_look(storage, job_id, after, seen.mark)) for _ in range(readers)]
+    await all_wait()
+    return tasks
+
+
+async def all_wait() -> None:
+    for _ in range(READERS):
+        await asyncio.sleep(0)
+
+
+async def test_readers_who_have_come_to_the_same_item_share_one_look(tapped: Tapped) -> None:
+    run = await running(tapped)
+    readers = await waiting(tapped, run.id)
+    before = tapped.looks
+    await tapped.append(run.lease, chunks("a"))
+    found = await asyncio.gather(*readers)
+
+    assert tapped.looks == before + 1
+    assert [[chunk.text for chunk in look.page.chunks] for look in found] == [["a"]] * READERS
+
+
+async def test_every_reader_has_every_item(tapped: Tapped, storage: Faulty) -> None:
+    run = await running(tapped)
+    job = aiq.Queue(tapped).job(run.id, work)
+
+    async def texts() -> list[str]:
+        return [text async for text in job.text()]
+
+    readers = [asyncio.create_task(texts()) for _ in range(READERS)]
+    for number, text in enumerate("abc", 1):
+        await all_wait()
+        await storage.append(run.lease, chunks(text, first=number))
+    await end(storage, run, Succeeded(b"1"))
+
+    assert await asyncio.gather(*readers) == [["a", "b", "c"]] * READERS
+
+
+async def test_a_reader_who_is_behind_does_not_wait_for_those_who_are_not(tapped: Tapped) -> None:
+    run = await running(tapped)
+    late = await first_look(tapped, run.id, 0)
+    await tapped.append(run.lease, chunks("a"))
+    await waiting(tapped, run.id)
+    async with asyncio.timeout(5):
+        found = await next_look(tapped, run.id, 0, late.mark)
+
+    assert [chunk.text for chunk in found.page.chunks] == ["a"]
+    await end(tapped, run, Succeeded(b"1"))
+
+
+async def test_when_the_one_who_looks_for_all_leaves_another_goes_on(tapped: Tapped) -> None:
+    run = await running(tapped)
+    first, *others = await waiting(tapped, run.id)
+    first.cancel()
+    await all_wait()
+    before = tapped.looks
+    await tapped.append(run.lease, chunks("a"))
+    found = await asyncio.gather(*others)
+
+    assert tapped.looks == before + 1
+    assert {look.page.chunks[0].text for look in found} == {"a"}
+
+
+async def test_a_failure_that_one_of_them_hears_is_no_others(tapped: Tapped) -> None:
+    run = await running(tapped)
+    first, *others = await waiting(tapped, run.id)
+    tapped.plan(Refuse("read"))
+    await tapped.append(run.lease, chunks("a"))
+    found = await asyncio.gather(*others)
+
+    with pytest.raises(Unavailable):
+        await first
+    assert {look.page.chunks[0].text for look in found} == {"a"}
+
+
+async def test_an_end_that_another_has_read_is_looked_at_again(tapped: Tapped) -> None:
+    # It may be that of a generation that was redriven since.
+    run = await running(tapped)
+    readers = await waiting(tapped, run.id)
+    before = tapped.looks
+    await end(tapped, run, Succeeded(b"1"))
+    await asyncio.gather(*readers)
+
+    assert tapped.looks == before + READERS
