@@ -1,0 +1,171 @@
+"""What do children cost, and does one of many siblings cost more than one of few? (FAN-7: it does not.)
+
+    python -m benchmarks.flows --store redis
+    python -m benchmarks.flows --url "sqlite:///bench.db" --widths 100 1000 --children 2000 --json
+
+Families of different widths have as many children together, and are measured in turns, each on a new storage. First all
+parents run and store their children, which nobody serves yet, then a worker with a hundred slots runs these while
+another waits for the parents. The figures are microseconds a child to store and to run them, of wall time and of CPU
+time (this process and the server, where that runs on this machine); how long after the handler of its last child a
+parent was running again; and how long it took to have a result of each. The ratio is that of the widest and the
+narrowest family, round by round. What a parent itself costs is shared by its children.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import statistics
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+import aiq
+from benchmarks.cost import Clocks, Cost
+from benchmarks.machine import machine, version_of
+from benchmarks.private import STORES, private
+from benchmarks.spread import Spread, spread, table
+from benchmarks.stores import refuse_existing, remove
+
+SLOTS: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one of the children cost, and how long parents took to go on."""
+
+    store: Cost
+    run: Cost
+    resumed_ms: float
+    result_us: float
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Families of one width, over the rounds."""
+
+    store_us: Spread
+    store_cpu_us: Spread
+    run_us: Spread
+    run_cpu_us: Spread
+    resumed_ms: Spread
+    result_us: Spread
+
+
+class Families:
+    """Parents of one width, and all their children."""
+
+    def __init__(self, queue: aiq.Queue, width: int, children: int) -> None:
+        self._queue, self._width, self._many = queue, width, max(1, children // width)
+        self._ended: dict[int, float] = {}
+        self._resumed_s: list[float] = []
+        self._reading_s: list[float] = []
+
+        @aiq.task(queue="parts")
+        async def part(family: int, number: int) -> int:
+            self._ended[family] = time.perf_counter()
+            return number
+
+        @aiq.task(queue="families")
+        async def whole(ctx: aiq.Context, family: int) -> int:
+            began = time.perf_counter()
+            numbers = await ctx.gather("parts", [part.job(family, number) for number in range(width)])
+            self._resumed_s.append(began - self._ended[family])
+            self._reading_s.append(time.perf_counter() - began)
+            return sum(numbers)
+
+        self._part, self._whole = part, whole
+
+    async def measure(self, clocks: Clocks) -> Turn:
+        """Store them, run them, and let the parents go on."""
+        parents = await self._queue.enqueue_many([self._whole.job(family) for family in range(self._many)])
+        children = self._many * self._width
+        stored = await clocks.cost(children, aiq.Worker(self._queue, tasks=[self._whole]).run_until_idle)
+        async with aiq.Worker(self._queue, tasks=[self._whole]):
+            worker = aiq.Worker(self._queue, tasks=[self._part], slots=SLOTS)
+            run = await clocks.cost(children, worker.run_until_idle)
+            await self._check(parents)
+        resumed, reading = statistics.median(self._resumed_s), statistics.median(self._reading_s)
+        return Turn(stored, run, resumed * 1_000, reading * 1_000_000 / self._width)
+
+    async def _check(self, parents: Sequence[aiq.Job[int]]) -> None:
+        """A figure counts only if every parent has the result of each of its children."""
+        for parent in parents:
+            if await parent.result(timeout=60) != sum(range(self._width)):
+                raise SystemExit("A parent has not the results of its children: the figures of this run mean nothing.")
+
+
+async def measure(url: str, widths: Sequence[int], children: int, rounds: int) -> list[list[Turn]]:
+    """The rounds of each width, measured in turns, there and back."""
+    found: list[list[Turn]] = [[] for _ in widths]
+    for number in range(rounds):
+        for place in range(len(widths))[:: -1 if number % 2 else 1]:
+            remove(url)
+            async with aiq.Queue(url) as queue:
+                families = Families(queue, widths[place], children)
+                found[place].append(await families.measure(Clocks.of(url)))
+            remove(url)
+    return found
+
+
+def figure(rounds: Sequence[Turn]) -> Figure:
+    """Over the rounds."""
+    return Figure(
+        store_us=spread([turn.store.wall_us for turn in rounds]),
+        store_cpu_us=spread([turn.store.cpu_us for turn in rounds]),
+        run_us=spread([turn.run.wall_us for turn in rounds]),
+        run_cpu_us=spread([turn.run.cpu_us for turn in rounds]),
+        resumed_ms=spread([turn.resumed_ms for turn in rounds]),
+        result_us=spread([turn.result_us for turn in rounds]),
+    )
+
+
+def ratio(narrow: Sequence[Turn], wide: Sequence[Turn]) -> dict[str, Spread]:
+    """How many times the CPU time of a child of a narrow family that of one of a wide family is, in the same round."""
+    pairs = list(zip(narrow, wide, strict=True))
+    return {
+        "store": spread([b.store.cpu_us / a.store.cpu_us for a, b in pairs]),
+        "run": spread([b.run.cpu_us / a.run.cpu_us for a, b in pairs]),
+    }
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
+    parser.add_argument("--url", help="another storage instead, which must be empty; it is removed")
+    parser.add_argument("--widths", type=int, nargs="+", default=[100, 1_000, 10_000], help="default: %(default)s")
+    parser.add_argument("--children", type=int, default=10_000, help="of all families of a width; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given = parser.parse_args()
+    if given.url:
+        refuse_existing(parser, given.url)
+    # The parents' worker would warn that it does not serve the children.
+    logging.getLogger("aiq.worker").setLevel(logging.ERROR)
+    with nullcontext(given.url) if given.url else private(given.store) as url:
+        told = {**machine(), "store": version_of(url), "children": given.children, "rounds": given.rounds}
+        remove(url)
+        turns = asyncio.run(measure(url, given.widths, given.children, given.rounds))
+    figures = {width: figure(found) for width, found in zip(given.widths, turns, strict=True)}
+    show(told, figures, ratio(turns[0], turns[-1]), as_json=given.json)
+
+
+def show(told: dict[str, object], figures: dict[int, Figure], ratios: dict[str, Spread], *, as_json: bool) -> None:
+    """One object for programs, or a table for people."""
+    if as_json:
+        shown = {width: asdict(one) for width, one in figures.items()}
+        print(json.dumps({**told, "widths": shown, "ratio": {name: asdict(one) for name, one in ratios.items()}}))
+        return
+    for name, value in told.items():
+        print(f"{name}: {value}")
+    columns = [field.name for field in fields(Figure)]
+    rows = [[f"{width:,}", *[str(getattr(one, name)) for name in columns]] for width, one in figures.items()]
+    print(table(["children", *[name.replace("_", " ") for name in columns]], rows))
+    print("widest to narrowest, CPU: " + ", ".join(f"{name} {one}" for name, one in ratios.items()))
+
+
+if __name__ == "__main__":
+    main()
