@@ -1,16 +1,14 @@
-"""How soon an idle worker begins a job: enqueued in its own process, and in another. And what idling costs.
+"""How soon an idle worker begins a job: enqueued in its own process, and in another.
 
     python -m benchmarks.latency --url "sqlite:///bench.db" --jobs 300 --json
 
 The clock starts before `enqueue` is called, and stops in the first line of the handler; both processes read the
-machine's monotonic clock. Jobs come at random gaps, so that each finds the worker at rest. Idle CPU is that of a
-worker process that has nothing to do, all its threads together.
+machine's monotonic clock. Jobs come at random gaps, so that each finds the worker at rest.
 """
 
 import argparse
 import asyncio
 import json
-import os
 import random
 import statistics
 import sys
@@ -18,15 +16,13 @@ import time
 from dataclasses import asdict, dataclass
 
 import aiq
-from benchmarks.processes import process
+from benchmarks.processes import process, until_left
 from benchmarks.stores import refuse_existing, remove
 from benchmarks.throughput import loop_factory
 
 GAPS_S = (0.005, 0.1)
 WARM_UP = 20
 """Jobs that are not counted: the first ones load code and fill caches."""
-SETTLED_S = 1.0
-"""An idle worker is looked at only after this, so that its start does not count."""
 
 
 @aiq.task
@@ -42,14 +38,6 @@ class Latency:
     p50_ms: float
     p99_ms: float
     max_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """The share of one core that an idle worker process uses."""
-
-    cpu_share: float
-    seconds: float
 
 
 async def same_process(url: str, jobs: int) -> Latency:
@@ -76,41 +64,19 @@ async def measure(queue: aiq.Queue, jobs: int) -> Latency:
     )
 
 
-async def idle(url: str, seconds: float) -> Idle:
-    """Start a worker that finds nothing, and let it tell what that cost."""
-    async with process("benchmarks.latency", "--idle", str(seconds), "--url", url) as worker:
-        assert worker.stdout is not None
-        return Idle(**json.loads(await worker.stdout.readline()))
-
-
-async def serve(url: str, idle_s: float | None) -> None:
-    """What such a process does: work until its parent lets go of it, or tell what idling costs."""
+async def serve(url: str) -> None:
+    """What such a process does: work until its parent lets go of it."""
     async with aiq.Worker(url, tasks=[pick_up]):
-        print("up", flush=True)
-        if idle_s is not None:
-            await asyncio.sleep(SETTLED_S)
-            wall, cpu = time.monotonic(), cpu_s()
-            await asyncio.sleep(idle_s)
-            wall, cpu = time.monotonic() - wall, cpu_s() - cpu
-            print(json.dumps({"cpu_share": round(cpu / wall, 5), "seconds": round(wall, 1)}), flush=True)
-        await asyncio.to_thread(sys.stdin.read)
+        await until_left()
 
 
-def cpu_s() -> float:
-    """Seconds of CPU that this process has used, its threads and the kernel's work for it included."""
-    times = os.times()
-    return times.user + times.system
-
-
-async def run(arguments: argparse.Namespace) -> dict[str, Latency | Idle]:
+async def run(arguments: argparse.Namespace) -> dict[str, Latency]:
     """Each question on a new storage."""
-    answers: dict[str, Latency | Idle] = {}
+    answers: dict[str, Latency] = {}
     remove(arguments.url)
     answers["same process"] = await same_process(arguments.url, arguments.jobs)
     remove(arguments.url)
     answers["other process"] = await other_process(arguments.url, arguments.jobs)
-    remove(arguments.url)
-    answers["idle"] = await idle(arguments.url, arguments.idle_seconds)
     remove(arguments.url)
     return answers
 
@@ -120,15 +86,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
     parser.add_argument("--jobs", type=int, default=300)
-    parser.add_argument("--idle-seconds", type=float, default=10.0)
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    parser.add_argument("--idle", type=float, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     with asyncio.Runner(loop_factory=loop_factory(uvloop=arguments.uvloop)) as runner:
-        if arguments.serve or arguments.idle is not None:
-            runner.run(serve(arguments.url, arguments.idle))
+        if arguments.serve:
+            runner.run(serve(arguments.url))
             return
         refuse_existing(parser, arguments.url)
         answers = {name: asdict(answer) for name, answer in runner.run(run(arguments)).items()}

@@ -1,0 +1,144 @@
+"""What does a worker cost that has nothing to do? (Under half a percent of a core, and under one command a second.)
+
+    python -m benchmarks.idle --store redis
+    python -m benchmarks.idle --url "sqlite:///bench.db" --queues 4 --seconds 60 --json
+
+A worker in a process of its own serves queues that are empty. The figures are the share of one core that it uses, all
+its threads together, and how often it comes to the store in a second for each queue: scripts and other commands that a
+client of Redis sends (what a script does inside is not one), transactions in the database of Postgres, and transactions
+that write to the file of SQLite.
+"""
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import aiq
+from benchmarks.machine import machine, version_of
+from benchmarks.private import STORES, private, store_of
+from benchmarks.processes import process, until_left
+from benchmarks.spread import Spread, spread
+from benchmarks.stores import ask_postgres, ask_redis, files, refuse_existing, remove
+
+SETTLED_S: Final = 3.0
+"""An idle worker is looked at only after this, so that its start does not count."""
+_SENT: Final = ("evalsha", "eval", "script|load", "xread", "xrevrange", "ping")
+"""Commands that a client of ours sends to Redis, and neither a script does nor whoever asks how many there were."""
+_WAL_CHANGES: Final = slice(8, 12)
+"""Where the index of SQLite's log counts the transactions: see "WAL-Index Format" in its documentation."""
+
+
+@aiq.task
+async def noop() -> None:
+    """What nobody enqueues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """The share of one core that an idle worker uses, and what it asks of the store in a second for each queue."""
+
+    cpu_share: float
+    commands_per_second: float
+
+
+async def measure(url: str, queues: int, seconds: float) -> Idle:
+    """Start a worker that finds nothing, and watch it."""
+    remove(url)
+    arguments = ("--serve", str(queues), "--seconds", str(seconds), "--url", url)
+    try:
+        async with process("benchmarks.idle", *arguments) as worker:
+            assert worker.stdout is not None
+            await worker.stdout.readline()
+            before = commands(url)
+            share = json.loads(await worker.stdout.readline())
+            return Idle(share, (commands(url) - before) / seconds / queues)
+    finally:
+        remove(url)
+
+
+def commands(url: str) -> int:
+    """What the store has been asked so far."""
+    return _COMMANDS[store_of(url)](url)
+
+
+def _of_redis(url: str) -> int:
+    asked = ask_redis(url, "INFO", "commandstats")
+    return sum(asked.get(f"cmdstat_{name}", {"calls": 0})["calls"] for name in _SENT)
+
+
+def _of_postgres(url: str) -> int:
+    done = "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    return int(ask_postgres(url, done))
+
+
+def _of_sqlite(url: str) -> int:
+    index = Path(f"{files(url)[0]}-shm")
+    return int.from_bytes(index.read_bytes()[_WAL_CHANGES], "little")
+
+
+_COMMANDS: Final[dict[str, Callable[[str], int]]] = {
+    "redis": _of_redis,
+    "postgres": _of_postgres,
+    "sqlite": _of_sqlite,
+}
+
+
+async def serve(url: str, queues: int, seconds: float) -> None:
+    """What the process of the worker does: it tells when it is watched, and what share of a core it used."""
+    async with aiq.Worker(url, tasks=[noop], slots={f"queue-{number}": 10 for number in range(queues)}):
+        left = asyncio.create_task(until_left())
+        await asyncio.sleep(SETTLED_S)
+        print("idle", flush=True)
+        wall, cpu = time.monotonic(), time.process_time()
+        await asyncio.sleep(seconds)
+        print((time.process_time() - cpu) / (time.monotonic() - wall), flush=True)
+        await left
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
+    parser.add_argument("--url", help="another storage instead, which must be empty and nobody else's; it is removed")
+    parser.add_argument("--queues", type=int, default=1, help="that the worker serves; default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=20.0, help="of one round; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve is not None:
+        asyncio.run(serve(given.url, given.serve, given.seconds))
+        return
+    if given.url:
+        refuse_existing(parser, given.url)
+    with nullcontext(given.url) if given.url else private(given.store) as url:
+        told = {**machine(), "store": version_of(url), "queues": given.queues, "seconds": given.seconds}
+        rounds = [asyncio.run(measure(url, given.queues, given.seconds)) for _ in range(given.rounds)]
+    show(told, figures(rounds), as_json=given.json)
+
+
+def figures(rounds: list[Idle]) -> dict[str, Spread]:
+    """Over the rounds."""
+    return {
+        "% of a core": spread([100 * one.cpu_share for one in rounds]),
+        "commands a second for each queue": spread([one.commands_per_second for one in rounds]),
+    }
+
+
+def show(told: dict[str, object], found: dict[str, Spread], *, as_json: bool) -> None:
+    """One object for programs, or lines for people."""
+    if as_json:
+        print(json.dumps({**told, "figures": {name: asdict(one) for name, one in found.items()}}))
+        return
+    for name, value in {**told, **found}.items():
+        print(f"{name}: {value}")
+
+
+if __name__ == "__main__":
+    main()

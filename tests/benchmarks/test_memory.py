@@ -1,0 +1,48 @@
+"""What the benchmark of memory computes; how much anything takes is not asserted."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+import aiq
+from benchmarks.memory import Growth, Sample, drained, growth, resident, soak, summary
+
+
+async def test_a_soak_looks_at_the_worker_and_the_store(tmp_path: Path) -> None:
+    samples = await soak(f"sqlite:///{tmp_path}/a.db", seconds=0.5, rate=100)
+
+    assert all(one.worker_bytes > 1_000_000 and one.store_bytes > 0 for one in samples)
+
+
+def test_growth_is_that_of_the_second_half() -> None:
+    jobs, sizes = [0, 1_000, 2_000, 3_000, 4_000, 5_000], [0, 500, 900, 1_000, 1_010, 1_020]
+
+    assert growth(jobs, sizes) == Growth(1_000, 1_020, 100)
+
+
+def test_the_worker_and_the_store_are_told_apart() -> None:
+    found = summary([Sample(jobs, 7, jobs) for jobs in range(0, 80_000, 10_000)])
+
+    assert found["worker"].per_10_000_jobs == 0
+    assert found["store"].per_10_000_jobs == pytest.approx(10_000)
+
+
+def test_what_a_process_has_in_memory_is_known() -> None:
+    before = resident(os.getpid())
+    held = bytearray(os.urandom(32 * 1024 * 1024))
+
+    assert resident(os.getpid()) - before > len(held) // 2
+
+
+async def test_a_job_that_died_makes_the_figures_void() -> None:
+    @aiq.task(retry=aiq.Retry(attempts=1))
+    async def fail() -> None:
+        raise ValueError
+
+    async with aiq.Queue("memory://") as queue:
+        await queue.enqueue(fail.job())
+        await aiq.Worker(queue, tasks=[fail]).run_until_idle()
+
+        with pytest.raises(SystemExit, match="mean nothing"):
+            await drained(queue)
