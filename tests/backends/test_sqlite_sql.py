@@ -13,6 +13,7 @@ import pytest
 from aiq.backends import relational, sqlite
 from aiq.backends.relational import audit
 from aiq.backends.sqlite import migrate
+from aiq.backends.sqlite.opening import TABLES
 from aiq.backends.sqlite.sql import TEXTS
 from aiq.errors import Misconfigured
 from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, LimitSpec, RouteSpec, State
@@ -30,8 +31,8 @@ WHOLE_TABLE_IS_MEANT |= {("load", "any_job"), ("load", "count_events")}
 bound, and when a storage is moved."""
 RUNNERS = {"execute", "executemany", "rows", "row", "run", "many", "later"}
 SMALL = ("aiq_counters", "aiq_claims", "aiq_outbox", "aiq_queues", "aiq_letting_go")
-SMALL += ("aiq_holds", "aiq_waiting", "aiq_gates", "aiq_moving", "aiq_inbox")
-"""Tables of one row, a row a worker or queue, or of which only the first row is taken."""
+SMALL += ("aiq_holds", "aiq_waiting", "aiq_gates", "aiq_moving", "aiq_inbox", "aiq_moved", "aiq_new")
+"""Tables of one row, a row a worker or queue, or of which only the first row is taken, and those of one step."""
 
 
 def statements() -> Iterator[tuple[str, str, str]]:
@@ -41,7 +42,7 @@ def statements() -> Iterator[tuple[str, str, str]]:
 
 
 def modules() -> list[tuple[Path, ast.Module]]:
-    paths = [*sorted(FOLDER.glob("*.py")), *sorted(STEPS.glob("*.py"))]
+    paths = [path for folder in (FOLDER, FOLDER / "plain", STEPS) for path in sorted(folder.glob("*.py"))]
     return [(path, ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
@@ -50,6 +51,8 @@ def large() -> Iterator[sqlite3.Connection]:
     """A storage of many jobs in every state, with what the planner would like to know of it."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate.migrate(connection, "memory", 0)
+    for table in TABLES:
+        connection.execute(TEXTS[table])
     connection.execute(
         """
         WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < ?)
@@ -171,7 +174,7 @@ def test_every_check_of_the_audit_has_its_statement() -> None:
 
 
 def test_every_statement_that_a_step_names_is_there() -> None:
-    for path in sorted(STEPS.glob("*.py")):
+    for path, _ in modules():
         source = path.read_text(encoding="utf-8")
         for book, operation in re.findall(r'^([A-Z]+): Final = load\("(\w+)"\)$', source, re.MULTILINE):
             named = {f"{operation}.{name}" for name in re.findall(rf'\b{book}\["(\w+)"\]', source)}

@@ -9,11 +9,11 @@ from aiq.backends.postgres import atomic
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.facts import facts
 from aiq.backends.postgres.line import Line
-from aiq.backends.postgres.plain.habit import Habit
 from aiq.backends.postgres.plain.shortcuts import SHORTCUTS
 from aiq.backends.postgres.watch import Watches
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.inbox import left
+from aiq.backends.relational.plain.shortcuts import Shortcuts
 from aiq.backends.relational.transaction import Transaction
 from aiq.errors import InvalidInput, Unavailable
 from aiq.model import Fact, JobSpec
@@ -34,7 +34,7 @@ class ServerDoor(Door):
         self._writer = writer
         self._reader = reader
         self._watch = Watches(home)
-        self._habits = {operation: Habit() for operation in SHORTCUTS}
+        self._shortcuts = Shortcuts(SHORTCUTS)
         self._open = True
 
     async def _step(
@@ -83,13 +83,11 @@ class ServerDoor(Door):
     # Any: each operation has parameters and an answer of its own.
     async def _shortly(self, operation: Callable[..., object], *args: Any, **kwargs: Any) -> Any:
         """Make a step in one round trip, or answer nothing: there is no function for it, or not all of it is plain."""
-        shortcut = SHORTCUTS.get(operation)
-        if shortcut is None or not shortcut.may_be_plain(*args, **kwargs):
+        found = self._shortcuts.find(operation, *args, **kwargs)
+        if found is None:
             return None
-        habit = self._habits[operation]
-        if not habit.is_worth_asking():
-            return None
-        answer = await self._plain(shortcut.make, *args, **kwargs)
+        make, habit = found
+        answer = await self._plain(make, *args, **kwargs)
         habit.learn(made=answer is not None)
         return answer
 

@@ -42,12 +42,12 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
     revoke(tx, MAX_SWEEP)
     call_up(tx)
     given = _Given(tx, request)
-    looks = [_look(tx, want) for want in request.wants]
-    if any(look.gated for look in looks):
+    looks = [look(tx, want) for want in request.wants]
+    if any(found.gated for found in looks):
         given.more = _open(tx, request.wants)
-    for want, look in zip(request.wants, looks, strict=True):
+    for want, found in zip(request.wants, looks, strict=True):
         # What was done to jobs of one queue may have made those of another ready.
-        given.take(want, _look(tx, want) if given.dispatched else look)
+        given.take(want, look(tx, want) if given.dispatched else found)
     return given.finish(), given.more
 
 
@@ -78,7 +78,7 @@ def _before(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ..
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class Look:
     """How a queue stands: whether it is `paused`, and whether its jobs must be looked at one by one; if not, the one
     band in which some are ready."""
 
@@ -87,9 +87,10 @@ class _Look:
     band: int | None
 
 
-def _look(tx: Transaction, want: Want) -> _Look:
+def look(tx: Transaction, want: Want) -> Look:
+    """Look at a queue of which a claim wants jobs."""
     paused, gated, band = tx.rows(SQL["look"], {"queue": want.queue})[0]
-    return _Look(bool(paused), bool(gated), band)
+    return Look(bool(paused), bool(gated), band)
 
 
 def _open(tx: Transaction, wants: Sequence[Want]) -> bool:
@@ -113,15 +114,15 @@ class _Given:
         self.dispatched = False
         self.more = False
 
-    def take(self, want: Want, look: _Look) -> None:
+    def take(self, want: Want, found: Look) -> None:
         """Give the jobs of a queue that come first. Spec: CLAIM-7, LIVE-1"""
         count = min(want.count, MAX_BATCH - len(self._ns))
-        if look.paused or not count:
+        if found.paused or not count:
             return
-        if look.gated:
+        if found.gated:
             self._dispatch(want.queue, count)
-        elif look.band is not None:
-            self._take_plain({"queue": want.queue, "band": look.band, "count": count})
+        elif found.band is not None:
+            self._take_plain({"queue": want.queue, "band": found.band, "count": count})
 
     def finish(self) -> tuple[JobRecord, ...]:
         """Write what the claim is remembered by, and answer with the jobs as they are stored."""
@@ -131,7 +132,7 @@ class _Given:
         changes = tx.next_changes(len(ns))
         tx.run(SQL["events"], {"ns": numbers(ns), "first_change": changes.start, "now_ms": tx.now_ms})
         tx.logged += len(ns)
-        _keep(tx, self._request, ns)
+        keep_claim(tx, self._request, ns)
         unread = [n for n in ns if n not in self._records]
         self._records.update(zip(unread, whole_records(tx.connection, unread), strict=True))
         return tuple([self._records[n] for n in ns])
@@ -168,8 +169,7 @@ class _Given:
         """Start runs (T3). Spec: CLAIM-1, CLAIM-8, LEASE-3"""
         if jobs:
             ns = [n for n, _ in jobs]
-            lease = {"lease_id": self._request.lease_id, "worker": self._request.worker, "now_ms": self._tx.now_ms}
-            self._tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
+            lease_jobs(self._tx, self._request, ns)
             self._tx.topics.update([job_topic(job_id) for _, job_id in jobs])
             self._ns += ns
 
@@ -190,7 +190,13 @@ class _Given:
         )
 
 
-def _keep(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:
+def lease_jobs(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:
+    """Write that a worker runs some jobs."""
+    lease = {"lease_id": request.lease_id, "worker": request.worker, "now_ms": tx.now_ms}
+    tx.run(SQL["lease"], {"ns": numbers(ns), **lease})
+
+
+def keep_claim(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> None:
     """Keep a claim for the worker that does not hear the answer, and drop those that nobody asks for any more."""
     tx.run(SQL["drop"], {"forgotten_ms": tx.now_ms - CLAIM_KEPT_MS})
     tx.run(

@@ -231,14 +231,25 @@ class Transaction:
 
     def next_changes(self, count: int) -> range:
         """As `next_change`, several at once."""
-        first = self._next(2)
-        self._counters[2] += count - 1
-        return range(first, first + count)
+        return self._several(2, count)
+
+    def next_numbers(self, count: int) -> range:
+        """As `next_number`, several at once."""
+        return self._several(0, count)
+
+    def next_positions(self, count: int) -> range:
+        """As `next_position`, several at once."""
+        return self._several(1, count)
 
     @property
     def changes(self) -> range:
         """The numbers that this step has given out with `next_change`."""
         return range(self._first_change, self._counters[2] + 1) if self._counters else range(0)
+
+    def _several(self, which: int, count: int) -> range:
+        first = self._next(which)
+        self._counters[which] += count - 1
+        return range(first, first + count)
 
     def _next(self, which: int) -> int:
         if not self._counters:

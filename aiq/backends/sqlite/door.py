@@ -1,20 +1,23 @@
 """The way into a SQLite file: a step in the writer's thread, or a look in the reader's."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.inbox import left
+from aiq.backends.relational.plain.shortcuts import Shortcuts
 from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite import atomic
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.connection import WorkConnection
 from aiq.backends.sqlite.facts import facts
+from aiq.backends.sqlite.plain.shortcuts import SHORTCUTS
 from aiq.backends.sqlite.watch import Watch
 from aiq.errors import Unavailable
 from aiq.model import Fact, JobSpec
 from aiq.storage import Left
 
+_P = ParamSpec("_P")
 _A = TypeVar("_A")
 
 
@@ -26,6 +29,7 @@ class FileDoor(Door):
         self._writer = writer
         self._reader = reader
         self._watch = Watch(home.path, home.news)
+        self._shortcuts = Shortcuts(SHORTCUTS)
         self._open = True
 
     async def _step(
@@ -35,6 +39,36 @@ class FileDoor(Door):
         return await self._writer.perform(
             lambda connection, unwanted: atomic.write(home, connection, unwanted, operation, look)
         )
+
+    async def _write(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        return await super()._write(self._shorter(operation, *args, **kwargs), *args, **kwargs)
+
+    async def _write_unless(
+        self,
+        look: Callable[[Transaction], _A | None],
+        operation: Callable[Concatenate[Transaction, _P], _A],
+        *args: _P.args,
+        **kwargs: _P.kwargs,
+    ) -> _A:
+        return await super()._write_unless(look, self._shorter(operation, *args, **kwargs), *args, **kwargs)
+
+    def _shorter(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> Callable[Concatenate[Transaction, _P], _A]:
+        """The step, or what tries a shorter way first; where not all is plain, the step is made under the same lock."""
+        found = self._shortcuts.find(operation, *args, **kwargs)
+        if found is None:
+            return operation
+        make, habit = found
+
+        def made(tx: Transaction, /, *args: _P.args, **kwargs: _P.kwargs) -> _A:
+            answer: _A | None = make(tx, *args, **kwargs)
+            habit.learn(made=answer is not None)
+            return operation(tx, *args, **kwargs) if answer is None else answer
+
+        return made
 
     async def _look(self, operation: Callable[[Transaction], _A]) -> _A:
         home = self._home

@@ -31,6 +31,9 @@ _SETTINGS: Final = (
     "PRAGMA temp_store = MEMORY",
 )
 
+TABLES: Final = ("plain_enqueue.arriving", "plain_exchange.moving")
+"""What makes tables of a connection that writes; each step leaves them empty."""
+
 
 async def open_connections(home: Home) -> tuple[WorkConnection, WorkConnection]:
     """Open a writer and a reader; both or none. The file is made, and its schema brought up to date.
@@ -71,6 +74,8 @@ def _prepare_writer(home: Home, connection: sqlite3.Connection) -> None:
         connection.execute(setting)
     migrate(connection, home.path, home.clock())
     _check_writable(connection)
+    for table in TABLES:
+        connection.execute(TEXTS[table])
     home.check_file()
 
 

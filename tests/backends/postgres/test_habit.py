@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from aiq.backends.postgres.door import ServerDoor
-from aiq.backends.postgres.plain.habit import Habit
+from aiq.backends.relational.plain.habit import Habit
 from aiq.testing.actions import claim_one, enqueue_one, job
 from aiq.testing.clock import Clock
 from tests.backends.postgres.whole_tables import opened

@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
-from aiq.backends.postgres.plain.enqueue import enqueue, may_be_plain
+from aiq.backends.postgres.plain.enqueue import enqueue
 from aiq.backends.postgres.storage import PostgresStorage
+from aiq.backends.relational.plain.enqueue import may_be_plain
 from aiq.errors import Conflict, QueueFull
 from aiq.model import BudgetSpec, Enqueued, Estimate, JobSpec, QueueSettings, RouteSpec
 from aiq.testing.actions import claim_one
 from aiq.testing.clock import Clock
+from tests.backends.lives import some_jobs
 from tests.backends.postgres.whole_tables import Stepwise, opened, tables
 from tests.postgres_servers import postgres_server
 
 JOB = JobSpec(id="a", task="work", payload=b"\0\xff[]", digest="d")
-QUEUES = ("bounded", "lifo", "plain", "unheard-of")
 NOT_PLAIN: list[dict[str, Any]] = [
     {"tenant": "acme"},
     {"unique": "one"},
@@ -35,36 +36,6 @@ NOT_PLAIN: list[dict[str, Any]] = [
 async def by_function(storage: PostgresStorage, batch: Sequence[JobSpec]) -> list[Enqueued] | None:
     assert may_be_plain(batch, None)
     return await storage._plain(enqueue, batch, None)
-
-
-def some_jobs(rng: random.Random, now_ms: int, first: int) -> list[JobSpec]:
-    """Plain jobs that differ in all in which such jobs may differ."""
-    return [some_job(rng, now_ms, f"job {n}") for n in range(first, first + rng.choice((1, 1, 2, 7)))]
-
-
-def some_job(rng: random.Random, now_ms: int, job_id: str) -> JobSpec:
-    said: dict[str, Any] = {
-        "task": rng.choice(("work", "play")),
-        "queue": rng.choice(QUEUES),
-        "payload": rng.randbytes(rng.randrange(5)),
-        "digest": rng.choice(("", "d" * 64)),
-        "band": rng.randrange(4),
-        "delay_ms": rng.choice((0, 0, 1, 500)),
-        "at_ms": rng.choice((None, None, now_ms - 1, now_ms, now_ms + 1, now_ms + 9_000)),
-        "lease_ms": rng.choice((1_000, 60_000)),
-        "timeout_ms": rng.choice((None, 5)),
-        "max_attempts": rng.choice((1, 5)),
-        "max_stalls": rng.choice((1, 5)),
-        "flow": rng.choice((None, "flöw")),
-        "on_upstream": rng.choice(("fail", "continue")),
-        "key": rng.choice((None, "key")),
-        "max_deferral_ms": rng.choice((0, 77)),
-        "deadline_ms": rng.choice((None, now_ms + 5_000)),
-        "expires_ms": rng.choice((None, 1, 50_000)),
-        "keep_ms": rng.choice((None, 0, 9)),
-        "origin": rng.choice((None, "b")),
-    }
-    return JobSpec(id=job_id, **said)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -17,8 +17,8 @@ from tests.postgres_servers import postgres_server
 
 FOLDER = Path(postgres.__file__).parent
 STEPS = Path(relational.__file__).parent
-OWN = {"watch", "opening", "facts"}
-"""What these ask is the store's own matter."""
+OWN = {"watch", "opening", "facts", "plain_exchange", "plain_enqueue"}
+"""What these ask is the store's own matter; plain steps are functions of the schema here."""
 SCHEMA = "plans"
 JOBS = 50_000
 

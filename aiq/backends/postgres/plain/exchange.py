@@ -15,7 +15,6 @@ from aiq.bounds import (
     MAX_BATCH,
     MAX_BATCH_BYTES,
     MAX_INSTANT_MS,
-    MAX_RESULT_BYTES,
 )
 from aiq.model import ClaimRequest, Exchanged, Settled, Settlement, State, Succeeded
 from aiq.rules.metrics import MINUTE_MS
@@ -53,18 +52,6 @@ def given(home: Home, settlements: Sequence[Settlement], request: ClaimRequest |
     """What the function is given."""
     claiming = _NO_CLAIM if request is None else _claiming(request)
     return (*alone(home), *_BOUNDS, *_settling(settlements), *claiming)
-
-
-def may_be_plain(settlements: Sequence[Settlement], request: ClaimRequest | None) -> bool:
-    """Whether the function should be asked: what can be seen without a look at the jobs is plain."""
-    queues = () if request is None else [want.queue for want in request.wants]
-    jobs = [settlement.lease.job_id for settlement in settlements if _is_plain(settlement)]
-    return len(jobs) == len(settlements) == len(set(jobs)) and len(queues) == len(set(queues))
-
-
-def _is_plain(settlement: Settlement) -> bool:
-    outcome = settlement.outcome
-    return isinstance(outcome, Succeeded) and len(outcome.result) <= MAX_RESULT_BYTES
 
 
 def _settling(settlements: Sequence[Settlement]) -> tuple[object, ...]:

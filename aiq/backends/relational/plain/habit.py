@@ -1,4 +1,4 @@
-"""Whether a function is worth asking: where it could not make the last steps, most often it cannot make the next."""
+"""Whether a shorter way is worth trying: where it could not make the last steps, most often it cannot make the next."""
 
 from typing import Final
 
@@ -6,7 +6,7 @@ _MOST_REFUSALS: Final = 5
 
 
 class Habit:
-    """After one refusal it is asked again at once, after the second one step is left out, then three, seven, fifteen.
+    """After one refusal it is tried again at once, after the second one step is left out, then three, seven, fifteen.
 
     What is not plain stays so for long: a queue with a limit, a database that is to isolate its transactions more.
     """
