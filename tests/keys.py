@@ -33,9 +33,15 @@ def clean(server: Server, namespace: str) -> list[str]:
     names = server.ask("KEYS", f"{prefix}*")
     if not names:
         return []
-    jobs = set(server.ask("HKEYS", f"{prefix}jobs"))
+    jobs = {_whole(name) for name in server.ask("HKEYS", f"{prefix}jobs")}
     server.ask("UNLINK", *names)
     return [name for name in names if is_left(*name.removeprefix(prefix).partition(":")[::2], jobs)]
+
+
+def _whole(brief: str) -> str:
+    """An id as lua/_briefs.lua keeps it."""
+    kept = brief.encode(errors="surrogateescape")
+    return kept[1:].hex() if kept.startswith(b"\xff") else brief
 
 
 def is_left(kind: str, owner: str, jobs: set[str]) -> bool:

@@ -74,7 +74,11 @@ class Server:
     def ask(self, *command: str | int | bytes) -> Any:
         """Send it a command as its owner, whom nothing is forbidden."""
         with redis.Redis(
-            port=self.port, retry=Retry(NoBackoff(), 0), socket_timeout=5, decode_responses=True
+            port=self.port,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=5,
+            decode_responses=True,
+            encoding_errors="surrogateescape",
         ) as client:
             return client.execute_command(*command)
 

@@ -6,7 +6,7 @@ and then pays nothing. What was written meanwhile is read first when it reads ag
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -16,6 +16,7 @@ from aiq.backends.redis.client import Client
 from aiq.backends.redis.connecting import exchange
 from aiq.backends.wakeups import Wakeups
 from aiq.errors import StorageError
+from aiq.storage import job_topic
 
 _log = logging.getLogger("aiq.redis")
 
@@ -31,6 +32,7 @@ _IDLE_S: Final = 30.0
 """How long the connection is kept while nobody waits."""
 _AGAIN_S: Final = (0.05, 2.0)
 """The first and the longest pause before a broken connection is made again."""
+_ID_BYTES: Final = 16
 _topics: Final = msgspec.msgpack.Decoder(list[str]).decode
 
 _Entry = tuple[bytes, Sequence[bytes]]
@@ -141,7 +143,7 @@ class Listener:
         fresh = [(_number(name), words) for name, words in entries if _number(name) > last]
         if not fresh:
             return
-        topics = {topic for _, words in fresh for topic in _topics(words[1])}
+        topics = {topic for _, words in fresh for topic in _woken(words)}
         if len(entries) >= KEPT or EVERYTHING in topics:
             # As many as the stream keeps: some before them may be gone already.
             await self._anything()
@@ -150,6 +152,13 @@ class Listener:
         # Only now: whoever is interrupted before this hears it again, and nobody is left untold. None is left as it is,
         # for what was missed while the connection was broken.
         self._last = self._last and max(self._last, fresh[-1][0])
+
+
+def _woken(words: Sequence[bytes]) -> Iterator[str]:
+    """The topics of an entry. See lua/_wakeups.lua."""
+    _, topics, _, jobs = words
+    yield from _topics(topics)
+    yield from (job_topic(jobs[at : at + _ID_BYTES].hex()) for at in range(0, len(jobs), _ID_BYTES))
 
 
 def _number(name: bytes) -> tuple[int, int]:

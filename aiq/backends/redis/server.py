@@ -5,13 +5,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import msgspec
+
 from aiq.backends.redis.client import Client
-from aiq.errors import Misconfigured
+from aiq.backends.redis.fields import LAYOUT
+from aiq.errors import Misconfigured, StorageMismatch
 
 _log = logging.getLogger("aiq.redis")
 
 LEAST: Final = (7, 0)
 """The version from which on scripts say what they are: `#!lua flags=…`."""
+_decode: Final = msgspec.msgpack.Decoder(int).decode
 _SETTINGS: Final = ("appendfsync", "min-replicas-to-write")
 
 
@@ -52,6 +56,23 @@ async def _allowed(client: Client, *command: str) -> Any:  # Any: what Redis ans
 def _parsed(info: bytes) -> dict[str, str]:
     lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in lines if colon}
+
+
+async def check_layout(client: Client) -> None:
+    """Refuse a namespace whose jobs another version of aiq has laid out in its own way.
+
+    Raises:
+        StorageMismatch: it is one; the text says how to take its jobs along.
+    """
+    jobs, layout = await client.ask("HMGET", f"{client.address.prefix}:counters", "jobs", "layout")
+    found = _decode(layout) if layout else 1
+    if jobs is None or found == LAYOUT:
+        return
+    raise StorageMismatch(
+        f"{client.url} is laid out by another version of aiq: its layout is number {found}, and this version works "
+        f"with number {LAYOUT}. Run `aiq export --url … --moved-to … --to FILE` with that version, and `aiq import` "
+        "with this one, to another namespace."
+    )
 
 
 def check(server: Server, url: str) -> None:

@@ -21,7 +21,7 @@ from aiq.backends.redis.face.streams import StreamsFace
 from aiq.backends.redis.face.upkeep import UpkeepFace
 from aiq.backends.redis.face.wakeups import WakeupsFace
 from aiq.backends.redis.face.workers import WorkersFace
-from aiq.backends.redis.server import Server, ask, check
+from aiq.backends.redis.server import Server, ask, check, check_layout
 from aiq.model import Capability
 from aiq.storage import Storage
 
@@ -82,6 +82,7 @@ async def open_redis(url: str, clock: Clock | None = None) -> RedisStorage:
     """Open a namespace of a Redis server, as `redis://host:port/db?namespace=NAME`. See docs/redis.md for the others.
 
     Raises:
+        StorageMismatch: another version of aiq has laid the namespace out in its own way.
         Misconfigured: the address makes no sense, or the server is not fit to hold jobs; the text says why.
         Unavailable: it does not answer.
     Spec: STORE-12
@@ -93,6 +94,7 @@ async def open_redis(url: str, clock: Clock | None = None) -> RedisStorage:
         await client.ask("EXISTS", client.address.prefix)
         server = await ask(client)
         check(server, client.url)
+        await check_layout(client)
         failing.pop_all()
     return RedisStorage(client, server, clock)
 

@@ -1,8 +1,12 @@
 """Jobs on their way into Redis, and what became of them."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
+from functools import lru_cache
+from itertools import groupby
 from operator import attrgetter
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
@@ -12,24 +16,29 @@ from aiq.backends.redis.door import Answer, Blobs
 from aiq.backends.redis.fields import FIELDS
 from aiq.model import Enqueued, JobSpec, Lease, State
 
-_HEADED: Final = ("id", "task", "queue", "band", "lease_ms", "payload")
-_MAPPED: Final = ("digest", "timeout_ms", "max_attempts", "max_stalls", "max_deferral_ms")
+_NAMED: Final = ("task", "queue", "band", "lease_ms", "timeout_ms", "max_attempts", "max_stalls", "max_deferral_ms")
+_APART: Final = ("id", "digest", "payload")
 _LONGEST_MS: Final = 2**32
 """A longer lease has no room in the head of a record."""
+_DIGEST_BYTES: Final = 32
+_MOST_KINDS: Final = 256
+"""How many kinds of jobs a process remembers as they are written."""
 
 _defaults: Final = {field.name: field.default for field in fields(JobSpec)}
-_others: Final = tuple(name for name in _defaults if name not in _HEADED + _MAPPED)
+_others: Final = tuple(name for name in _defaults if name not in _NAMED + _APART)
 _usual: Final = tuple(_defaults[name] for name in _others)
 _other = attrgetter(*_others)
-_mapped = attrgetter(*_MAPPED)
-_numbered: Final = tuple((FIELDS[name], _defaults[name]) for name in _MAPPED)
+_named = attrgetter(*_NAMED)
+_mapped: Final = tuple((FIELDS[name], _defaults[name]) for name in _NAMED[4:])
 _encode: Final = msgspec.msgpack.Encoder().encode
+_is_digest: Final = re.compile("[0-9a-f]{64}").fullmatch
+_head: Final = Struct(">BI")
 
 
 def told(batch: Sequence[JobSpec], parent: Lease | None, blobs: Blobs) -> dict[str, Any]:  # Any: what msgpack can say
     """A batch as the script takes it. Plain jobs, as most are, are said in a few words; see lua/_plain.lua."""
     if parent is None and all(_is_plain(spec) for spec in batch):
-        return {"simple": [_simple(spec, blobs) for spec in batch]}
+        return {"simple": list(_simple(batch, blobs))}
     return {
         "batch": [{**wire.said(spec), "payload": blobs.add(spec.payload)} for spec in batch],
         "parent": wire.said(parent),
@@ -48,9 +57,29 @@ def _is_plain(spec: JobSpec) -> bool:
     return found == _usual and spec.lease_ms < _LONGEST_MS
 
 
-def _simple(spec: JobSpec, blobs: Blobs) -> tuple[Any, ...]:  # Any: what msgpack can say
-    pairs = zip(_numbered, _mapped(spec), strict=True)
-    rest = {number: value for (number, default), value in pairs if value != default}
-    place = blobs.add(_encode(rest))
-    blobs.add(spec.payload)
-    return spec.id, spec.task, spec.queue, spec.band, spec.lease_ms, place
+def _simple(batch: Sequence[JobSpec], blobs: Blobs) -> Iterator[tuple[Any, ...]]:  # Any: what msgpack can say
+    """Jobs by those that are alike and stand together, as `plain.enqueue` takes them."""
+    for (named, digest), specs in groupby(batch, _likeness):
+        ids = []
+        place = blobs.add(_behind_head(named, digest))
+        for spec in specs:
+            blobs.add(spec.payload if digest is not None else bytes.fromhex(spec.digest) + spec.payload)
+            ids.append(spec.id)
+        task, queue, band = named[:3]
+        yield queue, task, band, _DIGEST_BYTES if digest is None else 0, place, ids
+
+
+def _likeness(spec: JobSpec) -> tuple[tuple[Any, ...], str | None]:  # Any: as above
+    """What of a job is named once for all that are alike; the digest too, where it is no 32 bytes."""
+    return _named(spec), None if _is_digest(spec.digest) else spec.digest
+
+
+@lru_cache(maxsize=_MOST_KINDS)
+def _behind_head(named: tuple[Any, ...], digest: str | None) -> bytes:  # Any: as above
+    """What a record has between its head and its digest: as NAMED of lua/_records.lua, and the map."""
+    task, queue, band, lease_ms, *others = named
+    rest = {number: value for (number, default), value in zip(_mapped, others, strict=True) if value != default}
+    if digest:
+        rest[FIELDS["digest"]] = digest
+    texts = b"".join(bytes([len(text)]) + text.encode() for text in (task, queue))
+    return _head.pack(band, lease_ms) + texts + _encode(rest)

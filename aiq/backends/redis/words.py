@@ -10,7 +10,7 @@ import msgspec
 
 from aiq import bounds as named_bounds
 from aiq import model
-from aiq.backends.redis.fields import FIELDS, STATES
+from aiq.backends.redis.fields import FIELDS, LAYOUT, STATES
 from aiq.rules import books, keys, limits
 from aiq.rules.fingerprints import OF_CAUSE
 from aiq.rules.metrics import COLUMNS, MINUTE_MS
@@ -70,12 +70,14 @@ def fingerprints(_: str) -> str:
 
 
 def fields(_: str) -> str:
-    """The numbers under which the fields of a record are stored, and the names of these; the same of the states."""
+    """The numbers under which the fields of a record are stored, and the names of these; the same of the states; and
+    the number of the layout."""
     values = {
         "NUMBERS": FIELDS,
         "NAMES": {number: name for name, number in FIELDS.items()},
         "STATE_NUMBERS": {state: number for number, state in enumerate(STATES, 1)},
         "STATES": STATES,
+        "LAYOUT": LAYOUT,
     }
     return _asked_for("fields", {name: literal(value) for name, value in values.items()})
 

@@ -43,7 +43,8 @@ def run(
     """What a body returns for each of the cases, which may hold dataclasses and structs. `pieces` stand in the place of
     the files of their names, without the underscore."""
     files = {**scripts._files(), **{f"_{name}": text for name, text in (pieces or {}).items()}}
-    with patch.object(scripts, "_files", lambda: files):
+    # What is remembered of the files is that of the others: neither run is to see the pieces of the other.
+    with patch.object(scripts, "_files", lambda: files), patch.object(scripts, "_piece", scripts._piece.__wrapped__):
         text = scripts.compose("case", _BODY.format(body)).text
     head = msgspec.msgpack.encode({"args": {"cases": wire.said(list(cases))}, "now_ms": now_ms})
     with redis.Redis(port=redis_port()) as server:

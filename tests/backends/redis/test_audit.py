@@ -54,7 +54,7 @@ async def test_nothing_is_wrong_with_what_operations_have_made(storage: RedisSto
         ("ZREM", "scheduled", ("later",), ("STATE-3", "later")),
         ("ZADD", "leases", (5, "after"), ("STATE-3", "after")),
         ("ZADD", "graces", (5, "over"), ("STATE-3", "over")),
-        ("ZREM", "lane:default:2::", ("after",), ("STATE-3", "after")),
+        ("ZREM", "shelf:lane:default:2:::3", ("after",), ("STATE-3", "after")),
         ("ZREM", "ended:succeeded", ("00000000000001",), ("STATE-3", "over")),
         ("SREM", "needed_by:over", ("after\0",), ("FLOW-7", "after")),
         ("DEL", "edges_in:after\0", (), ("FAN-1", "after")),
@@ -75,7 +75,7 @@ async def test_a_job_that_is_not_where_its_state_says_is_named(
 @pytest.mark.parametrize(
     ("command", "key", "words"),
     [
-        ("ZADD", "lane:default:2::", (77, "over")),
+        ("ZADD", "shelf:lane:default:2:::3", (77, "over")),
         ("ZADD", "ended:dead", (1, "00000000000002")),
         ("HSET", "counts", ("default ready", msgspec.msgpack.encode(9))),
         ("HSET", "unstarted", ("default", msgspec.msgpack.encode(9))),
@@ -110,7 +110,7 @@ async def test_a_job_behind_many_others_is_looked_at_too(storage: RedisStorage, 
     await storage.enqueue([job(f"job {number}") for number in range(MANY)])
     assert await storage.audit() == []
 
-    ask(name, "ZREM", "lane:default:2::", f"job {MANY - 1}")
+    ask(name, "ZREM", "shelf:lane:default:2:::131", f"job {MANY - 1}")
 
     assert ("STATE-3", f"job {MANY - 1}") in await told(storage)
 

@@ -47,8 +47,8 @@ async def mark_of(storage: RedisStorage, *topics: str) -> str:
 
 def tell(name: str, *topics: str) -> None:
     """What a step of another process writes."""
-    key = f"{{aiq:{name}}}:wakeups"
-    server().ask("XADD", key, "MAXLEN", "~", listener.KEPT, "*", "topics", msgspec.msgpack.encode(list(topics)))
+    key, words = f"{{aiq:{name}}}:wakeups", ("topics", msgspec.msgpack.encode(list(topics)), "jobs", "")
+    server().ask("XADD", key, "MAXLEN", "~", listener.KEPT, "*", *words)
 
 
 async def hears(storage: RedisStorage, mark: str, *topics: str) -> str:

@@ -19,7 +19,7 @@ local function of_place(job, tell)
     if not gates.holds(gate, job) then tell('STATE-3', 'it does not stand behind its gate') end
   elseif not keys.aside(job.id) then
     audits.stands(spot.lane)
-    if zsets.score(spot.lane, job.id) ~= lanes.score(job) then
+    if not whereabouts.stands(spot, job) then
       tell('STATE-3', 'it is ready, and not in its place in a lane')
     end
     lets_others_wait(spot, job)

@@ -41,8 +41,14 @@ local function gather(name, id, by)
   sums[id] = (sums[id] or 0) + by
 end
 
+-- With the first job a storage notes how what it keeps is laid out.
+local function note_layout()
+  if (numbers.jobs or 0) > 0 and not rows.get('counters', 'jobs') then rows.put('counters', 'layout', fields.LAYOUT) end
+end
+
 -- Let the rows say what this step has counted.
 function counters.flush()
+  note_layout()
   for name, number in pairs(numbers) do
     if number ~= (rows.get('counters', name) or 0) then rows.put('counters', name, number) end
   end

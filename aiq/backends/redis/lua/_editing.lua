@@ -59,5 +59,5 @@ function editing.edit_job(before, after)
   local in_another_line = before.band ~= edited.band or fairness.pool(before) ~= fairness.pool(edited)
   jobs.put(before, edited)
   if edited.state == 'ready' and in_another_line then transition.begin_patience(edited) end
-  step.wake('job:' .. edited.id)
+  step.wake_job(edited.id)
 end

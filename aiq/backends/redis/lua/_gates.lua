@@ -73,7 +73,7 @@ function gates.set_aside(job, pool, limit, key_, wake_at_ms)
     row = {pool = pool, band = spot.band, tenant = spot.tenant, limit = limit, key = key_}
     rows.put('gates', row_of(spot.queue, id), row)
   end
-  lanes.exit(spot, job.id)
+  lanes.exit(spot, job.id, lanes.score(job))
   zsets.put(gates.set(spot.queue, id), job.id, lanes.score(job))
   counters.crowd(spot.queue, spot.band, 1)
   local gate = {spot.queue, id}

@@ -130,7 +130,7 @@ function gone.gone(job, room)
   else
     finish(id, job.parent_id, job.flow)
   end
-  step.wake('job:' .. id)
+  step.wake_job(id)
   step.wake('stream:' .. id)
   return count, true
 end

@@ -226,14 +226,19 @@ local function shelf(n)
   return 'numbers:' .. digits(math.floor(n / NUMBERS))
 end
 
+local function place_of(n)
+  return digits(n % NUMBERS)
+end
+
 -- Let a job be found by its number.
 function jobs.put_number(n, id)
-  rows.put_bytes(shelf(n), digits(n), id)
+  rows.put_bytes(shelf(n), place_of(n), briefs.id(id))
 end
 
 -- The id of the job of a number, or nil.
 function jobs.id_of(n)
-  return rows.bytes(shelf(n), digits(n))
+  local brief = rows.bytes(shelf(n), place_of(n))
+  return brief and briefs.whole(brief)
 end
 
 -- The jobs that have a number or one behind it, in order, of one table of numbers, and the number with which the next one
@@ -241,10 +246,10 @@ end
 function jobs.shelved(first)
   local flat, places, ids, found = call('HGETALL', key(shelf(first))), {}, {}, {}
   for place = 1, #flat, 2 do
-    if tonumber(flat[place]) >= first then places[#places + 1] = place end
+    if tonumber(flat[place]) >= first % NUMBERS then places[#places + 1] = place end
   end
   table.sort(places, function(one, other) return tonumber(flat[one]) < tonumber(flat[other]) end)
-  for number, place in ipairs(places) do ids[number] = flat[place + 1] end
+  for number, place in ipairs(places) do ids[number] = briefs.whole(flat[place + 1]) end
   jobs.fetch(ids)
   -- The row of one may have been removed by hand: it hides none of those behind it.
   for _, id in ipairs(ids) do found[#found + 1] = jobs.get(id) end
@@ -273,7 +278,7 @@ function jobs.drop(job)
   ended.leave(job)
   count(job, nil)
   for _, name in ipairs({'payloads', 'results', 'progress'}) do rows.put_bytes(name, job.id, false) end
-  rows.put_bytes(shelf(job.n), digits(job.n), false)
+  rows.put_bytes(shelf(job.n), place_of(job.n), false)
   call('UNLINK', key('history', job.id))
   rows.drop('errors', job.id)
   rows.drop('jobs', job.id)

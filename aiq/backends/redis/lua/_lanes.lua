@@ -1,7 +1,8 @@
 -- lanes: the ready jobs of each queue: their lanes, lines and pools.
 --
 -- A job is in its lane, or behind a gate (`gates`). The lanes of a line are one sorted set, `lane:QUEUE:BAND:TENANT:POOL`,
--- with the job's position as score, less 2^52 for those that come back, which go first (BAND-4). Lines with jobs in
+-- with the job's position as score, less 2^52 for those that come back, which go first (BAND-4). Those of the plain pool,
+-- in which nearly all jobs wait, stand on shelves (`shelves`). Lines with jobs in
 -- lanes are in `busy:QUEUE:BAND:POOL`, and those of them that are not parked in `open:QUEUE:BAND:POOL`: score is the
 -- service, member the digest and the tenant, so that they are in the order of FAIR-1. Pools with jobs in the lanes of a
 -- band are in `busy_pools:QUEUE:BAND`, and those that are not parked in `open_pools:QUEUE`.
@@ -70,9 +71,14 @@ function lanes.line_of(job, pool)
   return lanes.spot(job.queue, pool, job.band, job.tenant)
 end
 
--- The place of a ready job in its line. spec: BAND-4
+-- The place in its line of a job of a lane and a position. spec: BAND-4
+function lanes.score_of(lane, position)
+  return lane == 0 and position - AHEAD or position
+end
+
+-- The place of a ready job in its line.
 function lanes.score(job)
-  return job.lane == 0 and job.position - AHEAD or job.position
+  return lanes.score_of(job.lane, job.position)
 end
 
 -- The position of a job from its place in a line.
@@ -99,9 +105,14 @@ function lanes.look_ahead(count)
   most = math.max(FEW, count + 1)
 end
 
+-- The first jobs of a line, at most so many.
+local function read(spot, count)
+  if spot.pool == PLAIN then return shelves.first(spot.lane, count) end
+  return zsets.read('ZRANGE', spot.lane, 0, count - 1)
+end
+
 local function refill(spot, count)
-  zsets.settle(spot.lane)
-  local ids = call('ZRANGE', key(spot.lane), 0, count - 1)
+  local ids = read(spot, count)
   local window = {ids = ids, at = 1, count = count, gone = {}}
   windows[spot.lane] = window
   jobs.fetch(ids)
@@ -121,6 +132,7 @@ function lanes.first(spot)
     if id and not window.gone[id] then
       if rows.has('jobs', id) then return id end
       -- Its row was removed by hand: nobody is to stand behind its place for ever. spec: LIVE-1
+      if spot.pool == PLAIN then shelves.lose(spot.lane, id) end
       lanes.exit(spot, id)
     elseif id then
       window.at = window.at + 1
@@ -138,13 +150,18 @@ end
 
 -- Put a job into the lane of a line that is of the plain pool, or has jobs in lanes.
 function lanes.put(spot, id, score)
-  zsets.put(spot.lane, id, score)
+  if spot.pool == PLAIN then shelves.put(spot.lane, id, score) else zsets.put(spot.lane, id, score) end
   windows[spot.lane], filled[spot.lane] = nil, true
 end
 
--- Take a job out of the lane of a line that keeps no credit.
-function lanes.take(spot, id)
-  zsets.drop(spot.lane, id)
+-- Take a job out of the lane of a line that keeps no credit. In the plain pool it is found by its score; one without a
+-- score is out already.
+function lanes.take(spot, id, score)
+  if spot.pool ~= PLAIN then
+    zsets.drop(spot.lane, id)
+  elseif score then
+    shelves.drop(spot.lane, id, score)
+  end
   local window = windows[spot.lane]
   if window then window.gone[id] = true end
   filled[spot.lane] = nil
@@ -154,7 +171,7 @@ end
 function lanes.plain_bands(queue)
   local found = {}
   for _, band in ipairs(BANDS) do
-    if zsets.any(lanes.plain_spot(queue, band).lane) then found[#found + 1] = band end
+    if shelves.any(lanes.plain_spot(queue, band).lane) then found[#found + 1] = band end
   end
   return found
 end
@@ -400,8 +417,8 @@ local function lose_queue_credit(spot)
 end
 
 -- Take a job out of its lane. When it was the last of its band, that loses its credit. spec: BAND-2, BAND-3
-function lanes.exit(spot, id)
-  lanes.take(spot, id)
+function lanes.exit(spot, id, score)
+  lanes.take(spot, id, score)
   if spot.pool == PLAIN then
     local pool = rows.get('pools', lanes.pool_spot(spot.queue, PLAIN), defaults.Pool)
     if pool and pool.credits[spot.band + 1] ~= 0 and not filled_(spot) then lanes.put_pool(pool) end
@@ -436,11 +453,11 @@ function lanes.step_out(job, pool)
   local spot = lanes.line_of(job, pool)
   -- Only what a limit bounds by its key has to do with gates.
   if job.key == nil or #jobs.taken_limits(job) == 0 then
-    lanes.exit(spot, job.id)
+    lanes.exit(spot, job.id, lanes.score(job))
     return
   end
   local gate = gates.of(job)
-  if gate then gates.leave(gate, job) else lanes.exit(spot, job.id) end
+  if gate then gates.leave(gate, job) else lanes.exit(spot, job.id, lanes.score(job)) end
   gates.let_follow(spot, job, gate)
 end
 
@@ -464,23 +481,4 @@ end
 -- Open what a limit, or its part of one tenant or key, keeps aside. The answer is the queues in which that was anything.
 function lanes.wake_behind(limit, part)
   return parked.wake_behind(limit, part)
-end
-
--- How many jobs of a line go before a job.
-function lanes.before(spot, job)
-  return zsets.read('ZCOUNT', spot.lane, '-inf', '(' .. digits(lanes.score(job)))
-end
-
--- How many lines of the same pool and band, with jobs in lanes, have less service than a line.
-function lanes.less_served(spot)
-  return zsets.read('ZCOUNT', spot.busy, '-inf', '(' .. digits(lanes.line(spot.queue, spot).service))
-end
-
--- How many jobs stand ready in more urgent bands, in lanes or behind gates.
-function lanes.urgent(queue, band)
-  local found = 0
-  for other = 0, band - 1 do
-    found = found + counters.crowded(queue, other) + zsets.read('ZCARD', lanes.spot(queue, PLAIN, other, '').lane)
-  end
-  return found
 end

@@ -7,7 +7,9 @@
 -- into. Whatever is not as it is with most is left to them: each function says whether it has done what was asked.
 -- spec: ENQ-1, CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, LEASE-10, LEASE-12, STATE-6
 
-local PLAIN, FRESH = 1, 1
+local OTHER, PLAIN = 0, 1
+-- Where the ids stand of jobs that are alike.
+local IDS = 6
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
 local SUCCEEDED = fields.STATE_NUMBERS.succeeded
 -- A head has no room for more, nor for instants that are so far away.
@@ -64,7 +66,7 @@ end
 -- The record of a plain job as it is stored, if nobody has looked into it in this step.
 local function text_of(id)
   local text = is_usual_time() and rows.text('jobs', id)
-  return text and byte(text) == PLAIN and text or nil
+  return text and byte(text) ~= OTHER and text or nil
 end
 
 -- Keep a payload or a result, and tell what of it stands behind the record.
@@ -80,54 +82,71 @@ local function is_open(queue)
   return not settings or not settings.max_ready and not settings.lifo
 end
 
--- Whether all that a batch says is new, and nothing but that is to be looked at.
-local function are_new(batch)
-  local ids, known = {}, {}
-  for place, spec in ipairs(batch) do ids[place] = spec[1] end
-  jobs.fetch(ids)
-  rows.fetch('tombstones', ids)
-  for place, id in ipairs(ids) do
-    if known[id] or rows.has('jobs', id) or rows.has('tombstones', id) or not is_open(batch[place][3]) then return false end
-    known[id] = true
-  end
-  return true
-end
-
 -- Whether a head has room for the numbers and positions of so many more jobs.
 local function has_room(number)
   local over = records.OVER
   return counters.get('jobs') + number < over.n and counters.get('positions') + number < over.position
 end
 
-local function store(spec)
-  local id, task, queue, band, lease_ms, place = unpack(spec)
-  local n, position, payload = jobs.next_number(), counters.raise('positions'), step.blob(place + 1)
-  local history = records.with_event('', events.plain('T1', 0, READY, n, 1, 0))
-  rows.put_text('jobs', id, records.head_of(
-    PLAIN, READY, FRESH, 1, 0, position, 0, 0, 0, #payload + 1, 0, '', '', history, ''
-  ) .. records.named_of(band, n, step.now_ms, lease_ms, task, queue) .. step.blob(place) .. keep('payloads', id, payload))
-  jobs.put_number(n, id)
-  lanes.put(lanes.plain_spot(queue, band), id, position)
-  step.wake('job:' .. id)
-  step.wake('queue:' .. queue)
-  note('T1', queue, task, 0)
+-- Whether all that a batch says is new, and nothing but that is to be looked at.
+local function are_new(batch)
+  local all, known = {}, {}
+  for _, alike in ipairs(batch) do
+    if not is_open(alike[1]) then return false end
+    for _, id in ipairs(alike[IDS]) do all[#all + 1] = id end
+  end
+  jobs.fetch(all)
+  rows.fetch('tombstones', all)
+  for _, id in ipairs(all) do
+    if known[id] or rows.has('jobs', id) or rows.has('tombstones', id) then return false end
+    known[id] = true
+  end
+  return has_room(#all)
 end
 
--- Store a batch of jobs that are plain, if nothing is to be answered but that all of them are ready. A job is a list of id,
--- task, queue, band, lease_ms and the place of the map of its record, behind which its payload comes.
+local function store(alike)
+  local queue, task, band, digest_bytes, place, ids = unpack(alike)
+  local named, spot = step.blob(place), lanes.plain_spot(queue, band)
+  for number, id in ipairs(ids) do
+    local n, position, behind = jobs.next_number(), counters.raise('positions'), step.blob(place + number)
+    local event, payload_bytes = events.plain('T1', 0, READY, n, 1, 0), #behind - digest_bytes
+    if payload_bytes > contents.INLINE_BYTES then
+      rows.put_bytes('payloads', id, behind:sub(digest_bytes + 1))
+      behind = behind:sub(1, digest_bytes)
+    end
+    local head = records.fresh(position, event, payload_bytes, n, step.now_ms, digest_bytes)
+    rows.put_text('jobs', id, head .. named .. behind)
+    jobs.put_number(n, id)
+    lanes.put(spot, id, position)
+    step.wake_job(id)
+    note('T1', queue, task, 0)
+  end
+  step.wake('queue:' .. queue)
+end
+
+-- Store a batch of jobs that are plain, if nothing is to be answered but that all of them are ready. They come by those
+-- that are alike: a list of queue, task, band, how many bytes the digest of each has, the place of what is named of them
+-- and their map, as in a record, behind which comes what stands behind that of each; and their ids.
 function plain.enqueue(batch)
-  if not is_usual_time() or not are_new(batch) or not has_room(#batch) then return false end
-  for _, spec in ipairs(batch) do store(spec) end
+  if not is_usual_time() or not are_new(batch) then return false end
+  for _, alike in ipairs(batch) do store(alike) end
   plain.count()
   return true
 end
 
--- Such a job as any other one.
-function plain.spec(one)
-  local id, task, queue, band, lease_ms, place = unpack(one)
-  local spec = {id = id, task = task, queue = queue, band = band, lease_ms = lease_ms, payload = place + 1}
-  for number, value in pairs(cmsgpack.unpack(step.blob(place))) do spec[fields.NAMES[number]] = value end
-  return spec
+-- Such jobs as any others, behind those of a list.
+function plain.tell_apart(alike, batch)
+  local _, _, _, digest_bytes, first, ids = unpack(alike)
+  local named = step.blob(first)
+  local band, lease_ms, task, queue, at = records.named(named, 1)
+  for number, id in ipairs(ids) do
+    local place = first + number
+    local spec = {id = id, task = task, queue = queue, band = band, lease_ms = lease_ms, payload = place}
+    for name, value in pairs(cmsgpack.unpack(named:sub(at))) do spec[fields.NAMES[name]] = value end
+    if digest_bytes > 0 then spec.digest = briefs.whole_digest(step.blob(place)) end
+    step.cut_blob(place, digest_bytes + 1)
+    batch[#batch + 1] = spec
+  end
 end
 
 -- Whether any run has an open call.
@@ -148,19 +167,21 @@ function plain.settle(one)
   local id, fence, lease_id, settlement = one[1], one[2], one[3], one[4]
   local text = text_of(id)
   if not text then return false end
-  local _, state, lane, number, run, position, started, _, expires, payload, old, lease, _, history, _, at = records.head(text)
+  local _, state, lane, number, run, position, started, _, expires, payload, old, n, created, digest, lease, _, history, _, at =
+    records.head(text)
   if state ~= RUNNING or run ~= fence or lease ~= lease_id or step.now_ms >= expires then return false end
   if started == 0 or old > 0 or number > MOST_EVENTS or #history > MOST_HISTORY or is_awaited(id, fence) then return false end
   local settled, result = records.settled(fence, lease_id, settlement, 'succeeded'), step.blob(one[5])
   if not settled then return false end
-  local _, n, _, _, task, queue = records.named(text, at)
+  local _, _, task, queue = records.named(text, at)
   history = records.with_event(history, events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence))
   rows.put_text('jobs', id, records.head_of(
-    PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, '', '', history, settled
+    PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
+    '', '', history, settled
   ) .. text:sub(at) .. keep('results', id, result))
   zsets.drop('leases', id)
   zsets.put('ended:succeeded', ended.member_of(n), step.now_ms)
-  step.wake('job:' .. id)
+  step.wake_job(id)
   note('T5', queue, task, math.max(0, step.now_ms - started))
   return true
 end
@@ -175,20 +196,20 @@ end
 function plain.begin(spot, id, request, takes)
   local text = text_of(id)
   if not text or #request.lease_id > records.LONG or #request.worker > records.LONG then return false, true end
-  local _, state, lane, number, run, position, started, _, _, payload, result, _, _, history, _, at =
+  local _, state, lane, number, run, position, started, _, _, payload, result, n, created, digest, _, _, history, _, at =
     records.head(text)
   if state ~= READY or run > 0 or started > 0 or #history > MOST_HISTORY or number > MOST_EVENTS then return false, true end
   if not takes(payload - 1) then return false, false end
-  local _, n, created, lease_ms, task, queue = records.named(text, at)
+  local _, lease_ms, task, queue = records.named(text, at)
   local expires = step.now_ms + lease_ms
   history = records.with_event(history, events.plain('T3', READY, RUNNING, n, number + 1, 1))
   rows.put_text('jobs', id, records.head_of(
-    PLAIN, RUNNING, lane, number + 1, 1, position, step.now_ms, 0, expires, payload, result,
+    PLAIN, RUNNING, lane, number + 1, 1, position, step.now_ms, 0, expires, payload, result, n, created, digest,
     request.lease_id, request.worker, history, ''
   ) .. text:sub(at))
-  lanes.take(spot, id)
+  lanes.take(spot, id, lanes.score_of(lane, position))
   zsets.put('leases', id, expires)
-  step.wake('job:' .. id)
+  step.wake_job(id)
   note('T3', queue, task, math.max(0, step.now_ms - created))
   if payload - 1 > contents.INLINE_BYTES then apart[#apart + 1] = id end
   return true
@@ -199,14 +220,15 @@ end
 function plain.renew(held, asked_ms, shrink)
   local text = text_of(held.job_id)
   if not text then return nil end
-  local _, state, lane, number, run, position, started, _, expires, payload, result, lease, owner, history, settled, at =
-    records.head(text)
+  local _, state, lane, number, run, position, started, _, expires, payload, result, n, created, digest, lease, owner, history,
+    settled, at = records.head(text)
   if state ~= RUNNING or run ~= held.fence or lease ~= held.lease_id or step.now_ms >= expires then return nil end
-  local _, _, _, own_ms, _, queue = records.named(text, at)
+  local _, own_ms, _, queue = records.named(text, at)
   local length_ms = asked_ms and (shrink and asked_ms or math.max(asked_ms, own_ms)) or own_ms
   expires = step.now_ms + length_ms
   rows.put_text('jobs', held.job_id, records.head_of(
-    PLAIN, RUNNING, lane, number, run, position, started, 0, expires, payload, result, lease, owner, history, settled
+    PLAIN, RUNNING, lane, number, run, position, started, 0, expires, payload, result, n, created, digest,
+    lease, owner, history, settled
   ) .. text:sub(at))
   zsets.put('leases', held.job_id, expires)
   return length_ms, queue

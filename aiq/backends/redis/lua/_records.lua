@@ -1,18 +1,24 @@
--- records: the record of a job as it is stored: a head, a map in msgpack, and the job's payload and result, if they are
--- small.
+-- records: the record of a job as it is stored: a head, a map in msgpack, its digest, and its payload and result, if they
+-- are small.
 --
 -- The head has what nearly every job has, or what changes when one is claimed and settled, as bytes of fixed places: that
 -- takes a tenth of the time of a map, and `plain` changes it without looking at what stands behind. A number or text for
 -- which the head has no room stands in the map. The map has numbers in the place of names (fields.py), and nothing that is
--- as by default. What stands behind it is no msgpack, so that no script looks into it; a longer payload or result stands in
+-- as by default. A plain job that nothing has happened to yet, as nearly all that wait, has a shorter head. What stands
+-- behind the map is no msgpack, so that no script looks into it; a longer payload or result stands in
 -- the table `payloads` or `results`, so that whoever changes a record need not write it again.
 
--- As HEAD and NAMED in wire.py. First what changes: whether the job is plain, its state, lane, numbers of events and runs,
--- position, when it started, finished and expires, lengths of payload and result (0 where there is none, else one
--- more), lease, owner, the numbers of its events, its last settlement.
-local HEAD = '>BBBI2I2i6I6I6I6I3I3Bc0Bc0Bc0Bc0'
--- Then what hardly ever does: band, number, when it was created, how long a lease is, task, queue.
-local NAMED = '>BI5I6I4Bc0Bc0'
+-- As in head.py. First what changes: of what kind the head is, the job's state, lane, numbers of events and runs, position,
+-- when it started, finished and expires, lengths of payload and result (0 where there is none, else one more), number,
+-- when it was created, length of the digest, lease, owner, the numbers of its events, its last settlement.
+local HEAD = '>BBBI2I2i6I6I6I6I3I3I5I6BBc0Bc0Bc0Bc0'
+-- The same of a job that is fresh: kind, position, number of its one event, length of payload, number, when it was created,
+-- length of the digest.
+local FRESH, FRESH_BYTES = '>BI6I6I3I5I6B', 28
+-- Then what hardly ever changes: band, how long a lease is, task, queue.
+local NAMED = '>BI4Bc0Bc0'
+-- The kinds of heads: of a job that is not plain, of one that is, and of one that is fresh besides.
+local OTHER, PLAIN, IS_FRESH = 0, 1, 2
 local SETTLED = '>I2BBBc0Bc0'
 local EVENT, EVENT_BYTES = '>I6', 6
 
@@ -32,38 +38,47 @@ local TEXTS = {lease_id = true, owner = true, task = true, queue = true}
 
 -- What a plain job may have in its map. One that has anything else takes part in something, or has been somewhere, of
 -- which `plain` knows nothing.
-local PLAIN = {
+local IN_PLAIN = {
   digest = true, timeout_ms = true, max_attempts = true, max_stalls = true, flow = true, tenant = true,
   max_deferral_ms = true, on_parent = true,
 }
 
 local STATES, STATE_NUMBERS = fields.STATES, fields.STATE_NUMBERS
+local READY, LAST = STATE_NUMBERS.ready, 1
 local type, next, pack, unpack_ = type, next, struct.pack, struct.unpack
 
--- The head: plain, state, lane, events, fence, position, started, finished, expires, payload, result, lease, owner, history,
--- settled, and where what is named begins.
+-- The head: kind, state, lane, events, fence, position, started, finished, expires, payload, result, n, created, digest,
+-- lease, owner, history, settled, and where what is named begins.
 function records.head(text)
-  return unpack_(HEAD, text)
+  if text:byte() ~= IS_FRESH then return unpack_(HEAD, text) end
+  local _, position, event, payload, n, created, digest = unpack_(FRESH, text)
+  return PLAIN, READY, LAST, 1, 0, position, 0, 0, 0, payload, 0, n, created, digest, '', '', pack(EVENT, event), '', FRESH_BYTES + 1
 end
 
--- What is named from a place on: band, number, created, lease, task, queue, and where the map begins.
+-- The head of a job that is fresh.
+function records.fresh(position, event, payload_bytes, n, created, digest)
+  return pack(FRESH, IS_FRESH, position, event, payload_bytes + 1, n, created, digest)
+end
+
+-- What is named from a place on: band, lease, task, queue, and where the map begins.
 function records.named(text, at)
   return unpack_(NAMED, text, at)
 end
 
 -- A head of such values.
 function records.head_of(
-  plain, state, lane, events, fence, position, started, finished, expires, payload, result, lease, owner, history, settled
+  kind, state, lane, events, fence, position, started, finished, expires, payload, result, n, created, digest,
+  lease, owner, history, settled
 )
   return pack(
-    HEAD, plain, state, lane, events, fence, position, started, finished, expires, payload, result,
+    HEAD, kind, state, lane, events, fence, position, started, finished, expires, payload, result, n, created, digest,
     #lease, lease, #owner, owner, #history, history, #settled, settled
   )
 end
 
 -- The same of what is named.
-function records.named_of(band, n, created, lease_ms, task, queue)
-  return pack(NAMED, band, n, created, lease_ms, #task, task, #queue, queue)
+function records.named_of(band, lease_ms, task, queue)
+  return pack(NAMED, band, lease_ms, #task, task, #queue, queue)
 end
 
 -- The numbers of a job's events, with one more.
@@ -73,16 +88,18 @@ end
 
 -- A settlement as it stands in the head, or nil where it is too long for that.
 function records.settled(fence, lease_id, id, state, late, step_key)
+  lease_id = briefs.id(lease_id)
   if step_key or fence >= records.OVER.fence or #lease_id + #id > records.LONG - 8 then return nil end
   return pack(SETTLED, fence, STATE_NUMBERS[state], late and 1 or 0, #lease_id, lease_id, #id, id)
 end
 
 local function settled_of(text)
   local fence, state, late, lease_id, id = unpack_(SETTLED, text)
-  return {fence, lease_id, id, STATES[state], late == 1}
+  return {fence, briefs.whole(lease_id), id, STATES[state], late == 1}
 end
 
 local function has_room(name, value)
+  if name == 'digest' then return briefs.is_digest(value) end
   if TEXTS[name] then return value ~= '' and #value <= records.LONG end
   local over = records.OVER[name]
   return over and value < over and (value > 0 or value == 0 and not INSTANTS[name] or name == 'position' and value > -over)
@@ -109,7 +126,7 @@ local function mapped(job, settled)
     local apart = APART[name] or name == 'settled' and settled or has_room(name, value)
     if not nothing and not apart then
       kept[numbers[name] or name] = value
-      plain = plain and PLAIN[name] or false
+      plain = plain and IN_PLAIN[name] or false
     end
   end
   return kept, plain
@@ -119,15 +136,16 @@ end
 function records.pack(job)
   local settled = job.settled and records.settled(unpack(job.settled))
   local kept, plain = mapped(job, settled)
+  local digest = job.digest and briefs.is_digest(job.digest) and briefs.digest(job.digest) or ''
   return records.head_of(
-    plain and 1 or 0, STATE_NUMBERS[job.state], headed(job, 'lane', 0), headed(job, 'events', 0), headed(job, 'fence', 0),
+    plain and PLAIN or OTHER, STATE_NUMBERS[job.state], headed(job, 'lane', 0), headed(job, 'events', 0), headed(job, 'fence', 0),
     headed(job, 'position', 0), headed(job, 'started_at_ms', 0), headed(job, 'finished_at_ms', 0),
     headed(job, 'expires_at_ms', 0), headed(job, 'payload_bytes', -1) + 1, headed(job, 'result_bytes', -1) + 1,
+    headed(job, 'n', 0), headed(job, 'created_at_ms', 0), #digest,
     headed(job, 'lease_id', ''), headed(job, 'owner', ''), history_of(job), settled or ''
   ) .. records.named_of(
-    headed(job, 'band', 0), headed(job, 'n', 0), headed(job, 'created_at_ms', 0), headed(job, 'lease_ms', 0),
-    headed(job, 'task', ''), headed(job, 'queue', '')
-  ) .. cmsgpack.pack(kept)
+    headed(job, 'band', 0), headed(job, 'lease_ms', 0), headed(job, 'task', ''), headed(job, 'queue', '')
+  ) .. cmsgpack.pack(kept) .. digest
 end
 
 local function some(value, nothing)
@@ -141,24 +159,26 @@ local function numbers_of(history)
 end
 
 local function from_head(text)
-  local _, state, lane, events, fence, position, started, finished, expires, payload, result, lease, owner, history, settled, at =
-    records.head(text)
+  local _, state, lane, events, fence, position, started, finished, expires, payload, result, n, created, digest, lease, owner,
+    history, settled, at = records.head(text)
   return {
     state = STATES[state], lane = lane, events = events, fence = fence, position = position,
     started_at_ms = some(started, 0), finished_at_ms = some(finished, 0), expires_at_ms = some(expires, 0),
-    payload_bytes = some(payload - 1, -1), result_bytes = some(result - 1, -1),
+    payload_bytes = some(payload - 1, -1), result_bytes = some(result - 1, -1), n = n, created_at_ms = created,
     lease_id = some(lease, ''), owner = some(owner, ''), history = numbers_of(history),
     settled = settled ~= '' and settled_of(settled) or nil,
-  }, at
+  }, at, digest
 end
 
 -- A record, and the bytes behind it.
 function records.read(id, text)
-  local job, at = from_head(text)
+  local job, at, digest = from_head(text)
   job.id = id
-  job.band, job.n, job.created_at_ms, job.lease_ms, job.task, job.queue, at = records.named(text, at)
+  job.band, job.lease_ms, job.task, job.queue, at = records.named(text, at)
   local offset, kept = cmsgpack.unpack_one(text, at - 1)
   local names = fields.NAMES
   for number, value in pairs(kept) do job[names[number] or number] = value end
-  return setmetatable(job, defaults.JobRecord), offset < 0 and '' or text:sub(offset + 1)
+  local behind = offset < 0 and '' or text:sub(offset + 1)
+  if digest > 0 then job.digest = briefs.whole_digest(behind) end
+  return setmetatable(job, defaults.JobRecord), behind:sub(digest + 1)
 end

@@ -24,6 +24,11 @@ local function text_of(name, row)
   return cmsgpack.pack(row)
 end
 
+-- What a row is called in Redis.
+local function field(name, id)
+  return name == 'jobs' and briefs.id(id) or id
+end
+
 local function of(name, tables)
   tables = tables or cached
   local found = tables[name]
@@ -36,13 +41,16 @@ end
 
 -- Read rows that the step is about to look at, in one command.
 function rows.fetch(name, ids)
-  local table_, texts, missing = of(name), of(name, unread), {}
+  local table_, texts, missing, fields_ = of(name), of(name, unread), {}, {}
   for _, id in ipairs(ids) do
-    if table_[id] == nil and texts[id] == nil then missing[#missing + 1] = id end
+    if table_[id] == nil and texts[id] == nil then
+      missing[#missing + 1] = id
+      fields_[#fields_ + 1] = field(name, id)
+    end
   end
   for first = 1, #missing, CHUNK do
     local last = math.min(first + CHUNK - 1, #missing)
-    for place, text in ipairs(call('HMGET', key(name), unpack(missing, first, last))) do
+    for place, text in ipairs(call('HMGET', key(name), unpack(fields_, first, last))) do
       texts[missing[first + place - 1]] = text
     end
   end
@@ -50,7 +58,7 @@ end
 
 local function look_up(name, id)
   local text = of(name, unread)[id]
-  if text == nil then text = call('HGET', key(name), id) end
+  if text == nil then text = call('HGET', key(name), field(name, id)) end
   local row = read(name, id, text)
   of(name)[id] = row
   return row
@@ -205,10 +213,10 @@ function rows.flush()
       local row = of(name)[id]
       local text = row and text_of(name, row) or row == nil and unread[name][id]
       if text then
-        written[#written + 1] = id
+        written[#written + 1] = field(name, id)
         written[#written + 1] = text
       else
-        gone[#gone + 1] = id
+        gone[#gone + 1] = field(name, id)
       end
     end
     write(name, written, gone)

@@ -5,7 +5,7 @@
 -- does so before anything is written, and has changed nothing.
 --
 -- Redis takes nothing back when a script stumbles, over a key of another type or a row that was changed by hand. Rows,
--- counters, the log, the items of streams and the sets of `zsets` are gathered, and written at the end, rows last: what
+-- counters, the log, the items of streams and the sets of `zsets` and `shelves` are gathered, and written at the end, rows last: what
 -- stumbles before has changed none of them. What it may leave behind is what pieces write at once: edges, children and
 -- living ones of flows, the order of steps and signals, the outbox, the older numbers of a job's events, indexes of
 -- workers, minutes and tombstones, grants. What stumbles while all is written may leave the sets and not the rows.
@@ -13,25 +13,26 @@
 
 local handed, blobs, told, writers, rooms, calls_up
 
--- The instant of the step, and whom it wakes.
-step.now_ms, step.topics = 0, {}
+-- The instant of the step, and whom it wakes: whoever waits for topics, and for jobs by their ids.
+step.now_ms, step.topics, step.jobs = 0, {}, {}
 
 local function begin()
   handed = cmsgpack.unpack(ARGV[1])
   blobs, told, writers = {}, {}, {}
-  step.topics, rooms, calls_up = {}, {}, false
+  step.topics, step.jobs, rooms, calls_up = {}, {}, {}, false
   step.now_ms = handed.now_ms or step.host_ms()
 end
 
 local function written(answer)
   for _, later in ipairs(told) do later() end
   zsets.flush()
+  shelves.flush()
   counters.flush()
   -- Streams take no number twice, so what is numbered comes as late as it can.
   for _, write in ipairs(writers) do write() end
   events.flush()
   rows.flush()
-  wakeups.tell(step.topics)
+  wakeups.tell(step.topics, step.jobs)
   return {cmsgpack.pack({answer = answer}), unpack(blobs)}
 end
 
@@ -71,6 +72,11 @@ function step.blob(place)
   return ARGV[place + 1]
 end
 
+-- Let what stands at a place of the call begin later.
+function step.cut_blob(place, first)
+  ARGV[place + 1] = ARGV[place + 1]:sub(first)
+end
+
 -- Pieces of bytes that go with the answer; false is nothing. What is returned is the place of the first, counted from
 -- 1. At most 4,096 of them in one answer.
 function step.hand(...)
@@ -104,6 +110,11 @@ end
 -- Wake whoever waits for a topic.
 function step.wake(topic)
   step.topics[topic] = true
+end
+
+-- Wake whoever waits for a job.
+function step.wake_job(id)
+  step.jobs[id] = true
 end
 
 -- Look at the jobs that are held for a reason and by a name when the step is nearly done: there may be room for them.

@@ -41,7 +41,7 @@ end
 
 -- Wake those who wait for the job, for work, or for room in its queue.
 local function tell(before, moved, was_unstarted)
-  step.wake('job:' .. moved.id)
+  step.wake_job(moved.id)
   if not before or moved.state == 'ready' then step.wake('queue:' .. moved.queue) end
   if not before then return end
   -- The next job of its key may have come back into its lane.

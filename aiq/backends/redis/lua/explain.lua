@@ -54,9 +54,9 @@ local function ready(record)
     aside = row and {limit = row.limit, key = row.key, wake_at_ms = row.wake_at_ms},
     pool = lanes.pool(record.queue, pool),
     line = lanes.line(record.queue, spot),
-    before = math.min(lanes.before(spot, record), bounds.MAX_PAGE),
-    urgent = math.min(lanes.urgent(record.queue, record.band), bounds.MAX_PAGE),
-    others = math.min(lanes.less_served(spot), bounds.MAX_PAGE),
+    before = math.min(whereabouts.before(spot, record), bounds.MAX_PAGE),
+    urgent = math.min(whereabouts.urgent(record.queue, record.band), bounds.MAX_PAGE),
+    others = math.min(whereabouts.less_served(spot), bounds.MAX_PAGE),
   }
 end
 
