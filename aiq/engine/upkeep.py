@@ -20,7 +20,7 @@ from aiq.storage import Upkeep as _Upkeep
 _log = logging.getLogger("aiq.upkeep")
 
 IDLE_MS: Final = 5_000
-"""A worker that hears nothing looks by itself this often, less up to half of it, at random."""
+"""A worker looks by itself this often, less up to half of it, at random, however busy it is."""
 SPREAD_MS: Final = 50
 """Workers that hear of one due time do not all come at once."""
 FRUITLESS_MS: Final = 100
@@ -47,15 +47,32 @@ class Upkeep:
         self._calendar = Calendar(storage)
         self._sooner = asyncio.Event()
         self._due_at = 0.0
+        self._latest = 0.0
+        """When the next round comes, unless something is due sooner."""
         self._not_before = 0.0
 
     def due_in(self, ms: int | None) -> None:
-        """The storage has just said when it has something to do next: 0 for now, None for never."""
+        """An exchange has just said when the storage has something to do next: 0 for now, None for never.
+
+        It knows nothing of what is over, so that a worker that is never idle would never remove any: the next round
+        comes no later than the last one has asked for.
+        """
+        self._set_due(self._latest if ms is None else min(self._instant(ms), self._latest))
+
+    def _next_round_in(self, ms: int | None) -> None:
+        """A round has just said when the next one is due, None for when nothing is heard meanwhile."""
         if ms is None:
-            ms = self._rng.randint(IDLE_MS // 2, IDLE_MS)
-        elif ms > 0:
-            ms = min(ms, IDLE_MS) + self._rng.randint(0, SPREAD_MS)
-        due_at = max(asyncio.get_running_loop().time() + ms / 1000, self._not_before)
+            idle_ms = self._rng.randint(IDLE_MS // 2, IDLE_MS)
+            self._latest = asyncio.get_running_loop().time() + idle_ms / 1000
+        else:
+            self._latest = self._instant(ms)
+        self._set_due(self._latest)
+
+    def _instant(self, ms: int) -> float:
+        wait_ms = min(ms, IDLE_MS) + self._rng.randint(0, SPREAD_MS) if ms > 0 else 0
+        return max(asyncio.get_running_loop().time() + wait_ms / 1000, self._not_before)
+
+    def _set_due(self, due_at: float) -> None:
         sooner, self._due_at = due_at < self._due_at, due_at
         if sooner:
             self._sooner.set()
@@ -63,14 +80,14 @@ class Upkeep:
     async def run(self) -> None:
         """For ever: wait until something is due, and do it. Ends only by cancellation, or a storage beyond repair."""
         backoff = Backoff(self._rng)
-        self.due_in(None)
+        self._next_round_in(None)
         while True:
             await self._until_due()
             try:
                 done = await self.once()
             except (Unavailable, StorageFull) as error:
                 _log.debug("Upkeep will be tried again: %s", error)
-                self.due_in(backoff.next_ms())
+                self._next_round_in(backoff.next_ms())
             else:
                 backoff.reset()
                 self._plan(done)
@@ -90,7 +107,7 @@ class Upkeep:
     def _plan(self, done: "Round") -> None:
         if not done.did_something:
             self._not_before = asyncio.get_running_loop().time() + FRUITLESS_MS / 1000
-        self.due_in(done.next_due_ms)
+        self._next_round_in(done.next_due_ms)
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()

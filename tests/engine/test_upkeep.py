@@ -78,6 +78,37 @@ async def test_a_newer_answer_of_the_storage_counts_also_when_it_is_later(world:
 
 
 @virtually
+async def test_a_worker_that_never_rests_looks_as_often_as_one_that_does(world: World) -> None:
+    # An exchange knows nothing of what is over, and says again and again that nothing is due.
+    storage = Scripted()
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    for _ in range(600):
+        await asyncio.sleep(0.1)
+        upkeep.due_in(None)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert len(storage.asked_ms) >= 60_000 // IDLE_MS
+
+
+@virtually
+async def test_an_exchange_with_nothing_due_does_not_put_off_what_a_round_has_left_over(world: World) -> None:
+    storage = Scripted(*[Upkept(purged=64, next_due_ms=10)] * 20)
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0)
+    upkeep.due_in(0)
+    for _ in range(200):
+        await asyncio.sleep(0.01)
+        upkeep.due_in(None)
+    task.cancel()
+    await asyncio.wait({task})
+
+    assert len(storage.asked_ms) >= 20
+
+
+@virtually
 async def test_a_full_round_is_followed_by_the_next_at_once(world: World) -> None:
     storage = Scripted(*[Upkept(revoked=256, next_due_ms=0)] * 4)
     upkeep = Upkeep(storage, rng=Random(1))
