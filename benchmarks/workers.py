@@ -1,0 +1,145 @@
+"""How many more jobs a second do four workers do on one store than one?
+
+    python -m benchmarks.workers --store redis
+    python -m benchmarks.workers --url "sqlite:///bench.db" --workers 8 --json
+
+Jobs that do nothing stand in a paused queue, workers with a hundred slots in processes of their own wait for them, and
+the queue is resumed. One worker and several are measured in turns, each on a new storage, until the store knows that
+every job has succeeded. CPU time is that of all workers, and of the server, where it runs on this machine, for each
+job: what rises with the number of workers is what they cost each other.
+"""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import asdict, dataclass, fields
+from typing import Final
+
+import aiq
+from benchmarks.cost import Clocks, seconds_of
+from benchmarks.machine import machine, version_of
+from benchmarks.private import STORES, private
+from benchmarks.processes import process, until_left
+from benchmarks.spread import Spread, spread, table
+from benchmarks.stores import refuse_existing, remove
+
+SLOTS: Final = 100
+LOOK_S: Final = 0.05
+"""How often is looked whether all is done."""
+
+
+@aiq.task
+async def noop(number: int) -> int:
+    """The least a job can do and still have a payload and a result."""
+    return number
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Jobs a second, and microseconds of CPU a job."""
+
+    jobs_per_second: float
+    workers_cpu_us: float
+    server_cpu_us: float
+
+
+async def measure(url: str, sides: Sequence[int], jobs: int, rounds: int) -> list[list[Drain]]:
+    """The rounds of each number of workers, measured in turns, there and back."""
+    found: list[list[Drain]] = [[] for _ in sides]
+    for number in range(rounds):
+        for place in range(len(sides))[:: -1 if number % 2 else 1]:
+            found[place].append(await drain(url, sides[place], jobs))
+    return found
+
+
+async def drain(url: str, workers: int, jobs: int) -> Drain:
+    """Let so many workers do all jobs of a new storage."""
+    remove(url)
+    try:
+        async with aiq.Queue(url) as queue, AsyncExitStack() as stack:
+            await queue.pause()
+            await queue.enqueue_many([noop.job(number) for number in range(jobs)])
+            arguments = ("--serve", "--url", url)
+            started = [process("benchmarks.workers", *arguments) for _ in range(workers)]
+            pids = [(await stack.enter_async_context(one)).pid for one in started]
+            return await race(queue, Clocks.of(url), pids, jobs)
+    finally:
+        remove(url)
+
+
+async def race(queue: aiq.Queue, clocks: Clocks, pids: Sequence[int], jobs: int) -> Drain:
+    """Resume the queue, and wait until the store knows that all is done."""
+    began, worked = clocks.now(), sum(map(seconds_of, pids))
+    await queue.resume()
+    await until_done(queue, jobs)
+    cost, worked = began.until(clocks.now(), jobs), sum(map(seconds_of, pids)) - worked
+    return Drain(cost.per_second, worked * 1_000_000 / jobs, cost.server_us)
+
+
+async def until_done(queue: aiq.Queue, jobs: int) -> None:
+    """Every job has to succeed; one that did not makes the figures void."""
+    counts = await queue.count()
+    while not all(state.terminal for state in counts):
+        await asyncio.sleep(LOOK_S)
+        counts = await queue.count()
+    if counts != {aiq.State.SUCCEEDED: jobs}:
+        raise SystemExit(f"Not all jobs succeeded: {counts}. The figures of this run mean nothing.")
+
+
+def figures(rounds: Sequence[Drain]) -> dict[str, Spread]:
+    """Over the rounds."""
+    return {field.name: spread([getattr(one, field.name) for one in rounds]) for field in fields(Drain)}
+
+
+def ratio(one: Sequence[Drain], several: Sequence[Drain]) -> Spread:
+    """How many times as fast several workers are as one, round by round."""
+    return spread([b.jobs_per_second / a.jobs_per_second for a, b in zip(one, several, strict=True)])
+
+
+async def serve(url: str) -> None:
+    """What the process of a worker does."""
+    async with aiq.Worker(url, tasks=[noop], slots=SLOTS):
+        await until_left()
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
+    parser.add_argument("--url", help="another storage instead, which must be empty; it is removed")
+    parser.add_argument("--workers", type=int, default=4, help="beside one; default: %(default)s")
+    parser.add_argument("--jobs", type=int, default=20_000, help="of a turn; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.serve:
+        asyncio.run(serve(given.url))
+        return
+    if given.url:
+        refuse_existing(parser, given.url)
+    sides = (1, given.workers)
+    with nullcontext(given.url) if given.url else private(given.store) as url:
+        remove(url)
+        told = {**machine(), "store": version_of(url), "jobs": given.jobs, "rounds": given.rounds}
+        one, several = asyncio.run(measure(url, sides, given.jobs, given.rounds))
+    show(told, dict(zip(sides, map(figures, (one, several)), strict=True)), ratio(one, several), as_json=given.json)
+
+
+def show(told: dict[str, object], found: dict[int, dict[str, Spread]], times: Spread, *, as_json: bool) -> None:
+    """One object for programs, or a table for people."""
+    if as_json:
+        shown = {many: {name: asdict(one) for name, one in figures.items()} for many, figures in found.items()}
+        print(json.dumps({**told, "workers": shown, "ratio": asdict(times)}))
+        return
+    for name, value in told.items():
+        print(f"{name}: {value}")
+    rows = [[str(many), *map(str, figures.values())] for many, figures in found.items()]
+    print(table(["workers", "jobs a second", "us CPU a job, workers", "server"], rows))
+    print(f"times as fast: {times}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,34 @@
+"""What the benchmark of several workers measures; how fast they are is not asserted."""
+
+from pathlib import Path
+
+import pytest
+
+import aiq
+from benchmarks.spread import Spread
+from benchmarks.workers import Drain, drain, ratio, until_done
+
+
+async def test_two_workers_do_all_jobs_of_a_storage(tmp_path: Path) -> None:
+    found = await drain(f"sqlite:///{tmp_path}/a.db", workers=2, jobs=50)
+
+    assert found.jobs_per_second > 0
+
+
+async def test_a_job_that_died_makes_the_figures_void() -> None:
+    @aiq.task(retry=aiq.Retry(attempts=1))
+    async def fail() -> None:
+        raise ValueError
+
+    async with aiq.Queue("memory://") as queue:
+        await queue.enqueue(fail.job())
+        await aiq.Worker(queue, tasks=[fail]).run_until_idle()
+
+        with pytest.raises(SystemExit, match="mean nothing"):
+            await until_done(queue, 1)
+
+
+def test_a_ratio_compares_the_two_sides_of_one_round() -> None:
+    one, several = [Drain(100, 1, 1), Drain(10, 1, 1)], [Drain(200, 1, 1), Drain(30, 1, 1)]
+
+    assert ratio(one, several) == Spread(2.5, 2, 3)
