@@ -117,7 +117,7 @@ def key_state(per_key: int, places: int, holders: int, line: int, paused: int) -
 def whole_records(connection: Reader, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
     rows = read_table(connection, SQL["whole"], {"ns": numbers(ns)})
-    errors = _errors(connection, [n for n, count, *_ in rows if count])
+    errors = errors_of(connection, [n for n, count, *_ in rows if count])
     records = {n: _whole.make([*fields, errors.get(n, ())]) for n, _, _, *fields in rows}
     for n, _, keyed, *_ in rows:
         if keyed is not None:
@@ -135,7 +135,8 @@ def numbers(ns: Iterable[int]) -> str:
     return json.dumps(list(ns))
 
 
-def _errors(connection: Reader, ns: Sequence[int]) -> dict[int, tuple[JobError, ...]]:
+def errors_of(connection: Reader, ns: Sequence[int]) -> dict[int, tuple[JobError, ...]]:
+    """Read the errors of jobs, by their numbers, the oldest first."""
     if not ns:
         return {}
     found: dict[int, list[JobError]] = {n: [] for n in ns}

@@ -5,9 +5,7 @@ from typing import Final
 
 from aiq.backends.postgres.atomic import Home, alone, call, tell
 from aiq.backends.postgres.line import Line
-from aiq.backends.relational.connection import Parameters, Row
-from aiq.backends.relational.rows import SQL as JOBS
-from aiq.backends.relational.rows import whole_records
+from aiq.backends.postgres.plain.claimed import claimed
 from aiq.backends.relational.settle import settled_id
 from aiq.bounds import (
     CANCEL_GRACE_MS,
@@ -40,12 +38,12 @@ def exchange(
     next_ms, first_change, changes, ns, *told = row
     if next_ms is None:
         return None
-    claimed = tuple(whole_records(_Answer(told), ns)) if ns else ()
+    runs = claimed(request, ns, told) if request is not None and ns else ()
     if changes:
         topics = {job_topic(settlement.lease.job_id) for settlement in settlements}
-        topics.update([job_topic(record.id) for record in claimed])
+        topics.update([job_topic(record.id) for record in runs])
         tell(home, line, {*topics, events_topic()}, range(first_change, first_change + changes))
-    return Exchanged((_SETTLED,) * len(settlements), claimed, None if next_ms == _NEVER else next_ms)
+    return Exchanged((_SETTLED,) * len(settlements), runs, None if next_ms == _NEVER else next_ms)
 
 
 def given(home: Home, settlements: Sequence[Settlement], request: ClaimRequest | None) -> tuple[object, ...]:
@@ -69,17 +67,3 @@ def _claiming(request: ClaimRequest) -> tuple[object, ...]:
     queues, counts = [want.queue for want in request.wants], [want.count for want in request.wants]
     return request.worker, request.number, request.lease_id, queues, counts
 
-
-class _Answer:
-    """The records that the function has read, for those who read them of a connection."""
-
-    def __init__(self, told: Sequence[object]) -> None:
-        records, payloads, results, progress, errors = told
-        self._rows: dict[str, Row] = {
-            JOBS["whole"]: (records, payloads, results, progress),
-            JOBS["errors"]: (errors,),
-        }
-
-    def rows(self, statement: str, _parameters: Parameters) -> Sequence[Row]:
-        """See `aiq.backends.relational.connection`."""
-        return [self._rows[statement]]

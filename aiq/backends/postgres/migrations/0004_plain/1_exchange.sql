@@ -133,116 +133,178 @@ BEGIN
 END
 $$;
 
--- Jobs that succeed, in their order: their numbers, tasks, queues, and since when they ran. Nothing of a plain one has to
--- be closed, and nobody waits for it. NULL unless each is such a job, and runs by the live lease that is named; nor where
--- its run has settled by this id before, having found a signal, and goes on: that is a repeat.
-CREATE FUNCTION aiq_runs_4(
-    ids TEXT[], fences BIGINT[], lease_ids TEXT[], settled_ids TEXT[], now_ms BIGINT,
-    OUT ns BIGINT[], OUT queues TEXT[], OUT tasks TEXT[], OUT since BIGINT[]
-)
-LANGUAGE plpgsql STABLE AS $$
+-- Settle jobs that have succeeded, all or none. Whether they were settled: not where one does not run by the live lease
+-- that is named, has anything to close, or somebody who waits for it; nor where its run has settled by this id before,
+-- having found a signal, and goes on: that is a repeat.
+--
+-- Each row is looked for by its id once, and then found where it is. Under the lock nobody of us moves it in between; of
+-- anybody else who has, the step is made again.
+CREATE FUNCTION aiq_settle_4(
+    ids TEXT[], fences BIGINT[], lease_ids TEXT[], settled_ids TEXT[], results BYTEA[], now_ms BIGINT, minute_ms BIGINT,
+    first_change BIGINT
+) RETURNS BOOLEAN
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    runs BIGINT;
+    moved BIGINT;
 BEGIN
-    SELECT array_agg(j.n ORDER BY s.place), array_agg(j.queue ORDER BY s.place), array_agg(j.task ORDER BY s.place),
-        array_agg(j.since_ms ORDER BY s.place)
-    INTO ns, queues, tasks, since
-    FROM unnest(ids, fences, lease_ids, settled_ids) WITH ORDINALITY AS s(id, fence, lease_id, settled_id, place)
-    CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE id = s.id OFFSET 0) AS j
-    WHERE j.state = 'running' AND j.fence = s.fence AND j.lease_id = s.lease_id AND j.expires_at_ms > now_ms
-        AND j.settled_id IS DISTINCT FROM s.settled_id
-        AND j.plain = 1 AND j.generation = 1 AND j.dependents = 0 AND j.chunks = 0
-        AND j.order_key IS NULL AND j.unique_key IS NULL
-        AND NOT EXISTS (SELECT 1 FROM aiq_reservations AS r WHERE r.job_id = s.id AND r.fence = s.fence OFFSET 0);
-    IF cardinality(ns) IS DISTINCT FROM cardinality(ids) OR EXISTS (SELECT 1 FROM aiq_waiting) THEN
-        ns := NULL;
+    WITH run AS MATERIALIZED (
+        SELECT s.*, j.spot, j.n, j.events + 1 AS event, j.queue, j.task, greatest(0, now_ms - j.since_ms) AS ran_ms
+        FROM unnest(ids, fences, lease_ids, settled_ids, results)
+            WITH ORDINALITY AS s(id, fence, lease_id, settling, result, place)
+        CROSS JOIN LATERAL (
+            -- By the id alone: with the rest in here, a planner may go through all that are running, for each of them.
+            SELECT *, ctid AS spot FROM aiq_jobs WHERE id = s.id OFFSET 0
+        ) AS j
+        WHERE j.state = 'running' AND j.fence = s.fence AND j.lease_id = s.lease_id AND j.expires_at_ms > now_ms
+            AND j.settled_id IS DISTINCT FROM s.settling
+            AND j.plain = 1 AND j.generation = 1 AND j.dependents = 0 AND j.chunks = 0
+            AND j.order_key IS NULL AND j.unique_key IS NULL
+            AND NOT EXISTS (SELECT 1 FROM aiq_reservations AS r WHERE r.job_id = s.id AND r.fence = s.fence OFFSET 0)
+    ), plain AS MATERIALIZED (
+        SELECT * FROM run
+        WHERE (SELECT count(*) FROM run) = cardinality(ids) AND NOT EXISTS (SELECT 1 FROM aiq_waiting)
+    ), moved AS (
+        UPDATE aiq_jobs AS j SET
+            state = 'succeeded', due_ms = NULL, wait_key = NULL, wait_signal = NULL, cause = NULL,
+            resumes = 0, deferred_at_ms = NULL, late = 0, events = plain.event, finished_at_ms = now_ms,
+            lease_id = NULL, owner = NULL, expires_at_ms = NULL,
+            settled_id = plain.settling, settled_state = 'succeeded', settled_late = 0, settled_step = NULL
+        FROM plain
+        WHERE j.ctid = plain.spot
+        RETURNING 1
+    ), kept AS (
+        INSERT INTO aiq_results (n, result) SELECT n, result FROM plain
+    ), told AS (
+        INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+        SELECT first_change + place - 1, n, event, now_ms, 'T5', 'running', 'succeeded', fence FROM plain
+    ), figures AS (
+        INSERT INTO aiq_minutes AS m (
+            minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
+            waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
+        )
+        SELECT
+            now_ms - now_ms % minute_ms, queue, task, 0, 0, count(*), count(*), 0, 0, 0, 0,
+            0, 0, sum(ran_ms), max(ran_ms), 0, 0
+        FROM plain
+        GROUP BY queue, task
+        ON CONFLICT (minute_ms, queue, task) DO UPDATE SET
+            ended = m.ended + excluded.ended, succeeded = m.succeeded + excluded.succeeded,
+            ran_ms = m.ran_ms + excluded.ran_ms, ran_most_ms = greatest(m.ran_most_ms, excluded.ran_most_ms)
+    )
+    SELECT (SELECT count(*) FROM plain), (SELECT count(*) FROM moved) INTO runs, moved;
+    IF moved < runs THEN
+        RAISE serialization_failure USING MESSAGE = 'somebody else has written a job that was to be settled';
     END IF;
+    RETURN runs > 0;
 END
 $$;
 
--- The jobs of a queue that come first, in their order, as far as their payloads fit into the bytes that are left; see
--- `claim.next`, where it is told why its limit is a number. `bytes` is what all weigh, those that do not fit too.
-CREATE FUNCTION aiq_first_4(
-    wanted TEXT, in_band SMALLINT, count BIGINT, is_first BOOLEAN, bytes_left BIGINT,
-    OUT ns BIGINT[], OUT tasks TEXT[], OUT since BIGINT[], OUT bytes BIGINT
+-- Lease the jobs that come first to one worker: of each queue those of one band, as many as it wants, as far as there are
+-- places and their payloads fit, but always the first; see `claim.next`, where it is told why the limit is a number.
+-- `given` are their numbers in order. Of each job `numbers` and `texts` are a row, in the columns that claimed.py names,
+-- and `errors` are as `jobs.errors` reads them: arrays cost a fraction of the same rows as JSON. What is ready has no
+-- result, and it waits for nothing.
+CREATE FUNCTION aiq_lease_4(
+    claimer TEXT, lease TEXT, queues TEXT[], bands SMALLINT[], counts BIGINT[], most_jobs BIGINT, most_bytes BIGINT,
+    now_ms BIGINT, minute_ms BIGINT, first_change BIGINT,
+    OUT given BIGINT[], OUT numbers BIGINT[], OUT texts TEXT[], OUT payloads BYTEA[], OUT progress BYTEA[],
+    OUT errors JSON
 )
 LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    SELECT
-        array_agg(n ORDER BY place) FILTER (WHERE total <= bytes_left OR (is_first AND place = 1)),
-        array_agg(task ORDER BY place) FILTER (WHERE total <= bytes_left OR (is_first AND place = 1)),
-        array_agg(since_ms ORDER BY place) FILTER (WHERE total <= bytes_left OR (is_first AND place = 1)),
-        max(total)
-    INTO ns, tasks, since, bytes
-    FROM (
-        SELECT n, task, since_ms, row_number() OVER in_order AS place, sum(size) OVER in_order AS total
-        FROM (
-            SELECT *, (SELECT octet_length(s.payload) FROM aiq_specs AS s WHERE s.n = first.n) AS size
-            FROM (
-                SELECT n, lane, position, task, since_ms FROM aiq_jobs
-                WHERE queue = wanted AND pool = '' AND aside = 0 AND band = in_band AND line = '' AND state = 'ready'
-                ORDER BY lane, position
-                LIMIT 256
-                FOR NO KEY UPDATE SKIP LOCKED
-            ) AS first
-            LIMIT count
-        ) AS ready
-        WINDOW in_order AS (ORDER BY lane, position, n)
-    ) AS weighed;
-END
-$$;
-
--- Records as they are stored, and the errors of those that have any; see `jobs.whole` and `jobs.errors`.
-CREATE FUNCTION aiq_records_4(
-    ns BIGINT[], OUT records JSON, OUT payloads BYTEA, OUT results BYTEA, OUT progress BYTEA, OUT errors JSON
-)
-LANGUAGE plpgsql STABLE AS $$
 #variable_conflict use_column
 DECLARE
     errors_in_all BIGINT;
 BEGIN
+    WITH ready AS MATERIALIZED (
+        SELECT
+            *, row_number() OVER in_order AS place, sum(octet_length(payload)) OVER in_order AS bytes
+        FROM unnest(queues, bands, counts) WITH ORDINALITY AS wanted(name, in_band, count, turn)
+        CROSS JOIN LATERAL (
+            SELECT * FROM (
+                SELECT ctid AS spot, n, queue, lane, position, task, since_ms, events + 1 AS event, fence + 1 AS claim
+                FROM aiq_jobs
+                WHERE queue = wanted.name AND pool = '' AND aside = 0 AND band = wanted.in_band AND line = ''
+                    AND state = 'ready'
+                ORDER BY lane, position
+                LIMIT 256
+                FOR NO KEY UPDATE SKIP LOCKED
+            ) AS first
+            LIMIT wanted.count
+        ) AS first
+        CROSS JOIN LATERAL (
+            SELECT payload, digest, timeout_ms, child_of, on_parent, origin, depends_on
+            FROM aiq_specs WHERE n = first.n OFFSET 0
+        ) AS s
+        WINDOW in_order AS (ORDER BY turn, lane, position)
+    ), chosen AS MATERIALIZED (
+        SELECT * FROM ready WHERE place <= most_jobs AND (bytes <= most_bytes OR place = 1)
+    ), leased AS (
+        UPDATE aiq_jobs AS j SET
+            state = 'running', fence = chosen.claim, lease_id = lease, owner = claimer,
+            expires_at_ms = now_ms + j.lease_ms, started_at_ms = coalesce(j.started_at_ms, now_ms),
+            run_seq = 0, events = chosen.event, since_ms = now_ms
+        FROM chosen
+        WHERE j.ctid = chosen.spot
+        RETURNING
+            chosen.place, j.n, j.errors, chosen.payload,
+            CASE WHEN j.progress_number IS NOT NULL
+                THEN (SELECT data FROM aiq_chunks AS c WHERE c.n = j.n AND c.number = j.progress_number)
+            END AS progress,
+            ARRAY[
+                j.n, j.errors, j.band, j.delay_ms, j.at_ms, j.lease_ms, chosen.timeout_ms, j.max_attempts, j.max_stalls,
+                j.max_deferral_ms, j.deadline_ms, j.keep_ms, j.generation, j.fence, j.failures, j.stalls, j.lane,
+                j.position, j.due_ms, j.expires_at_ms, j.cancel_requested_at_ms, (j.steps > 0)::int, j.kept_signals,
+                j.chunks, j.late, j.events, j.created_at_ms, j.started_at_ms
+            ] AS numbers,
+            ARRAY[
+                CASE WHEN j.order_key IS NOT NULL THEN (
+                    SELECT json_build_array(k.per_key, k.while_parked)::text FROM aiq_keyed AS k WHERE k.n = j.n
+                ) END,
+                CASE
+                    WHEN j.plain = 1 THEN NULL
+                    WHEN j.deferred_at_ms IS NULL AND j.resumes = 0 AND j.opened_calls = 0 AND j.route = 0
+                        AND j.closed_routes = 0 AND j.held IS NULL
+                        THEN (SELECT to_json(t.terms)::text FROM aiq_terms AS t WHERE t.n = j.n)
+                    ELSE json_build_array(
+                        j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
+                        CASE WHEN j.gated = 1 THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
+                    )::text
+                END,
+                nullif(chosen.depends_on, '[]'),
+                j.id, j.task, j.queue, chosen.digest, j.flow, j.on_upstream, chosen.child_of, chosen.on_parent, j.tenant,
+                j.order_key, j.unique_key, j.cause, j.wait_key, j.parent_id, chosen.origin
+            ] AS texts
+    ), told AS (
+        INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
+        SELECT first_change + place - 1, n, event, now_ms, 'T3', 'ready', 'running', claim FROM chosen
+    ), figures AS (
+        INSERT INTO aiq_minutes AS m (
+            minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
+            waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
+        )
+        SELECT
+            now_ms - now_ms % minute_ms, queue, task, 0, count(*), 0, 0, 0, 0, 0, 0,
+            sum(greatest(0, now_ms - since_ms)), max(greatest(0, now_ms - since_ms)), 0, 0, 0, 0
+        FROM chosen
+        GROUP BY queue, task
+        ON CONFLICT (minute_ms, queue, task) DO UPDATE SET
+            started = m.started + excluded.started, waited_ms = m.waited_ms + excluded.waited_ms,
+            waited_most_ms = greatest(m.waited_most_ms, excluded.waited_most_ms)
+    )
     SELECT
-        json_agg(json_build_array(
-            j.n, j.errors,
-            CASE WHEN j.order_key IS NOT NULL THEN (
-                SELECT json_build_array(k.per_key, k.while_parked) FROM aiq_keyed AS k WHERE k.n = j.n
-            ) END,
-            j.id, j.task, j.queue, s.digest, j.band, j.delay_ms, j.at_ms, j.lease_ms, s.timeout_ms,
-            j.max_attempts, j.max_stalls, j.flow, j.on_upstream, s.child_of, s.on_parent, j.tenant, j.order_key,
-            j.unique_key, j.max_deferral_ms,
-            CASE
-                WHEN j.plain = 1 THEN NULL
-                WHEN j.deferred_at_ms IS NULL AND j.resumes = 0 AND j.opened_calls = 0 AND j.route = 0
-                    AND j.closed_routes = 0 AND j.held IS NULL
-                    THEN (SELECT to_json(t.terms) FROM aiq_terms AS t WHERE t.n = j.n)
-                ELSE json_build_array(
-                    j.deferred_at_ms, j.resumes, j.opened_calls, j.route, j.closed_routes, j.held, j.held_by,
-                    CASE WHEN j.gated = 1 THEN (SELECT t.terms FROM aiq_terms AS t WHERE t.n = j.n) END
-                )
-            END,
-            j.deadline_ms, j.keep_ms, j.state, j.generation, j.fence, j.failures, j.stalls, j.lane, j.position,
-            j.due_ms, j.lease_id, j.owner, j.expires_at_ms, j.cancel_requested_at_ms, j.cause, j.wait_key,
-            coalesce(w.total - w.succeeded - w.failed, 0), j.parent_id, j.steps > 0, j.kept_signals, j.chunks, j.late,
-            j.events, j.created_at_ms, j.started_at_ms, j.finished_at_ms, s.origin, s.depends_on::json,
-            octet_length(s.payload), octet_length(r.result), octet_length(c.data)
-        )),
-        string_agg(s.payload, ''::bytea), string_agg(r.result, ''::bytea), string_agg(c.data, ''::bytea),
-        sum(j.errors)
-    INTO records, payloads, results, progress, errors_in_all
-    FROM unnest(ns) AS asked(n)
-    CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE n = asked.n OFFSET 0) AS j
-    CROSS JOIN LATERAL (SELECT * FROM aiq_specs WHERE n = j.n OFFSET 0) AS s
-    LEFT JOIN LATERAL (SELECT result FROM aiq_results WHERE n = j.n OFFSET 0) AS r ON true
-    LEFT JOIN LATERAL (SELECT data FROM aiq_chunks WHERE n = j.n AND number = j.progress_number OFFSET 0) AS c ON true
-    LEFT JOIN LATERAL (
-        SELECT total, succeeded, failed FROM aiq_waits
-        WHERE j.state = 'waiting' AND n = j.n AND wait_key = j.wait_key OFFSET 0
-    ) AS w ON true;
+        coalesce(array_agg(n ORDER BY place), '{}'), array_agg(numbers), array_agg(texts), array_agg(payload),
+        array_agg(progress), sum(errors)
+    INTO given, numbers, texts, payloads, progress, errors_in_all
+    FROM leased;
     IF errors_in_all > 0 THEN
         SELECT json_agg(json_build_array(
             e.n, e.number, e.type, e.message, e.traceback, e.cause, e.at_ms, e.fence, e.attempt, e.fingerprint, e.code,
             e.place, e.pattern
         ))
         INTO errors
-        FROM unnest(ns) AS asked(n)
+        FROM unnest(given) AS asked(n)
         CROSS JOIN LATERAL (SELECT * FROM aiq_errors WHERE n = asked.n OFFSET 0) AS e;
     END IF;
 END
@@ -256,7 +318,8 @@ CREATE FUNCTION aiq_exchange_4(
     ids TEXT[], fences BIGINT[], lease_ids TEXT[], settled_ids TEXT[], results BYTEA[],
     claimer TEXT, claim BIGINT, lease TEXT, queues TEXT[], counts BIGINT[],
     OUT next_ms BIGINT, OUT first_change BIGINT, OUT changes BIGINT,
-    OUT given BIGINT[], OUT records JSON, OUT payloads BYTEA, OUT kept BYTEA, OUT progress BYTEA, OUT errors JSON
+    OUT given BIGINT[], OUT numbers BIGINT[], OUT texts TEXT[], OUT payloads BYTEA[], OUT progress BYTEA[],
+    OUT errors JSON
 )
 LANGUAGE plpgsql VOLATILE
 SET search_path FROM CURRENT SET jit = off
@@ -264,11 +327,7 @@ SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SE
 AS $$
 DECLARE
     now_ms BIGINT;
-    this_minute_ms BIGINT;
-    settled RECORD;
-    first RECORD;
     bands SMALLINT[];
-    bytes_left BIGINT := most_bytes;
 BEGIN
     given := '{}';
     IF cardinality(ids) = 0 THEN
@@ -283,12 +342,6 @@ BEGIN
     IF now_ms IS NULL THEN
         RETURN;
     END IF;
-    IF cardinality(ids) > 0 THEN
-        SELECT * INTO settled FROM aiq_runs_4(ids, fences, lease_ids, settled_ids, now_ms);
-        IF settled.ns IS NULL THEN
-            RETURN;
-        END IF;
-    END IF;
     IF claimer IS NOT NULL THEN
         bands := ARRAY(SELECT aiq_band_4(name) FROM unnest(queues) WITH ORDINALITY AS wanted(name, place) ORDER BY place);
         IF array_position(bands, NULL) IS NOT NULL OR aiq_any_sweep_4(now_ms)
@@ -300,79 +353,25 @@ BEGIN
 
     -- From here on is written.
     SELECT c.changes + 1 INTO first_change FROM aiq_counters AS c;
-    changes := 0;
-    this_minute_ms := now_ms - now_ms % minute_ms;
-    IF cardinality(ids) > 0 THEN
-        WITH moved AS (
-            UPDATE aiq_jobs AS j SET
-                state = 'succeeded', due_ms = NULL, wait_key = NULL, wait_signal = NULL, cause = NULL,
-                resumes = 0, deferred_at_ms = NULL, late = 0, events = j.events + 1, finished_at_ms = now_ms,
-                lease_id = NULL, owner = NULL, expires_at_ms = NULL,
-                settled_id = s.id, settled_state = 'succeeded', settled_late = 0, settled_step = NULL
-            FROM unnest(settled.ns, settled_ids) WITH ORDINALITY AS s(n, id, place)
-            WHERE j.n = s.n
-            RETURNING j.n, j.events, j.fence, s.place
-        )
-        INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
-        SELECT first_change + place - 1, n, events, now_ms, 'T5', 'running', 'succeeded', fence FROM moved;
-        INSERT INTO aiq_results (n, result) SELECT * FROM unnest(settled.ns, results);
-        INSERT INTO aiq_minutes AS m (
-            minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
-            waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
-        )
-        SELECT
-            this_minute_ms, queue, task, 0, 0, count(*), count(*), 0, 0, 0, 0,
-            0, 0, sum(greatest(0, now_ms - since_ms)), max(greatest(0, now_ms - since_ms)), 0, 0
-        FROM unnest(settled.queues, settled.tasks, settled.since) AS ran(queue, task, since_ms)
-        GROUP BY queue, task
-        ON CONFLICT ON CONSTRAINT aiq_minutes_pkey DO UPDATE SET
-            ended = m.ended + excluded.ended, succeeded = m.succeeded + excluded.succeeded,
-            ran_ms = m.ran_ms + excluded.ran_ms, ran_most_ms = greatest(m.ran_most_ms, excluded.ran_most_ms);
-        changes := cardinality(ids);
+    changes := cardinality(ids);
+    IF changes > 0 AND NOT aiq_settle_4(
+        ids, fences, lease_ids, settled_ids, results, now_ms, minute_ms, first_change
+    ) THEN
+        RETURN;
     END IF;
-    FOR place IN 1 .. coalesce(cardinality(bands), 0) LOOP
-        CONTINUE WHEN bands[place] < 0 OR least(counts[place], most_jobs - cardinality(given)) <= 0;
-        SELECT * INTO first FROM aiq_first_4(
-            queues[place], bands[place], least(counts[place], most_jobs - cardinality(given)),
-            cardinality(given) = 0 AND bytes_left = most_bytes, bytes_left
-        );
-        bytes_left := bytes_left - coalesce(first.bytes, 0);
-        CONTINUE WHEN first.ns IS NULL;
-        given := given || first.ns;
-        INSERT INTO aiq_minutes AS m (
-            minute_ms, queue, task, enqueued, started, ended, succeeded, failed, retried, dead, cancelled,
-            waited_ms, waited_most_ms, ran_ms, ran_most_ms, tokens, usd_micros
-        )
-        SELECT
-            this_minute_ms, queues[place], task, 0, count(*), 0, 0, 0, 0, 0, 0,
-            sum(greatest(0, now_ms - since_ms)), max(greatest(0, now_ms - since_ms)), 0, 0, 0, 0
-        FROM unnest(first.tasks, first.since) AS stood(task, since_ms)
-        GROUP BY task
-        ON CONFLICT ON CONSTRAINT aiq_minutes_pkey DO UPDATE SET
-            started = m.started + excluded.started, waited_ms = m.waited_ms + excluded.waited_ms,
-            waited_most_ms = greatest(m.waited_most_ms, excluded.waited_most_ms);
-    END LOOP;
+    IF bands IS NOT NULL THEN
+        SELECT l.* INTO given, numbers, texts, payloads, progress, errors
+        FROM aiq_lease_4(
+            claimer, lease, queues, bands, counts, most_jobs, most_bytes, now_ms, minute_ms, first_change + changes
+        ) AS l;
+    END IF;
     IF cardinality(given) > 0 THEN
-        WITH leased AS (
-            UPDATE aiq_jobs AS j SET
-                state = 'running', fence = j.fence + 1, lease_id = lease, owner = claimer,
-                expires_at_ms = now_ms + j.lease_ms, started_at_ms = coalesce(j.started_at_ms, now_ms),
-                run_seq = 0, events = j.events + 1, since_ms = now_ms
-            FROM unnest(given) WITH ORDINALITY AS g(n, place)
-            WHERE j.n = g.n
-            RETURNING j.n, j.events, j.fence, g.place
-        )
-        INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
-        SELECT first_change + changes + place - 1, n, events, now_ms, 'T3', 'ready', 'running', fence FROM leased;
         changes := changes + cardinality(given);
         DELETE FROM aiq_claims WHERE at_ms <= now_ms - kept_ms;
         INSERT INTO aiq_claims (worker, number, lease_id, jobs, at_ms)
         VALUES (claimer, claim, lease, '[' || array_to_string(given, ', ') || ']', now_ms)
         ON CONFLICT (worker) DO UPDATE SET
             number = excluded.number, lease_id = excluded.lease_id, jobs = excluded.jobs, at_ms = excluded.at_ms;
-        SELECT r.records, r.payloads, r.results, r.progress, r.errors
-        INTO records, payloads, kept, progress, errors
-        FROM aiq_records_4(given) AS r;
     END IF;
     IF changes > 0 THEN
         UPDATE aiq_counters AS c SET changes = c.changes + aiq_exchange_4.changes, events = c.events + aiq_exchange_4.changes;
