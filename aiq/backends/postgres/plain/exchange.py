@@ -66,4 +66,3 @@ def _settling(settlements: Sequence[Settlement]) -> tuple[object, ...]:
 def _claiming(request: ClaimRequest) -> tuple[object, ...]:
     queues, counts = [want.queue for want in request.wants], [want.count for want in request.wants]
     return request.worker, request.number, request.lease_id, queues, counts
-
