@@ -6,9 +6,10 @@ decide and write, however many statements that takes, and nothing changes in bet
 
 import os
 import random
+import secrets
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -57,11 +58,18 @@ class Home:
     clock: Clock | None
     news: News = field(default_factory=News)
     pid: int = field(default_factory=os.getpid)
+    word: str = field(default_factory=lambda: secrets.token_hex(8))
+    """What goes with its notifications, so that whoever is at home, and knows, does not look for what is new."""
 
     @property
     def channel(self) -> str:
         """On which notifications of this storage are heard."""
         return f"aiq_{zlib.crc32(self.address.schema.encode()):08x}"
+
+    @property
+    def notice(self) -> Mapping[str, str]:
+        """What a line gives to `watch.tell`."""
+        return {"channel": self.channel, "word": self.word}
 
     def check_process(self) -> None:
         """Refuse to go on in a fork of the process that opened the storage."""
@@ -114,7 +122,7 @@ def call(
     places = ", ".join([f"${number}" for number in range(1, len(given) + 1)])
 
     def attempt(until: float) -> Row:
-        session = _waiting(line, until)
+        session = _waiting(home, line, until)
         owing = session.owing if sure else RELEASED
         with _surely(home, line, session):
             # The name of a schema has been looked at, see `address`; that of a function is ours.
@@ -127,13 +135,13 @@ def call(
     return _patiently(home, line, attempt, unwanted)
 
 
-def _waiting(line: Line, until: float) -> Session:
+def _waiting(home: Home, line: Line, until: float) -> Session:
     """A connection that waits for a statement. Where it has broken since it was used last, a new one is made: once the
     statement is sent, nobody could say whether it was heard."""
     session = line.session(until)
     try:
         if session.is_alive():
-            session.plan_anew()
+            session.plan_anew(home.news.newest)
             return session
     except TimeoutError:
         raise
@@ -189,7 +197,7 @@ def _patiently(home: Home, line: Line, attempt: Callable[[float], T], unwanted: 
 def _looked(
     home: Home, line: Line, operation: Callable[[Transaction], T], until: float, plans: str, *, sure: bool = False
 ) -> T:
-    session = _begin(line, opening(line.address, "REPEATABLE READ, READ ONLY", plans), until)
+    session = _begin(home, line, opening(line.address, "REPEATABLE READ, READ ONLY", plans), until)
     with ExitStack() as undo:
         undo.callback(_leave, line, session)
         answer = operation(Transaction(session, _now(home, session)))
@@ -200,7 +208,7 @@ def _looked(
 
 
 def _written(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
-    session = _begin(line, _writing(line.address), until)
+    session = _begin(home, line, _writing(line.address), until)
     with ExitStack() as undo:
         undo.callback(_leave, line, session)
         # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
@@ -222,25 +230,25 @@ def _writing(address: Address) -> str:
     return opening(address, "READ COMMITTED", f"{_PLANS}{durable}{writers_lock(address)}; {rows}")
 
 
-def _begin(line: Line, how: str, until: float) -> Session:
+def _begin(home: Home, line: Line, how: str, until: float) -> Session:
     """Begin. Where the connection has broken since it was used last, nothing has happened, and a new one is made."""
     session = line.session(until)
     try:
-        _script(line, session, how)
+        _script(home, line, session, how)
     except TimeoutError:
         # Others have the lock, or the server is mute: a new connection would change neither.
         raise
     except LOST:
         line.drop()
         session = line.session(until)
-        _script(line, session, how)
+        _script(home, line, session, how)
     return session
 
 
-def _script(line: Line, session: Session, how: str) -> None:
+def _script(home: Home, line: Line, session: Session, how: str) -> None:
     with ExitStack() as undo:
         undo.callback(_leave, line, session)
-        session.begin(how)
+        session.begin(how, home.news.newest)
         undo.pop_all()
 
 

@@ -51,7 +51,7 @@ class ServerDoor(Door):
         # On a connection of its own: nobody who looks at something else is to wait behind it.
         home = self._home
         patient = replace(home, address=replace(home.address, timeout_ms=max(home.address.timeout_ms, SURVEY_MS)))
-        line = await Line.open(patient.address, home.channel, lambda line, _: atomic.prepare(home, line))
+        line = await Line.open(patient.address, home.notice, lambda line, _: atomic.prepare(home, line))
         reading = asyncio.create_task(
             line.perform(lambda line, unwanted: atomic.read(patient, line, unwanted, operation))
         )

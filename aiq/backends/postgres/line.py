@@ -13,7 +13,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AsyncExitStack, ExitStack
+from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
 import asyncpg
@@ -23,6 +23,7 @@ from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.durable import flushing
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.session import Session
+from aiq.backends.relational.connection import Parameters
 from aiq.backends.relational.errand import Errand, outcome
 from aiq.errors import Misconfigured, Unavailable
 
@@ -32,7 +33,9 @@ Work: TypeAlias = Callable[["Line", Callable[[], bool]], T]
 """What is done in the thread. The second argument tells whether anybody still waits for it."""
 
 NOTICE_S: Final = 0.01
-"""How often a line tells others at most that there is something new: what happens meanwhile is told at once."""
+"""How often a busy line tells others at most that there is something new: what happens meanwhile is told at once."""
+QUIET_S: Final = 0.002
+"""A line of which nothing is asked for so long is not busy."""
 _EXIT_PATIENCE_S: Final = 2.0
 _STATEMENTS: Final = 1_024
 """More than there are, so that each is prepared once for a connection."""
@@ -95,7 +98,7 @@ async def _check_direct(connection: "asyncpg.Connection[asyncpg.Record]", addres
 class Line:
     """Runs functions in its own thread, one after the other, on a connection that is made when it is first needed."""
 
-    def __init__(self, address: Address, notice: str) -> None:
+    def __init__(self, address: Address, notice: Parameters) -> None:
         self.address = address
         self._notice = notice
         self._errands: queue.SimpleQueue[tuple[asyncio.Future[Any], Errand[Any]] | None] = queue.SimpleQueue()
@@ -109,7 +112,7 @@ class Line:
         _ALIVE.add(self)
 
     @classmethod
-    async def open(cls, address: Address, notice: str, prepare: Work[None]) -> Self:
+    async def open(cls, address: Address, notice: Parameters, prepare: Work[None]) -> Self:
         """Begin a thread, and let it do a first thing; where that fails, the thread has ended."""
         async with AsyncExitStack() as undo:
             line = cls(address, notice)
@@ -185,15 +188,12 @@ class Line:
             self._loop.close()
 
     def _next(self) -> "tuple[asyncio.Future[Any], Errand[Any]] | None":
-        while self._owes_notice:
-            rest_s = self._told_at + NOTICE_S - time.monotonic()
-            if rest_s <= 0:
-                self._tell()
-                break
-            try:
-                return self._errands.get(timeout=rest_s)
-            except queue.Empty:
-                continue
+        if self._owes_notice:
+            rest_s = min(QUIET_S, self._told_at + NOTICE_S - time.monotonic())
+            with suppress(queue.Empty):
+                if rest_s > 0:
+                    return self._errands.get(timeout=rest_s)
+            self._tell()
         return self._errands.get()
 
     def _tell(self) -> None:
@@ -204,7 +204,7 @@ class Line:
             return
         session.until = self._told_at + self.address.timeout_ms / 1_000
         try:
-            session.rows("watch.tell", {"channel": self._notice})
+            session.rows("watch.tell", self._notice)
         except Exception:  # noqa: BLE001 - a hint that is lost must not end the thread
             self.drop()
 

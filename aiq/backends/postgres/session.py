@@ -1,6 +1,7 @@
 """A connection of the driver as a step sees it: it waits where a step may wait, in the loop of its own thread."""
 
 import asyncio
+import select
 import time
 from collections.abc import Awaitable, Sequence
 from typing import Final, TypeAlias, TypeVar
@@ -17,6 +18,11 @@ T = TypeVar("T")
 PLANS_S: Final = 5.0
 """How long a connection keeps the plan of a statement. The server would keep it until it looks at the statistics again,
 and one that was made of a table with nothing in it reads all that has come since."""
+FEW_CHANGES: Final = 1_000
+"""How many changes leave the tables as they were, as far as a plan is concerned."""
+QUIET_PLANS_S: Final = 60.0
+"""How long plans are kept while no more changes are known of: to plan an exchange takes longer than to make one, and
+where jobs are few, the one that comes after would wait for that."""
 
 _TURNS: Final = 3
 _NOT_HERE: Final = (
@@ -44,6 +50,7 @@ class Session:
         "_described",
         "_loop",
         "_planned_at",
+        "_planned_for",
         "committing",
         "connection",
         "flush",
@@ -57,7 +64,7 @@ class Session:
     ) -> None:
         self._described: dict[str, Prepared] | None = {} if pooled else None
         self._loop = loop
-        self._planned_at = time.monotonic()
+        self._planned_at, self._planned_for = time.monotonic(), 0
         self.connection = connection
         self.until = float("inf")
         # Here each commit waits for the disk itself; the first word fails in a transaction that was given up.
@@ -104,9 +111,21 @@ class Session:
         return found
 
     def is_alive(self) -> bool:
-        """Whether the other side is still there, as far as it has said: that is heard only while the loop runs."""
-        self.do(_listen())
+        """Whether the other side is still there, as far as it has said: that is heard only while the loop runs, and it
+        need not run where nothing has come."""
+        if self._has_come():
+            self.do(_listen())
         return not self.connection.is_closed()
+
+    def _has_come(self) -> bool:
+        # The driver does not say it, and the stubs of the driver do not know where it could be asked.
+        transport: asyncio.Transport = self.connection._transport  # type: ignore[attr-defined]  # noqa: SLF001
+        number = transport.get_extra_info("socket").fileno()
+        if number < 0:
+            return True
+        socket = select.poll()
+        socket.register(number, select.POLLIN)
+        return bool(socket.poll(0))
 
     def release_early(self, flush: str) -> None:
         """Let go of locks before the disk from now on, where this server can say how far its log is written."""
@@ -122,15 +141,16 @@ class Session:
         self.flush = flush
         self.owing = OWING
 
-    def begin(self, how: str) -> None:
-        """Begin a transaction."""
-        self.plan_anew()
+    def begin(self, how: str, newest: int) -> None:
+        """Begin a transaction. `newest` is the last change of the storage that is known of."""
+        self.plan_anew(newest)
         self.script(how)
 
-    def plan_anew(self) -> None:
+    def plan_anew(self, newest: int) -> None:
         """Forget plans that are old; they are made again, of the tables as they are now."""
-        if self._described is None and time.monotonic() - self._planned_at > PLANS_S:
-            self._planned_at = time.monotonic()
+        kept_s = PLANS_S if newest - self._planned_for > FEW_CHANGES else QUIET_PLANS_S
+        if self._described is None and time.monotonic() - self._planned_at > kept_s:
+            self._planned_at, self._planned_for = time.monotonic(), newest
             self.script("DISCARD PLANS")
 
     def script(self, text: str) -> str:

@@ -65,8 +65,8 @@ async def open_postgres(url: str, clock: Clock | None = None) -> PostgresStorage
 
 async def open_lines(home: Home) -> tuple[Line, Line]:
     """A writer's line that has found its schema, and a reader's that is to connect when it is needed."""
-    writer = await Line.open(home.address, home.channel, lambda line, _: atomic.prepare(home, line))
-    return writer, Line(home.address, home.channel)
+    writer = await Line.open(home.address, home.notice, lambda line, _: atomic.prepare(home, line))
+    return writer, Line(home.address, home.notice)
 
 
 def _conforms(storage: PostgresStorage) -> Storage:

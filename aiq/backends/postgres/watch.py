@@ -15,12 +15,14 @@ from contextlib import asynccontextmanager
 from typing import Any, Final, TypeAlias
 
 import asyncpg
+import msgspec
 
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.beginning import opening
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.sql import TEXTS
+from aiq.backends.relational.connection import Row
 from aiq.backends.relational.news import MANY, Found
 from aiq.errors import Misconfigured
 
@@ -39,8 +41,12 @@ FIRST_MS: Final = 1_000
 """How long a first mark waits for the first look at most: a mark without one is told of anything that comes later."""
 IDLE_S: Final = 30.0
 """How long the connection is kept while nobody waits."""
+_TEST: Final = "test "
+"""What that word begins with: all who listen hear it, and it says nothing to the others."""
 _AGAIN_S: Final = (0.05, 2.0)
 """The first and the longest pause before a broken connection is made again."""
+
+_rows: Final = msgspec.json.Decoder(list[Row]).decode
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -193,17 +199,17 @@ class Watch:
             if self._home.address.pooled and not self._home.address.listen:
                 await connection.execute(opening(self._home.address, "READ COMMITTED, READ ONLY"))
             seen = news.seen
-            last, moved_to, left = await connection.fetchrow(TEXTS["watch.last"].text) or (0, None, False)
-            many = 0 < last - seen <= MANY
-            rows = await connection.fetch(TEXTS["watch.jobs"].text, seen, last) if many else []
+            found = await connection.fetchrow(TEXTS["watch.news"].text, seen, MANY)
+            last, moved_to, left, rows = found or (0, None, False, None)
             if connection.is_in_transaction():
                 await connection.execute("COMMIT")
         if last != seen or moved_to != news.moved_to or left:
-            news.take(Found(seen, last, moved_to, [tuple(row) for row in rows], left))
+            named = [] if rows is None else _rows(rows)
+            news.take(Found(seen, last, moved_to, named, left))
 
     async def _test(self, connection: Connection) -> None:
         """Send a word to ourselves. Where it does not come back, the connection is made anew."""
-        self._word = secrets.token_hex(8)
+        self._word = _TEST + secrets.token_hex(8)
         self._answered.clear()
         async with asyncio.timeout(TEST_PATIENCE_S):
             await connection.execute("SELECT pg_notify($1, $2)", self._home.channel, self._word)
@@ -212,7 +218,7 @@ class Watch:
     def _hear(self, _connection: Any, _pid: int, _channel: str, word: object) -> None:
         if word == self._word:
             self._answered.set()
-        if not word:
+        elif word != self._home.word and not str(word).startswith(_TEST):
             self._heard.set()
 
 

@@ -33,6 +33,8 @@ class News:
 
     wakeups: Wakeups = field(default_factory=Wakeups)
     seen: int = 0
+    newest: int = 0
+    """The last change of which this process knows, whether or not it has seen all before it."""
     moved_to: str | None = None
     """Where the storage goes on, once a look has found that nothing will happen here any more. Spec: MOVE-8"""
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -41,6 +43,7 @@ class News:
         """Tell of what this process has just committed, so that a look need not find it again."""
         self.wakeups.notify(topics)
         with self._lock:
+            self.newest = max(self.newest, changes.stop - 1)
             if self.seen + 1 == changes.start:
                 self.seen = changes.stop - 1
 
@@ -69,6 +72,7 @@ class News:
     def _take(self, found: Found) -> bool:
         """Note how far others have got; False where they cannot be named, and everybody has to look."""
         self.seen = max(self.seen, found.last)
+        self.newest = max(self.newest, found.last)
         retired, self.moved_to = found.moved_to != self.moved_to, found.moved_to
         return len(found.rows) == found.last - found.seen and not retired and not found.left
 

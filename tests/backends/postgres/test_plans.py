@@ -186,15 +186,44 @@ async def test_what_was_planned_for_an_empty_table_is_planned_anew_once_it_is_la
 ) -> None:
     await put(url, "ANALYZE aiq_jobs")
     storage = PostgresStorage(*await opened(url))
-    monkeypatch.setattr(sessions, "PLANS_S", float("inf"))
+    monkeypatch.setattr(sessions, "PLANS_S", 0)
     await storage.cancel(["nobody"])
     await put(url, FILL)
     for_an_empty_table = await planned(storage, "jobs.hot")
-    monkeypatch.setattr(sessions, "PLANS_S", 0)
+    storage._home.news.publish([], range(JOBS))
 
     await storage.cancel(["nobody"])
 
     assert "Index Cond: (id = " not in for_an_empty_table
+    assert "Index Cond: (id = " in await planned(storage, "jobs.hot")
+    await storage.close()
+
+
+async def test_plans_are_kept_while_little_has_changed(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    await put(url, "ANALYZE aiq_jobs")
+    storage = PostgresStorage(*await opened(url))
+    monkeypatch.setattr(sessions, "PLANS_S", 0)
+    await storage.cancel(["nobody"])
+    await put(url, FILL)
+    storage._home.news.publish([], range(sessions.FEW_CHANGES))
+
+    await storage.cancel(["nobody"])
+
+    assert "Index Cond: (id = " not in await planned(storage, "jobs.hot")
+    await storage.close()
+
+
+async def test_plans_are_not_kept_for_ever_where_nobody_tells_of_changes(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await put(url, "ANALYZE aiq_jobs")
+    storage = PostgresStorage(*await opened(url))
+    await storage.cancel(["nobody"])
+    await put(url, FILL)
+    monkeypatch.setattr(sessions, "QUIET_PLANS_S", 0)
+
+    await storage.cancel(["nobody"])
+
     assert "Index Cond: (id = " in await planned(storage, "jobs.hot")
     await storage.close()
 

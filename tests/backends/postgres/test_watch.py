@@ -7,6 +7,8 @@ from threading import Event
 import pytest
 
 from aiq.backends.postgres import watch
+from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.storage import PostgresStorage
 from aiq.storage import Storage
 from aiq.testing.actions import enqueue_one
 from aiq.testing.clock import Clock
@@ -40,6 +42,24 @@ async def is_woken(storage: Storage, waits: Event) -> bool:
         return await storage.wait(["queue:default"], after=mark, timeout_ms=LONG_MS) != mark
 
 
+def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[Home]:
+    """Whose looks have begun since."""
+    looks: list[Home] = []
+    look = watch.Watch._look
+
+    async def counted(self: watch.Watch, connection: watch.Connection) -> None:
+        looks.append(self._home)
+        await look(self, connection)
+
+    monkeypatch.setattr(watch.Watch, "_look", counted)
+    return looks
+
+
+def home(storage: Storage) -> Home:
+    assert isinstance(storage, PostgresStorage)
+    return storage._home
+
+
 async def enqueue_once(elsewhere: Storage, job_id: str, *waiting: Event) -> None:
     """Enqueue elsewhere once all of these wait."""
     for one in waiting:
@@ -57,6 +77,24 @@ async def test_a_storage_that_is_waited_at_in_two_loops_at_once_wakes_both(pair:
 
     assert await mine
     assert await theirs
+
+
+async def test_what_a_process_has_written_itself_it_does_not_look_for(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = pair
+    begun = [await storage.wait(["queue:default"], after=None, timeout_ms=0) for storage in pair]
+    looks = counted_looks(monkeypatch)
+
+    await enqueue_one(here, "a")
+    theirs = await elsewhere.wait(["queue:default"], after=begun[1], timeout_ms=LONG_MS)
+    mine = await here.wait(["queue:default"], after=begun[0], timeout_ms=LONG_MS)
+    await enqueue_one(elsewhere, "b")
+    later = await here.wait(["queue:default"], after=mine, timeout_ms=LONG_MS)
+
+    assert later != mine
+    assert theirs != begun[1]
+    assert looks == [home(elsewhere), home(here)]
 
 
 async def test_a_storage_goes_on_in_a_new_loop_when_that_in_which_it_was_waited_at_has_ended(
