@@ -18,7 +18,15 @@ import asyncpg
 
 from aiq.backends.clock import Clock
 from aiq.backends.postgres.address import Address
-from aiq.backends.postgres.beginning import lock_of, opening, patience_ms, row_patience_ms, writers_lock
+from aiq.backends.postgres.beginning import (
+    HAS_WAITED,
+    lock_of,
+    opening,
+    patience_ms,
+    row_patience_ms,
+    trying,
+    writers_lock,
+)
 from aiq.backends.postgres.durable import RELEASED
 from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, UNSENT, ours
 from aiq.backends.postgres.line import Line
@@ -36,6 +44,8 @@ T = TypeVar("T")
 _READS: Final = "SET LOCAL enable_seqscan TO off; "
 """For those who only read: they may join as they like, since an audit looks at everything. But a plan that was made of
 an empty table, and which reads all of it, must not be kept for when it is full."""
+_WAITED: Final = "SELECT 1"
+"""What the script that begins a step answers where others had the lock."""
 ATTEMPTS: Final = 5
 """How often a step is made again that the server has given up for the sake of another transaction."""
 _LONGEST_PAUSE_S: Final = 0.02
@@ -86,7 +96,8 @@ def write(
     """Make an operation one step, and tell of it once it is committed.
 
     `look` may answer without writing; then the lock is not taken, and what it has seen may not be on disk yet. So it
-    may answer no more than that there is nothing to do: it leaves a repeat that is given jobs to the operation.
+    may answer no more than that there is nothing to do: it leaves a repeat that is given jobs to the operation. It is
+    asked again after a wait for the lock, since what many have seen is done by the first of them.
     Whatever is raised leaves nothing behind.
 
     Raises:
@@ -95,7 +106,7 @@ def write(
 
     def attempt(until: float) -> T:
         answer = _looked(home, line, look, until, _PLANS) if look is not None else None
-        return _written(home, line, operation, until) if answer is None else answer
+        return _written(home, line, operation, until, look) if answer is None else answer
 
     return _patiently(home, line, attempt, unwanted)
 
@@ -207,12 +218,21 @@ def _looked(
     return answer
 
 
-def _written(home: Home, line: Line, operation: Callable[[Transaction], T], until: float) -> T:
+def _written(
+    home: Home,
+    line: Line,
+    operation: Callable[[Transaction], T],
+    until: float,
+    look: Callable[[Transaction], T | None] | None = None,
+) -> T:
     session = _begin(home, line, _writing(line.address), until)
     with ExitStack() as undo:
         undo.callback(_leave, line, session)
         # The clock is read under the lock: whoever waited for it must not write an instant that has passed.
-        tx = Transaction(session, _now(home, session))
+        now_ms = _now(home, session)
+        if look is not None and session.began == _WAITED and (seen := look(Transaction(session, now_ms))) is not None:
+            return seen
+        tx = Transaction(session, now_ms)
         answer = make(tx, operation)
         topics, changes = tx.topics, tx.changes
         undo.pop_all()
@@ -227,7 +247,8 @@ def _writing(address: Address) -> str:
     # Whether it may write, the database says: one whose disk runs full, or that is about to be moved, is made read-only
     # by a setting, and to ask for more than that is an error of another kind on a standby.
     rows = f"SET LOCAL lock_timeout TO {row_patience_ms(address)}"
-    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}{writers_lock(address)}; {rows}")
+    lock = f"{trying(address)}; {writers_lock(address)}; {rows}; {HAS_WAITED}"
+    return opening(address, "READ COMMITTED", f"{_PLANS}{durable}{lock}")
 
 
 def _begin(home: Home, line: Line, how: str, until: float) -> Session:

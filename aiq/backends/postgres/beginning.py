@@ -50,6 +50,16 @@ def writers_lock(address: Address) -> str:
     return f"SELECT pg_advisory_xact_lock({_CLASS}, {lock_of(address)})"
 
 
+def trying(address: Address) -> str:
+    """What takes that lock where nobody has it, and notes whether somebody has."""
+    tried = f"pg_try_advisory_xact_lock({_CLASS}, {lock_of(address)})"
+    return f"SELECT set_config('aiq.waited', (NOT {tried})::text, true)"
+
+
+HAS_WAITED: Final = "SELECT WHERE current_setting('aiq.waited') = 'true'"
+"""What answers whether somebody had: a script answers how many rows its last word has."""
+
+
 def lock_of(address: Address) -> int:
     """The second half of that lock: which schema it is."""
     return zlib.crc32(address.schema.encode()) - 2**31

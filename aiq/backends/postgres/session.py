@@ -42,8 +42,9 @@ class Session:
     Behind a pooler no statement stays prepared in the server. What the server has said of one is kept all the same:
     then the text goes with its values, in one round trip instead of two.
 
-    `committing` ends a step, and `looked` a look; both wait until all that was seen is on disk, as `flush` does. What
-    stands for `owing` beside the answer of a function says whether that is still to be waited for.
+    `began` is what the server said last as the transaction began. `committing` ends a step, and `looked` a look; both
+    wait until all that was seen is on disk, as `flush` does. What stands for `owing` beside the answer of a function
+    says whether that is still to be waited for.
     """
 
     __slots__ = (
@@ -51,6 +52,7 @@ class Session:
         "_loop",
         "_planned_at",
         "_planned_for",
+        "began",
         "committing",
         "connection",
         "flush",
@@ -67,6 +69,7 @@ class Session:
         self._planned_at, self._planned_for = time.monotonic(), 0
         self.connection = connection
         self.until = float("inf")
+        self.began = ""
         # Here each commit waits for the disk itself; the first word fails in a transaction that was given up.
         self.committing = "SELECT 1; COMMIT"
         self.looked = "ROLLBACK"
@@ -144,7 +147,7 @@ class Session:
     def begin(self, how: str, newest: int) -> None:
         """Begin a transaction. `newest` is the last change of the storage that is known of."""
         self.plan_anew(newest)
-        self.script(how)
+        self.began = self.script(how)
 
     def plan_anew(self, newest: int) -> None:
         """Forget plans that are old; they are made again, of the tables as they are now."""
