@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
+from urllib.parse import parse_qsl, urlsplit
 
 from aiq.cli.exits import Exit
 from aiq.cli.output import Output
@@ -18,6 +19,8 @@ from aiq.storage import Storage
 
 _TOLD: Final = 1_000
 """How many records go by between two words on how far it has come."""
+_NAMING: Final = {"namespace": "default", "schema": "aiq", "db": "0"}
+"""The settings of an address that name one of the storages of a server, and what they are where it has none."""
 
 
 def add_verbs(verbs: Verbs) -> None:
@@ -114,7 +117,10 @@ def _refuse_itself(url: str, moved_to: str) -> None:
 def _place(url: str) -> str:
     """What an address names, without how it is opened."""
     if not url.lower().startswith("sqlite://"):
-        return url.partition("?")[0]
+        found = urlsplit(url)
+        named = {name: value for name, value in parse_qsl(found.query) if name in _NAMING}
+        hosts = found.netloc.rpartition("@")[2]  # one of the two addresses may hide its password
+        return f"{found.scheme}://{hosts}{found.path} {sorted({**_NAMING, **named}.items())}"
     from aiq.backends.sqlite.address import parse
 
     return str(parse(url).path.resolve())

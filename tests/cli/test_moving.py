@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from aiq.bounds import MAX_BATCH
+from aiq.cli import moving
 from aiq.model import State
 from aiq.storage import Storage
 from aiq.testing.actions import job
@@ -109,6 +110,24 @@ def test_a_storage_is_not_moved_into_itself(url: str, stored: Stored, capsys: py
         assert (status, "itself" in err) == (2, True)
 
     assert said(capsys, "pause", "default")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("redis://host/0?namespace=a", "redis://host/0?namespace=b", False),
+        ("redis://host/0", "redis://host/0?namespace=b", False),
+        ("redis://host/0?namespace=a", "redis://host/1?namespace=a", False),
+        ("redis+unix:///socket?db=1", "redis+unix:///socket?db=2", False),
+        ("postgresql://host/jobs?schema=a", "postgresql://host/jobs?schema=b", False),
+        ("redis://host/0?namespace=a", "redis://host/0?timeout=1&namespace=a", True),
+        ("redis://host/0", "redis://host/0?namespace=default", True),
+        ("postgresql://host/jobs", "postgresql://host/jobs?schema=aiq&pooled=true", True),
+        ("redis://user:***@host/0", "redis://user:secret@host/0", True),
+    ],
+)
+def test_two_storages_of_one_server_are_two(one: str, other: str, same: bool) -> None:
+    assert (moving._place(one) == moving._place(other)) is same
 
 
 def test_an_export_whose_reader_has_gone_says_that_the_storage_is_retired(url: str, stored: Stored) -> None:

@@ -6,9 +6,9 @@ another field; a new one takes the next. Those of JobSpec and JobRecord that are
 
 from typing import Final
 
-LAYOUT: Final = 2
-"""The number of the way in which all that is stored here stands in its keys. It is stored with the first job, and who
-opens a namespace of another number is refused; a namespace with jobs and no number is from before there was one."""
+LAYOUT: Final = 3
+"""The number of the way in which all that is stored here stands in its keys. It is stored with the first job, and each
+step in a namespace of another number is refused; one with jobs and no number is from before there was one."""
 
 FIELDS: Final = {
     "task": 1,

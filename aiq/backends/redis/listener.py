@@ -33,6 +33,8 @@ _IDLE_S: Final = 30.0
 _AGAIN_S: Final = (0.05, 2.0)
 """The first and the longest pause before a broken connection is made again."""
 _ID_BYTES: Final = 16
+_SHAPE: Final = [b"topics", b"jobs"]
+"""What an entry has."""
 _topics: Final = msgspec.msgpack.Decoder(list[str]).decode
 
 _Entry = tuple[bytes, Sequence[bytes]]
@@ -155,8 +157,11 @@ class Listener:
 
 
 def _woken(words: Sequence[bytes]) -> Iterator[str]:
-    """The topics of an entry. See lua/_wakeups.lua."""
-    _, topics, _, jobs = words
+    """The topics of an entry. See lua/_wakeups.lua. Of one of another shape it is not known what it wakes."""
+    if words[::2] != _SHAPE:
+        yield EVERYTHING
+        return
+    topics, jobs = words[1::2]
     yield from _topics(topics)
     yield from (job_topic(jobs[at : at + _ID_BYTES].hex()) for at in range(0, len(jobs), _ID_BYTES))
 

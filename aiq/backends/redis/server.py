@@ -9,13 +9,14 @@ import msgspec
 
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.fields import LAYOUT
-from aiq.errors import Misconfigured, StorageMismatch
+from aiq.backends.redis.refusals import other_layout
+from aiq.errors import Corrupt, Misconfigured, Moved
 
 _log = logging.getLogger("aiq.redis")
 
 LEAST: Final = (7, 0)
 """The version from which on scripts say what they are: `#!lua flags=…`."""
-_decode: Final = msgspec.msgpack.Decoder(int).decode
+_decode: Final = msgspec.msgpack.Decoder().decode
 _SETTINGS: Final = ("appendfsync", "min-replicas-to-write")
 
 
@@ -59,20 +60,22 @@ def _parsed(info: bytes) -> dict[str, str]:
 
 
 async def check_layout(client: Client) -> None:
-    """Refuse a namespace whose jobs another version of aiq has laid out in its own way.
+    """Refuse a namespace whose jobs another version of aiq has laid out in its own way, as each step does again.
 
     Raises:
         StorageMismatch: it is one; the text says how to take its jobs along.
+        Moved: it is one, and they have been taken along.
+        Corrupt: what it says of its layout cannot be read.
     """
-    jobs, layout = await client.ask("HMGET", f"{client.address.prefix}:counters", "jobs", "layout")
-    found = _decode(layout) if layout else 1
-    if jobs is None or found == LAYOUT:
+    jobs, layout, shut = await client.ask("HMGET", f"{client.address.prefix}:counters", "jobs", "layout", "shut")
+    try:
+        found = _decode(layout) if layout else LAYOUT if jobs is None else 1
+        moved_to = (_decode(shut) if shut else {}).get("moved_to")
+    except (msgspec.DecodeError, AttributeError) as error:
+        raise Corrupt(f"What {client.url} says of its own layout cannot be read ({error}).") from error
+    if found == LAYOUT:
         return
-    raise StorageMismatch(
-        f"{client.url} is laid out by another version of aiq: its layout is number {found}, and this version works "
-        f"with number {LAYOUT}. Run `aiq export --url … --moved-to … --to FILE` with that version, and `aiq import` "
-        "with this one, to another namespace."
-    )
+    raise Moved(moved_to) if moved_to else other_layout(found)
 
 
 def check(server: Server, url: str) -> None:

@@ -83,6 +83,7 @@ async def open_redis(url: str, clock: Clock | None = None) -> RedisStorage:
 
     Raises:
         StorageMismatch: another version of aiq has laid the namespace out in its own way.
+        Moved: it has, and its jobs have moved on.
         Misconfigured: the address makes no sense, or the server is not fit to hold jobs; the text says why.
         Unavailable: it does not answer.
     Spec: STORE-12

@@ -64,7 +64,7 @@ def test_no_shelf_that_jobs_only_join_at_the_end_holds_more_than_it_may() -> Non
       shelves.settle('lane')
     end
     local most = 0
-    for _, shelf in ipairs(call('ZRANGE', key('lane'), 0, -1)) do
+    for _, shelf in ipairs(call('ZRANGE', key('shelves', 'lane'), 0, -1)) do
       most = math.max(most, call('ZCARD', key('shelf', 'lane', shelf)))
     end
     return most, shelves.count('lane', nil, case)

@@ -72,6 +72,18 @@ async def test_a_change_after_the_mark_and_before_the_wait_is_not_missed(name: s
     await hears(here, mark, "queue:a")
 
 
+@pytest.mark.parametrize(
+    "words", [("topics", msgspec.msgpack.encode(["queue:b"])), ("jobs", "", "topics", ""), ("a", "b", "c", "d")]
+)
+async def test_an_entry_of_another_shape_may_say_anything(
+    name: str, here: RedisStorage, words: tuple[str | bytes, ...]
+) -> None:
+    mark = await mark_of(here, "queue:a")
+    server().ask("XADD", f"{{aiq:{name}}}:wakeups", "*", *words)
+
+    await hears(here, mark, "queue:a")
+
+
 async def test_a_change_before_the_mark_ends_no_wait(name: str, here: RedisStorage) -> None:
     await mark_of(here, "queue:a")
     tell(name, "queue:a")

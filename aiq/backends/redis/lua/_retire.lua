@@ -1,13 +1,27 @@
--- retire: a storage that has moved, or is being loaded, takes no writes.
+-- retire: a storage that has moved, or is being loaded, takes no writes; one of another layout takes no steps at all.
 --
 -- The row 'shut' of the counters is there only then: `moved_to` is where the storage goes on, `loading` the move that is
 -- being taken in.
+
+-- Refuse what another version has laid out in its own way, or has taken to another address since. It is asked in each
+-- step, since that version may be the first to store a job in a namespace that this one has opened.
+function retire.require_layout()
+  rows.fetch('counters', {'shut', 'layout', 'jobs'})
+  local layout = rows.get('counters', 'layout') or (rows.has('counters', 'jobs') and 1 or fields.LAYOUT)
+  if layout == fields.LAYOUT then return end
+  local moved_to = (rows.get('counters', 'shut') or {}).moved_to
+  if moved_to then step.refuse('Moved', {moved_to}) end
+  step.refuse('StorageMismatch', {layout})
+end
 
 -- Refuse to write where nothing may be changed. Spec: MOVE-3, MOVE-4
 --
 -- Nearly every step needs the counters that are read here with the row in one command.
 function retire.require_open()
-  rows.fetch('counters', {'shut', 'events', 'positions', 'jobs', 'letting_go', 'waiting_calls', 'waiting_schedules'})
+  rows.fetch('counters', {
+    'shut', 'layout', 'events', 'positions', 'jobs', 'letting_go', 'waiting_calls', 'waiting_schedules',
+  })
+  retire.require_layout()
   local shut = counters.get('shut')
   if shut == 0 then return end
   if shut.moved_to then step.refuse('Moved', {shut.moved_to}) end

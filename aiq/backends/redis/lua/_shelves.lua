@@ -13,6 +13,11 @@ local EVERYTHING = math.huge
 
 local pending = {}
 
+-- The key of the set of its shelves, which is no name of an older layout: who knows only that one finds nothing here.
+local function index(name)
+  return key('shelves', name)
+end
+
 local function of(name, shelf)
   return key('shelf', name, shelf)
 end
@@ -44,7 +49,7 @@ end
 
 -- The shelf of a rank: what is put there stands at `low` or behind it, and before `high`.
 local function shelf_at(name, rank)
-  local found = call('ZRANGE', key(name), rank, rank + 1, 'WITHSCORES')
+  local found = call('ZRANGE', index(name), rank, rank + 1, 'WITHSCORES')
   if not found[1] then return nil end
   return {
     name = found[1], begins = tonumber(found[2]), low = rank == 0 and -EVERYTHING or tonumber(found[2]),
@@ -58,14 +63,14 @@ end
 
 -- The shelf for a score, or nil.
 local function shelf_of(name, score)
-  return shelf_at(name, math.max(0, call('ZCOUNT', key(name), '-inf', digits(score)) - 1))
+  return shelf_at(name, math.max(0, call('ZCOUNT', index(name), '-inf', digits(score)) - 1))
 end
 
 local function clear(name, shelf)
   if not shelf or #shelf.members == 0 then return end
   call('ZREM', of(name, shelf.name), unpack(shelf.members))
   shelf.members = {}
-  if call('EXISTS', of(name, shelf.name)) == 0 then call('ZREM', key(name), shelf.name) end
+  if call('EXISTS', of(name, shelf.name)) == 0 then call('ZREM', index(name), shelf.name) end
 end
 
 -- Mostly it is the first shelf from which jobs go.
@@ -84,7 +89,7 @@ local function take_out(name, changes)
 end
 
 local function last_shelf(name)
-  local found = call('ZRANGE', key(name), -1, -1, 'WITHSCORES')
+  local found = call('ZRANGE', index(name), -1, -1, 'WITHSCORES')
   if not found[1] then return nil end
   local begins = tonumber(found[2])
   return {name = found[1], begins = begins, low = begins, high = EVERYTHING, members = {}}
@@ -92,7 +97,7 @@ end
 
 local function new_shelf(name, score)
   local shelf = {name = digits(score), begins = score, low = score, high = EVERYTHING, members = {}, count = 0, top = score}
-  call('ZADD', key(name), shelf.name, shelf.name)
+  call('ZADD', index(name), shelf.name, shelf.name)
   return shelf
 end
 
@@ -158,7 +163,7 @@ end
 -- Whether there is anything in a set.
 function shelves.any(name)
   shelves.settle(name)
-  return call('EXISTS', key(name)) == 1
+  return call('EXISTS', index(name)) == 1
 end
 
 -- Visit the shelves in their order, until there are no more or `visit` says so.
@@ -166,7 +171,7 @@ local function walk(name, visit)
   shelves.settle(name)
   local rank, page = 0, {}
   repeat
-    page = call('ZRANGE', key(name), rank, rank + 1)
+    page = call('ZRANGE', index(name), rank, rank + 1)
     for _, shelf in ipairs(page) do
       if visit(shelf) then return end
     end

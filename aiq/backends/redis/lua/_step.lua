@@ -57,7 +57,10 @@ end
 -- Make a step that only reads, or that moves the storage: one that has moved away makes it too.
 function step.look(work)
   begin()
-  local fine, answer = pcall(work, handed.args)
+  local fine, answer = pcall(function()
+    retire.require_layout()
+    return work(handed.args)
+  end)
   return fine and written(answer) or refused(answer)
 end
 
