@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 
 from aiq.backends.relational.enqueue import enqueue
+from aiq.backends.relational.plain.enqueue import may_be_plain
 from aiq.backends.relational.plain.shortcuts import Shortcut, Shortcuts
-from aiq.backends.sqlite.plain.enqueue import MOST_KINDS, may_be_plain
+from aiq.backends.sqlite.plain.enqueue import MOST_KINDS
 from aiq.backends.sqlite.plain.enqueue import enqueue as plain_enqueue
 from aiq.backends.sqlite.plain.shortcuts import SHORTCUTS
 from aiq.backends.sqlite.storage import SQLiteStorage
 from aiq.bounds import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.errors import LeaseLost
-from aiq.model import ClaimRequest, Lease, QueueSettings, Settled, Settlement, Succeeded, Want
+from aiq.model import CallState, ClaimRequest, Lease, QueueSettings, Settled, Settlement, Succeeded, Usage, Want
 from aiq.storage import claim
 from aiq.testing.actions import claim_one, enqueue_one, job
 from aiq.testing.clock import Clock
+from aiq.testing.spending import tell
 from tests.backends.lives import Course, live, some_jobs
 from tests.backends.sqlite_files import in_writer, opened
 
@@ -110,7 +112,8 @@ async def test_a_batch_of_jobs_is_settled_and_claimed_as_the_step_does_it(tmp_pa
     [
         Lease("job 1", 2**70, "lease"),
         Lease("job 1", 1, "\ud800"),
-        Lease("job 1", 1, "\0"),
+        Lease("job 1", 1, "lease\0x"),
+        Lease("job 1\0x", 1, "lease"),
         Lease("nobody", 1, "lease"),
         Lease("job 1", 1, "another"),
         Lease("job 1", 7, "lease"),
@@ -126,7 +129,7 @@ async def test_where_one_lease_is_lost_the_step_tells_why_and_settles_the_others
         told = await storage.exchange([Settlement(lease, "1", Succeeded(b"")), good])
 
         assert [type(one) for one in told.settled] == [LeaseLost, Settled]
-        assert answers == [None]
+        assert not any(answers)
 
 
 async def test_more_bytes_than_a_claim_may_give_are_left_to_the_step(tmp_path: Path, clock: Clock) -> None:
@@ -162,6 +165,22 @@ async def test_what_a_step_moves_meanwhile_is_gone_when_it_was_left_to_python(tm
         await storage.exchange([*settlements, Settlement(Lease("nobody", 1, "lease"), "1", Succeeded(b""))])
 
         assert await in_writer(storage, lambda raw: raw.execute("SELECT count(*) FROM aiq_moved").fetchone()) == (0,)
+
+
+async def test_a_run_with_an_open_call_of_which_it_told_unasked_is_left_to_the_step(
+    tmp_path: Path, clock: Clock
+) -> None:
+    async with opened(tmp_path / "jobs.db", clock) as storage:
+        await enqueue_one(storage)
+        run = await claim_one(storage)
+        await tell(storage, run, state=CallState.OPEN, used=Usage(input=5))
+        answers = noting(storage)
+
+        (settled,) = (await storage.exchange([Settlement(run.lease, "1", Succeeded(b""))])).settled
+
+        assert isinstance(settled, Settled)
+        assert answers == [None]
+        assert await storage.audit() == []
 
 
 async def test_a_queue_with_settings_is_left_to_the_step(tmp_path: Path, clock: Clock) -> None:
@@ -234,4 +253,4 @@ async def test_a_batch_of_many_kinds_is_stored_by_the_step(tmp_path: Path, clock
         await storage.enqueue([job(f"job {n}", delay_ms=n) for n in range(MOST_KINDS)])
         await storage.enqueue([job(f"more {n}", delay_ms=n) for n in range(MOST_KINDS + 1)])
 
-        assert len(answers) == 1
+        assert [answer is None for answer in answers] == [False, True]

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
 from aiq import bounds
-from aiq.errors import InvalidInput, TooLarge
+from aiq.errors import InvalidInput, NotFound, TooLarge
 from aiq.model import (
     Capability,
     ChunkKind,
@@ -80,6 +81,31 @@ async def test_a_refused_settlement_is_a_value_in_its_place_and_hides_no_other(s
 
     assert [type(settled).__name__ for settled in answer.settled] == ["LeaseLost", "LeaseLost", "TooLarge", "Settled"]
     assert await states(storage, "a", "b", "c", "next") == [S.SUCCEEDED, S.RUNNING, S.SUCCEEDED, S.RUNNING]
+
+
+@clause("STORE-11", "LEASE-1")
+@pytest.mark.parametrize("part", ["job_id", "lease_id"])
+async def test_a_lease_that_differs_only_after_a_nul_is_anothers(storage: Storage, part: str) -> None:
+    await storage.enqueue([job("a"), job("b")])
+    a, b = await claim_some(storage, 2)
+    another = replace(a.lease, **{part: getattr(a.lease, part) + "\0x"})
+
+    answer = await storage.exchange([Settlement(lease, "1", GOOD) for lease in (another, b.lease)])
+    assert [type(settled).__name__ for settled in answer.settled] == ["LeaseLost", "Settled"]
+
+    answer = await storage.exchange([Settlement(lease, "2", GOOD) for lease in (another, a.lease, another)])
+    assert [type(settled).__name__ for settled in answer.settled] == ["LeaseLost", "Settled", "LeaseLost"]
+
+
+@clause("STORE-10", "STREAM-9")
+async def test_an_id_that_differs_only_after_a_nul_is_no_jobs(storage: Storage) -> None:
+    await enqueue_one(storage, "a")
+
+    assert await storage.get(["a\0x"]) == [None]
+    with pytest.raises(NotFound):
+        await storage.read("a\0x")
+    with pytest.raises(NotFound):
+        await storage.get_steps("a\0x")
 
 
 @clause("STORE-2", "STATE-6", "CLAIM-3")

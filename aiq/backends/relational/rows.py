@@ -126,8 +126,11 @@ def whole_records(connection: Reader, ns: Sequence[int]) -> list[JobRecord]:
 
 
 def ids(names: Iterable[str]) -> str:
-    """Ids as the one parameter of a statement that looks at many. Any text may be asked for, so it is escaped."""
-    return json.dumps(list(names))
+    """Ids as the one parameter of a statement that looks at many. Any text may be asked for, so it is escaped.
+
+    One with a NUL is nobody's, and is left out: SQLite would look for the text before it, and PostgreSQL takes none.
+    """
+    return json.dumps([name for name in names if "\0" not in name])
 
 
 def numbers(ns: Iterable[int]) -> str:

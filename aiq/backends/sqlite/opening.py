@@ -32,7 +32,7 @@ _SETTINGS: Final = (
 )
 
 TABLES: Final = ("plain_enqueue.arriving", "plain_exchange.moving")
-"""What makes tables of a connection that writes; each step leaves them empty."""
+"""Statements that make tables of the writing connection's own, which nobody else sees; each step leaves them empty."""
 
 
 async def open_connections(home: Home) -> tuple[WorkConnection, WorkConnection]:

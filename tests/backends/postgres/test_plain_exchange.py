@@ -46,7 +46,15 @@ async def test_a_random_life_leaves_the_same_rows_whoever_makes_the_steps(
         assert len(made) > STEPS // 5
 
 
-@pytest.mark.parametrize("lease", [Lease("job", 2**70, "mine"), Lease("job", 1, "\ud800"), Lease("job", 1, "\0")])
+@pytest.mark.parametrize(
+    "lease",
+    [
+        Lease("job", 2**70, "mine"),
+        Lease("job", 1, "\ud800"),
+        Lease("job", 1, "\0"),
+        Lease("job\0x", 1, "mine"),
+    ],
+)
 async def test_a_lease_that_no_database_could_store_is_lost_as_any_other(clock: Clock, lease: Lease) -> None:
     async with stores.postgres(clock) as storage:
         await storage.enqueue([job("job")])

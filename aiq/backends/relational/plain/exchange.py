@@ -14,5 +14,11 @@ def may_be_plain(settlements: Sequence[Settlement], request: ClaimRequest | None
 
 
 def _is_plain(settlement: Settlement) -> bool:
-    outcome = settlement.outcome
-    return isinstance(outcome, Succeeded) and len(outcome.result) <= MAX_RESULT_BYTES
+    outcome, lease = settlement.outcome, settlement.lease
+    # A lease may be any text. In one with a NUL, SQLite would read another, which ends there.
+    return (
+        isinstance(outcome, Succeeded)
+        and len(outcome.result) <= MAX_RESULT_BYTES
+        and "\0" not in lease.job_id
+        and "\0" not in lease.lease_id
+    )

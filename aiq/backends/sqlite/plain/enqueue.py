@@ -10,7 +10,7 @@ from aiq.backends.relational.fan_in import started
 from aiq.backends.relational.plain import enqueue as plain
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
-from aiq.model import Enqueued, JobSpec, Lease, State
+from aiq.model import Enqueued, JobSpec, State
 from aiq.model.making import maker
 from aiq.rules.deadlines import effective_ms
 from aiq.rules.metrics import COLUMNS
@@ -25,14 +25,11 @@ _encode: Final = msgspec.json.Encoder().encode
 _answer: Final = maker(Enqueued, ("job_id", "state"))
 
 
-def may_be_plain(batch: Sequence[JobSpec], parent: Lease | None) -> bool:
-    """Whether all jobs are plain, and of few kinds."""
-    return plain.may_be_plain(batch, parent) and len(plain.kinds(batch)[1]) <= MOST_KINDS
-
-
 def enqueue(tx: Transaction, batch: Sequence[JobSpec], _parent: None) -> list[Enqueued] | None:
     """Store a batch whole, or answer nothing where it has to be looked at job by job. Spec: ENQ-1 to ENQ-7"""
     numbers, found = plain.kinds(batch)
+    if len(found) > MOST_KINDS:
+        return None
     queues = list(dict.fromkeys(kind["queue"] for kind in found))
     if tx.rows(SQL["any_settings"], {"queues": json.dumps(queues)})[0][0]:
         return None

@@ -1,13 +1,15 @@
-"""Settling and claiming plain jobs in a few statements, see sql/plain_exchange.sql."""
+"""Settling and claiming plain jobs in a few statements, see sql/plain_exchange.sql.
+
+`relational.plain.exchange` has seen to it that all of these jobs succeed.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from aiq.backends.relational.claim import keep_claim, lease_jobs, look
-from aiq.backends.relational.connection import Parameters
 from aiq.backends.relational.rows import whole_records
 from aiq.backends.relational.settle import settled_id
 from aiq.backends.relational.statements import load
@@ -24,8 +26,19 @@ _SETTLED: Final = Settled(State.SUCCEEDED)
 _encode: Final = msgspec.json.Encoder().encode
 
 
+class _Place(NamedTuple):
+    """Where jobs stand that a claim is given, and how many of them it may be given."""
+
+    queue: str
+    band: int
+    count: int
+
+
 def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None) -> Exchanged | None:
-    """As `relational.exchange`, if all of it is plain; what it finds out first it has not written. Spec: STORE-5"""
+    """As `relational.exchange`, if all of it is plain. Spec: STORE-5
+
+    Where it is not, nothing is left of it: all that is written before that is known stands in a table of its own.
+    """
     bands = _bands(tx, request) if request is not None else []
     if bands is None or (settlements and not _run(tx, settlements)):
         tx.run(SQL["clear"])
@@ -45,9 +58,9 @@ def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimR
     return Exchanged((_SETTLED,) * len(settlements), claimed, next_due_ms(tx))
 
 
-def _bands(tx: Transaction, request: ClaimRequest) -> list[Parameters] | None:
-    """Where the jobs stand that a claim is given, and how many it may be given there; None where they have to be looked
-    at one by one, or something is to be done before."""
+def _bands(tx: Transaction, request: ClaimRequest) -> list[_Place] | None:
+    """Where jobs stand for a claim; None where they have to be looked at one by one, or something is to be done
+    before."""
     asked = {"worker": request.worker, "number": request.number, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS}
     if tx.rows(SQL["is_in_the_way"], {**asked, "now_ms": tx.now_ms})[0][0]:
         return None
@@ -55,7 +68,7 @@ def _bands(tx: Transaction, request: ClaimRequest) -> list[Parameters] | None:
     if any(found.gated for _, found in looks):
         return None
     return [
-        {"queue": want.queue, "band": found.band, "count": want.count}
+        _Place(want.queue, found.band, want.count)
         for want, found in looks
         if want.count and found.band is not None and not found.paused
     ]
@@ -65,10 +78,11 @@ def _run(tx: Transaction, settlements: Sequence[Settlement]) -> bool:
     """Put down what is to be settled; False where not all of that is plain."""
     if tx.rows(SQL["any_waiting"])[0][0]:
         return False
-    ends = accumulate([_size(settlement) for settlement in settlements], initial=2)
+    sizes = [len(result) for result in _results(settlements)]
+    starts = accumulate(sizes[:-1], initial=2)
     given = [
-        (place, one.lease.job_id, one.lease.fence, one.lease.lease_id, settled_id(one.lease, one.id), start, _size(one))
-        for place, (one, start) in enumerate(zip(settlements, ends, strict=False), 1)
+        (place, one.lease.job_id, one.lease.fence, one.lease.lease_id, settled_id(one.lease, one.id), start, size)
+        for place, (one, start, size) in enumerate(zip(settlements, starts, sizes, strict=True), 1)
     ]
     try:
         rows = _encode(given).decode()
@@ -78,16 +92,16 @@ def _run(tx: Transaction, settlements: Sequence[Settlement]) -> bool:
     return tx.connection.run(SQL["runs"], {"rows": rows, "now_ms": tx.now_ms}) == len(settlements)
 
 
-def _size(settlement: Settlement) -> int:
-    outcome = settlement.outcome
-    return len(outcome.result) if isinstance(outcome, Succeeded) else 0
+def _results(settlements: Sequence[Settlement]) -> list[bytes]:
+    return [one.outcome.result for one in settlements if isinstance(one.outcome, Succeeded)]
 
 
-def _first(tx: Transaction, bands: Sequence[Parameters]) -> list[int] | None:
+def _first(tx: Transaction, bands: Sequence[_Place]) -> list[int] | None:
     """Put down the jobs that come first, and answer their numbers; None where one claim may not give as many bytes."""
     room = MAX_BATCH
     for place in bands:
-        room -= tx.connection.run(SQL["first"], {**place, "count": min(int(str(place["count"])), room)})
+        wanted = place._replace(count=min(place.count, room))
+        room -= tx.connection.run(SQL["first"], wanted._asdict())
     if room == MAX_BATCH:
         return []
     text, weight = tx.rows(SQL["given"])[0]
@@ -107,9 +121,8 @@ def _tell(tx: Transaction, settlements: Sequence[Settlement], changes: int) -> N
 def _settle(tx: Transaction, settlements: Sequence[Settlement]) -> None:
     """End what has succeeded (T5)."""
     tx.run(SQL["succeed"], {"now_ms": tx.now_ms})
-    results = [one.outcome.result for one in settlements if isinstance(one.outcome, Succeeded)]
     # They begin with a byte that nobody points to: SQLite takes an empty value for none at all.
-    tx.run(SQL["results"], {"results": b"\0" + b"".join(results)})
+    tx.run(SQL["results"], {"results": b"\0" + b"".join(_results(settlements))})
 
 
 def _lease(tx: Transaction, request: ClaimRequest, ns: Sequence[int]) -> tuple[JobRecord, ...]:
