@@ -2,11 +2,13 @@
 
 A thousand readers of a job would else ask the storage a thousand times for each of its items. Nobody waits for company,
 and nobody for a slow reader: those who have come to the same item share one look, and a reader who is behind makes his
-own until he has caught up.
+own until he has caught up. They share it by one Queue in one loop. What each still asks for himself is a mark and what
+is there already when he begins, and at the end how the job has ended.
 """
 
 import asyncio
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
+from weakref import WeakValueDictionary, ref
 
 from aiq.model import StreamPage
 from aiq.storage import Storage, job_topic, stream_topic
@@ -25,18 +27,22 @@ class Look(NamedTuple):
 class _Turn:
     """A look that somebody makes for all who have come to the same item."""
 
-    __slots__ = ("found", "is_over", "is_vain")
+    __slots__ = ("__weakref__", "error", "found", "is_over", "next")
 
     def __init__(self) -> None:
         self.found: Look | None = None
-        self.is_vain = False
-        """Whether it came to an error."""
+        self.error: Exception | None = None
+        """To what it came instead."""
         self.is_over = asyncio.Event()
+        self.next: _Turn | None = None
+        """That of who went on where it came to nothing. It may be over before all have heard that this one is."""
 
 
-_turns: Final[dict[tuple[int, int, str, int], _Turn]] = {}
-"""Those under way, at most one for each reader. Whoever makes one holds its storage and its loop, by whose ids it is
-known, so that nothing else has these meanwhile."""
+_Place: TypeAlias = tuple[ref[Storage], ref[asyncio.AbstractEventLoop], str, int]
+
+_turns: Final[WeakValueDictionary[_Place, _Turn]] = WeakValueDictionary()
+"""Those under way, at most one for each reader. They are held by their readers alone, so that those of a loop that is
+closed before they have ended go with it."""
 
 
 async def first_look(storage: Storage, job_id: str, after: int) -> Look:
@@ -54,31 +60,40 @@ async def next_look(storage: Storage, job_id: str, after: int, mark: str) -> Loo
     """Wait until the job may have changed since a look that found nothing behind `after`, and read on from there.
 
     Where others wait for the same, this is theirs, too. Whoever comes to it late misses nothing: it ends with the first
-    item behind `after`, and its mark is older than what was read with it.
+    item behind `after`, and its mark is older than what was read with it. A look that fails is an error of whoever made
+    it; the others share one more, and where that fails, too, its error.
 
     Raises:
         NotFound: the job is gone.
         Moved: nothing will happen here any more.
     """
-    key = (id(storage), id(asyncio.get_running_loop()), job_id, after)
-    while (turn := _turns.get(key)) is not None:
+    loop = asyncio.get_running_loop()
+    place, before, has_failed = (ref(storage), ref(loop), job_id, after), None, False
+    turn = _turns.get(place)
+    while turn is not None:
         await turn.is_over.wait()
-        if turn.is_vain:
-            # Each is to hear of it by an error of his own.
-            return await _look(storage, job_id, after, mark)
         if turn.found is not None:
             return await _confirmed(storage, job_id, after, turn.found)
-        # Whoever made it has left. One of the others goes on.
-    turn = _turns[key] = _Turn()
+        if turn.error is not None:
+            if has_failed:
+                raise turn.error
+            has_failed = True
+        # One of the others goes on: whoever made it has left, or has heard of an error that may be over.
+        before, turn = turn, turn.next or _turns.get(place)
+    turn = _turns[place] = _Turn()
+    if before is not None:
+        before.next = turn
     try:
         turn.found = await _look(storage, job_id, after, mark)
         return turn.found
-    except Exception:
-        turn.is_vain = True
+    except Exception as error:
+        turn.error = error
         raise
     finally:
-        del _turns[key]
-        turn.is_over.set()
+        _turns.pop(place, None)
+        # In a loop that was closed meanwhile nobody waits any more.
+        if not loop.is_closed():
+            turn.is_over.set()
 
 
 async def _look(storage: Storage, job_id: str, after: int, mark: str) -> Look:

@@ -7,6 +7,7 @@ worker knows.
 import asyncio
 import logging
 from dataclasses import dataclass
+from math import inf
 from random import Random
 from typing import Final, Protocol
 
@@ -50,6 +51,8 @@ class Upkeep:
         self._latest = 0.0
         """When the next round comes, unless something is due sooner."""
         self._not_before = 0.0
+        self._heard_at = inf
+        """The earliest of what exchanges have said since the last round began, which may know nothing of it."""
 
     def due_in(self, ms: int | None) -> None:
         """An exchange has just said when the storage has something to do next: 0 for now, None for never.
@@ -57,7 +60,11 @@ class Upkeep:
         It knows nothing of what is over, so that a worker that is never idle would never remove any: the next round
         comes no later than the last one has asked for.
         """
-        self._set_due(self._latest if ms is None else min(self._instant(ms), self._latest))
+        due_at = self._latest
+        if ms is not None:
+            said_at = self._instant(ms)
+            self._heard_at, due_at = min(said_at, self._heard_at), min(said_at, due_at)
+        self._set_due(due_at)
 
     def _next_round_in(self, ms: int | None) -> None:
         """A round has just said when the next one is due, None for when nothing is heard meanwhile."""
@@ -83,6 +90,7 @@ class Upkeep:
         self._next_round_in(None)
         while True:
             await self._until_due()
+            self._heard_at = inf
             try:
                 done = await self.once()
             except (Unavailable, StorageFull) as error:
@@ -108,6 +116,7 @@ class Upkeep:
         if not done.did_something:
             self._not_before = asyncio.get_running_loop().time() + FRUITLESS_MS / 1000
         self._next_round_in(done.next_due_ms)
+        self._set_due(min(self._due_at, max(self._heard_at, self._not_before)))
 
     async def _until_due(self) -> None:
         loop = asyncio.get_running_loop()

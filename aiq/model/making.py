@@ -14,12 +14,14 @@ T = TypeVar("T")
 
 def maker(kind: type[T], first: Sequence[str] = ()) -> Callable[..., T]:
     """What makes values of a frozen dataclass with slots, which checks nothing, of the fields that are `first` by their
-    places, and of any by name; others have their defaults."""
+    places, and of any by name; others have their defaults, none of which may be made anew for each value."""
     # Any: a class may be a dataclass, and a field of any type.
     shape: Any = kind
     assert is_dataclass(shape)
-    defaults = {field.name: field.default for field in fields(shape) if field.default is not MISSING}
-    names = dict.fromkeys([*first, *sorted((field.name for field in fields(shape)), key=defaults.__contains__)])
+    every = fields(shape)
+    assert all(field.default_factory is MISSING for field in every)
+    defaults = {field.name: field.default for field in every if field.default is not MISSING}
+    names = dict.fromkeys([*first, *sorted((field.name for field in every), key=defaults.__contains__)])
     given = [name if name in first or name not in defaults else f"{name}=defaults[{name!r}]" for name in names]
     filled = [f"    made.{name} = {name}" for name in names]
     text = [

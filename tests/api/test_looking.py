@@ -1,10 +1,14 @@
 """Readers of one stream in one process look at it together."""
 
 import asyncio
+import gc
+from weakref import ref
 
 import pytest
 
 import aiq
+from aiq import looking
+from aiq.backends import open_storage
 from aiq.errors import Unavailable
 from aiq.looking import Look, first_look, next_look
 from aiq.model import JobRecord, StreamPage, Succeeded
@@ -108,6 +112,7 @@ async def test_when_the_one_who_looks_for_all_leaves_another_goes_on(tapped: Tap
 async def test_a_failure_that_one_of_them_hears_is_no_others(tapped: Tapped) -> None:
     run = await running(tapped)
     first, *others = await waiting(tapped, run.id)
+    before = tapped.looks
     tapped.plan(Refuse("read"))
     await tapped.append(run.lease, chunks("a"))
     found = await asyncio.gather(*others)
@@ -115,6 +120,44 @@ async def test_a_failure_that_one_of_them_hears_is_no_others(tapped: Tapped) -> 
     with pytest.raises(Unavailable):
         await first
     assert {look.page.chunks[0].text for look in found} == {"a"}
+    assert tapped.looks == before + 2
+
+
+async def test_a_storage_that_stays_away_is_told_to_all_after_two_looks(tapped: Tapped) -> None:
+    run = await running(tapped)
+    readers = await waiting(tapped, run.id)
+    before = tapped.looks
+    tapped.plan(Refuse("read"), Refuse("read"))
+    await tapped.append(run.lease, chunks("a"))
+    errors = await asyncio.gather(*readers, return_exceptions=True)
+
+    assert {type(error) for error in errors} == {Unavailable}
+    assert tapped.looks == before + 2
+
+
+def test_a_loop_that_is_closed_with_readers_in_it_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    loop = asyncio.new_event_loop()
+    tapped = Tapped(loop.run_until_complete(open_storage("memory://")))
+    run = loop.run_until_complete(running(tapped))
+    loop.run_until_complete(waiting(tapped, run.id))
+    loop.close()
+    left = ref(tapped)
+    del tapped, loop
+    gc.collect()
+
+    assert left() is None
+    assert not looking._turns
+
+
+async def test_readers_in_another_loop_make_looks_of_their_own(tapped: Tapped) -> None:
+    run = await running(tapped)
+    readers = await waiting(tapped, run.id)
+    seen = await first_look(tapped, run.id, 0)
+    await tapped.append(run.lease, chunks("a"))
+    found = await asyncio.to_thread(asyncio.run, next_look(tapped, run.id, 0, seen.mark))
+
+    assert [chunk.text for chunk in found.page.chunks] == ["a"]
+    await asyncio.gather(*readers)
 
 
 async def test_an_end_that_another_has_read_is_looked_at_again(tapped: Tapped) -> None:

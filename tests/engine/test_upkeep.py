@@ -78,6 +78,29 @@ async def test_a_newer_answer_of_the_storage_counts_also_when_it_is_later(world:
 
 
 @virtually
+async def test_what_an_exchange_says_while_a_round_is_under_way_outlives_its_answer(world: World) -> None:
+    class Overtaken(Scripted):
+        async def upkeep(self, limit: int = 1) -> Upkept:
+            if not self.asked_ms:
+                upkeep.due_in(300)
+                upkeep.due_in(4_000)
+            return await super().upkeep(limit)
+
+    storage = Overtaken(Upkept(promoted=1))
+    upkeep = Upkeep(storage, rng=Random(1))
+    task = asyncio.create_task(upkeep.run())
+    await asyncio.sleep(0)
+    upkeep.due_in(0)
+
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.wait({task})
+
+    first, second = storage.asked_ms
+    assert 300 <= second - first <= 300 + SPREAD_MS
+
+
+@virtually
 async def test_a_worker_that_never_rests_looks_as_often_as_one_that_does(world: World) -> None:
     # An exchange knows nothing of what is over, and says again and again that nothing is due.
     storage = Scripted()

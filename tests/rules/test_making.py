@@ -1,6 +1,6 @@
 """Frozen values that are made many at a time are the same as those that are made one by one."""
 
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, dataclass, field, fields
 
 import pytest
 
@@ -33,3 +33,12 @@ def test_a_value_that_was_made_is_frozen() -> None:
 def test_a_field_that_has_no_default_must_be_given() -> None:
     with pytest.raises(TypeError, match="state"):
         maker(JobRecord)(id="a", task="work")
+
+
+def test_a_class_with_a_default_that_is_made_anew_for_each_value_is_refused() -> None:
+    @dataclass(frozen=True, slots=True)
+    class Bag:
+        things: list[str] = field(default_factory=list)
+
+    with pytest.raises(AssertionError):
+        maker(Bag)

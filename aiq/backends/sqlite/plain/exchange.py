@@ -31,7 +31,7 @@ class _Place(NamedTuple):
 
     queue: str
     band: int
-    count: int
+    most: int
 
 
 def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimRequest | None) -> Exchanged | None:
@@ -100,7 +100,7 @@ def _first(tx: Transaction, bands: Sequence[_Place]) -> list[int] | None:
     """Put down the jobs that come first, and answer their numbers; None where one claim may not give as many bytes."""
     room = MAX_BATCH
     for place in bands:
-        wanted = place._replace(count=min(place.count, room))
+        wanted = place._replace(most=min(place.most, room))
         room -= tx.connection.run(SQL["first"], wanted._asdict())
     if room == MAX_BATCH:
         return []

@@ -58,7 +58,7 @@ INSERT INTO aiq_moved (n, queue, task, since_ms, events, fence)
 SELECT n, queue, task, since_ms, events, fence FROM aiq_jobs
 WHERE queue = :queue AND pool = '' AND aside = 0 AND band = :band AND line = '' AND state = 'ready'
 ORDER BY lane, position
-LIMIT :count;
+LIMIT :most;
 
 -- name: given
 -- Those that are given, and what they weigh.
