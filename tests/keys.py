@@ -34,8 +34,20 @@ def clean(server: Server, namespace: str) -> list[str]:
     if not names:
         return []
     jobs = {_whole(name) for name in server.ask("HKEYS", f"{prefix}jobs")}
+    lost = astray(server, prefix, names)
     server.ask("UNLINK", *names)
-    return [name for name in names if is_left(*name.removeprefix(prefix).partition(":")[::2], jobs)]
+    return [name for name in names if is_left(*name.removeprefix(prefix).partition(":")[::2], jobs)] + lost
+
+
+def astray(server: Server, prefix: str, names: list[str]) -> list[str]:
+    """Shelves of lanes that no index knows, and those that one knows and that are not there."""
+    indexes = [name.removeprefix(f"{prefix}shelves:") for name in names if name.startswith(f"{prefix}shelves:")]
+    listed = {
+        f"{prefix}shelf:{lane}:{shelf}"
+        for lane in indexes
+        for shelf in server.ask("ZRANGE", f"{prefix}shelves:{lane}", 0, -1)
+    }
+    return sorted(listed ^ {name for name in names if name.startswith(f"{prefix}shelf:")})
 
 
 def _whole(brief: str) -> str:

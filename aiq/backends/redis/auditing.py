@@ -4,6 +4,7 @@ What is found of one job is found in one step, and so is true. What counts or li
 together, which is true only if nothing happened between the first step and the last. Spec: STATE-3
 """
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any, Final
@@ -12,7 +13,7 @@ from aiq.backends.redis.door import Answer
 from aiq.model import Violation
 
 SLICE: Final = 64
-"""Jobs, or rows of another kind, that one step looks at, or about so many."""
+"""Jobs, shelves, or rows of another kind, that one step looks at, or about so many."""
 _NAMES: Final = 256
 """Sorted sets whose size one step tells."""
 
@@ -25,6 +26,8 @@ _SETS: Final = (
     *("lines_left", "reshaping"),
 )
 """Sorted sets that are to be empty where nothing was found that stands in them."""
+_SHELVED: Final = re.compile(r"lane:[^:]+:[0-3]::").fullmatch
+"""The lanes of plain pools, which stand on shelves. Those of other pools go on with a name, which may have colons."""
 _CLAUSES: Final = {
     "limit_tokens": "CALL-15",
     "limit_units": "CALL-15",
@@ -90,5 +93,16 @@ async def audited(step: _Step, limit: int) -> list[Violation]:
 
 
 async def _measure(step: _Step, account: _Account, names: list[str]) -> None:
-    for first in range(0, len(names), _NAMES):
-        account.take((await step("audit", {"names": names[first : first + _NAMES]})).value)
+    plain = [name for name in names if not _SHELVED(name)]
+    for first in range(0, len(plain), _NAMES):
+        account.take((await step("audit", {"names": plain[first : first + _NAMES]})).value)
+    for lane in filter(_SHELVED, names):
+        await _measure_shelves(step, account, lane)
+
+
+async def _measure_shelves(step: _Step, account: _Account, lane: str) -> None:
+    rank: int | None = 0
+    while rank is not None:
+        told = (await step("audit", {"lane": lane, "rank": rank, "slice": SLICE})).value
+        account.take(told)
+        rank = told.get("rank")

@@ -6,8 +6,9 @@ from itertools import count
 import msgspec
 import pytest
 
+from aiq.backends.redis import auditing
 from aiq.backends.redis.storage import RedisStorage, open_redis
-from aiq.model import LimitSpec
+from aiq.model import Estimate, LimitSpec
 from aiq.testing.actions import GOOD, chunks, claim_some, end, enqueue_one, job, start
 from aiq.testing.clock import Clock
 from tests.servers import PASSWORD, USER, server
@@ -89,6 +90,51 @@ async def test_what_lists_or_counts_jobs_that_are_not_there_is_named(
     ask(name, command, key, *words)
 
     assert await told(storage) == {("STATE-3", "")}
+
+
+@pytest.mark.parametrize("score", [-5, 77])
+async def test_a_shelf_that_is_listed_and_not_there_is_named(storage: RedisStorage, name: str, score: int) -> None:
+    ask(name, "ZADD", "shelves:lane:default:2::", score, score)
+
+    assert [one.text for one in await storage.audit()] == [
+        f"shelf {score} of lane:default:2:: is listed, and is not there"
+    ]
+
+
+async def test_jobs_on_a_shelf_that_is_not_listed_are_named(storage: RedisStorage, name: str) -> None:
+    ask(name, "DEL", "shelves:lane:default:2::")
+
+    assert ("STATE-3", "after") in await told(storage)
+
+
+@pytest.mark.parametrize(("shelf", "score"), [(131, 5), (3, 190)])
+async def test_what_stands_on_the_shelf_of_another_score_is_named(
+    storage: RedisStorage, name: str, shelf: int, score: int
+) -> None:
+    await storage.enqueue([job(f"job {number}") for number in range(MANY)])
+    ask(name, "ZADD", f"shelf:lane:default:2:::{shelf}", score, "astray")
+
+    texts = [one.text for one in await storage.audit()]
+    assert f"shelf {shelf} of lane:default:2:: has 1 that belong on another one" in texts
+
+
+async def test_shelves_are_looked_at_a_slice_at_a_time(
+    storage: RedisStorage, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auditing, "SLICE", 1)
+    await storage.enqueue([job(f"job {number}") for number in range(MANY)])
+    assert await storage.audit() == []
+
+    ask(name, "ZADD", "shelf:lane:default:2:::131", 200, "nobody")
+    assert await told(storage) == {("STATE-3", "")}
+
+
+@pytest.mark.parametrize("model", ["x::", "default:2::", "ft:a::"])
+async def test_no_name_of_a_model_makes_its_lane_look_like_one_of_shelves(storage: RedisStorage, model: str) -> None:
+    await storage.put_limits([LimitSpec(name="narrow", requests=100)])
+    await enqueue_one(storage, "of a model", limits=("narrow",), estimate=Estimate(model=model, input=10))
+
+    assert await storage.audit() == []
 
 
 async def test_what_belongs_to_a_job_that_is_not_stored_is_named(storage: RedisStorage, name: str) -> None:

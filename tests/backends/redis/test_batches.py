@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
-from aiq.model import TOKENS, BudgetSpec, JobRecord, LimitSpec, Settlement, Succeeded
+from aiq.model import TOKENS, BudgetSpec, JobRecord, LimitSpec, QueueSettings, Released, Settlement, Succeeded
 from aiq.storage import Storage
 from aiq.testing.actions import claim_some, job, wish
 from aiq.testing.clock import Clock
@@ -36,12 +36,44 @@ def settled(runs: Sequence[JobRecord], result: bytes = b"done") -> list[Settleme
     return [Settlement(run.lease, "1", Succeeded(result)) for run in runs]
 
 
+def released(runs: Sequence[JobRecord]) -> list[Settlement]:
+    return [Settlement(run.lease, "1", Released()) for run in runs]
+
+
 async def test_an_enqueue_of_a_hundred_is_as_many_commands_as_one_of_ten(storage: Storage) -> None:
     await storage.enqueue([job("first")])
     ten = await commands_of(lambda: storage.enqueue([job(f"a{n}") for n in range(10)]))
     hundred = await commands_of(lambda: storage.enqueue([job(f"b{n}") for n in range(100)]))
 
     assert hundred.total() <= ten.total() + SLACK
+
+
+async def test_so_it_is_where_the_newest_goes_first(storage: Storage) -> None:
+    await storage.configure("default", QueueSettings(lifo=True))
+    await storage.enqueue([job(f"first {n}") for n in range(100)])
+    ten = await commands_of(lambda: storage.enqueue([job(f"a{n}") for n in range(10)]))
+    hundred = await commands_of(lambda: storage.enqueue([job(f"b{n}") for n in range(100)]))
+
+    assert hundred.total() <= ten.total() + SLACK
+
+
+async def test_so_it_is_where_jobs_come_back(storage: Storage) -> None:
+    await storage.enqueue([job(f"job {n}") for n in range(250)])
+    few, many = await claim_some(storage, 10), await claim_some(storage, 100)
+    ten = await commands_of(lambda: storage.exchange(released(few)))
+    hundred = await commands_of(lambda: storage.exchange(released(many)))
+
+    assert hundred.total() <= ten.total() + SLACK
+
+
+async def test_whoever_meets_many_jobs_that_somebody_removed_looks_for_all_of_them_at_once(storage: Storage) -> None:
+    await storage.enqueue([job(f"job {n}") for n in range(200)])
+    owner = storage.url.rpartition("=")[2]
+    server().ask("DEL", f"{{aiq:{owner}}}:jobs")
+    found = await commands_of(lambda: claim_some(storage, 1))
+
+    assert found["zscore"] == 0
+    assert found.total() < 100
 
 
 @pytest.mark.parametrize("size", [10, 1000], ids=["small", "large"])

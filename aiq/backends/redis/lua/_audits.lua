@@ -124,7 +124,7 @@ local function through_jobs(cursor, slice, visit)
   local number, inner = cursor:match('^(%d+) ?(.*)$')
   local first, newest, looked = tonumber(number) or 1, counters.get('jobs'), 0
   while first <= newest do
-    local some, behind = jobs.shelved(first)
+    local some, behind = jobs.numbered(first)
     for place, job in ipairs(some) do
       if looked >= slice then return digits(job.n), looked end
       local left, more = visit(job, place == 1 and job.n == first and inner or '', slice - looked)
@@ -189,13 +189,21 @@ function audits.look(number, cursor, slice)
   end
 end
 
--- How many stand in a sorted set; of those that stand on shelves are the lanes of the plain pool.
-local function size_of(name)
-  if name:match('^lane:.*::$') then return shelves.count(name, nil, math.huge) end
-  return call('ZCARD', key(name))
-end
-
 -- Take off what stands in some sorted sets.
 function audits.measure(names)
-  for _, name in ipairs(names) do audits.stands(name, -size_of(name)) end
+  for _, name in ipairs(names) do audits.stands(name, -call('ZCARD', key(name))) end
+end
+
+-- Take off what stands in a lane on some shelves, from a rank on, each of which has members, and none of another's; the
+-- answer is the rank to go on with, nil at the end.
+function audits.measure_shelves(lane, rank, most)
+  local found, left = shelves.look(lane, rank, most)
+  local tell = teller('')
+  for _, shelf in ipairs(found) do
+    local what = 'shelf ' .. shelf.name .. ' of ' .. lane
+    audits.stands(lane, -shelf.size)
+    if shelf.size == 0 then tell('STATE-3', what .. ' is listed, and is not there') end
+    if shelf.astray > 0 then tell('STATE-3', what .. ' has ' .. digits(shelf.astray) .. ' that belong on another one') end
+  end
+  return left
 end

@@ -222,7 +222,7 @@ end
 -- The ids of jobs by number, 128 to a table: Redis packs one that is no larger, into half of the room.
 local NUMBERS = 128
 
-local function shelf(n)
+local function table_of(n)
   return 'numbers:' .. digits(math.floor(n / NUMBERS))
 end
 
@@ -232,19 +232,19 @@ end
 
 -- Let a job be found by its number.
 function jobs.put_number(n, id)
-  rows.put_bytes(shelf(n), place_of(n), briefs.id(id))
+  rows.put_bytes(table_of(n), place_of(n), briefs.id(id))
 end
 
 -- The id of the job of a number, or nil.
 function jobs.id_of(n)
-  local brief = rows.bytes(shelf(n), place_of(n))
+  local brief = rows.bytes(table_of(n), place_of(n))
   return brief and briefs.whole(brief)
 end
 
 -- The jobs that have a number or one behind it, in order, of one table of numbers, and the number with which the next one
 -- begins. What this step changes of them is not seen. A table in which no number is left costs as much as one job.
-function jobs.shelved(first)
-  local flat, places, ids, found = call('HGETALL', key(shelf(first))), {}, {}, {}
+function jobs.numbered(first)
+  local flat, places, ids, found = call('HGETALL', key(table_of(first))), {}, {}, {}
   for place = 1, #flat, 2 do
     if tonumber(flat[place]) >= first % NUMBERS then places[#places + 1] = place end
   end
@@ -278,7 +278,7 @@ function jobs.drop(job)
   ended.leave(job)
   count(job, nil)
   for _, name in ipairs({'payloads', 'results', 'progress'}) do rows.put_bytes(name, job.id, false) end
-  rows.put_bytes(shelf(job.n), place_of(job.n), false)
+  rows.put_bytes(table_of(job.n), place_of(job.n), false)
   call('UNLINK', key('history', job.id))
   rows.drop('errors', job.id)
   rows.drop('jobs', job.id)

@@ -17,6 +17,8 @@ local AHEAD = 2 ^ 52
 local BANDS = {0, 1, 2, 3}
 -- How many jobs of a lane are read at first, unless somebody is going to take more of them.
 local FEW = 4
+-- The same once somebody has met one whose row is gone: there are often more of them.
+local MANY = 64
 
 local SEPARATOR = '\0'
 local spots, plain_spots, windows, filled = {}, {}, {}, {}
@@ -133,6 +135,7 @@ function lanes.first(spot)
       if rows.has('jobs', id) then return id end
       -- Its row was removed by hand: nobody is to stand behind its place for ever. spec: LIVE-1
       if spot.pool == PLAIN then shelves.lose(spot.lane, id) end
+      most = math.max(most, MANY)
       lanes.exit(spot, id)
     elseif id then
       window.at = window.at + 1

@@ -2,16 +2,21 @@
 --
 -- A member of a large sorted set takes some 100 bytes besides itself, one of a set of at most 128 members that are short
 -- takes ten: as many as Redis packs by default (`zset-max-listpack-entries`; where that is set lower, all of this costs more
--- room, and nothing else changes). A shelf has half as many, since in what is packed each is looked for from the first on. So a shelved set NAME is the sorted set of its shelves, by the least score that is put
--- there, which is also what a shelf is called; and each shelf is a sorted set of its own. Below its first shelf's score
--- all goes onto the first one. A new shelf is begun behind the others, when the last is full and what comes stands behind
--- all that is there; what comes into the midst makes a shelf larger than others, and is packed less closely.
+-- room, and nothing else changes). A shelf has half as many, since in what is packed each is looked for from the first on.
+--
+-- So a shelved set NAME is its index, the sorted set of its shelves by the score from which on what comes is put there, and
+-- each shelf is a sorted set of its own. Below its first shelf's score all goes onto the first one. Where a shelf is full,
+-- and what comes stands behind all that is there, a new one is begun behind it; or before it, where it is the first and
+-- all that is there stands behind what comes. What comes into the midst of a shelf makes it larger than others, and it is
+-- packed less closely. A shelf is called by the score that was put there first, whatever its score becomes.
 -- A member is a job, by its id. One that moves is taken out first: where it stands is known by its score.
 
 local MOST = 64
 local EVERYTHING = math.huge
 
 local pending = {}
+-- How many first members anybody has asked for, and where those stand that are to be lost.
+local asked, standing = {}, {}
 
 -- The key of the set of its shelves, which is no name of an older layout: who knows only that one finds nothing here.
 local function index(name)
@@ -25,7 +30,7 @@ end
 local function changes_of(name)
   local found = pending[name]
   if not found then
-    found = {going = {}, gone = {}, coming = {}, put = {}}
+    found = {going = {}, gone = {}, coming = {}, put = {}, ghosts = {}}
     pending[name] = found
   end
   return found
@@ -95,26 +100,43 @@ local function last_shelf(name)
   return {name = found[1], begins = begins, low = begins, high = EVERYTHING, members = {}}
 end
 
-local function new_shelf(name, score)
-  local shelf = {name = digits(score), begins = score, low = score, high = EVERYTHING, members = {}, count = 0, top = score}
-  call('ZADD', index(name), shelf.name, shelf.name)
-  return shelf
-end
-
 local function fill(name, shelf)
   if not shelf or #shelf.members == 0 then return end
   call('ZADD', of(name, shelf.name), unpack(shelf.members))
   shelf.members = {}
 end
 
--- Whether a shelf is the last, is full, and what comes stands behind all that is there.
+-- The score of the first or the last that stands on a shelf.
+local function end_of(name, shelf, rank)
+  fill(name, shelf)
+  return tonumber(call('ZRANGE', of(name, shelf.name), rank, rank, 'WITHSCORES')[2])
+end
+
+-- Whether a shelf is full, and what comes stands behind all that is there, or before it where it is the first.
 local function is_over(name, shelf, score)
-  if shelf.high < EVERYTHING then return false end
   shelf.count = shelf.count or call('ZCARD', of(name, shelf.name))
   if shelf.count < MOST then return false end
-  fill(name, shelf)
-  local last = call('ZRANGE', of(name, shelf.name), -1, -1, 'WITHSCORES')
-  return score > math.max(shelf.begins, tonumber(last[2]))
+  shelf.top = shelf.top or math.max(shelf.begins, end_of(name, shelf, -1))
+  if score > shelf.top then return true end
+  if shelf.low > -EVERYTHING then return false end
+  shelf.least = shelf.least or end_of(name, shelf, 0)
+  return score < shelf.least
+end
+
+local function fresh(score, low, high)
+  return {
+    name = digits(score), begins = score, low = low, high = high, members = {}, count = 0, top = score, least = score,
+  }
+end
+
+-- Begin a shelf with what stands at a score, beside one that is full, if there is any; that one is used on where there is
+-- a shelf of such a name already.
+local function new_shelf(name, beside, score)
+  if call('ZADD', index(name), 'NX', digits(score), digits(score)) == 0 then return beside end
+  if not beside then return fresh(score, -EVERYTHING, EVERYTHING) end
+  if score > beside.top then return fresh(score, score, beside.high) end
+  call('ZADD', index(name), digits(beside.least), beside.name)
+  return fresh(score, -EVERYTHING, beside.least)
 end
 
 local function place(name, shelf, score)
@@ -124,9 +146,17 @@ local function place(name, shelf, score)
   end
   if not shelf or is_over(name, shelf, score) then
     fill(name, shelf)
-    shelf = new_shelf(name, score)
+    shelf = new_shelf(name, shelf, score)
   end
   return shelf
+end
+
+-- Put a member onto the shelf of its score, and remember what that changes there.
+local function add(shelf, member, score)
+  shelf.members[#shelf.members + 1] = digits(score)
+  shelf.members[#shelf.members + 1] = member
+  shelf.count = shelf.count + 1
+  shelf.top, shelf.least = shelf.top and math.max(shelf.top, score), shelf.least and math.min(shelf.least, score)
 end
 
 local function put_in(name, changes)
@@ -135,9 +165,7 @@ local function put_in(name, changes)
     local score = changes.put[member]
     if score then
       shelf = place(name, shelf, score)
-      shelf.members[#shelf.members + 1] = digits(score)
-      shelf.members[#shelf.members + 1] = member
-      shelf.count = shelf.count and shelf.count + 1
+      add(shelf, member, score)
       changes.put[member] = nil
     end
   end
@@ -149,6 +177,7 @@ function shelves.settle(name)
   local changes = pending[name]
   if not changes then return end
   pending[name] = nil
+  if #changes.ghosts > 0 then call('ZREM', index(name), unpack(changes.ghosts)) end
   take_out(name, changes)
   put_in(name, changes)
 end
@@ -166,38 +195,43 @@ function shelves.any(name)
   return call('EXISTS', index(name)) == 1
 end
 
--- Visit the shelves in their order, until there are no more or `visit` says so.
+-- Visit the shelves in their order, each with its score, until there are no more or `visit` says so.
 local function walk(name, visit)
   shelves.settle(name)
   local rank, page = 0, {}
   repeat
-    page = call('ZRANGE', index(name), rank, rank + 1)
-    for _, shelf in ipairs(page) do
-      if visit(shelf) then return end
+    page = call('ZRANGE', index(name), rank, rank + 1, 'WITHSCORES')
+    for at = 1, #page, 2 do
+      if visit(page[at], tonumber(page[at + 1])) then return end
     end
-    rank = rank + #page
-  until #page < 2
+    rank = rank + 2
+  until #page < 4
 end
 
--- The first members, at most so many.
+-- The first members, at most so many. The index forgets a shelf that somebody has removed by hand.
 function shelves.first(name, count)
-  local found = {}
+  local found, ghosts = {}, {}
   walk(name, function(shelf)
-    for _, member in ipairs(call('ZRANGE', of(name, shelf), 0, count - #found - 1)) do
-      found[#found + 1] = briefs.whole(member)
-    end
-    return #found >= count
+    local page = call('ZRANGE', of(name, shelf), 0, count - #found - 1)
+    for _, member in ipairs(page) do found[#found + 1] = briefs.whole(member) end
+    if #page == 0 then ghosts[#ghosts + 1] = shelf end
+    return #found >= count or #ghosts >= MOST
   end)
+  if #ghosts > 0 then changes_of(name).ghosts = ghosts end
+  asked[name] = math.max(asked[name] or 0, count)
   return found
 end
 
 -- How many members stand before a score, or in the whole set; no more than `most` of them are counted.
 function shelves.count(name, before, most)
-  local count = 0
-  walk(name, function(shelf)
+  local count, looked = 0, false
+  walk(name, function(shelf, begins)
+    -- On the first one there may stand what is less than its score.
+    if looked and before and begins >= before then return true end
+    looked = true
     local more = before and call('ZCOUNT', of(name, shelf), '-inf', '(' .. digits(before)) or call('ZCARD', of(name, shelf))
     count = count + more
-    return count >= most or more == 0
+    return count >= most
   end)
   return math.min(count, most)
 end
@@ -210,11 +244,36 @@ function shelves.stands(name, id, score)
   return found and tonumber(found) == score or false
 end
 
--- Take out a job of which nobody knows where it stands.
-function shelves.lose(name, id)
+-- The scores of as many of the first members as anybody has asked for.
+local function scores_of(name)
+  local found, seen, count = {}, 0, asked[name] or MOST
   walk(name, function(shelf)
-    local score = call('ZSCORE', of(name, shelf), briefs.id(id))
-    if score then shelves.drop(name, id, tonumber(score)) end
-    return score
+    local page = call('ZRANGE', of(name, shelf), 0, count - seen - 1, 'WITHSCORES')
+    for at = 1, #page, 2 do found[page[at]] = tonumber(page[at + 1]) end
+    seen = seen + #page / 2
+    return seen >= count
   end)
+  return found
+end
+
+-- Take out a job that is one of the first, and of which nobody knows where it stands. Mostly there are many of them.
+function shelves.lose(name, id)
+  local member = briefs.id(id)
+  if not standing[name] or not standing[name][member] then standing[name] = scores_of(name) end
+  local score = standing[name][member]
+  if score then shelves.drop(name, id, score) end
+end
+
+-- Some shelves from a rank on, for the audit: of each its name, how many stand there, and how many of these belong to
+-- another shelf; and the rank of the next one, if there is any.
+function shelves.look(name, rank, most)
+  local page, found = call('ZRANGE', index(name), rank, rank + most, 'WITHSCORES'), {}
+  for at = 1, math.min(#page, most * 2), 2 do
+    local shelf = of(name, page[at])
+    local low, high = page[at + 1], page[at + 3]
+    local astray = (rank > 0 or at > 1) and call('ZCOUNT', shelf, '-inf', '(' .. digits(low)) or 0
+    if high then astray = astray + call('ZCOUNT', shelf, digits(high), '+inf') end
+    found[#found + 1] = {name = page[at], size = call('ZCARD', shelf), astray = astray}
+  end
+  return found, #page > most * 2 and rank + most or nil
 end

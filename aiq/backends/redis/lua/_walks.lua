@@ -116,7 +116,7 @@ function walks.of_jobs(walk)
     local first, looked, newest = tonumber(number) or 1, 0, counters.get('jobs')
     while first <= newest do
       if looked >= bounds.MAX_LOOKED then return digits(first) .. ' ' end
-      local some, behind = jobs.shelved(first)
+      local some, behind = jobs.numbered(first)
       for place_, job in ipairs(some) do
         local left = walk(job)(place_ == 1 and job.n == first and inner or '', page)
         if left then return digits(job.n) .. ' ' .. left end

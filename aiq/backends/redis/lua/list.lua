@@ -34,7 +34,7 @@ end
 local function ahead()
   local found, looked, newest, first = {}, 0, counters.get('jobs'), args.place
   while first <= newest do
-    local some, behind = jobs.shelved(first)
+    local some, behind = jobs.numbered(first)
     for _, job in ipairs(some) do
       if looked == bounds.MAX_LOOKED or #found > args.limit then return found, job.n end
       looked = looked + 1
