@@ -348,7 +348,7 @@ async def test_what_is_gone_elsewhere_kills_the_job_that_needs_it() -> None:
 async def test_an_outage_elsewhere_lets_a_job_be_tried_again() -> None:
     storage, bucket = await open_memory("memory://"), Bucket()
     async with aiq.Queue(storage, codecs=[bucket.offload()]) as queue:
-        one = await queue.enqueue(join.job("a" * 2_000, ""), attempts=2)
+        one = await queue.enqueue(join.job("a" * 2_000, ""), attempts=5)
         bucket.away = True
         async with aiq.Worker(queue, tasks=TASKS):
             while (await one.record()).failures == 0:  # noqa: ASYNC110 - the storage tells of no failure
