@@ -1,12 +1,13 @@
 """Random lives of two storages: what is drawn for one is done to both."""
 
-from collections.abc import Awaitable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
 from random import Random
-from typing import Any
+from typing import Any, TypeAlias
 
 from aiq.errors import AiqError
 from aiq.model import (
+    CallRequest,
     ClaimRequest,
     Died,
     JobError,
@@ -14,14 +15,22 @@ from aiq.model import (
     JobSpec,
     Lease,
     Outcome,
+    Redrive,
     Retried,
+    Settled,
     Settlement,
+    State,
     Succeeded,
+    Suspended,
+    Target,
     Want,
 )
 from aiq.storage import Storage
-from aiq.testing.actions import job
+from aiq.testing.actions import chunks, job
 from aiq.testing.clock import Clock
+from aiq.testing.spending import units
+
+Deed: TypeAlias = Callable[[Storage], Awaitable[object]]
 
 QUEUES = ("q", "r", "s")
 OF_MANY_KINDS = ("bounded", "lifo", "plain", "unheard-of")
@@ -35,17 +44,23 @@ class Course:
     clock: Clock
     random: Random
     runs: list[JobRecord] = field(default_factory=list)
+    dead: list[str] = field(default_factory=list)
     past: list[tuple[list[Settlement], ClaimRequest | None]] = field(default_factory=list)
     jobs: int = 0
     claims: int = 0
     rare: float = 0.1
     """How often a job is not plain."""
+    deeds: float = 0.0
+    """How often something happens that is no step of a plain job."""
 
     def specs(self) -> list[JobSpec]:
         specs = [self._spec() for _ in range(self.random.randint(1, 6))]
         return specs + specs[:1] if self.random.random() < 0.1 else specs
 
     def _spec(self) -> JobSpec:
+        if self.jobs and self.random.random() < 0.02:
+            # One that was stored before, and may be gone.
+            return job(f"job {self.random.randint(1, self.jobs)}", payload=b"again")
         self.jobs += 1
         options: dict[str, Any] = {"queue": self.random.choice(QUEUES), "lease_ms": self.random.choice((50, 5_000))}
         if self.random.random() < self.rare:
@@ -61,6 +76,33 @@ class Course:
             options |= self.random.choice(rare)
         return job(f"job {self.jobs}", payload=self.random.randbytes(self.random.randint(0, 40)), **options)
 
+    def deed(self) -> Deed:
+        """What leaves a job or a queue such that the next steps may not be plain."""
+        job_id, queue = f"job {self.random.randint(1, self.jobs + 1)}", self.random.choice(QUEUES)
+        deeds: list[Deed] = [
+            lambda storage: storage.cancel([job_id]),
+            lambda storage: storage.purge([job_id]),
+            lambda storage: storage.upkeep(),
+            lambda storage: storage.pause(queue),
+            lambda storage: storage.resume(queue),
+        ]
+        if self.dead:
+            again = Redrive(id=f"again {self.jobs}", targets=(Target(self.random.choice(self.dead), 1),))
+            deeds += [lambda storage: storage.redrive(again)] * 3
+        if self.runs:
+            deeds += self._deeds_of(self.random.choice(self.runs))
+        return self.random.choice(deeds)
+
+    def _deeds_of(self, run: JobRecord) -> list[Deed]:
+        child = replace(self._spec(), child_of="children", depends_on=(), unique=None, on_unique="conflict")
+        call = CallRequest(lease=run.lease, number=1, limits=("narrow",))
+        return [
+            lambda storage: storage.append(run.lease, chunks("a")),
+            lambda storage: storage.enqueue([child], parent=run.lease),
+            lambda storage: storage.acquire([call]),
+            lambda storage: storage.send(run.id, "go", f"s {run.id}", b""),
+        ]
+
     def exchange(self) -> tuple[list[Settlement], ClaimRequest | None]:
         if self.past and self.random.random() < 0.1:
             return self.random.choice(self.past[-3:])
@@ -74,8 +116,10 @@ class Course:
         lease = Lease(run.id, run.fence - (self.random.random() < 0.02), run.lease_id or "")
         outcome: Outcome = Succeeded(self.random.randbytes(self.random.randint(0, 9)))
         if self.random.random() < 0.05:
-            outcome = self.random.choice((Retried(ERROR, 0), Retried(ERROR, 10), Died(ERROR)))
-        return Settlement(lease, f"s {run.id} {run.fence}", outcome)
+            rare = (Retried(ERROR, 0), Retried(ERROR, 10), Died(ERROR), Suspended("wait", "go", 50))
+            outcome = self.random.choice(rare)
+        # A run goes on that has found a signal; then one settlement more is a repeat, or its next one.
+        return Settlement(lease, f"s {run.id} {run.fence} {self.random.choice((1, 1, 1, 2))}", outcome)
 
     def _claim(self) -> ClaimRequest:
         self.claims += 1
@@ -95,17 +139,30 @@ async def told(step: Awaitable[object]) -> str:
 
 async def live(course: Course, steps: int, ours: Storage, theirs: Storage) -> None:
     """Let both do the same, and compare what they answer."""
+    for storage in (ours, theirs):
+        await storage.put_limits([units("narrow")])
     for _ in range(steps):
-        course.clock.advance_ms(course.random.choice((0, 1, 5, 20)))
-        if course.random.random() < 0.4:
+        # Once in a while a clock is put right.
+        course.clock.advance_ms(course.random.choice((0, 1, 5, 20)) if course.random.random() < 0.95 else -30)
+        drawn = course.random.random()
+        if drawn < course.deeds:
+            deed = course.deed()
+            assert await told(deed(ours)) == await told(deed(theirs))
+        elif drawn < 0.4:
             specs = course.specs()
             assert await told(ours.enqueue(specs)) == await told(theirs.enqueue(specs))
         else:
-            settlements, request = course.exchange()
-            answer = await ours.exchange(settlements, request)
-            assert repr(answer) == await told(theirs.exchange(settlements, request))
-            over = {one.lease.job_id for one in settlements}
-            course.runs = [run for run in course.runs if run.id not in over] + list(answer.claimed)
+            await _exchange(course, ours, theirs)
+
+
+async def _exchange(course: Course, ours: Storage, theirs: Storage) -> None:
+    settlements, request = course.exchange()
+    answer = await ours.exchange(settlements, request)
+    assert repr(answer) == await told(theirs.exchange(settlements, request))
+    pairs = list(zip(settlements, answer.settled, strict=True))
+    over = {one.lease.job_id for one, said in pairs if not (isinstance(said, Settled) and said.state is State.RUNNING)}
+    course.runs = [run for run in course.runs if run.id not in over] + list(answer.claimed)
+    course.dead += [one.lease.job_id for one, said in pairs if isinstance(said, Settled) and said.state is State.DEAD]
 
 
 def some_jobs(random: Random, now_ms: int, first: int) -> list[JobSpec]:

@@ -1,7 +1,7 @@
 """Plain steps in a few statements: they write and answer what the same steps do that are decided in Python."""
 
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -19,15 +19,27 @@ from aiq.backends.sqlite.plain.shortcuts import SHORTCUTS
 from aiq.backends.sqlite.storage import SQLiteStorage
 from aiq.bounds import MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.errors import LeaseLost
-from aiq.model import CallState, ClaimRequest, Lease, QueueSettings, Settled, Settlement, Succeeded, Usage, Want
+from aiq.model import (
+    CallState,
+    ClaimRequest,
+    JobRecord,
+    Lease,
+    QueueSettings,
+    Settled,
+    Settlement,
+    Succeeded,
+    Suspended,
+    Usage,
+    Want,
+)
 from aiq.storage import claim
-from aiq.testing.actions import claim_one, enqueue_one, job
+from aiq.testing.actions import chunks, claim_one, end, enqueue_one, job, start
 from aiq.testing.clock import Clock
-from aiq.testing.spending import tell
+from aiq.testing.spending import open_call, tell, units, wait_of
 from tests.backends.lives import Course, live, some_jobs
 from tests.backends.sqlite_files import in_writer, opened
 
-STEPS = 60
+STEPS = 150
 OWN = {"storage_id", "applied_at_ms"}
 """Columns in which two storages differ from the first."""
 
@@ -79,7 +91,7 @@ async def test_a_random_life_leaves_the_same_rows_whoever_makes_the_steps(
     async with two(tmp_path, clock) as (ours, theirs):
         answers = noting(ours)
 
-        await live(Course(clock, Random(seed), rare=rare), STEPS, ours, theirs)
+        await live(Course(clock, Random(seed), rare=rare, deeds=rare), STEPS, ours, theirs)
 
         assert same(tmp_path)
         assert sum(answer is not None for answer in answers) >= least
@@ -105,6 +117,69 @@ async def test_a_batch_of_jobs_is_settled_and_claimed_as_the_step_does_it(tmp_pa
         assert len(told[0].claimed) == 27
         assert None not in answers
         assert same(tmp_path)
+
+
+async def started(storage: SQLiteStorage, queue: str) -> JobRecord:
+    """A run whose lease has the same name in every storage."""
+    await enqueue_one(storage, queue, queue=queue)
+    (run,) = await claim(storage, ClaimRequest(queue, 1, "lease", (Want(queue, 1),)))
+    return run
+
+
+async def appended(storage: SQLiteStorage, run: JobRecord) -> None:
+    await storage.append(run.lease, chunks("a"))
+
+
+async def found_a_signal(storage: SQLiteStorage, run: JobRecord) -> None:
+    await storage.send(run.id, "go", "1", b"")
+    await storage.exchange([Settlement(run.lease, "end", Suspended("wait", "go"))])
+
+
+async def waits_for_a_call(storage: SQLiteStorage, run: JobRecord) -> None:
+    await storage.put_limits([units()])
+    await open_call(storage, await started(storage, "other"), 1, None, "gpt")
+    await wait_of(storage, run, 1, None, "gpt")
+
+
+async def opened_a_call(storage: SQLiteStorage, run: JobRecord) -> None:
+    await storage.put_limits([units()])
+    await open_call(storage, run, 1, None, "gpt")
+
+
+async def is_waited_for(storage: SQLiteStorage, run: JobRecord) -> None:
+    await enqueue_one(storage, "next", queue="others", depends_on=(run.id,))
+
+
+DEEDS = [appended, found_a_signal, waits_for_a_call, opened_a_call, is_waited_for]
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+async def test_a_run_that_has_more_to_it_ends_as_in_python(
+    tmp_path: Path, clock: Clock, deed: Callable[[SQLiteStorage, JobRecord], Awaitable[None]]
+) -> None:
+    async with two(tmp_path, clock) as (ours, theirs):
+        told = []
+        for storage in (ours, theirs):
+            run = await started(storage, "default")
+            await deed(storage, run)
+            answers = noting(storage) if storage is ours else []
+            told.append(await storage.exchange([Settlement(run.lease, "end", Succeeded(b"1"))]))
+            assert not any(answers)
+
+        assert told[0] == told[1]
+        assert same(tmp_path)
+
+
+async def test_an_id_that_is_gone_is_not_given_again(tmp_path: Path, clock: Clock) -> None:
+    async with opened(tmp_path / "jobs.db", clock) as storage:
+        await end(storage, await start(storage), Succeeded(b"1"))
+        await storage.purge(["job"])
+        answers = noting(storage)
+
+        (told,) = await storage.enqueue([job()])
+
+        assert told.existed
+        assert answers == [None]
 
 
 @pytest.mark.parametrize(
