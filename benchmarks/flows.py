@@ -141,6 +141,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
+    widths = sorted(given.widths)
     if given.url:
         refuse_existing(parser, given.url)
     # The parents' worker would warn that it does not serve the children.
@@ -148,8 +149,8 @@ def main() -> None:
     with nullcontext(given.url) if given.url else private(given.store) as url:
         told = {**machine(), "store": version_of(url), "children": given.children, "rounds": given.rounds}
         remove(url)
-        turns = asyncio.run(measure(url, given.widths, given.children, given.rounds))
-    figures = {width: figure(found) for width, found in zip(given.widths, turns, strict=True)}
+        turns = asyncio.run(measure(url, widths, given.children, given.rounds))
+    figures = {width: figure(found) for width, found in zip(widths, turns, strict=True)}
     show(told, figures, ratio(turns[0], turns[-1]), as_json=given.json)
 
 

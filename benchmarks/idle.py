@@ -22,14 +22,15 @@ from typing import Final
 import aiq
 from benchmarks.machine import machine, version_of
 from benchmarks.private import STORES, private, store_of
-from benchmarks.processes import process, until_left
+from benchmarks.processes import line_of, process, until_left
 from benchmarks.spread import Spread, spread
 from benchmarks.stores import ask_postgres, ask_redis, files, refuse_existing, remove
 
 SETTLED_S: Final = 3.0
 """An idle worker is looked at only after this, so that its start does not count."""
 _SENT: Final = ("evalsha", "eval", "script|load", "xread", "xrevrange", "ping")
-"""Commands that a client of ours sends to Redis, and neither a script does nor whoever asks how many there were."""
+"""Commands that an idle client of ours sends to Redis. What a script does inside counts under names of its own, and
+whoever asks how many there were sends `info`."""
 _WAL_CHANGES: Final = slice(8, 12)
 """Where the index of SQLite's log counts the transactions: see "WAL-Index Format" in its documentation."""
 
@@ -53,10 +54,9 @@ async def measure(url: str, queues: int, seconds: float) -> Idle:
     arguments = ("--serve", str(queues), "--seconds", str(seconds), "--url", url)
     try:
         async with process("benchmarks.idle", *arguments) as worker:
-            assert worker.stdout is not None
-            await worker.stdout.readline()
+            await line_of(worker)
             before = commands(url)
-            share = json.loads(await worker.stdout.readline())
+            share = json.loads(await line_of(worker))
             return Idle(share, (commands(url) - before) / seconds / queues)
     finally:
         remove(url)

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 
@@ -14,12 +14,27 @@ async def process(module: str, *arguments: str) -> AsyncIterator[asyncio.subproc
     )
     assert child.stdin is not None
     assert child.stdout is not None
-    await child.stdout.readline()
     try:
+        await line_of(child)
         yield child
     finally:
         child.stdin.close()
         await child.wait()
+
+
+async def line_of(child: asyncio.subprocess.Process) -> bytes:
+    """The next line that a process says."""
+    assert child.stdout is not None
+    line = await child.stdout.readline()
+    if not line:
+        raise SystemExit("A process of this benchmark has ended before its time; what it said stands above.")
+    return line
+
+
+def check_alive(children: Iterable[asyncio.subprocess.Process]) -> None:
+    """Nothing is measured by a process that has ended."""
+    if any(child.returncode is not None for child in children):
+        raise SystemExit("A process of this benchmark has ended meanwhile. The figures of this run mean nothing.")
 
 
 async def until_left() -> None:

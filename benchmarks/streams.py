@@ -25,12 +25,14 @@ import aiq
 from benchmarks.cost import Clock, Clocks, Cost, seconds_of
 from benchmarks.machine import machine, version_of
 from benchmarks.private import STORES, private
-from benchmarks.processes import process, until_left
+from benchmarks.processes import check_alive, process, until_left
 from benchmarks.spread import Spread, spread, table
 from benchmarks.stores import refuse_existing, remove
 
 WARM_S: Final = 1
 """Seconds of tokens at the beginning that are not counted."""
+MOST_LATE_S: Final = 120
+"""A scene that has not ended so long after its last token was due, as one whose worker has died, is given up."""
 
 
 @aiq.task
@@ -94,7 +96,11 @@ async def play(url: str, scene: Scene, seconds: float) -> Seen:
     try:
         worker = process("benchmarks.streams", "--serve", str(scene.jobs), "--url", url)
         async with aiq.Queue(url) as queue, worker as child:
-            return await watch(queue, scene, seconds, url, lambda: seconds_of(child.pid))
+            try:
+                return await watch(queue, scene, seconds, url, lambda: seconds_of(child.pid))
+            except TimeoutError:
+                check_alive([child])
+                raise
     finally:
         remove(url)
 
@@ -106,7 +112,7 @@ async def watch(queue: aiq.Queue, scene: Scene, seconds: float, url: str, worker
     tokens = warm + round(seconds * scene.rate)
     stored = await queue.enqueue_many([talk.job(tokens, scene.rate) for _ in range(scene.jobs)])
     began, began_worker = clocks.now(), worker()
-    async with asyncio.TaskGroup() as group:
+    async with asyncio.timeout(WARM_S + seconds + MOST_LATE_S), asyncio.TaskGroup() as group:
         readers = [group.create_task(read(job)) for job in stored for _ in range(scene.readers)]
     cost = began.until(clocks.now(), tokens * len(readers))
     worker_us = (worker() - began_worker) * 1_000_000 / (tokens * len(readers))

@@ -12,6 +12,7 @@ job: what rises with the number of workers is what they cost each other.
 import argparse
 import asyncio
 import json
+from asyncio.subprocess import Process
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, nullcontext
 from dataclasses import asdict, dataclass, fields
@@ -21,13 +22,15 @@ import aiq
 from benchmarks.cost import Clocks, seconds_of
 from benchmarks.machine import machine, version_of
 from benchmarks.private import STORES, private
-from benchmarks.processes import process, until_left
+from benchmarks.processes import check_alive, process, until_left
 from benchmarks.spread import Spread, spread, table
 from benchmarks.stores import refuse_existing, remove
 
 SLOTS: Final = 100
 LOOK_S: Final = 0.05
 """How often is looked whether all is done."""
+MOST_S: Final = 600
+"""No turn takes so long."""
 
 
 @aiq.task
@@ -63,27 +66,30 @@ async def drain(url: str, workers: int, jobs: int) -> Drain:
             await queue.enqueue_many([noop.job(number) for number in range(jobs)])
             arguments = ("--serve", "--url", url)
             started = [process("benchmarks.workers", *arguments) for _ in range(workers)]
-            pids = [(await stack.enter_async_context(one)).pid for one in started]
-            return await race(queue, Clocks.of(url), pids, jobs)
+            children = [await stack.enter_async_context(one) for one in started]
+            return await race(queue, Clocks.of(url), children, jobs)
     finally:
         remove(url)
 
 
-async def race(queue: aiq.Queue, clocks: Clocks, pids: Sequence[int], jobs: int) -> Drain:
+async def race(queue: aiq.Queue, clocks: Clocks, children: Sequence[Process], jobs: int) -> Drain:
     """Resume the queue, and wait until the store knows that all is done."""
+    pids = [child.pid for child in children]
     began, worked = clocks.now(), sum(map(seconds_of, pids))
     await queue.resume()
-    await until_done(queue, jobs)
+    await until_done(queue, jobs, children)
     cost, worked = began.until(clocks.now(), jobs), sum(map(seconds_of, pids)) - worked
     return Drain(cost.per_second, worked * 1_000_000 / jobs, cost.server_us)
 
 
-async def until_done(queue: aiq.Queue, jobs: int) -> None:
-    """Every job has to succeed; one that did not makes the figures void."""
-    counts = await queue.count()
-    while not all(state.terminal for state in counts):
-        await asyncio.sleep(LOOK_S)
+async def until_done(queue: aiq.Queue, jobs: int, children: Sequence[Process] = ()) -> None:
+    """Every job has to succeed; one that did not makes the figures void, and so does a worker that ended."""
+    async with asyncio.timeout(MOST_S):
         counts = await queue.count()
+        while not all(state.terminal for state in counts):
+            check_alive(children)
+            await asyncio.sleep(LOOK_S)
+            counts = await queue.count()
     if counts != {aiq.State.SUCCEEDED: jobs}:
         raise SystemExit(f"Not all jobs succeeded: {counts}. The figures of this run mean nothing.")
 

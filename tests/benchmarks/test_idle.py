@@ -22,7 +22,8 @@ def redis_url() -> str:
 async def test_a_worker_in_another_process_is_watched(redis_url: str) -> None:
     found = await measure(redis_url, queues=2, seconds=0.2)
 
-    assert found.cpu_share > 0
+    assert 0 < found.cpu_share < 1
+    assert found.commands_per_second >= 0
 
 
 async def test_every_step_on_redis_is_one_command(redis_url: str) -> None:
@@ -37,7 +38,12 @@ async def test_every_step_on_redis_is_one_command(redis_url: str) -> None:
 
 
 def test_transactions_of_a_postgres_database_are_counted() -> None:
-    assert commands(postgres_server().url()) > 0
+    server = postgres_server()
+    before = commands(server.url())
+    for _ in range(50):
+        server.ask("SELECT 1")
+
+    assert commands(server.url()) > before
 
 
 def test_a_transaction_that_writes_to_a_file_is_counted(tmp_path: Path) -> None:

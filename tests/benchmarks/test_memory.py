@@ -6,12 +6,24 @@ from pathlib import Path
 import pytest
 
 import aiq
-from benchmarks.memory import Growth, Sample, drained, growth, resident, soak, summary
+from benchmarks.memory import (
+    MOST_BEHIND_S,
+    Growth,
+    Sample,
+    check_kept_up,
+    drained,
+    growth,
+    resident,
+    soak,
+    summary,
+    work,
+)
 
 
 async def test_a_soak_looks_at_the_worker_and_the_store(tmp_path: Path) -> None:
     samples = await soak(f"sqlite:///{tmp_path}/a.db", seconds=0.5, rate=100)
 
+    assert samples
     assert all(one.worker_bytes > 1_000_000 and one.store_bytes > 0 for one in samples)
 
 
@@ -33,6 +45,14 @@ def test_what_a_process_has_in_memory_is_known() -> None:
     held = bytearray(os.urandom(32 * 1024 * 1024))
 
     assert resident(os.getpid()) - before > len(held) // 2
+
+
+async def test_a_worker_that_does_not_keep_up_makes_the_figures_void() -> None:
+    async with aiq.Queue("memory://") as queue:
+        await queue.enqueue_many([work.job(number) for number in range(2 * MOST_BEHIND_S + 1)])
+
+        with pytest.raises(SystemExit, match="11 jobs behind"):
+            await check_kept_up(queue, 2)
 
 
 async def test_a_job_that_died_makes_the_figures_void() -> None:
