@@ -38,7 +38,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 async def test_a_random_life_leaves_the_same_rows_whoever_makes_the_steps(
     clock: Clock, seed: int, made: list[object]
 ) -> None:
-    course = Course(clock, Random(seed))
+    course = Course(clock, Random(seed), rare=0.05)
     async with opened(clock) as (ours, name), opened(clock, Stepwise) as (theirs, other):
         await live(course, STEPS, ours, theirs)
 
