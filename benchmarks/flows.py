@@ -11,23 +11,21 @@ parent was running again; and how long it took to have a result of each. The rat
 narrowest family, round by round. What a parent itself costs is shared by its children.
 """
 
-import argparse
 import asyncio
 import json
 import logging
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 import aiq
+from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.cost import Clocks, Cost
 from benchmarks.machine import machine, version_of
-from benchmarks.private import STORES, private
 from benchmarks.spread import Spread, spread, table
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.stores import remove
 
 SLOTS: Final = 100
 
@@ -133,20 +131,15 @@ def ratio(narrow: Sequence[Turn], wide: Sequence[Turn]) -> dict[str, Spread]:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
-    parser.add_argument("--url", help="another storage instead, which must be empty; it is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--widths", type=int, nargs="+", default=[100, 1_000, 10_000], help="default: %(default)s")
     parser.add_argument("--children", type=int, default=10_000, help="of all families of a width; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
     widths = sorted(given.widths)
-    if given.url:
-        refuse_existing(parser, given.url)
     # The parents' worker would warn that it does not serve the children.
     logging.getLogger("aiq.worker").setLevel(logging.ERROR)
-    with nullcontext(given.url) if given.url else private(given.store) as url:
+    with asked_storage(parser, given) as url:
         told = {**machine(), "store": version_of(url), "children": given.children, "rounds": given.rounds}
         remove(url)
         turns = asyncio.run(measure(url, widths, given.children, given.rounds))

@@ -14,17 +14,17 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import aiq
+from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.machine import machine, version_of
-from benchmarks.private import STORES, private, store_of
+from benchmarks.private import store_of
 from benchmarks.processes import line_of, process, until_left
 from benchmarks.spread import Spread, spread
-from benchmarks.stores import ask_postgres, ask_redis, files, refuse_existing, remove
+from benchmarks.stores import ask_postgres, ask_redis, files, remove
 
 SETTLED_S: Final = 3.0
 """An idle worker is looked at only after this, so that its start does not count."""
@@ -103,21 +103,16 @@ async def serve(url: str, queues: int, seconds: float) -> None:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
-    parser.add_argument("--url", help="another storage instead, which must be empty and nobody else's; it is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--queues", type=int, default=1, help="that the worker serves; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=20.0, help="of one round; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve is not None:
         asyncio.run(serve(given.url, given.serve, given.seconds))
         return
-    if given.url:
-        refuse_existing(parser, given.url)
-    with nullcontext(given.url) if given.url else private(given.store) as url:
+    with asked_storage(parser, given) as url:
         told = {**machine(), "store": version_of(url), "queues": given.queues, "seconds": given.seconds}
         rounds = [asyncio.run(measure(url, given.queues, given.seconds)) for _ in range(given.rounds)]
     show(told, figures(rounds), as_json=given.json)

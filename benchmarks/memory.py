@@ -16,19 +16,18 @@ import os
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
 import aiq
 from aiq.model import Keep, RetentionSpec
+from benchmarks.asking import asked_storage, storage_parser, until_done
 from benchmarks.machine import machine, version_of
 from benchmarks.peers.places import Place
-from benchmarks.private import STORES, private
 from benchmarks.processes import process, until_left
 from benchmarks.spread import table
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.stores import remove
 
 SAMPLES: Final = 60
 """How often is looked in one run."""
@@ -37,6 +36,8 @@ _NEWEST: Final = Keep(count=KEPT)
 _LITTLE: Final = RetentionSpec(succeeded=_NEWEST, events=_NEWEST, minutes=_NEWEST, usage=_NEWEST, ids_ms=1_000)
 MOST_BEHIND_S: Final = 5
 """Of how many seconds jobs may wait for the worker when a sample is taken."""
+MOST_LATE_S: Final = 60
+"""How long the last jobs may take."""
 PER: Final = 10_000
 """Jobs for which growth is told."""
 
@@ -76,7 +77,7 @@ async def soak(url: str, seconds: float, rate: int) -> list[Sample]:
             await queue.storage.put_retention(_LITTLE)
             async with process("benchmarks.memory", "--serve", "--url", url) as worker:
                 samples = await feed(queue, seconds, rate, Place(url), worker.pid)
-                await drained(queue)
+                await until_done(queue, MOST_LATE_S)
         return samples
     finally:
         remove(url)
@@ -101,17 +102,6 @@ async def check_kept_up(queue: aiq.Queue, rate: int) -> None:
     behind = sum(many for state, many in (await queue.count()).items() if not state.terminal)
     if behind > MOST_BEHIND_S * rate:
         raise SystemExit(f"The worker is {behind:,} jobs behind. Let fewer come, by --rate.")
-
-
-async def drained(queue: aiq.Queue) -> None:
-    """Wait for the last jobs. A soak counts only if every job has ended well."""
-    async with asyncio.timeout(60):
-        counts = await queue.count()
-        while not all(state.terminal for state in counts):
-            await asyncio.sleep(0.1)
-            counts = await queue.count()
-    if set(counts) - {aiq.State.SUCCEEDED}:
-        raise SystemExit(f"Not all jobs succeeded: {counts}. The figures of this run mean nothing.")
 
 
 def resident(pid: int) -> int:
@@ -143,20 +133,15 @@ async def serve(url: str) -> None:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
-    parser.add_argument("--url", help="another storage instead, which must be empty and nobody else's; it is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--minutes", type=float, default=2.0, help="default: %(default)s")
     parser.add_argument("--rate", type=int, default=500, help="jobs a second; default: %(default)s")
-    parser.add_argument("--json", action="store_true", help="print one JSON object, with all samples")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         asyncio.run(serve(given.url))
         return
-    if given.url:
-        refuse_existing(parser, given.url)
-    with nullcontext(given.url) if given.url else private(given.store) as url:
+    with asked_storage(parser, given) as url:
         told = {**machine(), "store": version_of(url), "minutes": given.minutes, "rate": given.rate}
         samples = asyncio.run(soak(url, 60 * given.minutes, given.rate))
     show(told, samples, as_json=given.json)

@@ -17,17 +17,16 @@ import json
 import statistics
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 import aiq
+from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.cost import Clock, Clocks, Cost, seconds_of
 from benchmarks.machine import machine, version_of
-from benchmarks.private import STORES, private
 from benchmarks.processes import check_alive, process, until_left
 from benchmarks.spread import Spread, spread, table
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.stores import remove
 
 WARM_S: Final = 1
 """Seconds of tokens at the beginning that are not counted."""
@@ -155,9 +154,7 @@ async def serve(url: str, slots: int) -> None:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
-    parser.add_argument("--url", help="another storage instead, which must be empty; it is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--rate", type=int, default=200, help="tokens a second of one job; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=100, help="that stream at once; default: %(default)s")
     parser.add_argument("--jobs-rate", type=int, default=10, help="tokens a second of each; default: %(default)s")
@@ -165,16 +162,13 @@ def main() -> None:
     parser.add_argument("--readers-rate", type=int, default=10, help="tokens a second of that; default: %(default)s")
     parser.add_argument("--seconds", type=float, default=5.0, help="of a scene, after the first; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve is not None:
         asyncio.run(serve(given.url, given.serve))
         return
-    if given.url:
-        refuse_existing(parser, given.url)
     scenes = scenes_of(given)
-    with nullcontext(given.url) if given.url else private(given.store) as url:
+    with asked_storage(parser, given) as url:
         remove(url)
         told = {**machine(), "store": version_of(url), "seconds": given.seconds, "rounds": given.rounds}
         figures = asyncio.run(measure(url, scenes, given.seconds, given.rounds))

@@ -14,21 +14,19 @@ import asyncio
 import json
 from asyncio.subprocess import Process
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, nullcontext
+from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
 import aiq
+from benchmarks.asking import asked_storage, storage_parser, until_done
 from benchmarks.cost import Clocks, seconds_of
 from benchmarks.machine import machine, version_of
-from benchmarks.private import STORES, private
 from benchmarks.processes import check_alive, process, until_left
 from benchmarks.spread import Spread, spread, table
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.stores import remove
 
 SLOTS: Final = 100
-LOOK_S: Final = 0.05
-"""How often is looked whether all is done."""
 MOST_S: Final = 600
 """No turn takes so long."""
 
@@ -77,21 +75,11 @@ async def race(queue: aiq.Queue, clocks: Clocks, children: Sequence[Process], jo
     pids = [child.pid for child in children]
     began, worked = clocks.now(), sum(map(seconds_of, pids))
     await queue.resume()
-    await until_done(queue, jobs, children)
+    done = await until_done(queue, MOST_S, lambda: check_alive(children))
+    if done != jobs:
+        raise SystemExit(f"{done} of {jobs} jobs are there. The figures of this run mean nothing.")
     cost, worked = began.until(clocks.now(), jobs), sum(map(seconds_of, pids)) - worked
     return Drain(cost.per_second, worked * 1_000_000 / jobs, cost.server_us)
-
-
-async def until_done(queue: aiq.Queue, jobs: int, children: Sequence[Process] = ()) -> None:
-    """Every job has to succeed; one that did not makes the figures void, and so does a worker that ended."""
-    async with asyncio.timeout(MOST_S):
-        counts = await queue.count()
-        while not all(state.terminal for state in counts):
-            check_alive(children)
-            await asyncio.sleep(LOOK_S)
-            counts = await queue.count()
-    if counts != {aiq.State.SUCCEEDED: jobs}:
-        raise SystemExit(f"Not all jobs succeeded: {counts}. The figures of this run mean nothing.")
 
 
 def figures(rounds: Sequence[Drain]) -> dict[str, Spread]:
@@ -112,22 +100,17 @@ async def serve(url: str) -> None:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
-    parser.add_argument("--url", help="another storage instead, which must be empty; it is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--workers", type=int, default=4, help="beside one; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=20_000, help="of a turn; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
         asyncio.run(serve(given.url))
         return
-    if given.url:
-        refuse_existing(parser, given.url)
     sides = (1, given.workers)
-    with nullcontext(given.url) if given.url else private(given.store) as url:
+    with asked_storage(parser, given) as url:
         remove(url)
         told = {**machine(), "store": version_of(url), "jobs": given.jobs, "rounds": given.rounds}
         one, several = asyncio.run(measure(url, sides, given.jobs, given.rounds))

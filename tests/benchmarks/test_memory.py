@@ -11,7 +11,6 @@ from benchmarks.memory import (
     Growth,
     Sample,
     check_kept_up,
-    drained,
     growth,
     resident,
     soak,
@@ -53,16 +52,3 @@ async def test_a_worker_that_does_not_keep_up_makes_the_figures_void() -> None:
 
         with pytest.raises(SystemExit, match="11 jobs behind"):
             await check_kept_up(queue, 2)
-
-
-async def test_a_job_that_died_makes_the_figures_void() -> None:
-    @aiq.task(retry=aiq.Retry(attempts=1))
-    async def fail() -> None:
-        raise ValueError
-
-    async with aiq.Queue("memory://") as queue:
-        await queue.enqueue(fail.job())
-        await aiq.Worker(queue, tasks=[fail]).run_until_idle()
-
-        with pytest.raises(SystemExit, match="mean nothing"):
-            await drained(queue)

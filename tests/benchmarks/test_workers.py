@@ -2,30 +2,14 @@
 
 from pathlib import Path
 
-import pytest
-
-import aiq
 from benchmarks.spread import Spread
-from benchmarks.workers import Drain, drain, ratio, until_done
+from benchmarks.workers import Drain, drain, ratio
 
 
 async def test_two_workers_do_all_jobs_of_a_storage(tmp_path: Path) -> None:
     found = await drain(f"sqlite:///{tmp_path}/a.db", workers=2, jobs=50)
 
     assert found.jobs_per_second > 0
-
-
-async def test_a_job_that_died_makes_the_figures_void() -> None:
-    @aiq.task(retry=aiq.Retry(attempts=1))
-    async def fail() -> None:
-        raise ValueError
-
-    async with aiq.Queue("memory://") as queue:
-        await queue.enqueue(fail.job())
-        await aiq.Worker(queue, tasks=[fail]).run_until_idle()
-
-        with pytest.raises(SystemExit, match="mean nothing"):
-            await until_done(queue, 1)
 
 
 def test_a_ratio_compares_the_two_sides_of_one_round() -> None:

@@ -1,6 +1,8 @@
 """When housekeeping is done, and when not."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from random import Random
 
 import pytest
@@ -26,11 +28,21 @@ class Scripted:
         return answer
 
 
-async def run_for(upkeep: Upkeep, seconds: float) -> None:
+@asynccontextmanager
+async def under_way(upkeep: Upkeep) -> AsyncIterator[None]:
+    """Within the block it goes on, and has begun."""
     task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(seconds)
-    task.cancel()
-    await asyncio.wait({task})
+    await asyncio.sleep(0)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def run_for(upkeep: Upkeep, seconds: float) -> None:
+    async with under_way(upkeep):
+        await asyncio.sleep(seconds)
 
 
 @virtually
@@ -48,13 +60,10 @@ async def test_an_idle_worker_looks_a_few_times_a_minute(world: World) -> None:
 async def test_what_is_due_is_done_when_it_is_due_and_soon_after(world: World) -> None:
     storage = Scripted(Upkept(next_due_ms=1_234))
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0)
-    upkeep.due_in(0)
+    async with under_way(upkeep):
+        upkeep.due_in(0)
 
-    await asyncio.sleep(2)
-    task.cancel()
-    await asyncio.wait({task})
+        await asyncio.sleep(2)
 
     first, second = storage.asked_ms
     assert 1_234 <= second - first <= 1_234 + SPREAD_MS
@@ -64,17 +73,14 @@ async def test_what_is_due_is_done_when_it_is_due_and_soon_after(world: World) -
 async def test_a_newer_answer_of_the_storage_counts_also_when_it_is_later(world: World) -> None:
     storage = Scripted()
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0)
-    upkeep.due_in(500)
-    upkeep.due_in(2_000)
+    async with under_way(upkeep):
+        upkeep.due_in(500)
+        upkeep.due_in(2_000)
 
-    await asyncio.sleep(1.9)
-    assert storage.asked_ms == []
-    await asyncio.sleep(0.2)
-    assert len(storage.asked_ms) == 1
-    task.cancel()
-    await asyncio.wait({task})
+        await asyncio.sleep(1.9)
+        assert storage.asked_ms == []
+        await asyncio.sleep(0.2)
+        assert len(storage.asked_ms) == 1
 
 
 @virtually
@@ -88,13 +94,10 @@ async def test_what_an_exchange_says_while_a_round_is_under_way_outlives_its_ans
 
     storage = Overtaken(Upkept(promoted=1))
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0)
-    upkeep.due_in(0)
+    async with under_way(upkeep):
+        upkeep.due_in(0)
 
-    await asyncio.sleep(1)
-    task.cancel()
-    await asyncio.wait({task})
+        await asyncio.sleep(1)
 
     first, second = storage.asked_ms
     assert 300 <= second - first <= 300 + SPREAD_MS
@@ -105,12 +108,10 @@ async def test_a_worker_that_never_rests_looks_as_often_as_one_that_does(world: 
     # An exchange knows nothing of what is over, and says again and again that nothing is due.
     storage = Scripted()
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    for _ in range(600):
-        await asyncio.sleep(0.1)
-        upkeep.due_in(None)
-    task.cancel()
-    await asyncio.wait({task})
+    async with under_way(upkeep):
+        for _ in range(600):
+            await asyncio.sleep(0.1)
+            upkeep.due_in(None)
 
     assert len(storage.asked_ms) >= 60_000 // IDLE_MS
 
@@ -119,14 +120,11 @@ async def test_a_worker_that_never_rests_looks_as_often_as_one_that_does(world: 
 async def test_an_exchange_with_nothing_due_does_not_put_off_what_a_round_has_left_over(world: World) -> None:
     storage = Scripted(*[Upkept(purged=64, next_due_ms=10)] * 20)
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0)
-    upkeep.due_in(0)
-    for _ in range(200):
-        await asyncio.sleep(0.01)
-        upkeep.due_in(None)
-    task.cancel()
-    await asyncio.wait({task})
+    async with under_way(upkeep):
+        upkeep.due_in(0)
+        for _ in range(200):
+            await asyncio.sleep(0.01)
+            upkeep.due_in(None)
 
     assert len(storage.asked_ms) >= 20
 
@@ -135,13 +133,10 @@ async def test_an_exchange_with_nothing_due_does_not_put_off_what_a_round_has_le
 async def test_a_full_round_is_followed_by_the_next_at_once(world: World) -> None:
     storage = Scripted(*[Upkept(revoked=256, next_due_ms=0)] * 4)
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0)
-    upkeep.due_in(0)
+    async with under_way(upkeep):
+        upkeep.due_in(0)
 
-    await asyncio.sleep(1)
-    task.cancel()
-    await asyncio.wait({task})
+        await asyncio.sleep(1)
 
     assert storage.asked_ms == [0] * 5
 
@@ -152,13 +147,10 @@ async def test_a_storage_that_always_has_something_due_and_never_does_it_is_not_
 ) -> None:
     storage = Scripted(*[Upkept(next_due_ms=0)] * 1_000)
     upkeep = Upkeep(storage, rng=Random(1))
-    task = asyncio.create_task(upkeep.run())
-    await asyncio.sleep(0)
-    upkeep.due_in(0)
+    async with under_way(upkeep):
+        upkeep.due_in(0)
 
-    await asyncio.sleep(10)
-    task.cancel()
-    await asyncio.wait({task})
+        await asyncio.sleep(10)
 
     assert len(storage.asked_ms) <= 10_000 // FRUITLESS_MS + 1
 

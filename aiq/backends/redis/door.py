@@ -48,13 +48,13 @@ class Door:
         self._prefix = client.address.prefix
         self._clock = clock
         self._open = True
-        self._listener = Listener(client, f"{self._prefix}:wakeups", self._moved_to)
+        self._listener = Listener(client, f"{self._prefix}:wakeups", self.moved_to)
 
     def _check_open(self) -> None:
         if not self._open:
             raise Unavailable(f"This storage ({self._client.url}) is closed; open it again.")
 
-    async def _moved_to(self) -> str | None:
+    async def moved_to(self) -> str | None:
         """The address to which the namespace has moved, if it has. Spec: MOVE-8"""
         return (await self._step("moved")).value or None
 

@@ -13,12 +13,12 @@ def refusal(name: str, detail: Any) -> Exception:  # Any: what the class of the 
         job_id, reason = detail
         return errors.LeaseLost(job_id, errors.LostReason(reason))
     if kind is errors.StorageMismatch:
-        return other_layout(*detail)
+        return _other_layout(*detail)
     made: Exception = kind(**detail) if isinstance(detail, dict) else kind(*(detail or ()))
     return made
 
 
-def other_layout(found: object) -> errors.StorageMismatch:
+def _other_layout(found: object) -> errors.StorageMismatch:
     """The error for a namespace whose layout has another number."""
     return errors.StorageMismatch(
         f"Another version of aiq has laid this namespace out: its layout is number {found}, and this version reads "

@@ -5,18 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import msgspec
-
 from aiq.backends.redis.client import Client
-from aiq.backends.redis.fields import LAYOUT
-from aiq.backends.redis.refusals import other_layout
-from aiq.errors import Corrupt, Misconfigured, Moved
+from aiq.errors import Misconfigured
 
 _log = logging.getLogger("aiq.redis")
 
 LEAST: Final = (7, 0)
 """The version from which on scripts say what they are: `#!lua flags=…`."""
-_decode: Final = msgspec.msgpack.Decoder().decode
 _SETTINGS: Final = ("appendfsync", "min-replicas-to-write")
 
 
@@ -57,25 +52,6 @@ async def _allowed(client: Client, *command: str) -> Any:  # Any: what Redis ans
 def _parsed(info: bytes) -> dict[str, str]:
     lines = (line.partition(":") for line in info.decode("utf-8", "replace").splitlines() if not line.startswith("#"))
     return {name: value for name, colon, value in lines if colon}
-
-
-async def check_layout(client: Client) -> None:
-    """Refuse a namespace whose jobs another version of aiq has laid out in its own way, as each step does again.
-
-    Raises:
-        StorageMismatch: it is one; the text says how to take its jobs along.
-        Moved: it is one, and they have been taken along.
-        Corrupt: what it says of its layout cannot be read.
-    """
-    jobs, layout, shut = await client.ask("HMGET", f"{client.address.prefix}:counters", "jobs", "layout", "shut")
-    try:
-        found = _decode(layout) if layout else LAYOUT if jobs is None else 1
-        moved_to = (_decode(shut) if shut else {}).get("moved_to")
-    except (msgspec.DecodeError, AttributeError) as error:
-        raise Corrupt(f"What {client.url} says of its own layout cannot be read ({error}).") from error
-    if found == LAYOUT:
-        return
-    raise Moved(moved_to) if moved_to else other_layout(found)
 
 
 def check(server: Server, url: str) -> None:

@@ -21,7 +21,7 @@ from aiq.backends.redis.face.streams import StreamsFace
 from aiq.backends.redis.face.upkeep import UpkeepFace
 from aiq.backends.redis.face.wakeups import WakeupsFace
 from aiq.backends.redis.face.workers import WorkersFace
-from aiq.backends.redis.server import Server, ask, check, check_layout
+from aiq.backends.redis.server import Server, ask, check
 from aiq.model import Capability
 from aiq.storage import Storage
 
@@ -84,6 +84,7 @@ async def open_redis(url: str, clock: Clock | None = None) -> RedisStorage:
     Raises:
         StorageMismatch: another version of aiq has laid the namespace out in its own way.
         Moved: it has, and its jobs have moved on.
+        Corrupt: what it says of its layout cannot be read.
         Misconfigured: the address makes no sense, or the server is not fit to hold jobs; the text says why.
         Unavailable: it does not answer.
     Spec: STORE-12
@@ -95,9 +96,11 @@ async def open_redis(url: str, clock: Clock | None = None) -> RedisStorage:
         await client.ask("EXISTS", client.address.prefix)
         server = await ask(client)
         check(server, client.url)
-        await check_layout(client)
+        storage = RedisStorage(client, server, clock)
+        # Every step refuses what another version has laid out; this one does nothing else.
+        await storage.moved_to()
         failing.pop_all()
-    return RedisStorage(client, server, clock)
+    return storage
 
 
 def _conforms(storage: RedisStorage) -> Storage:
