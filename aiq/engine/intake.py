@@ -1,17 +1,19 @@
 """The one loop between a worker and its storage: settle what is done, claim what is next.
 
 What finishes while an exchange is under way goes with the next one, so batches form by themselves under load, and
-an idle worker answers at once. There is no timer to tune and no batch size.
+an idle worker answers at once. There is no timer to tune and no batch size. While brief jobs run, the next ones are
+claimed already.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from random import Random
 from typing import Final, Protocol
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.engine import dropped
+from aiq.engine.ahead import Ahead
 from aiq.engine.exchanger import Exchanger
 from aiq.engine.leases import Held, Leases
 from aiq.engine.outbox import Answer, Entry, Outbox
@@ -25,6 +27,7 @@ from aiq.model import (
     ClaimRequest,
     Deferred,
     Died,
+    Exchanged,
     JobError,
     JobRecord,
     Outcome,
@@ -38,6 +41,9 @@ _log = logging.getLogger("aiq.worker")
 
 AGAIN_MS: Final = (1_000, 5_000)
 """When a job is offered again that came back to a worker where its earlier run has not ended; it costs a claim."""
+HEAD_START_S: Final = 0.0005
+"""What an exchange is ahead of the runs that its predecessor has brought: by then it is on its way, also where a thread
+sends it that has to wait for the interpreter. So the storage works while they do."""
 
 
 class Crew(Protocol):
@@ -79,6 +85,8 @@ class Intake:
         self._slots, self._leases = slots, leases
         self._tally, self._rng = tally, rng
         self._outbox = Outbox()
+        self._ahead = Ahead(slots.sizes, self._release)
+        self._coming: list[Run] = []
         # Claims are numbered from 1 for each worker, so no two may ever share a name.
         self.worker = f"{worker}:{rng.getrandbits(64):016x}"
         """The name under which it claims."""
@@ -93,7 +101,7 @@ class Intake:
         With `idle` also when nothing runs, nothing was to be claimed, and `idle` answers that nothing is due.
         """
         while self._outbox or not self._ending:
-            if self._outbox or self._may_claim():
+            if self._outbox or (self.claiming and self._rest.look and self._slots.any_free()):
                 await self._turn()
             elif idle is not None and not self._slots.runs and await idle():
                 return
@@ -125,12 +133,13 @@ class Intake:
     def vacate(self, run: Run) -> None:
         """The handler of a run is really over: its slot is free."""
         self._slots.give_back(run)
-        self.look()
+        self._ahead.ended(run)
+        self._fill(run.record.queue)
 
     def lend(self, run: Run) -> None:
         """A run waits for its provider: another job may have its slot, until `take_back`."""
         if self._slots.lend(run):
-            self.look()
+            self._fill(run.record.queue)
 
     def take_back(self, run: Run) -> None:
         """A run that may have lent its slot goes on."""
@@ -142,8 +151,9 @@ class Intake:
         self._rest.wake()
 
     def stop_claiming(self) -> None:
-        """Claim nothing from now on; what a claim under way brings is given back."""
+        """Claim nothing from now on; who waits for a place, and what a claim under way brings, is given back."""
         self.claiming = False
+        self._ahead.clear()
         self._rest.wake()
 
     def end(self) -> None:
@@ -151,8 +161,15 @@ class Intake:
         self._ending = True
         self._rest.wake()
 
-    def _may_claim(self) -> bool:
-        return self.claiming and self._rest.look and self._slots.any_free()
+    def _fill(self, queue: str) -> None:
+        """A place may be free: for one who waits, or for a job that is looked for."""
+        while self._slots.free(queue) > 0:
+            run = self._ahead.take(queue)
+            if run is None:
+                self.look()
+                return
+            self._give_place(run)
+            self._begin()
 
     async def _turn(self) -> None:
         entries = self._outbox.take()
@@ -160,7 +177,7 @@ class Intake:
         wanted = min(sum(want.count for want in claim.wants), MAX_BATCH) if claim else 0
         # Before the exchange, not after: a wake-up that comes meanwhile is about what this claim may have missed.
         self._rest.look = False
-        sent_ms, answer = await self._exchanger.send([entry.settlement for entry in entries], claim)
+        sent_ms, answer = await self._send(entries, claim)
         self._tally.add("exchanges")
         self._take_answers(entries, answer.settled)
         self._start(answer.claimed, sent_ms)
@@ -169,11 +186,29 @@ class Intake:
         if wanted == 0 or len(answer.claimed) >= wanted or _cut_short(answer.claimed):
             self._rest.look = True
 
+    async def _send(self, entries: Iterable[Entry], claim: ClaimRequest | None) -> tuple[int, Exchanged]:
+        start = asyncio.get_running_loop().call_later(HEAD_START_S, self._begin)
+        try:
+            return await self._exchanger.send([entry.settlement for entry in entries], claim)
+        finally:
+            start.cancel()
+            self._begin()
+
+    def _begin(self) -> None:
+        """Start the runs that have been given places."""
+        coming, self._coming = self._coming, []
+        now_s = asyncio.get_running_loop().time()
+        for run in coming:
+            run.since_s = now_s
+            self._crew.start_run(run)
+
     def _claim(self) -> ClaimRequest | None:
-        if not self.claiming or not self._slots.any_free():
+        wants = self._slots.wants(self._ahead.room) if self.claiming else ()
+        if not wants:
             return None
+        self._ahead.ask()
         self._number += 1
-        return ClaimRequest(self.worker, self._number, f"{self._rng.getrandbits(128):032x}", self._slots.wants())
+        return ClaimRequest(self.worker, self._number, f"{self._rng.getrandbits(128):032x}", wants)
 
     def _start(self, claimed: Iterable[JobRecord], sent_ms: int) -> None:
         runs = [self._crew.begin(record, sent_ms) for record in claimed]
@@ -181,15 +216,32 @@ class Intake:
             return
         self._tally.add("claimed", len(runs))
         self._crew.hold(run.held for run in runs)
+        if not self.claiming:
+            self._release(runs)
+            return
+        now_s = asyncio.get_running_loop().time()
         for run in runs:
-            if not self.claiming:
-                self._outbox.put(run, Released())
-            elif self._slots.unwinds(run.record.id):
-                # Not beside its own earlier run. Another worker may have it, and else this one, when that has ended.
-                self._outbox.put(run, Released(delay_ms=self._rng.randint(*AGAIN_MS)))
+            run.since_s = now_s
+            if self._slots.free(run.record.queue) > 0:
+                self._give_place(run)
             else:
-                self._slots.take(run)
-                self._crew.start_run(run)
+                self._ahead.put(run)
+        if not self._outbox:
+            self._begin()
+
+    def _give_place(self, run: Run) -> None:
+        if self._slots.unwinds(run.record.id):
+            # Not beside its own earlier run. Another worker may have it, and else this one, when that has ended.
+            self._outbox.put(run, Released(delay_ms=self._rng.randint(*AGAIN_MS)))
+        else:
+            self._slots.take(run)
+            self._coming.append(run)
+
+    def _release(self, runs: Sequence[Run]) -> None:
+        """Give jobs back that have not begun."""
+        for run in runs:
+            self._outbox.put(run, Released())
+        self._rest.wake()
 
     def _take_answers(self, entries: Iterable[Entry], answers: Iterable[Answer]) -> None:
         gone = [entry.run.lease for entry, answer in zip(entries, answers, strict=True) if self._is_over(entry, answer)]

@@ -98,6 +98,7 @@ class Run:
         "over",
         "parked",
         "record",
+        "since_s",
         "started",
         "steps",
         "task",
@@ -117,6 +118,8 @@ class Run:
         it is done."""
         self.why: Stop | None = None
         self.lost_because: LostReason | None = None
+        self.since_s = 0.0
+        """When it was claimed, and later when it had its place, by the clock of the loop."""
         self.started = False
         self.parked = False
         self.over = False

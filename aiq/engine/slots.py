@@ -1,7 +1,7 @@
 """How many jobs of each queue a worker runs at once."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from aiq.engine.run import Run
@@ -20,7 +20,7 @@ class Slots:
     """
 
     def __init__(self, sizes: Mapping[str, int]) -> None:
-        self._sizes = dict(sizes)
+        self.sizes: Final = dict(sizes)
         self._free = dict(sizes)
         self._lent: set[Run] = set()
         self._told: set[Run] = set()
@@ -52,7 +52,7 @@ class Slots:
         queue = run.record.queue
         if run not in self.runs or run in self._lent:
             return False
-        if sum(lender.record.queue == queue for lender in self._lent) >= max(self._sizes[queue], LENT_AT_LEAST):
+        if sum(lender.record.queue == queue for lender in self._lent) >= max(self.sizes[queue], LENT_AT_LEAST):
             return False
         self._lent.add(run)
         self._free[queue] += 1
@@ -77,6 +77,10 @@ class Slots:
         """Wait until no handler runs."""
         await self._empty.wait()
 
+    def free(self, queue: str) -> int:
+        """How many more jobs of a queue could run; less than none if runs have taken back what they had lent."""
+        return self._free[queue]
+
     def any_free(self) -> bool:
         """Whether another job could run."""
         return any(count > 0 for count in self._free.values())
@@ -88,9 +92,11 @@ class Slots:
 
     def use(self) -> tuple[SlotUse, ...]:
         """How many places each queue has, and how many are taken. Any thread may ask."""
-        return tuple(SlotUse(queue, size, max(0, size - self._free[queue])) for queue, size in self._sizes.items())
+        return tuple(SlotUse(queue, size, max(0, size - self._free[queue])) for queue, size in self.sizes.items())
 
-    def wants(self) -> tuple[Want, ...]:
-        """What to ask a storage for. Each time another queue is first, since a claim gives only so many in all."""
+    def wants(self, ahead: Callable[[str], int]) -> tuple[Want, ...]:
+        """What to ask a storage for: what is free, and so many more of a queue as `ahead` says. Each time another queue
+        is first, since a claim gives only so many in all."""
         self._order.append(self._order.pop(0))
-        return tuple(Want(queue, self._free[queue]) for queue in self._order if self._free[queue] > 0)
+        counts = ((queue, self._free[queue] + ahead(queue)) for queue in self._order)
+        return tuple(Want(queue, count) for queue, count in counts if count > 0)

@@ -295,7 +295,7 @@ async def test_many_ask_at_once_in_memory(tmp_path: Path) -> None:
     async def here(text: str) -> str:
         return text
 
-    async with aiq.Queue("memory://") as opened, aiq.Worker(opened, tasks=[here]):
+    async with aiq.Queue("memory://") as opened, aiq.Worker(opened, tasks=[here], slots=4):
         counted = Counted(opened.storage)
         answers = await ask_all(aiq.Queue(counted))
 

@@ -150,7 +150,7 @@ async def test_slots_add_up_whatever_is_lent_and_taken_back(world: World, seed: 
     waiting = {queue: [await some_run(world, queue) for _ in range(25)] for queue in sizes}
     running: list[Any] = []
     for _ in range(300):
-        for want in slots.wants():
+        for want in slots.wants(lambda _: 0):
             if waiting[want.queue] and rng.random() < 0.5:
                 running.append(waiting[want.queue].pop())
                 slots.take(running[-1])

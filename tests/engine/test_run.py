@@ -385,6 +385,6 @@ async def test_one_exchange_carries_no_more_bytes_of_results_than_its_bound(worl
 async def test_each_queue_is_asked_for_first_in_its_turn(world: World) -> None:
     slots = Slots({"a": 1, "b": 1, "c": 1})
 
-    asked = ["".join(want.queue for want in slots.wants()) for _ in range(4)]
+    asked = ["".join(want.queue for want in slots.wants(lambda _: 0)) for _ in range(4)]
 
     assert asked == ["bca", "cab", "abc", "bca"]
