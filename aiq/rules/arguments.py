@@ -89,7 +89,8 @@ class Parameters:
             PayloadInvalid: the payload does not fit this version of the function.
         """
         envelope = _filled(_open(payload), outputs)
-        self._bind(envelope.a, envelope.k)
+        if not self._fits(envelope.a, envelope.k):
+            self._bind(envelope.a, envelope.k)
         args = tuple(self._read(self._at(index), raw) for index, raw in enumerate(envelope.a))
         return args, {name: self._read(self._named(name), raw) for name, raw in envelope.k.items()}
 
@@ -141,11 +142,14 @@ class Parameters:
         Raises:
             PayloadInvalid: they do not fit the signature.
         """
-        # So they come most often, and to bind them takes longer than to write them.
-        if not kwargs and len(args) in self._by_position:
+        if self._fits(args, kwargs):
             return args, kwargs
         bound = self._bind(args, kwargs)
         return bound.args, bound.kwargs
+
+    def _fits(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+        """Whether arguments come as they most often do, and fit: to bind them takes longer than to write or read them."""
+        return not kwargs and len(args) in self._by_position
 
     @cached_property
     def _by_position(self) -> range:
