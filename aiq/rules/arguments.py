@@ -148,7 +148,7 @@ class Parameters:
         return bound.args, bound.kwargs
 
     def _fits(self, args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
-        """Whether arguments come as they most often do, and fit: to bind them takes longer than to write or read them."""
+        """Whether they come as most do, and fit: to bind arguments takes longer than to write or read them."""
         return not kwargs and len(args) in self._by_position
 
     @cached_property
