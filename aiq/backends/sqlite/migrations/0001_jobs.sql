@@ -24,9 +24,12 @@ INSERT INTO aiq_counters (one, jobs, positions, changes) VALUES (1, 0, 0, 0);
 CREATE TABLE aiq_jobs (
     n INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    state TEXT NOT NULL CHECK (state IN (
-        'scheduled', 'ready', 'running', 'waiting', 'suspended', 'held', 'succeeded', 'dead', 'cancelled'
-    )),
+    -- Not IN, here and in all tables: of a list of more than two SQLite makes a table, anew for each row that it checks.
+    -- The most frequent come first.
+    state TEXT NOT NULL CHECK (
+        state = 'ready' OR state = 'running' OR state = 'succeeded' OR state = 'scheduled' OR state = 'waiting'
+        OR state = 'suspended' OR state = 'held' OR state = 'dead' OR state = 'cancelled'
+    ),
     queue TEXT NOT NULL,
     band INTEGER NOT NULL CHECK (band BETWEEN 0 AND 3),
     pool TEXT NOT NULL,
@@ -214,7 +217,7 @@ CREATE TABLE aiq_events (
 -- What follows from a step and did not fit into it.
 CREATE TABLE aiq_outbox (
     number INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('flip', 'die', 'cancel_rest', 'cancel_children')),
+    kind TEXT NOT NULL CHECK (kind = 'flip' OR kind = 'die' OR kind = 'cancel_rest' OR kind = 'cancel_children'),
     n INTEGER NOT NULL,
     wait_key TEXT NOT NULL
 );

@@ -6,7 +6,7 @@ CREATE TABLE aiq_unique (
     task TEXT NOT NULL,
     key TEXT NOT NULL,
     job_id TEXT NOT NULL,
-    how TEXT NOT NULL CHECK (how IN ('keep', 'replace', 'debounce')),
+    how TEXT NOT NULL CHECK (how = 'keep' OR how = 'replace' OR how = 'debounce'),
     last_id TEXT NOT NULL,
     last_digest TEXT NOT NULL,
     until_ms INTEGER,

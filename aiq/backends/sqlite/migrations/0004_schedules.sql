@@ -8,7 +8,7 @@ CREATE TABLE aiq_schedules (
     size INTEGER NOT NULL,
     revision INTEGER NOT NULL,
     paused INTEGER NOT NULL,
-    phase TEXT NOT NULL CHECK (phase IN ('unplanned', 'planned', 'waiting', 'over')),
+    phase TEXT NOT NULL CHECK (phase = 'planned' OR phase = 'unplanned' OR phase = 'waiting' OR phase = 'over'),
     next_ms INTEGER,
     passed_ms INTEGER NOT NULL,
     fires INTEGER NOT NULL,

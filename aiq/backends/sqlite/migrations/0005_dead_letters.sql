@@ -61,7 +61,9 @@ CREATE TABLE aiq_redriven (
 -- What is to be done for children may now be to redrive them.
 CREATE TABLE aiq_outbox_new (
     number INTEGER PRIMARY KEY,
-    kind TEXT NOT NULL CHECK (kind IN ('flip', 'die', 'cancel_rest', 'cancel_children', 'redrive')),
+    kind TEXT NOT NULL CHECK (
+        kind = 'flip' OR kind = 'die' OR kind = 'cancel_rest' OR kind = 'cancel_children' OR kind = 'redrive'
+    ),
     n INTEGER NOT NULL,
     wait_key TEXT NOT NULL
 );
