@@ -111,11 +111,19 @@ def write(
     return _patiently(home, line, attempt, unwanted)
 
 
-def read(home: Home, line: Line, unwanted: Callable[[], bool], operation: Callable[[Transaction], T]) -> T:
-    """Look at one state of the storage, however many statements that takes. What is answered is on disk."""
+def read(
+    home: Home,
+    line: Line,
+    unwanted: Callable[[], bool],
+    operation: Callable[[Transaction], T],
+    *,
+    sure: bool = True,
+) -> T:
+    """Look at one state of the storage, however many statements that takes. What is answered is on disk, unless it need
+    not be `sure`: then no second transaction waits for that."""
 
     def attempt(until: float) -> T:
-        return _looked(home, line, operation, until, _READS, sure=True)
+        return _looked(home, line, operation, until, _READS, sure=sure)
 
     return _patiently(home, line, attempt, unwanted)
 

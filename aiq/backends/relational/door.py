@@ -92,6 +92,16 @@ class Door(ABC):
         """As `_read`, of everything that is stored: that may take long."""
         return await self._after_what_can_be(self._survey, lambda tx: operation(tx, *args, **kwargs))
 
+    async def _peek(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """As `_read`, of what nobody relies on: it may not be on disk yet."""
+        return await self._after_what_can_be(self._glance, lambda tx: operation(tx, *args, **kwargs))
+
+    async def _glance(self, operation: Callable[[Transaction], _A]) -> _A:
+        """As `_look`, where nobody relies on what is seen."""
+        return await self._look(operation)
+
     async def _survey(self, operation: Callable[[Transaction], _A]) -> _A:
         """As `_look`, for however long it takes."""
         return await self._look(operation)

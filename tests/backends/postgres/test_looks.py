@@ -60,3 +60,14 @@ async def test_what_is_still_to_be_done_after_a_wait_is_done() -> None:
         answer = await made_behind_somebody(storage, work)
 
     assert (answer, work.looks) == ("done", 2)
+
+
+async def test_a_look_for_upkeep_does_not_ask_whether_what_it_has_seen_is_on_disk() -> None:
+    async with opened(Clock()) as (storage, _):
+        await storage.upkeep()
+        session = storage._reader._session
+        assert session is not None
+        session.looked = "ROLLBACK; SELECT 1 / 0"
+        upkept = await storage.upkeep()
+
+    assert upkept.total == 0

@@ -20,11 +20,11 @@ class UpkeepFace(Door):
     async def upkeep(self, limit: int = MAX_SWEEP) -> Upkept:
         """See `aiq.storage.Upkeep`."""
         check_limit(limit, MAX_SWEEP)
-        found = await self._read(look)
+        found = await self._peek(look)
         if not (found.due or found.jobs or found.rest):
             return Upkept(next_due_ms=found.next_due_ms)
         done = await self._write(upkeep, limit, found)
-        return replace(done, next_due_ms=(await self._read(look)).next_due_ms)
+        return replace(done, next_due_ms=(await self._peek(look)).next_due_ms)
 
     async def pause(self, queue: str) -> None:
         """See `aiq.storage.Upkeep`."""
