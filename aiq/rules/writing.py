@@ -72,8 +72,9 @@ def write(value: object) -> Written:
     except _Stranger:
         data = _json(value, _dump_model_or_null)
         places = tuple(_places(value, data))
-    # msgspec writes NaN as null without a word. Values with neither null nor NaN, nearly all, pay nothing for this.
-    if b"null" in data:
+    # msgspec writes NaN as null without a word. Values with neither null nor NaN, and what returns nothing, which are
+    # nearly all, pay nothing for this.
+    if value is not None and b"null" in data:
         _refuse_nan(value)
     return Written(data, places)
 
