@@ -52,6 +52,11 @@ class Course:
     """How often a job is not plain."""
     deeds: float = 0.0
     """How often something happens that is no step of a plain job."""
+    called: str = "job {}"
+    """What the job of a number has for its id."""
+
+    def _id_of(self, number: int) -> str:
+        return self.called.format(number)
 
     def specs(self) -> list[JobSpec]:
         specs = [self._spec() for _ in range(self.random.randint(1, 6))]
@@ -60,7 +65,7 @@ class Course:
     def _spec(self) -> JobSpec:
         if self.jobs and self.random.random() < 0.02:
             # One that was stored before, and may be gone.
-            return job(f"job {self.random.randint(1, self.jobs)}", payload=b"again")
+            return job(self._id_of(self.random.randint(1, self.jobs)), payload=b"again")
         self.jobs += 1
         options: dict[str, Any] = {"queue": self.random.choice(QUEUES), "lease_ms": self.random.choice((50, 5_000))}
         if self.random.random() < self.rare:
@@ -70,15 +75,15 @@ class Course:
                 {"tenant": "t"},
                 {"key": "k"},
                 {"unique": "u", "on_unique": "keep"},
-                {"depends_on": (f"job {max(1, self.jobs - 1)}",)},
+                {"depends_on": (self._id_of(max(1, self.jobs - 1)),)},
                 {"band": self.random.choice((1, 3))},
             ]
             options |= self.random.choice(rare)
-        return job(f"job {self.jobs}", payload=self.random.randbytes(self.random.randint(0, 40)), **options)
+        return job(self._id_of(self.jobs), payload=self.random.randbytes(self.random.randint(0, 40)), **options)
 
     def deed(self) -> Deed:
         """What leaves a job or a queue such that the next steps may not be plain."""
-        job_id, queue = f"job {self.random.randint(1, self.jobs + 1)}", self.random.choice(QUEUES)
+        job_id, queue = self._id_of(self.random.randint(1, self.jobs + 1)), self.random.choice(QUEUES)
         deeds: list[Deed] = [
             lambda storage: storage.cancel([job_id]),
             lambda storage: storage.purge([job_id]),

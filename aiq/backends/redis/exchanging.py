@@ -54,8 +54,10 @@ def exchanged(answer: Answer, settlements: Sequence[Settlement]) -> Exchanged:
     return Exchanged(tuple(settled), tuple(claimed), found.get("next_due_ms"))
 
 
-def renewed(lease: Lease, found: dict[str, Any]) -> Renewed | LeaseLost:  # Any: as the script says it
+def renewed(lease: Lease, found: Any) -> Renewed | LeaseLost:  # Any: as the script says it
     """What became of one lease."""
+    if isinstance(found, int):
+        return Renewed(found, cancel_requested=False, paused=False)
     return _lost(lease, found) if "lost" in found else Renewed(**found)
 
 

@@ -32,8 +32,9 @@ _IDLE_S: Final = 30.0
 """How long the connection is kept while nobody waits."""
 _AGAIN_S: Final = (0.05, 2.0)
 """The first and the longest pause before a broken connection is made again."""
-_ID_BYTES: Final = 16
-_SHAPE: Final = [b"topics", b"jobs"]
+_BRIEF_BYTES: Final = 17
+"""How many bytes a short id takes, behind the first of which the digits stand (lua/_briefs.lua)."""
+_SHAPE: Final = [b"topics", b"briefs"]
 """What an entry has."""
 _topics: Final = msgspec.msgpack.Decoder(list[str]).decode
 
@@ -161,9 +162,10 @@ def _woken(words: Sequence[bytes]) -> Iterator[str]:
     if words[::2] != _SHAPE:
         yield EVERYTHING
         return
-    topics, jobs = words[1::2]
+    topics, briefs = words[1::2]
     yield from _topics(topics)
-    yield from (job_topic(jobs[at : at + _ID_BYTES].hex()) for at in range(0, len(jobs), _ID_BYTES))
+    ends = range(_BRIEF_BYTES, len(briefs) + 1, _BRIEF_BYTES)
+    yield from (job_topic(briefs[end - _BRIEF_BYTES + 1 : end].hex()) for end in ends)
 
 
 def _number(name: bytes) -> tuple[int, int]:

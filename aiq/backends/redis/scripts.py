@@ -43,7 +43,9 @@ local function key(...)
   return table.concat({KEYS[1], ...}, ':')
 end
 local none = {}
-local function digits(number)
+local function digits(told)
+  local number = told + 0
+  if number >= 0 and number < 2147483648 and number % 1 == 0 then return string.format('%d', number) end
   return string.format('%.0f', number)
 end
 local builders = {}

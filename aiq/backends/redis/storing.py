@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from aiq.backends.redis import wire
+from aiq.backends.redis.briefs import briefed
 from aiq.backends.redis.door import Answer, Blobs
 from aiq.backends.redis.fields import FIELDS
 from aiq.model import Enqueued, JobSpec, Lease, State
@@ -66,7 +67,7 @@ def _simple(batch: Sequence[JobSpec], blobs: Blobs) -> Iterator[tuple[Any, ...]]
             blobs.add(spec.payload if digest is not None else bytes.fromhex(spec.digest) + spec.payload)
             ids.append(spec.id)
         task, queue, band = named[:3]
-        yield queue, task, band, _DIGEST_BYTES if digest is None else 0, place, ids
+        yield queue, task, band, _DIGEST_BYTES if digest is None else 0, place, ids, briefed(ids, blobs)
 
 
 def _likeness(spec: JobSpec) -> tuple[tuple[Any, ...], str | None]:  # Any: as above

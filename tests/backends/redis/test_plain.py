@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -10,14 +11,16 @@ from hypothesis import strategies as st
 
 from aiq.backends.redis import head, scripts, storing
 from aiq.backends.redis.door import Blobs
-from aiq.model import Enqueued, JobFilter, MinuteFilter, Settlement, State, Succeeded
+from aiq.model import Enqueued, JobFilter, MinuteFilter, Settlement, State, Succeeded, TimeRange
 from aiq.storage import Storage
 from aiq.testing.actions import claim_some, enqueue_one, failed, job, wish
 from aiq.testing.clock import Clock
 from tests import stores
+from tests.backends.lives import Course, live
 from tests.backends.redis.cases import MANY, many, maybe, near
 from tests.backends.redis.lua import run
 
+STEPS = 150
 LONG = 300
 """More bytes than stand behind a record, or in its head."""
 
@@ -126,6 +129,45 @@ async def test_a_plain_life_is_told_as_the_model_tells_it() -> None:
             found.append(await told(storage))
 
     assert found[0] == found[1]
+
+
+QUERIES = (
+    JobFilter(),
+    JobFilter(tenant="t"),
+    JobFilter(queue="q", task="work"),
+    JobFilter(states=frozenset({State.SUCCEEDED, State.DEAD})),
+    JobFilter(ended=TimeRange(since_ms=1)),
+    JobFilter(due=TimeRange(since_ms=1)),
+)
+
+
+@pytest.mark.parametrize("rare", [0.0, 0.03, 0.1])
+@pytest.mark.parametrize("called", ["job {}", "{:032x}"], ids=["long ids", "short ids"])
+async def test_lives_that_are_plain_now_and_then_are_told_as_the_model_tells_them(rare: float, called: str) -> None:
+    clock = Clock()
+    async with stores.memory(clock) as ours, stores.redis(clock) as theirs:
+        course = Course(clock, Random(7), rare=rare, deeds=rare, called=called)
+        await live(course, STEPS, ours, theirs)
+
+        assert await told(theirs) == await told(ours)
+        for query in QUERIES:
+            assert await theirs.list(query, limit=200) == await ours.list(query, limit=200)
+        assert await theirs.audit() == []
+
+
+async def test_leases_are_renewed_to_lengths_of_their_own_and_others_are_not(storage: Storage, clock: Clock) -> None:
+    await storage.enqueue([job(f"{n:032x}", lease_ms=1_000 * (n + 1)) for n in range(3)])
+    runs = await claim_some(storage, 3)
+    clock.advance_ms(900)
+
+    found = await storage.renew([*(run.lease for run in runs), replace(runs[0].lease, fence=7)])
+
+    assert [getattr(one, "lease_ms", None) for one in found] == [1_000, 2_000, 3_000, None]
+    records = await storage.get([run.id for run in runs])
+    assert [one and one.expires_at_ms for one in records] == [clock() + 1_000 * n for n in (1, 2, 3)]
+    assert [one and replace(one, expires_at_ms=None) for one in records] == [
+        replace(run, expires_at_ms=None) for run in runs
+    ]
 
 
 @pytest.fixture

@@ -82,6 +82,20 @@ def test_one_that_comes_and_goes_within_a_step_leaves_nothing() -> None:
     assert run(BODY, [{"name": "lane", "steps": moves}]) == [[["b"], 1, True]]
 
 
+@pytest.mark.parametrize(("first", "last"), [(1, 3), (2, 5), (1, 150), (64, 65), (100, 150), (60, 60)])
+def test_what_was_read_is_taken_out_by_its_places(first: int, last: int) -> None:
+    body = """
+    for score = 1, 150 do shelves.put('lane', digits(score), score) end
+    local before = shelves.first('lane', 151)
+    shelves.drop_read('lane', case[1], case[2])
+    shelves.put('lane', '0', 0)
+    return before, shelves.first('lane', 151), shelves.any('lane')
+    """
+    every = [str(score) for score in range(1, 151)]
+
+    assert run(body, [[first, last]]) == [[every, ["0", *every[: first - 1], *every[last:]], True]]
+
+
 SIZES = """
 local function sizes()
   local found = {}

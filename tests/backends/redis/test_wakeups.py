@@ -47,7 +47,7 @@ async def mark_of(storage: RedisStorage, *topics: str) -> str:
 
 def tell(name: str, *topics: str) -> None:
     """What a step of another process writes."""
-    key, words = f"{{aiq:{name}}}:wakeups", ("topics", msgspec.msgpack.encode(list(topics)), "jobs", "")
+    key, words = f"{{aiq:{name}}}:wakeups", ("topics", msgspec.msgpack.encode(list(topics)), "briefs", "")
     server().ask("XADD", key, "MAXLEN", "~", listener.KEPT, "*", *words)
 
 
@@ -73,7 +73,7 @@ async def test_a_change_after_the_mark_and_before_the_wait_is_not_missed(name: s
 
 
 @pytest.mark.parametrize(
-    "words", [("topics", msgspec.msgpack.encode(["queue:b"])), ("jobs", "", "topics", ""), ("a", "b", "c", "d")]
+    "words", [("topics", msgspec.msgpack.encode(["queue:b"])), ("topics", "", "jobs", ""), ("a", "b", "c", "d")]
 )
 async def test_an_entry_of_another_shape_may_say_anything(
     name: str, here: RedisStorage, words: tuple[str | bytes, ...]

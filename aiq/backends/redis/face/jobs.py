@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from aiq.backends.redis import exchanging, storing, wire
+from aiq.backends.redis.briefs import briefed
 from aiq.backends.redis.door import Blobs, Door
 from aiq.bounds import MAX_BATCH, MAX_PAGE, MAX_PAGE_BYTES
 from aiq.errors import LeaseLost
@@ -54,7 +55,9 @@ class JobsFace(Door):
             check_claim(claim)
         blobs = Blobs()
         told = [exchanging.told(settlement, blobs) for settlement in settlements]
-        answer = await self._step("exchange", {"settlements": told, "claim": wire.said(claim)}, blobs)
+        short = briefed([settlement.lease.job_id for settlement in settlements], blobs)
+        args = {"settlements": told, "briefs": short, "claim": wire.said(claim)}
+        answer = await self._step("exchange", args, blobs)
         return exchanging.exchanged(answer, settlements)
 
     async def renew(
@@ -62,8 +65,10 @@ class JobsFace(Door):
     ) -> list[Renewed | LeaseLost]:
         """See `aiq.storage.Jobs`."""
         check_renewal(leases, lease_ms)
-        args = {"leases": wire.said(leases), "lease_ms": lease_ms, "shrink": shrink}
-        answer = await self._step("renew", args)
+        blobs = Blobs()
+        short = briefed([lease.job_id for lease in leases], blobs)
+        args = {"leases": wire.said(leases), "briefs": short, "lease_ms": lease_ms, "shrink": shrink}
+        answer = await self._step("renew", args, blobs)
         return [exchanging.renewed(lease, found) for lease, found in zip(leases, answer.value, strict=True)]
 
     async def cancel(self, job_ids: Sequence[str], *, force: bool = False) -> list[CancelAnswer]:

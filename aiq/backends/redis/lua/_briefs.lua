@@ -8,6 +8,8 @@ local ID_CHARACTERS, DIGEST_CHARACTERS = 32, 64
 local ID, ID_DIGITS = '>I6I6I4', '%012x%012x%08x'
 local DIGEST, DIGEST_DIGITS = '>I6I6I6I6I6I2', '%012x%012x%012x%012x%012x%04x'
 
+-- How many bytes such an id takes.
+local BYTES = 17
 -- How many bytes a digest takes.
 briefs.DIGEST_BYTES = 32
 
@@ -21,6 +23,11 @@ end
 
 local function number(text, first, last)
   return tonumber(sub(text, first, last), 16)
+end
+
+-- Take it from the caller how ids are kept: he has told their bytes, one behind the other.
+function briefs.learn(ids, bytes)
+  for place = 1, #ids do kept[ids[place]] = sub(bytes, place * BYTES - BYTES + 1, place * BYTES) end
 end
 
 -- An id as it is kept.
@@ -49,10 +56,20 @@ function briefs.whole(brief)
   return found
 end
 
--- The 16 bytes of an id that is kept in few; nil of any other.
-function briefs.bytes(id)
-  local found = briefs.id(id)
-  return found ~= id and sub(found, 2) or nil
+-- Ids, which are what stands before values in a table, one behind the other as they are kept in few bytes; and a list of
+-- those that are kept as they are.
+function briefs.told(ids)
+  local found, others, count = {}, {}, 0
+  for id in pairs(ids) do
+    local brief = kept[id] or briefs.id(id)
+    if brief == id then
+      others[#others + 1] = id
+    else
+      count = count + 1
+      found[count] = brief
+    end
+  end
+  return table.concat(found), others
 end
 
 -- Whether a digest can be kept as bytes.

@@ -40,6 +40,15 @@ local function takes_nothing(job)
   return #jobs.taken_limits(job) == 0 and #job.budgets == 0
 end
 
+-- Give the first jobs of a line that are plain, as many as stand there one behind the other; the answer is how many.
+local function begin_plain(spot, count, given)
+  local ids, first = lanes.ahead(spot)
+  local begun = plain.begin(ids, first, math.min(#ids, first + count - 1), given.request, given.room)
+  for place = first, first + begun - 1 do given.leased[#given.leased + 1] = ids[place] end
+  lanes.take_first(spot, begun)
+  return begun
+end
+
 -- Give what a queue offers as long as that is plain jobs in one line: the order of chapter 12 is then their own. The
 -- answer is how many, and whether the claim is over.
 local function give_plain(queue, count, given)
@@ -49,13 +58,10 @@ local function give_plain(queue, count, given)
   while spot and #given.leased - before < count do
     local id = lanes.first(spot)
     if not id then return #given.leased - before, true end
-    local fine, room = plain.begin(spot, id, given.request, given.room)
-    if fine then
-      given.leased[#given.leased + 1] = id
-    else
+    if begin_plain(spot, count - #given.leased + before, given) == 0 then
       plain.count()
       if not takes_nothing(jobs.get(id)) then break end
-      if not room or not given.takes(jobs.get(id)) then return #given.leased - before, true end
+      if not given.takes(jobs.get(id)) then return #given.leased - before, true end
       given.give(jobs.get(id))
     end
   end

@@ -186,9 +186,12 @@ end
 
 -- Append the event of a plain job, between states by their numbers, and tell its number. It is not counted.
 function events.plain(row, source, target, n, number, fence)
-  if #pending == 0 then begun_ms = step.now_ms end
-  pending[#pending + 1] = struct.pack(SHORT, ROWS[row], source * STATES + target, n, number, fence)
-  step.wake('events')
+  local count = #pending
+  if count == 0 then
+    begun_ms = step.now_ms
+    step.wake('events')
+  end
+  pending[count + 1] = struct.pack(SHORT, ROWS[row], source * STATES + target, n, number, fence)
   return counters.raise('events')
 end
 

@@ -161,7 +161,7 @@ function jobs.drop_result(id) contents.put('results', id, nil) end
 
 -- The bytes of payload and result together, by which pages are measured.
 function jobs.content_size(id)
-  return contents.size('payloads', id) + contents.size('results', id)
+  return plain.content_size(id) or contents.size('payloads', id) + contents.size('results', id)
 end
 
 -- The errors that are kept with a job, oldest first.
@@ -173,22 +173,36 @@ function jobs.put_errors(id, errors)
   if #errors > 0 then rows.put('errors', id, errors) else rows.drop('errors', id) end
 end
 
--- Records that are given to the caller, with their places in the answer.
-local given = {}
+-- Records that are given to the caller, and their places in the answer.
+local given, places = {}, {}
 local PIECES = 6
 
--- What may be there of a job besides its payload: a first run has left nothing yet, but where the job had died before
--- it ever ran, and has another generation.
+-- Whether a job is in its first run, which has left nothing yet, but where it had died before it ever ran, and has another
+-- generation.
+local function is_first(job)
+  return job.state == 'running' and job.fence == 1 and job.generation == 1
+end
+
+-- The errors of a job as they are stored, or false.
+local function errors_of(id)
+  local text = rows.stored('errors', id)
+  if text then return text end
+  local errors = jobs.errors(id)
+  return #errors > 0 and cmsgpack.pack(errors)
+end
+
 local function pieces(job)
-  local id, first = job.id, job.state == 'running' and job.fence == 1 and job.generation == 1
-  local errors = first and {} or jobs.errors(id)
-  packed[job] = jobs.pack(job)
+  local id, text = job.id, rows.stored('jobs', job.id)
+  if not text then
+    text = jobs.pack(job)
+    packed[job] = text
+  end
   return {
-    packed[job],
+    text,
     contents.apart('payloads', id),
     job.state == 'succeeded' and contents.apart('results', id),
     job.chunks > 0 and jobs.progress(id) or false,
-    #errors > 0 and cmsgpack.pack(errors) or false,
+    not is_first(job) and errors_of(id),
     id,
   }
 end
@@ -196,22 +210,32 @@ end
 local function give()
   local others, ids = {}, {}
   plain.fetch()
-  for _, one in ipairs(given) do
-    local simple = plain.pieces(one.id)
-    if simple then step.fill(one.place, simple) else others[#others + 1], ids[#ids + 1] = one, one.id end
+  for number = 1, #given do
+    local simple = plain.pieces(given[number])
+    if simple then step.fill(places[number], simple) else others[#others + 1], ids[#ids + 1] = number, given[number] end
   end
   contents.fetch('payloads', ids)
-  for _, one in ipairs(others) do step.fill(one.place, pieces(jobs.get(one.id))) end
+  rows.fetch('errors', ids)
+  for place, number in ipairs(others) do step.fill(places[number], pieces(jobs.get(ids[place]))) end
 end
 
 -- Give a record to the caller as the step leaves it. What is returned is the place of the first of its six pieces in
 -- the answer: record, payload and result where they are not small, progress, errors and id; false in the place of one
 -- that is not there.
 function jobs.tell(id)
-  local place = step.room_for(PIECES)
-  if #given == 0 then step.at_end(give) end
-  given[#given + 1] = {id = id, place = place}
-  return place
+  return jobs.tell_all({id})[1]
+end
+
+-- The same of some.
+function jobs.tell_all(ids)
+  if #ids == 0 then return {} end
+  local found, place, number = {}, step.room_for(PIECES * #ids), #given
+  if number == 0 then step.at_end(give) end
+  for one = 1, #ids do
+    given[number + one], places[number + one], found[one] = ids[one], place, place
+    place = place + PIECES
+  end
+  return found
 end
 
 -- Take the next number in the order of enqueueing.
@@ -222,8 +246,13 @@ end
 -- The ids of jobs by number, 128 to a table: Redis packs one that is no larger, into half of the room.
 local NUMBERS = 128
 
+-- Of a batch nearly all stand in the same one.
+local last_number, last_table
+
 local function table_of(n)
-  return 'numbers:' .. digits(math.floor(n / NUMBERS))
+  local number = math.floor(n / NUMBERS)
+  if number ~= last_number then last_number, last_table = number, 'numbers:' .. digits(number) end
+  return last_table
 end
 
 local function place_of(n)
@@ -241,19 +270,25 @@ function jobs.id_of(n)
   return brief and briefs.whole(brief)
 end
 
--- The jobs that have a number or one behind it, in order, of one table of numbers, and the number with which the next one
--- begins. What this step changes of them is not seen. A table in which no number is left costs as much as one job.
-function jobs.numbered(first)
-  local flat, places, ids, found = call('HGETALL', key(table_of(first))), {}, {}, {}
-  for place = 1, #flat, 2 do
-    if tonumber(flat[place]) >= first % NUMBERS then places[#places + 1] = place end
+-- The ids of jobs that have a number or one behind it, in order, of one table of numbers, and the number with which the next
+-- one begins; their records are fetched. What this step changes of the table is not seen.
+function jobs.ids_from(first)
+  local flat, named, ids = call('HGETALL', key(table_of(first))), {}, {}
+  for place = 1, #flat, 2 do named[tonumber(flat[place])] = flat[place + 1] end
+  for place = first % NUMBERS, NUMBERS - 1 do
+    if named[place] then ids[#ids + 1] = briefs.whole(named[place]) end
   end
-  table.sort(places, function(one, other) return tonumber(flat[one]) < tonumber(flat[other]) end)
-  for number, place in ipairs(places) do ids[number] = briefs.whole(flat[place + 1]) end
   jobs.fetch(ids)
+  return ids, (math.floor(first / NUMBERS) + 1) * NUMBERS
+end
+
+-- These jobs. A table in which no number is left costs as much as one job.
+function jobs.numbered(first)
+  local ids, behind = jobs.ids_from(first)
+  local found = {}
   -- The row of one may have been removed by hand: it hides none of those behind it.
   for _, id in ipairs(ids) do found[#found + 1] = jobs.get(id) end
-  return found, (math.floor(first / NUMBERS) + 1) * NUMBERS
+  return found, behind
 end
 
 -- Write a record in the place of the one that stands there, `before`, and keep each index in step.

@@ -73,14 +73,9 @@ function lanes.line_of(job, pool)
   return lanes.spot(job.queue, pool, job.band, job.tenant)
 end
 
--- The place in its line of a job of a lane and a position. spec: BAND-4
-function lanes.score_of(lane, position)
-  return lane == 0 and position - AHEAD or position
-end
-
--- The place of a ready job in its line.
+-- The place in its line of a ready job. spec: BAND-4
 function lanes.score(job)
-  return lanes.score_of(job.lane, job.position)
+  return job.lane == 0 and job.position - AHEAD or job.position
 end
 
 -- The position of a job from its place in a line.
@@ -118,6 +113,7 @@ local function refill(spot, count)
   local window = {ids = ids, at = 1, count = count, gone = {}}
   windows[spot.lane] = window
   jobs.fetch(ids)
+  if plain.are(ids) then return window end
   local records = {}
   for _, id in ipairs(ids) do
     if not plain.is(id) then records[#records + 1] = jobs.get(id) end
@@ -168,6 +164,20 @@ function lanes.take(spot, id, score)
   local window = windows[spot.lane]
   if window then window.gone[id] = true end
   filled[spot.lane] = nil
+end
+
+-- The jobs of a line that `lanes.first` has read, and the place of the first of them that is still there.
+function lanes.ahead(spot)
+  local window = windows[spot.lane]
+  return window.ids, window.at
+end
+
+-- Take so many of the first of these out of a lane of the plain pool.
+function lanes.take_first(spot, count)
+  if count == 0 then return end
+  local window = windows[spot.lane]
+  shelves.drop_read(spot.lane, window.at, window.at + count - 1)
+  window.at, filled[spot.lane] = window.at + count, nil
 end
 
 -- The bands of the plain pool of a queue in whose lanes anything stands, most urgent first.

@@ -5,9 +5,9 @@
 function pages.told(ids, room)
   local found = {}
   for _, id in ipairs(ids) do
-    local job = jobs.get(id)
-    found[#found + 1] = job and jobs.tell(id) or false
-    if job then room = room - jobs.content_size(id) end
+    local stored = rows.has('jobs', id)
+    found[#found + 1] = stored and jobs.tell(id) or false
+    if stored then room = room - jobs.content_size(id) end
     if room <= 0 then break end
   end
   return found

@@ -8,14 +8,20 @@
 -- spec: ENQ-1, CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, LEASE-10, LEASE-12, STATE-6
 
 local OTHER, PLAIN = 0, 1
--- Where the ids stand of jobs that are alike.
-local IDS = 6
+-- Where the ids stand of jobs that are alike, and the place of how they are kept.
+local IDS, BRIEFS = 6, 7
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
 local SUCCEEDED = fields.STATE_NUMBERS.succeeded
 -- A head has no room for more, nor for instants that are so far away.
 local MOST_EVENTS, MOST_HISTORY, FAR_MS = 60000, 180, 2 ^ 47
 
-local byte = string.byte
+local byte, sub, pack = string.byte, string.sub, struct.pack
+local head, named_at, MOVED, EVENT_BYTES = records.head, records.named, records.MOVED, records.EVENT_BYTES
+
+-- What is known of records (see `rows.open`), and whether a head has room for this instant.
+local seen, texts, changed, usual
+
+local MOST_INLINE = contents.INLINE_BYTES
 
 -- Those that have made the same move, of one queue and task: they are counted together.
 local alike
@@ -65,8 +71,15 @@ end
 
 -- The record of a plain job as it is stored, if nobody has looked into it in this step.
 local function text_of(id)
-  local text = is_usual_time() and rows.text('jobs', id)
-  return text and byte(text) ~= OTHER and text or nil
+  if not texts then
+    usual, seen, texts, changed = is_usual_time(), rows.open('jobs')
+  end
+  local text = texts[id]
+  return text and usual and seen[id] == nil and byte(text) ~= OTHER and text or nil
+end
+
+local function put(id, text)
+  texts[id], changed[id] = text, true
 end
 
 -- Keep a payload or a result, and tell what of it stands behind the record.
@@ -94,6 +107,7 @@ local function are_new(batch)
   for _, alike in ipairs(batch) do
     if not is_open(alike[1]) then return false end
     for _, id in ipairs(alike[IDS]) do all[#all + 1] = id end
+    if alike[BRIEFS] then briefs.learn(alike[IDS], step.blob(alike[BRIEFS])) end
   end
   jobs.fetch(all)
   rows.fetch('tombstones', all)
@@ -126,7 +140,8 @@ end
 
 -- Store a batch of jobs that are plain, if nothing is to be answered but that all of them are ready. They come by those
 -- that are alike: a list of queue, task, band, how many bytes the digest of each has, the place of what is named of them
--- and their map, as in a record, behind which comes what stands behind that of each; and their ids.
+-- and their map, as in a record, behind which comes what stands behind that of each; their ids; and the place of what
+-- `briefs.learn` takes of these, or nil.
 function plain.enqueue(batch)
   if not is_usual_time() or not are_new(batch) then return false end
   for _, alike in ipairs(batch) do store(alike) end
@@ -168,18 +183,18 @@ function plain.settle(one)
   local text = text_of(id)
   if not text then return false end
   local _, state, lane, number, run, position, started, _, expires, payload, old, n, created, digest, lease, _, history, _, at =
-    records.head(text)
+    head(text)
   if state ~= RUNNING or run ~= fence or lease ~= lease_id or step.now_ms >= expires then return false end
   if started == 0 or old > 0 or number > MOST_EVENTS or #history > MOST_HISTORY or is_awaited(id, fence) then return false end
   local settled, result = records.settled(fence, lease_id, settlement, 'succeeded'), step.blob(one[5])
   if not settled then return false end
-  local _, _, task, queue = records.named(text, at)
-  history = records.with_event(history, events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence))
-  rows.put_text('jobs', id, records.head_of(
-    PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
-    '', '', history, settled
-  ) .. text:sub(at) .. keep('results', id, result))
-  zsets.drop('leases', id)
+  local _, _, task, queue = named_at(text, at)
+  local event = events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence)
+  put(id, pack(
+    MOVED, PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
+    0, '', 0, '', #history + EVENT_BYTES, history, event, #settled, settled, sub(text, at), keep('results', id, result)
+  ))
+  zsets.put('leases', id, false)
   zsets.put('ended:succeeded', ended.member_of(n), step.now_ms)
   step.wake_job(id)
   note('T5', queue, task, math.max(0, step.now_ms - started))
@@ -191,46 +206,57 @@ function plain.is(id)
   return text_of(id) ~= nil
 end
 
--- Begin the first run of the first job of a line, if it is plain and there is room for its payload; the second answer is
--- false where only that is missing.
-function plain.begin(spot, id, request, takes)
+-- The same of all of some.
+function plain.are(ids)
+  for place = 1, #ids do
+    if not text_of(ids[place]) then return false end
+  end
+  return true
+end
+
+-- Begin the first run of a job, if it is plain and there is room for its payload; whether that has been done.
+local function begin(id, lease_id, worker, takes)
   local text = text_of(id)
-  if not text or #request.lease_id > records.LONG or #request.worker > records.LONG then return false, true end
-  local _, state, lane, number, run, position, started, _, _, payload, result, n, created, digest, _, _, history, _, at =
-    records.head(text)
-  if state ~= READY or run > 0 or started > 0 or #history > MOST_HISTORY or number > MOST_EVENTS then return false, true end
-  if not takes(payload - 1) then return false, false end
-  local _, lease_ms, task, queue = records.named(text, at)
-  local expires = step.now_ms + lease_ms
-  history = records.with_event(history, events.plain('T3', READY, RUNNING, n, number + 1, 1))
-  rows.put_text('jobs', id, records.head_of(
-    PLAIN, RUNNING, lane, number + 1, 1, position, step.now_ms, 0, expires, payload, result, n, created, digest,
-    request.lease_id, request.worker, history, ''
-  ) .. text:sub(at))
-  lanes.take(spot, id, lanes.score_of(lane, position))
+  if not text then return false end
+  local _, state, lane, number, run, position, started, _, _, payload, result, n, created, digest, _, _, history, _, at = head(text)
+  if state ~= READY or run > 0 or started > 0 or #history > MOST_HISTORY or number > MOST_EVENTS then return false end
+  if not takes(payload - 1) then return false end
+  local now_ms, _, lease_ms, task, queue = step.now_ms, named_at(text, at)
+  local event, expires = events.plain('T3', READY, RUNNING, n, number + 1, 1), now_ms + lease_ms
+  put(id, pack(
+    MOVED, PLAIN, RUNNING, lane, number + 1, 1, position, now_ms, 0, expires, payload, result, n, created, digest,
+    #lease_id, lease_id, #worker, worker, #history + EVENT_BYTES, history, event, 0, '', sub(text, at), ''
+  ))
   zsets.put('leases', id, expires)
   step.wake_job(id)
-  note('T3', queue, task, math.max(0, step.now_ms - created))
+  note('T3', queue, task, math.max(0, now_ms - created))
   if payload - 1 > contents.INLINE_BYTES then apart[#apart + 1] = id end
   return true
+end
+
+-- Begin the first runs of the first jobs of a line, `ids` from a place on to another, as long as they are plain and there
+-- is room for their payloads; the answer is how many. Whoever asks takes them out of their lane.
+function plain.begin(ids, first, last, request, takes)
+  local lease_id, worker = request.lease_id, request.worker
+  if #lease_id > records.LONG or #worker > records.LONG then return 0 end
+  for place = first, last do
+    if not begin(ids[place], lease_id, worker, takes) then return place - first end
+  end
+  return math.max(0, last - first + 1)
 end
 
 -- Restart the lease of a run that still owns its job, to the job's own length or to the one that is asked for, which may be
 -- shorter if `shrink` says so. The answer is its length and the job's queue, or nil.
 function plain.renew(held, asked_ms, shrink)
-  local text = text_of(held.job_id)
-  if not text then return nil end
-  local _, state, lane, number, run, position, started, _, expires, payload, result, n, created, digest, lease, owner, history,
-    settled, at = records.head(text)
+  local id = held.job_id
+  local text = text_of(id)
+  local state, run, expires, lease, at = records.lease(text)
   if state ~= RUNNING or run ~= held.fence or lease ~= held.lease_id or step.now_ms >= expires then return nil end
-  local _, own_ms, _, queue = records.named(text, at)
+  local _, own_ms, _, queue = named_at(text, at)
   local length_ms = asked_ms and (shrink and asked_ms or math.max(asked_ms, own_ms)) or own_ms
   expires = step.now_ms + length_ms
-  rows.put_text('jobs', held.job_id, records.head_of(
-    PLAIN, RUNNING, lane, number, run, position, started, 0, expires, payload, result, n, created, digest,
-    lease, owner, history, settled
-  ) .. text:sub(at))
-  zsets.put('leases', held.job_id, expires)
+  put(id, records.with_expiry(text, expires))
+  zsets.put('leases', id, expires)
   return length_ms, queue
 end
 
@@ -240,17 +266,38 @@ function plain.fetch()
   apart = {}
 end
 
+-- How many bytes payload and result of a plain job have together.
+function plain.content_size(id)
+  local text = text_of(id)
+  if not text then return nil end
+  local _, _, payload, result = records.sizes(text)
+  return math.max(payload, 0) + math.max(result, 0)
+end
+
+-- What a plain job has that lists ask for, or `whole`: nothing of it is kept, so that it is told as it is stored.
+function plain.seen(id, whole)
+  local text = text_of(id)
+  if not text then return nil end
+  if whole then return jobs.unpack(id, text) end
+  local _, state, _, _, _, _, _, finished, _, _, _, n, created, _, _, _, _, _, at = head(text)
+  local _, _, task, queue = named_at(text, at)
+  return {
+    id = id, n = n, state = fields.STATES[state], task = task, queue = queue, created_at_ms = created,
+    finished_at_ms = finished > 0 and finished or nil,
+  }
+end
+
 -- The pieces of a job as `jobs.tell` has them, if nothing but a first run has happened to it, which has left no errors
 -- and no progress; else nil.
 function plain.pieces(id)
   local text = text_of(id)
   if not text then return nil end
-  local _, state, _, _, run, _, _, _, _, payload, result = records.head(text)
+  local state, run, payload, result = records.sizes(text)
   if run > 1 or state ~= READY and state ~= RUNNING and state ~= SUCCEEDED then return nil end
   return {
     text,
-    payload - 1 > contents.INLINE_BYTES and rows.bytes('payloads', id) or false,
-    result - 1 > contents.INLINE_BYTES and rows.bytes('results', id) or false,
+    payload > MOST_INLINE and rows.bytes('payloads', id) or false,
+    result > MOST_INLINE and rows.bytes('results', id) or false,
     false, false, id,
   }
 end

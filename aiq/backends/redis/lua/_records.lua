@@ -12,15 +12,22 @@
 -- when it started, finished and expires, lengths of payload and result (0 where there is none, else one more), number,
 -- when it was created, length of the digest, lease, owner, the numbers of its events, its last settlement.
 local HEAD = '>BBBI2I2i6I6I6I6I3I3I5I6BBc0Bc0Bc0Bc0'
+-- Of these what a renewal looks at, and where that stands which it changes.
+local LEASE, EXPIRES, INSTANT, INSTANT_BYTES = '>xBxxxI2xxxxxxxxxxxxxxxxxxI6xxxxxxxxxxxxxxxxxxBc0Bc0Bc0Bc0', 26, '>I6', 6
 -- The same of a job that is fresh: kind, position, number of its one event, length of payload, number, when it was created,
 -- length of the digest.
 local FRESH, FRESH_BYTES = '>BI6I6I3I5I6B', 28
+-- To be read: the number of its one event as the bytes that they are in a list of such numbers.
+local OF_FRESH = '>xI6c6I3I5I6B'
+-- A head whose job has one more event than the list that is told, and two pieces of what stands behind it.
+records.MOVED = '>BBBI2I2i6I6I6I6I3I3I5I6BBc0Bc0Bc0I6Bc0c0c0'
 -- Then what hardly ever changes: band, how long a lease is, task, queue.
 local NAMED = '>BI4Bc0Bc0'
 -- The kinds of heads: of a job that is not plain, of one that is, and of one that is fresh besides.
 local OTHER, PLAIN, IS_FRESH = 0, 1, 2
 local SETTLED = '>I2BBBc0Bc0'
 local EVENT, EVENT_BYTES = '>I6', 6
+records.EVENT_BYTES = EVENT_BYTES
 
 -- What is too large for its place in the head.
 records.OVER = {
@@ -45,14 +52,35 @@ local IN_PLAIN = {
 
 local STATES, STATE_NUMBERS = fields.STATES, fields.STATE_NUMBERS
 local READY, LAST = STATE_NUMBERS.ready, 1
-local type, next, pack, unpack_ = type, next, struct.pack, struct.unpack
+local type, next, byte, sub, pack, unpack_ = type, next, string.byte, string.sub, struct.pack, struct.unpack
 
 -- The head: kind, state, lane, events, fence, position, started, finished, expires, payload, result, n, created, digest,
 -- lease, owner, history, settled, and where what is named begins.
 function records.head(text)
-  if text:byte() ~= IS_FRESH then return unpack_(HEAD, text) end
-  local _, position, event, payload, n, created, digest = unpack_(FRESH, text)
-  return PLAIN, READY, LAST, 1, 0, position, 0, 0, 0, payload, 0, n, created, digest, '', '', pack(EVENT, event), '', FRESH_BYTES + 1
+  if byte(text) ~= IS_FRESH then return unpack_(HEAD, text) end
+  local position, history, payload, n, created, digest = unpack_(OF_FRESH, text)
+  return PLAIN, READY, LAST, 1, 0, position, 0, 0, 0, payload, 0, n, created, digest, '', '', history, '', FRESH_BYTES + 1
+end
+
+-- Of a head only the state, the number of runs, and the bytes of payload and result, -1 where there is none.
+function records.sizes(text)
+  if byte(text) == IS_FRESH then return READY, 0, unpack_('>I3', text, 14) - 1, -1 end
+  local state, _, _, _, high, low = byte(text, 2, 7)
+  local payload, result = unpack_('>I3I3', text, 32)
+  return state, high * 256 + low, payload - 1, result - 1
+end
+
+-- Of a head the state, the number of the run, when its lease expires and who holds it, and where what is named begins; nil of
+-- nothing, and of a job that is fresh.
+function records.lease(text)
+  if not text or byte(text) == IS_FRESH then return nil end
+  local state, run, expires, lease, _, _, _, at = unpack_(LEASE, text)
+  return state, run, expires, lease, at
+end
+
+-- The same record with a lease that expires at another instant.
+function records.with_expiry(text, expires)
+  return sub(text, 1, EXPIRES - 1) .. pack(INSTANT, expires) .. sub(text, EXPIRES + INSTANT_BYTES)
 end
 
 -- The head of a job that is fresh.

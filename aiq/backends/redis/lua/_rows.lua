@@ -24,9 +24,13 @@ local function text_of(name, row)
   return cmsgpack.pack(row)
 end
 
--- What a row is called in Redis.
-local function field(name, id)
-  return name == 'jobs' and briefs.id(id) or id
+local function itself(id)
+  return id
+end
+
+-- What tells how a row is called in Redis.
+local function namer(name)
+  return name == 'jobs' and briefs.id or itself
 end
 
 local function of(name, tables)
@@ -41,33 +45,38 @@ end
 
 -- Read rows that the step is about to look at, in one command.
 function rows.fetch(name, ids)
-  local table_, texts, missing, fields_ = of(name), of(name, unread), {}, {}
-  for _, id in ipairs(ids) do
+  local table_, texts, missing, fields_, count = of(name), of(name, unread), {}, {}, 0
+  local field = namer(name)
+  for place = 1, #ids do
+    local id = ids[place]
     if table_[id] == nil and texts[id] == nil then
-      missing[#missing + 1] = id
-      fields_[#fields_ + 1] = field(name, id)
+      count = count + 1
+      missing[count], fields_[count] = id, field(id)
     end
   end
-  for first = 1, #missing, CHUNK do
-    local last = math.min(first + CHUNK - 1, #missing)
-    for place, text in ipairs(call('HMGET', key(name), unpack(fields_, first, last))) do
-      texts[missing[first + place - 1]] = text
-    end
+  for first = 1, count, CHUNK do
+    local found = call('HMGET', key(name), unpack(fields_, first, math.min(first + CHUNK - 1, count)))
+    for place = 1, #found do texts[missing[first + place - 1]] = found[place] end
   end
 end
 
 local function look_up(name, id)
   local text = of(name, unread)[id]
-  if text == nil then text = call('HGET', key(name), field(name, id)) end
+  if text == nil then text = call('HGET', key(name), namer(name)(id)) end
   local row = read(name, id, text)
   of(name)[id] = row
   return row
 end
 
--- A row that was fetched as it is stored, or is to be; nil where there is none, or where somebody has looked into it.
-function rows.text(name, id)
-  if of(name)[id] ~= nil then return nil end
-  return of(name, unread)[id] or nil
+-- What a step knows of a table, for whoever goes through many of its rows: those that somebody has looked into, the texts
+-- of those that nobody has, and which of both are to be written.
+function rows.open(name)
+  return of(name), of(name, unread), of(name, changed)
+end
+
+-- A row as it is stored, if it was fetched and this step leaves it so; else nil.
+function rows.stored(name, id)
+  return not of(name, changed)[id] and of(name, unread)[id] or nil
 end
 
 -- A row, or nil. `shape` is the metatable of its defaults.
@@ -208,15 +217,16 @@ end
 -- Write what has changed.
 function rows.flush()
   for name, ids in pairs(changed) do
-    local written, gone = {}, {}
+    local written, gone, last = {}, {}, 0
+    local seen, texts, field = of(name), of(name, unread), namer(name)
     for id in pairs(ids) do
-      local row = of(name)[id]
-      local text = row and text_of(name, row) or row == nil and unread[name][id]
+      local row = seen[id]
+      local text = row and text_of(name, row) or row == nil and texts[id]
       if text then
-        written[#written + 1] = field(name, id)
-        written[#written + 1] = text
+        written[last + 1], written[last + 2] = field(id), text
+        last = last + 2
       else
-        gone[#gone + 1] = field(name, id)
+        gone[#gone + 1] = field(id)
       end
     end
     write(name, written, gone)

@@ -143,10 +143,16 @@ local function job_of(settlement)
 end
 
 -- Read what settling is about to look at, in as few commands as there are tables; of plain jobs that is their record.
-function settle.fetch(settlements)
-  local ids, told, found = {}, {}, {}
-  for place, settlement in ipairs(settlements) do ids[place] = job_of(settlement) end
+-- `bytes` is how the ids of all of them are kept, if the caller has told it.
+function settle.fetch(settlements, bytes)
+  if #settlements == 0 then return end
+  local ids, told, found, all_succeed = {}, {}, {}, true
+  for place = 1, #settlements do
+    ids[place], all_succeed = job_of(settlements[place]), all_succeed and settlements[place][1] ~= nil
+  end
+  if bytes then briefs.learn(ids, bytes) end
   jobs.fetch(ids)
+  if all_succeed and plain.are(ids) and not plain.has_calls() then return end
   for place, settlement in ipairs(settlements) do
     local simple = settlement[1] and plain.is(ids[place])
     if not simple or plain.has_calls() then told[#told + 1] = (settlement[1] and whole(settlement) or settlement).lease end
@@ -161,7 +167,8 @@ end
 -- Record outcomes in their order. The answers are as those to one, or true for a run of a plain job that has succeeded.
 function settle.all(settlements)
   local answers = {}
-  for place, settlement in ipairs(settlements) do
+  for place = 1, #settlements do
+    local settlement = settlements[place]
     local success = settlement[1]
     if success and plain.settle(settlement) then
       answers[place] = true

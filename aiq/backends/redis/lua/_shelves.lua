@@ -17,6 +17,8 @@ local EVERYTHING = math.huge
 local pending = {}
 -- How many first members anybody has asked for, and where those stand that are to be lost.
 local asked, standing = {}, {}
+-- What was last read of the first members, by set: pieces of {shelf, members, the place of the first of these}.
+local read = {}
 
 -- The key of the set of its shelves, which is no name of an older layout: who knows only that one finds nothing here.
 local function index(name)
@@ -30,7 +32,7 @@ end
 local function changes_of(name)
   local found = pending[name]
   if not found then
-    found = {going = {}, gone = {}, coming = {}, put = {}, ghosts = {}}
+    found = {going = {}, gone = {}, coming = {}, put = {}, ghosts = {}, lots = {}}
     pending[name] = found
   end
   return found
@@ -52,6 +54,15 @@ function shelves.drop(name, id, score)
   changes.gone[member] = score
 end
 
+-- Take out what was last read of the first members from a place on to another, counted from 1.
+function shelves.drop_read(name, first, last)
+  local lots = changes_of(name).lots
+  for _, piece in ipairs(read[name]) do
+    local from, to = math.max(1, first - piece.first + 1), math.min(#piece.members, last - piece.first + 1)
+    if from <= to then lots[#lots + 1] = {shelf = piece.shelf, members = piece.members, from = from, to = to} end
+  end
+end
+
 -- The shelf of a rank: what is put there stands at `low` or behind it, and before `high`.
 local function shelf_at(name, rank)
   local found = call('ZRANGE', index(name), rank, rank + 1, 'WITHSCORES')
@@ -71,16 +82,21 @@ local function shelf_of(name, score)
   return shelf_at(name, math.max(0, call('ZCOUNT', index(name), '-inf', digits(score)) - 1))
 end
 
+local function remove(name, shelf, members, first, last)
+  call('ZREM', of(name, shelf), unpack(members, first, last))
+  if call('EXISTS', of(name, shelf)) == 0 then call('ZREM', index(name), shelf) end
+end
+
 local function clear(name, shelf)
   if not shelf or #shelf.members == 0 then return end
-  call('ZREM', of(name, shelf.name), unpack(shelf.members))
+  remove(name, shelf.name, shelf.members, 1, #shelf.members)
   shelf.members = {}
-  if call('EXISTS', of(name, shelf.name)) == 0 then call('ZREM', index(name), shelf.name) end
 end
 
 -- Mostly it is the first shelf from which jobs go.
 local function take_out(name, changes)
   local shelf
+  for _, lot in ipairs(changes.lots) do remove(name, lot.shelf, lot.members, lot.from, lot.to) end
   for _, member in ipairs(changes.going) do
     local score = changes.gone[member]
     if not holds(shelf, score) or #shelf.members == MOST then
@@ -210,15 +226,16 @@ end
 
 -- The first members, at most so many. The index forgets a shelf that somebody has removed by hand.
 function shelves.first(name, count)
-  local found, ghosts = {}, {}
+  local found, ghosts, pieces = {}, {}, {}
   walk(name, function(shelf)
-    local page = call('ZRANGE', of(name, shelf), 0, count - #found - 1)
-    for _, member in ipairs(page) do found[#found + 1] = briefs.whole(member) end
+    local page, before = call('ZRANGE', of(name, shelf), 0, count - #found - 1), #found
+    for place = 1, #page do found[before + place] = briefs.whole(page[place]) end
+    pieces[#pieces + 1] = {shelf = shelf, members = page, first = before + 1}
     if #page == 0 then ghosts[#ghosts + 1] = shelf end
     return #found >= count or #ghosts >= MOST
   end)
   if #ghosts > 0 then changes_of(name).ghosts = ghosts end
-  asked[name] = math.max(asked[name] or 0, count)
+  asked[name], read[name] = math.max(asked[name] or 0, count), pieces
   return found
 end
 

@@ -97,7 +97,7 @@ end
 
 -- Put pieces into the places that were taken for them.
 function step.fill(first, pieces)
-  for place, piece in ipairs(pieces) do blobs[first + place - 1] = piece end
+  for place = 1, #pieces do blobs[first + place - 1] = pieces[place] end
 end
 
 -- Do something when all is decided, and before the rows are written: read a row as the step leaves it.

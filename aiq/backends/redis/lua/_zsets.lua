@@ -10,7 +10,8 @@ local pending = {}
 -- Those that are known to be empty: they need not be read.
 local empty = {}
 
-local function change(name, member, score)
+-- Let a member stand at a score, in the place of the one that it had; at none if that is false.
+function zsets.put(name, member, score)
   local changes = pending[name]
   if not changes then
     changes = {}
@@ -19,14 +20,9 @@ local function change(name, member, score)
   changes[member] = score
 end
 
--- Let a member stand at a score, in the place of the one that it had.
-function zsets.put(name, member, score)
-  change(name, member, score)
-end
-
 -- Take out a member, if it is there.
 function zsets.drop(name, member)
-  change(name, member, false)
+  zsets.put(name, member, false)
 end
 
 local function send(command, name, values)
@@ -40,11 +36,13 @@ function zsets.settle(name)
   local changes = pending[name]
   if not changes then return end
   pending[name], empty[name] = nil, nil
-  local put, gone = {}, {}
+  local put, gone, last, said, text = {}, {}, 0, nil, nil
   for member, score in pairs(changes) do
     if score then
-      put[#put + 1] = digits(score)
-      put[#put + 1] = member
+      -- Mostly all of them are at the same instant, and to write one takes longer than all else here.
+      if score ~= said then said, text = score, digits(score) end
+      put[last + 1], put[last + 2] = text, member
+      last = last + 2
     else
       gone[#gone + 1] = member
     end

@@ -2,7 +2,7 @@
 -- flags: allow-oom
 -- args: settlements (each {lease, id, outcome}; an outcome has the name of its class as `kind`, and `oversized` stands for
 --   a result that is not sent because nobody may keep it; a run that succeeded is a list of job_id, fence, lease_id, id,
---   place of the result), claim ({worker, number, lease_id, wants} or nil)
+--   place of the result), briefs (the place of what `briefs.learn` takes of their jobs, or nil), claim ({worker, number, lease_id, wants} or nil)
 -- returns: settled (what `settle.settle` answers, in their order: {state, late, step}, whose `value` is a place, or
 --   {lost = reason}, or {oversized = true}; true of a run that succeeded in time), claimed (the places of records),
 --   next_due_ms (or nil)
@@ -11,12 +11,11 @@
 -- When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do.
 local AT_ONCE_MS = 1
 
-local claimed = {}
-settle.fetch(args.settlements)
+settle.fetch(args.settlements, args.briefs and step.blob(args.briefs))
 local settled = settle.all(args.settlements)
 local leased, more = {}, false
 if args.claim then leased, more = claim.take(args.claim) end
-for place, id in ipairs(leased) do claimed[place] = jobs.tell(id) end
+local claimed = jobs.tell_all(leased)
 step.let_go()
 sweeps.glance()
 local due_ms = sweeps.next_due_ms()

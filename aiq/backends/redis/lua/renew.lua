@@ -1,11 +1,15 @@
 -- renew: restart leases from now, each to the job's own length or to the one that is asked for; that is T4, no event.
 -- One that is lost leaves the others alone.
 -- flags: allow-oom
--- args: leases, lease_ms (or nil), shrink (whether that may be shorter than the job's own)
--- returns: for each {lease_ms, cancel_requested, paused}, or {lost = reason}
+-- args: leases, briefs (the place of what `briefs.learn` takes of their jobs, or nil), lease_ms (or nil), shrink (whether that
+--   may be shorter than the job's own)
+-- returns: for each {lease_ms, cancel_requested, paused}, or the first alone where the others are false;
+--   or {lost = reason}
 -- spec: LEASE-3, LEASE-4, LEASE-8, LEASE-10, LEASE-12, TIME-5, STATE-5
 local function answer(length_ms, cancel_requested, queue)
-  return {lease_ms = length_ms, cancel_requested = cancel_requested, paused = rows.get('paused', queue) ~= nil}
+  local paused = rows.get('paused', queue) ~= nil
+  if not cancel_requested and not paused then return length_ms end
+  return {lease_ms = length_ms, cancel_requested = cancel_requested, paused = paused}
 end
 
 local function renewed(lease)
@@ -21,6 +25,7 @@ end
 
 local ids, found = {}, {}
 for place, lease in ipairs(args.leases) do ids[place] = lease.job_id end
+if args.briefs then briefs.learn(ids, step.blob(args.briefs)) end
 jobs.fetch(ids)
 for place, lease in ipairs(args.leases) do found[place] = renewed(lease) end
 return found
