@@ -131,7 +131,8 @@ async def test_an_idle_worker_asks_the_storage_once_in_a_few_seconds(world: Worl
     worker = await world.start(noop)
     await asyncio.sleep(600)
 
-    assert 600 / 5 <= worker.statistics.exchanges <= 600
+    # With upkeep, beats and wake-ups that is less than once a second on any store.
+    assert 600 / 5 <= worker.statistics.exchanges <= 600 / 3.5
     await worker.stop()
 
 
