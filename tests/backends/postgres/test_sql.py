@@ -60,9 +60,10 @@ def test_parameters_are_numbered_in_the_order_in_which_they_come_and_casts_are_n
 
 
 def test_the_states_of_the_schema_are_those_of_the_model() -> None:
-    (states,) = re.findall(r"state IN \(([^)]*)\)", migrations()[1])
+    live, ended = re.findall(r"VALUES IN \(([^)]*)\)", migrations()[1])
 
-    assert set(re.findall(r"'(\w+)'", states)) == {state.value for state in State}
+    assert set(re.findall(r"'(\w+)'", live)) == {state.value for state in State if not state.terminal}
+    assert set(re.findall(r"'(\w+)'", ended)) == {state.value for state in State if state.terminal}
 
 
 # -- Plans
@@ -143,16 +144,16 @@ def test_no_statement_looks_at_a_whole_table(planner: Planner, name: str) -> Non
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("claim.next", "aiq_jobs_ready"),
-        ("heads.next", "aiq_jobs_ready"),
-        ("sweeps.due", "aiq_jobs_due"),
-        ("sweeps.expired", "aiq_jobs_leases"),
-        ("sweeps.timed_out", "aiq_jobs_timeouts"),
-        ("sweeps.unheeded", "aiq_jobs_cancelling"),
+        ("claim.next", "aiq_live_ready"),
+        ("heads.next", "aiq_live_ready"),
+        ("sweeps.due", "aiq_live_due"),
+        ("sweeps.expired", "aiq_live_leases"),
+        ("sweeps.timed_out", "aiq_live_timeouts"),
+        ("sweeps.unheeded", "aiq_live_cancelling"),
         ("fan_in.open_edges", "aiq_edges_open"),
-        ("outbox.children", "aiq_jobs_children"),
-        ("list.of_flow", "aiq_jobs_flows"),
-        ("list.of_tenant", "aiq_jobs_tenants"),
+        ("outbox.children", "aiq_live_children"),
+        ("list.of_flow", "aiq_live_flows"),
+        ("list.of_tenant", "aiq_live_tenants"),
         ("lanes.next_lines", "aiq_lines_open"),
     ],
 )

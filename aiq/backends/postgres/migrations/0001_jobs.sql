@@ -3,7 +3,7 @@
 -- Rows of the other tables name a job by its `n`, the order in which it was enqueued. Instants are milliseconds since
 -- 1970. Texts are ordered by their bytes (COLLATE "C"), as Python orders them, whatever the database is made with.
 -- What a statement looks at has a column; whatever else belongs to a row is one JSON text, which the steps read whole.
--- The same tables as in a SQLite file, where migrations/ tells what each is for.
+-- The same tables as in a SQLite file, where migrations/ tells what each is for; but that of the jobs is two here.
 
 CREATE TABLE aiq_migrations (
     number INTEGER PRIMARY KEY,
@@ -24,7 +24,7 @@ CREATE TABLE aiq_counters (
 -- Each row is written three times and more, so it is kept short: what is never NULL comes first, the widest before the
 -- others, since between columns of several widths there would be gaps; and what has a bound is as wide as that.
 CREATE TABLE aiq_jobs (
-    n BIGINT PRIMARY KEY,
+    n BIGINT NOT NULL,
     position BIGINT NOT NULL,
     fence BIGINT NOT NULL DEFAULT 0,
     delay_ms BIGINT NOT NULL,
@@ -62,10 +62,8 @@ CREATE TABLE aiq_jobs (
             ELSE 0
         END
     ) STORED,
-    id TEXT COLLATE "C" NOT NULL UNIQUE,
-    state TEXT COLLATE "C" NOT NULL CHECK (state IN (
-        'scheduled', 'ready', 'running', 'waiting', 'suspended', 'held', 'succeeded', 'dead', 'cancelled'
-    )),
+    id TEXT COLLATE "C" NOT NULL,
+    state TEXT COLLATE "C" NOT NULL,
     queue TEXT COLLATE "C" NOT NULL,
     pool TEXT COLLATE "C" NOT NULL,
     tenant TEXT COLLATE "C" NOT NULL,
@@ -105,7 +103,16 @@ CREATE TABLE aiq_jobs (
     go_ms BIGINT GENERATED ALWAYS AS (
         CASE WHEN finished_at_ms IS NOT NULL THEN coalesce(put_off_ms, finished_at_ms + keep_ms) END
     ) STORED
-);
+) PARTITION BY LIST (state);
+
+-- Whoever looks for work looks among jobs that can still move, however many have ended beside them. The server takes a
+-- row over as its state changes: when the job ends, and back when it is redriven. No index sees both tables, so it is the
+-- lock of those who write that lets a number or an id stand in one alone.
+CREATE TABLE aiq_live PARTITION OF aiq_jobs (PRIMARY KEY (n), UNIQUE (id))
+    FOR VALUES IN ('scheduled', 'ready', 'running', 'waiting', 'suspended', 'held');
+
+CREATE TABLE aiq_ended PARTITION OF aiq_jobs (PRIMARY KEY (n), UNIQUE (id))
+    FOR VALUES IN ('succeeded', 'dead', 'cancelled');
 
 CREATE TABLE aiq_specs (
     n BIGINT PRIMARY KEY,
@@ -255,51 +262,54 @@ CREATE TABLE aiq_outbox (
     wait_key TEXT COLLATE "C" NOT NULL
 );
 
-CREATE INDEX aiq_jobs_due ON aiq_jobs (due_ms, id) WHERE state = 'scheduled';
+CREATE INDEX aiq_live_due ON aiq_live (due_ms, id) WHERE state = 'scheduled';
 
-CREATE INDEX aiq_jobs_timeouts ON aiq_jobs (due_ms, id) WHERE state = 'suspended' AND due_ms IS NOT NULL;
+CREATE INDEX aiq_live_timeouts ON aiq_live (due_ms, id) WHERE state = 'suspended' AND due_ms IS NOT NULL;
 
-CREATE INDEX aiq_jobs_leases ON aiq_jobs (expires_at_ms, id) WHERE state = 'running';
+CREATE INDEX aiq_live_leases ON aiq_live (expires_at_ms, id) WHERE state = 'running';
 
-CREATE INDEX aiq_jobs_cancelling ON aiq_jobs (cancel_requested_at_ms, id)
+CREATE INDEX aiq_live_cancelling ON aiq_live (cancel_requested_at_ms, id)
     WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL;
 
-CREATE INDEX aiq_jobs_children ON aiq_jobs (parent_id, n) WHERE parent_id IS NOT NULL;
+CREATE INDEX aiq_live_children ON aiq_live (parent_id, n) WHERE parent_id IS NOT NULL;
 
-CREATE INDEX aiq_jobs_flows ON aiq_jobs (flow, n) WHERE flow IS NOT NULL;
+CREATE INDEX aiq_ended_children ON aiq_ended (parent_id, n) WHERE parent_id IS NOT NULL;
 
-CREATE INDEX aiq_jobs_tenants ON aiq_jobs (tenant, n) WHERE tenant <> '';
+CREATE INDEX aiq_live_flows ON aiq_live (flow, n) WHERE flow IS NOT NULL;
+
+CREATE INDEX aiq_ended_flows ON aiq_ended (flow, n) WHERE flow IS NOT NULL;
+
+CREATE INDEX aiq_live_tenants ON aiq_live (tenant, n) WHERE tenant <> '';
+
+CREATE INDEX aiq_ended_tenants ON aiq_ended (tenant, n) WHERE tenant <> '';
 
 CREATE INDEX aiq_edges_open ON aiq_edges (upstream, dependent_id, wait_key) WHERE ended = 0;
 
 CREATE INDEX aiq_signals_kept ON aiq_signals (n, name, number) WHERE kept = 1;
 
-CREATE INDEX aiq_jobs_ready ON aiq_jobs (queue, pool, aside, band, line, lane, position) WHERE state = 'ready';
+CREATE INDEX aiq_live_ready ON aiq_live (queue, pool, aside, band, line, lane, position) WHERE state = 'ready';
 
-CREATE INDEX aiq_jobs_gated ON aiq_jobs (queue) WHERE state = 'ready' AND gated = 1;
+CREATE INDEX aiq_live_gated ON aiq_live (queue) WHERE state = 'ready' AND gated = 1;
 
-CREATE INDEX aiq_jobs_aside ON aiq_jobs (queue, pool, band, line, aside_limit, aside_key, lane, position)
+CREATE INDEX aiq_live_aside ON aiq_live (queue, pool, band, line, aside_limit, aside_key, lane, position)
     WHERE aside = 1;
 
-CREATE INDEX aiq_jobs_patience ON aiq_jobs (patience_end_ms, id) WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
+CREATE INDEX aiq_live_patience ON aiq_live (patience_end_ms, id) WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
 
-CREATE INDEX aiq_jobs_patience_of ON aiq_jobs (queue, pool, patience_end_ms)
+CREATE INDEX aiq_live_patience_of ON aiq_live (queue, pool, patience_end_ms)
     WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
 
-CREATE INDEX aiq_jobs_deadlines ON aiq_jobs (deadline_ms, id)
-    WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL;
+CREATE INDEX aiq_live_deadlines ON aiq_live (deadline_ms, id) WHERE deadline_ms IS NOT NULL AND cancel_requested_at_ms IS NULL;
 
-CREATE INDEX aiq_jobs_ended ON aiq_jobs (state, finished_at_ms, n)
-    WHERE finished_at_ms IS NOT NULL AND keep_ms IS NULL AND put_off_ms IS NULL;
+CREATE INDEX aiq_ended_oldest ON aiq_ended (state, finished_at_ms, n) WHERE keep_ms IS NULL AND put_off_ms IS NULL;
 
-CREATE INDEX aiq_jobs_apart ON aiq_jobs (go_ms, n, state) WHERE go_ms IS NOT NULL;
+CREATE INDEX aiq_ended_apart ON aiq_ended (go_ms, n, state) WHERE go_ms IS NOT NULL;
 
-CREATE INDEX aiq_jobs_streams ON aiq_jobs (finished_at_ms, n) WHERE finished_at_ms IS NOT NULL AND stream_bytes > 0;
+CREATE INDEX aiq_ended_streams ON aiq_ended (finished_at_ms, n) WHERE stream_bytes > 0;
 
-CREATE INDEX aiq_jobs_steps ON aiq_jobs (finished_at_ms, n, steps) WHERE finished_at_ms IS NOT NULL AND steps > 0;
+CREATE INDEX aiq_ended_steps ON aiq_ended (finished_at_ms, n, steps) WHERE steps > 0;
 
-CREATE INDEX aiq_jobs_signals ON aiq_jobs (finished_at_ms, n, kept_signals)
-    WHERE finished_at_ms IS NOT NULL AND kept_signals > 0;
+CREATE INDEX aiq_ended_signals ON aiq_ended (finished_at_ms, n, kept_signals) WHERE kept_signals > 0;
 
 CREATE INDEX aiq_signals_over ON aiq_signals (over_ms, n) WHERE over_ms IS NOT NULL;
 
@@ -310,10 +320,15 @@ CREATE INDEX aiq_outbox_job ON aiq_outbox (n);
 INSERT INTO aiq_counters (one, jobs, positions, changes, storage_id)
 VALUES (1, 0, 0, 0, left(replace(gen_random_uuid()::text, '-', ''), 16));
 
--- Rows that are written again and again: room for the next version beside the one before, and what is dead is cleared
--- away after thousands of rows, not after a fifth of a table, which may be a million.
-ALTER TABLE aiq_jobs SET (
+-- Rows that are written again and again: room for the next version beside the one before. Of these and of those that go
+-- when their time is over what is dead is cleared away after thousands of rows, not after a fifth of a table, which may
+-- be a million.
+ALTER TABLE aiq_live SET (
     fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
+    autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
+);
+ALTER TABLE aiq_ended SET (
+    autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
 );
 ALTER TABLE aiq_counters SET (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);

@@ -11,7 +11,7 @@ WHERE n = :n::bigint AND number >= :first::bigint AND fence = :fence::bigint
     AND seq BETWEEN :first::bigint AND :last::bigint;
 
 -- name: count
-UPDATE aiq_jobs SET
+UPDATE aiq_live SET
     run_seq = :run_seq::bigint, stream_bytes = :stream_bytes::bigint,
     progress_number = coalesce(:progress_number::bigint, progress_number)
 WHERE n = :n::bigint;

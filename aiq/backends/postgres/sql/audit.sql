@@ -433,9 +433,13 @@ WHERE j.state = 'waiting';
 
 -- name: file
 -- Indexes that the server does not look at. Whether each row is in those that it belongs to is for `amcheck` to say: it
--- takes the rights of a superuser.
+-- takes the rights of a superuser. And jobs that have ended and have not: either table keeps its own apart, no index both.
 SELECT i.relname || ' is not valid'
 FROM pg_index AS x
 JOIN pg_class AS i ON i.oid = x.indexrelid
 JOIN pg_class AS t ON t.oid = x.indrelid
-WHERE t.relname LIKE 'aiq\_%' AND pg_table_is_visible(t.oid) AND NOT x.indisvalid;
+WHERE t.relname LIKE 'aiq\_%' AND pg_table_is_visible(t.oid) AND NOT x.indisvalid
+UNION ALL
+SELECT min(l.id) || ' stands twice' FROM aiq_live AS l JOIN aiq_ended AS e ON e.id = l.id HAVING count(*) > 0
+UNION ALL
+SELECT 'number ' || min(l.n) || ' stands twice' FROM aiq_live AS l JOIN aiq_ended AS e ON e.n = l.n HAVING count(*) > 0;

@@ -9,8 +9,8 @@
 SELECT
     c.number, c.lease_id, c.jobs,
     coalesce((
-        SELECT min(j.deadline_ms) FROM aiq_jobs AS j
-        WHERE j.deadline_ms IS NOT NULL AND j.finished_at_ms IS NULL AND j.cancel_requested_at_ms IS NULL
+        SELECT min(j.deadline_ms) FROM aiq_live AS j
+        WHERE j.deadline_ms IS NOT NULL AND j.cancel_requested_at_ms IS NULL
     ) <= :now_ms::bigint, false)
 FROM (SELECT :worker::text AS name) AS asked
 LEFT JOIN aiq_claims AS c ON c.worker = asked.name AND c.at_ms > :forgotten_ms::bigint;
@@ -18,7 +18,7 @@ LEFT JOIN aiq_claims AS c ON c.worker = asked.name AND c.at_ms > :forgotten_ms::
 -- name: still_running
 SELECT coalesce(json_agg(json_build_array(claimed.key, j.n)), '[]'::json)
 FROM jsonb_array_elements_text(:ns::jsonb) WITH ORDINALITY AS claimed(value, key)
-JOIN aiq_jobs AS j ON j.n = claimed.value::bigint
+JOIN aiq_live AS j ON j.n = claimed.value::bigint
 WHERE j.lease_id = :lease_id::text;
 
 -- name: any_ready
@@ -30,7 +30,7 @@ WHERE (
         EXISTS (
             SELECT 1 FROM (VALUES (0::smallint), (1::smallint), (2::smallint), (3::smallint)) AS possible(band)
             WHERE EXISTS (
-                SELECT 1 FROM aiq_jobs AS j
+                SELECT 1 FROM aiq_live AS j
                 WHERE j.queue = wanted.value AND j.pool = '' AND j.aside = 0 AND j.band = possible.band
                     AND j.state = 'ready'
                 ORDER BY j.line, j.lane, j.position
@@ -73,7 +73,7 @@ OR EXISTS (
     SELECT 1 FROM aiq_gates AS g WHERE g.queue = wanted.value AND g.wake_at_ms <= :now_ms::bigint OFFSET 0
 )
 OR EXISTS (
-    SELECT 1 FROM aiq_jobs AS j
+    SELECT 1 FROM aiq_live AS j
     WHERE j.state = 'ready' AND j.patience_end_ms IS NOT NULL AND j.patience_end_ms <= :now_ms::bigint
         AND j.queue = wanted.value
     OFFSET 0
@@ -89,7 +89,7 @@ SELECT
         SELECT 1 FROM aiq_queues AS q
         WHERE q.name = :queue::text AND (q.settings IS NOT NULL OR q.credits IS NOT NULL)
     )
-    OR EXISTS (SELECT 1 FROM aiq_jobs AS j WHERE j.queue = :queue::text AND j.state = 'ready' AND j.gated = 1)
+    OR EXISTS (SELECT 1 FROM aiq_live AS j WHERE j.queue = :queue::text AND j.state = 'ready' AND j.gated = 1)
     OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue::text AND p.name = '')
     OR EXISTS (SELECT 1 FROM aiq_pools AS p WHERE p.queue = :queue::text AND p.wake_at_ms > 0)
     OR EXISTS (SELECT 1 FROM aiq_lines AS l WHERE l.queue = :queue::text AND l.wake_at_ms > 0)
@@ -98,12 +98,12 @@ SELECT
 FROM (
     SELECT
         (
-            SELECT j.band FROM aiq_jobs AS j
+            SELECT j.band FROM aiq_live AS j
             WHERE j.queue = :queue::text AND j.pool = '' AND j.aside = 0 AND j.state = 'ready'
             ORDER BY j.band LIMIT 1
         ) AS first,
         (
-            SELECT j.band FROM aiq_jobs AS j
+            SELECT j.band FROM aiq_live AS j
             WHERE j.queue = :queue::text AND j.pool = '' AND j.aside = 0 AND j.state = 'ready'
             ORDER BY j.band DESC LIMIT 1
         ) AS last
@@ -121,7 +121,7 @@ SELECT coalesce(json_agg(json_build_array(
 )), '[]'::json)
 FROM (
     SELECT * FROM (
-        SELECT n, lane, position, id, task, since_ms FROM aiq_jobs
+        SELECT n, lane, position, id, task, since_ms FROM aiq_live
         WHERE queue = :queue::text AND pool = '' AND aside = 0 AND band = :band::smallint AND line = ''
             AND state = 'ready'
         ORDER BY lane, position
@@ -132,7 +132,7 @@ FROM (
 ) AS ready;
 
 -- name: lease
-UPDATE aiq_jobs AS j SET
+UPDATE aiq_live AS j SET
     state = 'running', fence = j.fence + 1, lease_id = :lease_id::text, owner = :worker::text,
     expires_at_ms = :now_ms::bigint + j.lease_ms, started_at_ms = coalesce(j.started_at_ms, :now_ms::bigint),
     run_seq = 0, events = j.events + 1, since_ms = :now_ms::bigint
@@ -144,7 +144,7 @@ WHERE j.n = leased.value::bigint;
 INSERT INTO aiq_events (change, n, number, at_ms, transition, source, target, fence)
 SELECT :first_change::bigint + leased.key - 1, j.n, j.events, :now_ms::bigint, 'T3', 'ready', 'running', j.fence
 FROM jsonb_array_elements_text(:ns::jsonb) WITH ORDINALITY AS leased(value, key)
-JOIN aiq_jobs AS j ON j.n = leased.value::bigint;
+JOIN aiq_live AS j ON j.n = leased.value::bigint;
 
 -- name: keep
 INSERT INTO aiq_claims (worker, number, lease_id, jobs, at_ms)

@@ -3,7 +3,7 @@
 
 -- name: fresh
 -- OR, since IN of both states would imply the condition of no index.
-SELECT count(*) FROM aiq_jobs
+SELECT count(*) FROM aiq_live
 WHERE queue = :queue::text AND (state = 'ready' OR state = 'scheduled') AND fence = 0 AND parent_id IS NULL;
 
 -- name: lifo

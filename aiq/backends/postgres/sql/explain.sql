@@ -19,7 +19,7 @@ SELECT
     EXISTS (SELECT 1 FROM aiq_queues AS q WHERE q.name = :queue AND q.paused = 1),
     (
         SELECT count(*) FROM (
-            SELECT 1 FROM aiq_jobs AS j
+            SELECT 1 FROM aiq_live AS j
             WHERE j.queue = :queue AND j.pool = :pool AND j.aside = 0 AND j.band = :band AND j.line = :tenant
                 AND j.state = 'ready' AND (j.lane, j.position) < (:lane, :position)
             LIMIT :limit
@@ -27,7 +27,7 @@ SELECT
     ),
     (
         SELECT count(*) FROM (
-            SELECT 1 FROM aiq_jobs AS j
+            SELECT 1 FROM aiq_live AS j
             WHERE j.queue = :queue AND j.aside < 2 AND j.state = 'ready' AND j.band < :band
             LIMIT :limit
         ) AS urgent

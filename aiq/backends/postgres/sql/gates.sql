@@ -10,7 +10,7 @@ ON CONFLICT (queue, pool, band, tenant, name, part) DO UPDATE SET
     wake_at_ms = least(gate.wake_at_ms, excluded.wake_at_ms);
 
 -- name: set_aside
-UPDATE aiq_jobs SET aside = 1, aside_limit = :name, aside_key = :part WHERE n = :n;
+UPDATE aiq_live SET aside = 1, aside_limit = :name, aside_key = :part WHERE n = :n;
 
 -- name: first
 -- Behind each of some gates the job that may go through it, and whether another stays. Rows that others hold are passed
@@ -18,7 +18,7 @@ UPDATE aiq_jobs SET aside = 1, aside_limit = :name, aside_key = :part WHERE n = 
 SELECT coalesce(json_agg(json_build_array(
     j.position, asked.key - 1, j.lane, j.id, j.n,
     EXISTS (
-        SELECT 1 FROM aiq_jobs AS other
+        SELECT 1 FROM aiq_live AS other
         WHERE other.aside = 1 AND other.queue = j.queue AND other.pool = j.pool AND other.band = j.band
             AND other.line = j.line AND other.aside_limit = j.aside_limit AND other.aside_key = j.aside_key
             AND other.n <> j.n
@@ -26,7 +26,7 @@ SELECT coalesce(json_agg(json_build_array(
 )), '[]'::json)
 FROM jsonb_array_elements(:gates::jsonb) WITH ORDINALITY AS asked(item, key)
 CROSS JOIN LATERAL (
-    SELECT n, id, queue, pool, band, line, lane, position, aside_limit, aside_key FROM aiq_jobs
+    SELECT n, id, queue, pool, band, line, lane, position, aside_limit, aside_key FROM aiq_live
     WHERE aside = 1 AND queue = item->>0 AND pool = item->>1 AND band = (item->>2)::smallint AND line = item->>3
         AND aside_limit = item->>4 AND aside_key = item->>5
     ORDER BY lane, position
@@ -35,7 +35,7 @@ CROSS JOIN LATERAL (
 ) AS j;
 
 -- name: let_through
-UPDATE aiq_jobs SET aside = 0, aside_limit = NULL, aside_key = NULL
+UPDATE aiq_live SET aside = 0, aside_limit = NULL, aside_key = NULL
 WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: keep_shut
@@ -88,7 +88,7 @@ WHERE ctid = ANY (ARRAY(
         LIMIT 1
     ))
     AND NOT EXISTS (
-        SELECT 1 FROM aiq_jobs AS j
+        SELECT 1 FROM aiq_live AS j
         WHERE j.aside = 1 AND j.queue = :queue AND j.pool = :pool AND j.band = :band AND j.line = :tenant
             AND j.aside_limit = :name AND j.aside_key = :part
     );

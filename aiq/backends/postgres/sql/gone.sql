@@ -11,15 +11,14 @@ SELECT coalesce(
 )
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
 CROSS JOIN LATERAL (
-    SELECT n, id, finished_at_ms, dependents, children FROM aiq_jobs
+    SELECT n, id, dependents, children FROM aiq_ended
     WHERE n = asked.value::bigint
     LIMIT 1
     FOR UPDATE SKIP LOCKED
 ) AS j
 JOIN aiq_specs AS s ON s.n = j.n
 LEFT JOIN aiq_results AS r ON r.n = j.n
-WHERE j.finished_at_ms IS NOT NULL
-    AND NOT (j.dependents <> 0 AND EXISTS (
+WHERE NOT (j.dependents <> 0 AND EXISTS (
         SELECT 1
         FROM aiq_edges AS e
         JOIN aiq_jobs AS d ON d.n = e.dependent
@@ -37,13 +36,13 @@ SELECT coalesce(
     json_agg(json_build_array(j.id, j.errors > 0, j.gated = 1, j.order_key IS NOT NULL)), '[]'::json
 )
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint;
+JOIN aiq_ended AS j ON j.n = asked.value::bigint;
 
 -- name: entomb
 INSERT INTO aiq_tombstones (n, id, digest, state, task, queue, until_ms)
 SELECT j.n, j.id, s.digest, j.state, j.task, j.queue, :until_ms::bigint
 FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint
+JOIN aiq_ended AS j ON j.n = asked.value::bigint
 JOIN aiq_specs AS s ON s.n = j.n;
 
 -- name: leave
@@ -51,7 +50,7 @@ JOIN aiq_specs AS s ON s.n = j.n;
 INSERT INTO aiq_remains (n, job_id, parent_id, flow, due_ms)
 SELECT j.n, j.id, j.parent_id, j.flow, :now_ms::bigint
 FROM jsonb_array_elements_text(:ns::jsonb) WITH ORDINALITY AS asked(value, key)
-JOIN aiq_jobs AS j ON j.n = asked.value::bigint
+JOIN aiq_ended AS j ON j.n = asked.value::bigint
 WHERE j.chunks > 0 OR j.steps > 0 OR j.gated = 1 OR j.dependents <> 0 OR j.children = 1 OR j.parent_id IS NOT NULL
     OR j.flow IS NOT NULL OR EXISTS (SELECT 1 FROM aiq_waits AS w WHERE w.n = j.n)
     OR EXISTS (SELECT 1 FROM aiq_signals AS s WHERE s.n = j.n)
@@ -75,7 +74,7 @@ DELETE FROM aiq_keyed WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array
 DELETE FROM aiq_specs WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(:ns::jsonb)));
 
 -- name: forget_jobs
-DELETE FROM aiq_jobs WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(:ns::jsonb)));
+DELETE FROM aiq_ended WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(:ns::jsonb)));
 
 -- name: due
 -- Whose remains are looked at, in the order in which they went.

@@ -9,7 +9,7 @@ SELECT coalesce(json_agg(json_build_array(
 )), '[]'::json)
 FROM jsonb_array_elements(:lines::jsonb) WITH ORDINALITY AS asked(item, key)
 CROSS JOIN LATERAL (
-    SELECT lane, position, id, n FROM aiq_jobs
+    SELECT lane, position, id, n FROM aiq_live
     WHERE queue = item->>0 AND pool = item->>1 AND aside = 0 AND band = (item->>2)::smallint AND line = item->>3
         AND state = 'ready' AND (lane, position) > ((item->>4)::smallint, (item->>5)::bigint)
     ORDER BY lane, position

@@ -42,11 +42,11 @@ WHERE k.n = ANY (ARRAY[(item->>0)::bigint]);
 
 -- name: keep_out
 -- Ready jobs stand in no lane, whatever they stood in.
-UPDATE aiq_jobs SET aside = 2, aside_limit = NULL, aside_key = NULL
+UPDATE aiq_live SET aside = 2, aside_limit = NULL, aside_key = NULL
 WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: let_in
-UPDATE aiq_jobs SET aside = 0
+UPDATE aiq_live SET aside = 0
 WHERE n = ANY (ARRAY(SELECT (item->>0)::bigint FROM jsonb_array_elements(:rows::jsonb) AS given(item)));
 
 -- name: first

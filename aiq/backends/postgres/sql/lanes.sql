@@ -35,7 +35,7 @@ WHERE queue = ANY (ARRAY[item->>0]) AND name = item->>1;
 SELECT coalesce(json_agg(possible.band), '[]'::json)
 FROM generate_series(0, 3) AS possible(band)
 CROSS JOIN LATERAL (
-    SELECT 1 FROM aiq_jobs AS j
+    SELECT 1 FROM aiq_live AS j
     WHERE j.queue = :queue AND j.pool = '' AND j.aside = 0 AND j.band = possible.band AND j.state = 'ready'
     ORDER BY j.line, j.lane, j.position
     LIMIT 1

@@ -34,7 +34,7 @@ FROM (
         j.queue, j.task, count(*) AS jobs, sum(greatest(0, :now_ms::bigint - j.since_ms))::bigint AS waited_ms,
         max(greatest(0, :now_ms::bigint - j.since_ms)) AS waited_most_ms
     FROM jsonb_array_elements_text(:ns::jsonb) AS asked(n)
-    JOIN aiq_jobs AS j ON j.n = asked.n::bigint
+    JOIN aiq_live AS j ON j.n = asked.n::bigint
     GROUP BY j.queue, j.task
 ) AS found;
 

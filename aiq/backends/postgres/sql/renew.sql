@@ -2,7 +2,7 @@
 -- spec: LEASE-3, LEASE-12, STATE-5
 
 -- name: extend
-UPDATE aiq_jobs AS j SET expires_at_ms = given.expires_at_ms
+UPDATE aiq_live AS j SET expires_at_ms = given.expires_at_ms
 FROM json_to_recordset(:rows::json) AS given(n bigint, expires_at_ms bigint)
 WHERE j.n = given.n;
 

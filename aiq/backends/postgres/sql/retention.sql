@@ -18,7 +18,7 @@ UPDATE aiq_retention SET results_ms = :at_ms::bigint, results_n = :n::bigint WHE
 -- Jobs with an instant of their own that has come.
 SELECT coalesce(json_agg(json_build_array(go_ms, n, state, finished_at_ms, keep_ms)), '[]'::json)
 FROM (
-    SELECT go_ms, n, state, finished_at_ms, keep_ms FROM aiq_jobs
+    SELECT go_ms, n, state, finished_at_ms, keep_ms FROM aiq_ended
     WHERE go_ms IS NOT NULL AND go_ms <= :now_ms::bigint
     ORDER BY go_ms, n
     LIMIT :limit::bigint
@@ -28,8 +28,8 @@ FROM (
 -- The jobs that ended first in a state.
 SELECT coalesce(json_agg(json_build_array(finished_at_ms, n)), '[]'::json)
 FROM (
-    SELECT finished_at_ms, n FROM aiq_jobs
-    WHERE state = :state::text AND finished_at_ms IS NOT NULL AND keep_ms IS NULL AND put_off_ms IS NULL
+    SELECT finished_at_ms, n FROM aiq_ended
+    WHERE state = :state::text AND keep_ms IS NULL AND put_off_ms IS NULL
     ORDER BY finished_at_ms, n
     LIMIT :limit::bigint
 ) AS j;
@@ -37,33 +37,32 @@ FROM (
 -- name: count_ended
 SELECT
     (
-        SELECT count(*) FROM aiq_jobs
-        WHERE state = :state::text AND finished_at_ms IS NOT NULL AND keep_ms IS NULL AND put_off_ms IS NULL
+        SELECT count(*) FROM aiq_ended
+        WHERE state = :state::text AND keep_ms IS NULL AND put_off_ms IS NULL
     )
-    + (SELECT count(*) FROM aiq_jobs WHERE go_ms IS NOT NULL AND state = :state::text);
+    + (SELECT count(*) FROM aiq_ended WHERE go_ms IS NOT NULL AND state = :state::text);
 
 -- name: put_off
 -- But for those whose rows somebody holds who is no part of this storage, as in gone.sql.
-UPDATE aiq_jobs SET put_off_ms = :until_ms::bigint
+UPDATE aiq_ended SET put_off_ms = :until_ms::bigint
 WHERE n = ANY (ARRAY(
     SELECT j.n
     FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
     CROSS JOIN LATERAL (
-        SELECT n FROM aiq_jobs WHERE n = asked.value::bigint LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+        SELECT n FROM aiq_ended WHERE n = asked.value::bigint LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
     ) AS j
 ));
 
 -- name: streams
 SELECT coalesce(json_agg(json_build_array(finished_at_ms, n)), '[]'::json)
 FROM (
-    SELECT finished_at_ms, n FROM aiq_jobs
-    WHERE finished_at_ms IS NOT NULL AND stream_bytes > 0
+    SELECT finished_at_ms, n FROM aiq_ended WHERE stream_bytes > 0
     ORDER BY finished_at_ms, n
     LIMIT :limit::bigint
 ) AS j;
 
 -- name: count_streams
-SELECT count(*) FROM aiq_jobs WHERE finished_at_ms IS NOT NULL AND stream_bytes > 0;
+SELECT count(*) FROM aiq_ended WHERE stream_bytes > 0;
 
 -- name: old_chunks
 -- With their bytes. They come in the order of their numbers, which is that in which they were written.
@@ -71,16 +70,16 @@ SELECT coalesce(json_agg(json_build_array(change, size)), '[]'::json)
 FROM (
     SELECT c.change, octet_length(c.data) AS size
     FROM jsonb_array_elements_text(:ns::jsonb) WITH ORDINALITY AS asked(value, key)
-    JOIN aiq_jobs AS j ON j.n = asked.value::bigint
+    JOIN aiq_ended AS j ON j.n = asked.value::bigint
     JOIN aiq_chunks AS c ON c.n = j.n AND c.number < j.chunks
     ORDER BY asked.key, c.number
     LIMIT :room::bigint
 ) AS r;
 
 -- name: trimmed_streams
-UPDATE aiq_jobs SET stream_bytes = 0
+UPDATE aiq_ended SET stream_bytes = 0
 WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(:ns::jsonb)))
-    AND NOT EXISTS (SELECT 1 FROM aiq_chunks AS c WHERE c.n = aiq_jobs.n AND c.number < aiq_jobs.chunks);
+    AND NOT EXISTS (SELECT 1 FROM aiq_chunks AS c WHERE c.n = aiq_ended.n AND c.number < aiq_ended.chunks);
 
 -- name: oldest_events
 SELECT coalesce(json_agg(json_build_array(change, at_ms)), '[]'::json)

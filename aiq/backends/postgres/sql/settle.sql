@@ -15,8 +15,8 @@ ORDER BY number LIMIT 1;
 UPDATE aiq_signals SET kept = 0, over_ms = :now_ms::bigint WHERE number = :number::bigint;
 
 -- name: count_taken
-UPDATE aiq_jobs SET kept_signals = kept_signals - 1 WHERE n = :n::bigint;
+UPDATE aiq_live SET kept_signals = kept_signals - 1 WHERE n = :n::bigint;
 
 -- name: go_on
 -- The run found what it wanted to wait for, and keeps its lease.
-UPDATE aiq_jobs SET events = events + 1, late = 0, steps = :steps::bigint WHERE n = :n::bigint;
+UPDATE aiq_live SET events = events + 1, late = 0, steps = :steps::bigint WHERE n = :n::bigint;

@@ -12,7 +12,7 @@ FROM json_to_recordset(:rows::json) AS given(
 );
 
 -- name: count
-UPDATE aiq_jobs SET steps = :steps::bigint WHERE n = :n::bigint;
+UPDATE aiq_live SET steps = :steps::bigint WHERE n = :n::bigint;
 
 -- name: page
 -- Values are read only of those that go into the page.

@@ -6,7 +6,7 @@
 -- name: due
 SELECT coalesce(json_agg(json_build_array(due_ms, id)), '[]'::json)
 FROM (
-    SELECT due_ms, id FROM aiq_jobs
+    SELECT due_ms, id FROM aiq_live
     WHERE state = 'scheduled' AND due_ms <= :now_ms
     ORDER BY due_ms, id
     LIMIT :limit
@@ -16,7 +16,7 @@ FROM (
 -- name: expired
 SELECT coalesce(json_agg(json_build_array(expires_at_ms, id)), '[]'::json)
 FROM (
-    SELECT expires_at_ms, id FROM aiq_jobs
+    SELECT expires_at_ms, id FROM aiq_live
     WHERE state = 'running' AND expires_at_ms <= :now_ms
     ORDER BY expires_at_ms, id
     LIMIT :limit
@@ -26,7 +26,7 @@ FROM (
 -- name: timed_out
 SELECT coalesce(json_agg(json_build_array(due_ms, id)), '[]'::json)
 FROM (
-    SELECT due_ms, id FROM aiq_jobs
+    SELECT due_ms, id FROM aiq_live
     WHERE state = 'suspended' AND due_ms IS NOT NULL AND due_ms <= :now_ms
     ORDER BY due_ms, id
     LIMIT :limit
@@ -36,7 +36,7 @@ FROM (
 -- name: unheeded
 SELECT coalesce(json_agg(json_build_array(cancel_requested_at_ms, id)), '[]'::json)
 FROM (
-    SELECT cancel_requested_at_ms, id FROM aiq_jobs
+    SELECT cancel_requested_at_ms, id FROM aiq_live
     WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL AND cancel_requested_at_ms <= :requested_ms
     ORDER BY cancel_requested_at_ms, id
     LIMIT :limit
@@ -46,8 +46,8 @@ FROM (
 -- name: overdue
 SELECT coalesce(json_agg(json_build_array(deadline_ms, id)), '[]'::json)
 FROM (
-    SELECT deadline_ms, id FROM aiq_jobs
-    WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+    SELECT deadline_ms, id FROM aiq_live
+    WHERE deadline_ms IS NOT NULL AND cancel_requested_at_ms IS NULL
         AND deadline_ms <= :now_ms
     ORDER BY deadline_ms, id
     LIMIT :limit
@@ -57,7 +57,7 @@ FROM (
 -- name: impatient
 SELECT coalesce(json_agg(json_build_array(patience_end_ms, id)), '[]'::json)
 FROM (
-    SELECT patience_end_ms, id FROM aiq_jobs
+    SELECT patience_end_ms, id FROM aiq_live
     WHERE state = 'ready' AND patience_end_ms IS NOT NULL AND patience_end_ms <= :now_ms
         AND (:queues::jsonb IS NULL OR queue IN (SELECT jsonb_array_elements_text(:queues::jsonb)))
     ORDER BY patience_end_ms, id
@@ -67,10 +67,10 @@ FROM (
 
 -- name: impatience
 -- The first of them, and not whether there is one: that would be looked for among all jobs, as if it were soon found.
-SELECT min(patience_end_ms) <= :now_ms FROM aiq_jobs WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
+SELECT min(patience_end_ms) <= :now_ms FROM aiq_live WHERE state = 'ready' AND patience_end_ms IS NOT NULL;
 
 -- name: be_patient
-UPDATE aiq_jobs SET patience_end_ms = (item ->> 1)::bigint
+UPDATE aiq_live SET patience_end_ms = (item ->> 1)::bigint
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
 WHERE n = (item ->> 0)::bigint;
 
@@ -79,10 +79,10 @@ WHERE n = (item ->> 0)::bigint;
 -- aside opens by a claim once its instant has passed, and not by itself. Each is the first entry of an index; of the
 -- jobs that wait for a parked pool the first of each such pool is looked at.
 SELECT
-    (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'scheduled'),
-    (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'suspended' AND due_ms IS NOT NULL),
-    (SELECT min(expires_at_ms) FROM aiq_jobs WHERE state = 'running'),
-    (SELECT min(cancel_requested_at_ms) FROM aiq_jobs WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL)
+    (SELECT min(due_ms) FROM aiq_live WHERE state = 'scheduled'),
+    (SELECT min(due_ms) FROM aiq_live WHERE state = 'suspended' AND due_ms IS NOT NULL),
+    (SELECT min(expires_at_ms) FROM aiq_live WHERE state = 'running'),
+    (SELECT min(cancel_requested_at_ms) FROM aiq_live WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL)
         + :grace_ms::bigint,
     (
         SELECT min(wake_at_ms) FROM aiq_pools
@@ -95,7 +95,7 @@ SELECT
     (SELECT min(wake_at_ms) FROM aiq_gates WHERE wake_at_ms > :now_ms::bigint AND wake_at_ms < :never_ms::bigint),
     (
         SELECT min((
-            SELECT min(j.patience_end_ms) FROM aiq_jobs AS j
+            SELECT min(j.patience_end_ms) FROM aiq_live AS j
             WHERE j.queue = p.queue AND j.pool = p.name AND j.state = 'ready' AND j.patience_end_ms IS NOT NULL
         ))
         FROM aiq_pools AS p
@@ -104,7 +104,7 @@ SELECT
     (SELECT min(at_ms) FROM aiq_renewals),
     (SELECT min(due_ms) FROM aiq_schedules WHERE due_ms IS NOT NULL),
     (
-        SELECT min(deadline_ms) FROM aiq_jobs
-        WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+        SELECT min(deadline_ms) FROM aiq_live
+        WHERE deadline_ms IS NOT NULL AND cancel_requested_at_ms IS NULL
     ),
     EXISTS (SELECT 1 FROM aiq_outbox) OR EXISTS (SELECT 1 FROM aiq_letting_go);

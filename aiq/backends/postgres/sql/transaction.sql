@@ -67,7 +67,7 @@ UPDATE aiq_jobs AS j SET
     settled_late = given.late::int,
     settled_step = NULL
 FROM json_to_recordset(:rows::json) AS given(n bigint, id text, late boolean)
-WHERE j.n = given.n;
+WHERE j.n = given.n AND j.state = 'running';
 
 -- name: event
 -- The most frequent row of all, so its columns are found by place.

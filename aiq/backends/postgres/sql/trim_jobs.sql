@@ -5,16 +5,16 @@
 -- The jobs that succeeded first, behind the last at which was looked: no index has to know which have a result.
 SELECT coalesce(json_agg(json_build_array(finished_at_ms, n)), '[]'::json)
 FROM (
-    SELECT finished_at_ms, n FROM aiq_jobs
-    WHERE state = 'succeeded' AND finished_at_ms IS NOT NULL AND keep_ms IS NULL AND put_off_ms IS NULL
+    SELECT finished_at_ms, n FROM aiq_ended
+    WHERE state = 'succeeded' AND keep_ms IS NULL AND put_off_ms IS NULL
         AND (finished_at_ms, n) > (:at_ms::bigint, :n::bigint) AND finished_at_ms < :now_ms::bigint
     ORDER BY finished_at_ms, n
     LIMIT :limit::bigint
 ) AS j;
 
 -- name: count_results
-SELECT count(*) FROM aiq_jobs
-WHERE state = 'succeeded' AND finished_at_ms IS NOT NULL AND keep_ms IS NULL AND put_off_ms IS NULL
+SELECT count(*) FROM aiq_ended
+WHERE state = 'succeeded' AND keep_ms IS NULL AND put_off_ms IS NULL
     AND (finished_at_ms, n) > (:at_ms::bigint, :n::bigint);
 
 -- name: drop_results
@@ -23,7 +23,7 @@ DELETE FROM aiq_results
 WHERE n = ANY (ARRAY(
     SELECT j.n
     FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
-    JOIN aiq_jobs AS j ON j.n = asked.value::bigint
+    JOIN aiq_ended AS j ON j.n = asked.value::bigint
     WHERE NOT (j.dependents <> 0 AND EXISTS (
         SELECT 1
         FROM aiq_edges AS e
@@ -39,15 +39,15 @@ SELECT coalesce(
 )
 FROM (
     SELECT j.finished_at_ms, j.n, s.step_key
-    FROM aiq_jobs AS j
+    FROM aiq_ended AS j
     JOIN aiq_steps AS s ON s.n = j.n
-    WHERE j.finished_at_ms IS NOT NULL AND j.steps > 0
+    WHERE j.steps > 0
     ORDER BY j.finished_at_ms, j.n, s.step_key
     LIMIT :limit::bigint
 ) AS r;
 
 -- name: count_steps
-SELECT coalesce(sum(steps), 0)::bigint FROM aiq_jobs WHERE finished_at_ms IS NOT NULL AND steps > 0;
+SELECT coalesce(sum(steps), 0)::bigint FROM aiq_ended WHERE steps > 0;
 
 -- name: forget_steps
 DELETE FROM aiq_steps AS s
@@ -55,7 +55,7 @@ USING jsonb_array_elements(:numbers::jsonb) AS given(item)
 WHERE s.n = (item->>0)::bigint AND s.step_key = item->>1;
 
 -- name: left_steps
-UPDATE aiq_jobs SET steps = (SELECT count(*) FROM aiq_steps AS s WHERE s.n = aiq_jobs.n)
+UPDATE aiq_ended SET steps = (SELECT count(*) FROM aiq_steps AS s WHERE s.n = aiq_ended.n)
 WHERE n = ANY (ARRAY(SELECT value::bigint FROM jsonb_array_elements_text(:ns::jsonb)));
 
 -- name: signals
@@ -71,9 +71,9 @@ FROM (
     UNION ALL
     (
         SELECT j.finished_at_ms AS over_ms, j.n, s.number
-        FROM aiq_jobs AS j
+        FROM aiq_ended AS j
         JOIN aiq_signals AS s ON s.n = j.n AND s.kept = 1
-        WHERE j.finished_at_ms IS NOT NULL AND j.kept_signals > 0
+        WHERE j.kept_signals > 0
         ORDER BY j.finished_at_ms, j.n, s.number
         LIMIT :limit::bigint
     )
@@ -82,10 +82,7 @@ FROM (
 -- name: count_signals
 SELECT
     (SELECT count(*) FROM aiq_signals WHERE over_ms IS NOT NULL)
-    + (
-        SELECT coalesce(sum(kept_signals), 0)::bigint FROM aiq_jobs
-        WHERE finished_at_ms IS NOT NULL AND kept_signals > 0
-    );
+    + (SELECT coalesce(sum(kept_signals), 0)::bigint FROM aiq_ended WHERE kept_signals > 0);
 
 -- name: forget_signals
 DELETE FROM aiq_signals

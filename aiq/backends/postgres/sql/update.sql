@@ -2,7 +2,7 @@
 -- spec: EDIT-1, EDIT-2, EDIT-3, EDIT-4, UNIQ-6, UNIQ-7
 
 -- name: columns
-UPDATE aiq_jobs AS j SET
+UPDATE aiq_live AS j SET
     band = given.band, delay_ms = given.delay_ms, at_ms = given.at_ms, lease_ms = given.lease_ms,
     max_attempts = given.max_attempts, max_stalls = given.max_stalls, max_deferral_ms = given.max_deferral_ms,
     deadline_ms = given.deadline_ms, gated = given.gated::int
@@ -25,13 +25,13 @@ INSERT INTO aiq_terms (n, terms) VALUES (:n, :terms)
 ON CONFLICT (n) DO UPDATE SET terms = excluded.terms;
 
 -- name: stay
-UPDATE aiq_jobs AS j SET due_ms = (item ->> 1)::bigint, events = j.events + 1
+UPDATE aiq_live AS j SET due_ms = (item ->> 1)::bigint, events = j.events + 1
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
 WHERE j.n = (item ->> 0)::bigint;
 
 -- name: shift
 -- A ready job that stands in another line from now on.
-UPDATE aiq_jobs AS j SET
+UPDATE aiq_live AS j SET
     pool = item ->> 1, patience_end_ms = (item ->> 2)::bigint,
     aside = 0, aside_limit = NULL, aside_key = NULL
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
@@ -39,10 +39,10 @@ WHERE j.n = (item ->> 0)::bigint;
 
 -- name: pool
 -- The same, of one that its key keeps out of its lane.
-UPDATE aiq_jobs AS j SET pool = item ->> 1, patience_end_ms = (item ->> 2)::bigint
+UPDATE aiq_live AS j SET pool = item ->> 1, patience_end_ms = (item ->> 2)::bigint
 FROM jsonb_array_elements(:rows::jsonb) AS given(item)
 WHERE j.n = (item ->> 0)::bigint;
 
 -- name: cold
 -- What a decision does not look at otherwise.
-SELECT j.due_ms, s.timeout_ms FROM aiq_jobs AS j JOIN aiq_specs AS s ON s.n = j.n WHERE j.n = :n;
+SELECT j.due_ms, s.timeout_ms FROM aiq_live AS j JOIN aiq_specs AS s ON s.n = j.n WHERE j.n = :n;

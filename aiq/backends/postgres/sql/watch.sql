@@ -18,12 +18,12 @@ SELECT
         FROM (
             SELECT j.id, CASE WHEN e.target = 'ready' OR e.source IS NULL THEN j.queue END, 0
             FROM aiq_events AS e
-            JOIN aiq_jobs AS j ON j.n = e.n
+            CROSS JOIN LATERAL (SELECT id, queue FROM aiq_jobs WHERE n = e.n OFFSET 0) AS j
             WHERE e.change > :seen::bigint
             UNION ALL
             SELECT j.id, NULL, 1
             FROM aiq_chunks AS c
-            JOIN aiq_jobs AS j ON j.n = c.n
+            CROSS JOIN LATERAL (SELECT id FROM aiq_jobs WHERE n = c.n OFFSET 0) AS j
             WHERE c.change > :seen::bigint
             UNION ALL
             SELECT t.topic, NULL, 2 FROM aiq_news AS t WHERE t.change > :seen::bigint

@@ -6,17 +6,17 @@ CREATE FUNCTION aiq_next_instant_4(now_ms BIGINT, grace_ms BIGINT, never_ms BIGI
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN CASE WHEN EXISTS (SELECT 1 FROM aiq_outbox) OR EXISTS (SELECT 1 FROM aiq_letting_go) THEN 0 ELSE least(
-        (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'scheduled'),
-        (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'suspended' AND due_ms IS NOT NULL),
-        (SELECT min(expires_at_ms) FROM aiq_jobs WHERE state = 'running'),
-        (SELECT min(cancel_requested_at_ms) FROM aiq_jobs WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL)
+        (SELECT min(due_ms) FROM aiq_live WHERE state = 'scheduled'),
+        (SELECT min(due_ms) FROM aiq_live WHERE state = 'suspended' AND due_ms IS NOT NULL),
+        (SELECT min(expires_at_ms) FROM aiq_live WHERE state = 'running'),
+        (SELECT min(cancel_requested_at_ms) FROM aiq_live WHERE state = 'running' AND cancel_requested_at_ms IS NOT NULL)
             + grace_ms,
         (SELECT min(wake_at_ms) FROM aiq_pools WHERE wake_at_ms > 0 AND wake_at_ms > now_ms AND wake_at_ms < never_ms),
         (SELECT min(wake_at_ms) FROM aiq_lines WHERE wake_at_ms > 0 AND wake_at_ms > now_ms AND wake_at_ms < never_ms),
         (SELECT min(wake_at_ms) FROM aiq_gates WHERE wake_at_ms > now_ms AND wake_at_ms < never_ms),
         (
             SELECT min((
-                SELECT min(j.patience_end_ms) FROM aiq_jobs AS j
+                SELECT min(j.patience_end_ms) FROM aiq_live AS j
                 WHERE j.queue = p.queue AND j.pool = p.name AND j.state = 'ready' AND j.patience_end_ms IS NOT NULL
             ))
             FROM aiq_pools AS p
@@ -25,8 +25,8 @@ BEGIN
         (SELECT min(at_ms) FROM aiq_renewals),
         (SELECT min(due_ms) FROM aiq_schedules WHERE due_ms IS NOT NULL),
         (
-            SELECT min(deadline_ms) FROM aiq_jobs
-            WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+            SELECT min(deadline_ms) FROM aiq_live
+            WHERE deadline_ms IS NOT NULL AND cancel_requested_at_ms IS NULL
         )
     ) END;
 END
@@ -39,7 +39,7 @@ BEGIN
     RETURN EXISTS (
         SELECT 1 FROM unnest(queues) AS wanted(name)
         WHERE EXISTS (
-            SELECT 1 FROM aiq_jobs AS j
+            SELECT 1 FROM aiq_live AS j
             WHERE j.queue = wanted.name AND j.state = 'ready'
             ORDER BY j.pool, j.aside, j.band, j.line, j.lane, j.position
             OFFSET 0
@@ -92,11 +92,11 @@ CREATE FUNCTION aiq_any_sweep_4(now_ms BIGINT) RETURNS BOOLEAN
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN least(
-        (SELECT min(due_ms) FROM aiq_jobs WHERE state = 'scheduled'),
-        (SELECT min(expires_at_ms) FROM aiq_jobs WHERE state = 'running'),
+        (SELECT min(due_ms) FROM aiq_live WHERE state = 'scheduled'),
+        (SELECT min(expires_at_ms) FROM aiq_live WHERE state = 'running'),
         (
-            SELECT min(deadline_ms) FROM aiq_jobs
-            WHERE deadline_ms IS NOT NULL AND finished_at_ms IS NULL AND cancel_requested_at_ms IS NULL
+            SELECT min(deadline_ms) FROM aiq_live
+            WHERE deadline_ms IS NOT NULL AND cancel_requested_at_ms IS NULL
         )
     ) <= now_ms;
 END
@@ -111,17 +111,17 @@ DECLARE
     last SMALLINT;
 BEGIN
     IF EXISTS (SELECT 1 FROM aiq_queues WHERE name = wanted AND (settings IS NOT NULL OR credits IS NOT NULL))
-        OR EXISTS (SELECT 1 FROM aiq_jobs WHERE queue = wanted AND state = 'ready' AND gated = 1)
+        OR EXISTS (SELECT 1 FROM aiq_live WHERE queue = wanted AND state = 'ready' AND gated = 1)
         OR EXISTS (SELECT 1 FROM aiq_pools WHERE queue = wanted AND name = '')
         OR EXISTS (SELECT 1 FROM aiq_pools WHERE queue = wanted AND wake_at_ms > 0)
         OR EXISTS (SELECT 1 FROM aiq_lines WHERE queue = wanted AND wake_at_ms > 0)
     THEN
         RETURN NULL;
     END IF;
-    SELECT band INTO first FROM aiq_jobs
+    SELECT band INTO first FROM aiq_live
     WHERE queue = wanted AND pool = '' AND aside = 0 AND state = 'ready'
     ORDER BY band LIMIT 1;
-    SELECT band INTO last FROM aiq_jobs
+    SELECT band INTO last FROM aiq_live
     WHERE queue = wanted AND pool = '' AND aside = 0 AND state = 'ready'
     ORDER BY band DESC LIMIT 1;
     RETURN CASE
@@ -155,7 +155,7 @@ BEGIN
             WITH ORDINALITY AS s(id, fence, lease_id, settling, result, place)
         CROSS JOIN LATERAL (
             -- By the id alone: with the rest in here, a planner may go through all that are running, for each of them.
-            SELECT *, ctid AS spot FROM aiq_jobs WHERE id = s.id OFFSET 0
+            SELECT *, ctid AS spot FROM aiq_live WHERE id = s.id OFFSET 0
         ) AS j
         WHERE j.state = 'running' AND j.fence = s.fence AND j.lease_id = s.lease_id AND j.expires_at_ms > now_ms
             AND j.settled_id IS DISTINCT FROM s.settling
@@ -172,7 +172,7 @@ BEGIN
             lease_id = NULL, owner = NULL, expires_at_ms = NULL,
             settled_id = plain.settling, settled_state = 'succeeded', settled_late = 0, settled_step = NULL
         FROM plain
-        WHERE j.ctid = plain.spot
+        WHERE j.ctid = plain.spot AND j.state = 'running'
         RETURNING 1
     ), kept AS (
         INSERT INTO aiq_results (n, result) SELECT n, result FROM plain
@@ -224,7 +224,7 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT * FROM (
                 SELECT ctid AS spot, n, queue, lane, position, task, since_ms, events + 1 AS event, fence + 1 AS claim
-                FROM aiq_jobs
+                FROM aiq_live
                 WHERE queue = wanted.name AND pool = '' AND aside = 0 AND band = wanted.in_band AND line = ''
                     AND state = 'ready'
                 ORDER BY lane, position
@@ -241,7 +241,7 @@ BEGIN
     ), chosen AS MATERIALIZED (
         SELECT * FROM ready WHERE place <= most_jobs AND (bytes <= most_bytes OR place = 1)
     ), leased AS (
-        UPDATE aiq_jobs AS j SET
+        UPDATE aiq_live AS j SET
             state = 'running', fence = chosen.claim, lease_id = lease, owner = claimer,
             expires_at_ms = now_ms + j.lease_ms, started_at_ms = coalesce(j.started_at_ms, now_ms),
             run_seq = 0, events = chosen.event, since_ms = now_ms

@@ -64,7 +64,7 @@ BEGIN
         FROM (SELECT count(*) AS jobs, count(*) FILTER (WHERE ready) AS ready FROM given) AS came
         RETURNING c.jobs - came.jobs AS jobs, c.positions - came.ready AS positions, c.changes - came.jobs AS changes
     ), stored AS (
-        INSERT INTO aiq_jobs (
+        INSERT INTO aiq_live (
             n, id, state, queue, band, pool, tenant, lane, position, due_ms, task, lease_ms, max_attempts, max_stalls,
             delay_ms, at_ms, deadline_ms, flow, on_upstream, order_key, max_deferral_ms, keep_ms, events,
             created_at_ms, since_ms

@@ -22,10 +22,10 @@ BEGIN
             EXISTS (SELECT 1 FROM aiq_queues WHERE name = j.queue AND paused = 1) AS paused,
             CASE WHEN shrink THEN coalesce(given_ms, j.lease_ms) ELSE greatest(given_ms, j.lease_ms) END AS length_ms
         FROM unnest(ids, fences, lease_ids) WITH ORDINALITY AS given(id, fence, lease_id, place)
-        CROSS JOIN LATERAL (SELECT * FROM aiq_jobs WHERE id = given.id OFFSET 0) AS j
+        CROSS JOIN LATERAL (SELECT * FROM aiq_live WHERE id = given.id OFFSET 0) AS j
         WHERE j.state = 'running' AND j.fence = given.fence AND j.lease_id = given.lease_id AND j.expires_at_ms > now_ms
     ), renewed AS (
-        UPDATE aiq_jobs AS j SET expires_at_ms = now_ms + live.length_ms
+        UPDATE aiq_live AS j SET expires_at_ms = now_ms + live.length_ms
         FROM live
         WHERE j.n = live.n AND (SELECT count(*) FROM live) = cardinality(ids)
     )

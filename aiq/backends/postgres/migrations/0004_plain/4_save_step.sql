@@ -17,7 +17,7 @@ DECLARE
     job RECORD;
 BEGIN
     SELECT j.n, j.steps, j.cancel_requested_at_ms, j.expires_at_ms INTO job
-    FROM aiq_jobs AS j
+    FROM aiq_live AS j
     WHERE j.id = job_id AND j.state = 'running' AND j.fence = run AND j.lease_id = held_as AND j.steps < most;
     IF now_ms IS NULL OR NOT FOUND OR EXISTS (
         SELECT 1 FROM aiq_steps AS s WHERE s.n = job.n AND s.step_key = key
@@ -25,7 +25,7 @@ BEGIN
         RETURN;
     END IF;
     INSERT INTO aiq_steps (n, step_key, kind, value, digest, fence) VALUES (job.n, key, kind, value, digest, run);
-    UPDATE aiq_jobs SET steps = job.steps + 1 WHERE n = job.n;
+    UPDATE aiq_live SET steps = job.steps + 1 WHERE n = job.n;
     cancelled := job.cancel_requested_at_ms IS NOT NULL;
     late := now_ms >= job.expires_at_ms;
 END

@@ -22,7 +22,7 @@ DECLARE
     newest RECORD;
 BEGIN
     SELECT j.n, j.chunks, j.cancel_requested_at_ms, j.expires_at_ms, j.stream_bytes + weight AS bytes INTO job
-    FROM aiq_jobs AS j
+    FROM aiq_live AS j
     WHERE j.id = job_id AND j.state = 'running' AND j.fence = run AND j.lease_id = held_as
         AND j.run_seq + 1 = first_seq AND j.stream_bytes + weight <= most;
     IF now_ms IS NULL OR NOT FOUND THEN
@@ -50,7 +50,7 @@ BEGIN
         ON CONFLICT (n, first) DO UPDATE SET last = excluded.last;
     END IF;
     last_number := job.chunks + count;
-    UPDATE aiq_jobs AS j SET
+    UPDATE aiq_live AS j SET
         chunks = last_number, run_seq = first_seq + count - 1, stream_bytes = job.bytes,
         progress_number = coalesce(
             (
