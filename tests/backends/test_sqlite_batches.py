@@ -13,7 +13,18 @@ from aiq.backends.relational.transaction import Transaction
 from aiq.backends.sqlite.connection import Texts
 from aiq.backends.sqlite.storage import SQLiteStorage, open_sqlite
 from aiq.errors import Misconfigured
-from aiq.model import ChunkKind, JobRecord, LimitSpec, Settlement, State, Succeeded, Throttle, Waiting
+from aiq.model import (
+    CallRequest,
+    ChunkKind,
+    Estimate,
+    JobRecord,
+    LimitSpec,
+    Settlement,
+    State,
+    Succeeded,
+    Throttle,
+    Waiting,
+)
 from aiq.storage import claim
 from aiq.testing.actions import chunks, claim_some, end, failed, job, start, wish
 from aiq.testing.clock import Clock
@@ -65,6 +76,19 @@ async def test_renewing_a_hundred_leases_is_as_many_statements_as_ten(storage: S
     few, many = await claim_some(storage, 10), await claim_some(storage, 100)
     ten = await statements_of(storage, lambda: storage.renew([run.lease for run in few]))
     hundred = await statements_of(storage, lambda: storage.renew([run.lease for run in many]))
+
+    assert ten == hundred
+
+
+async def test_reserving_for_a_hundred_calls_is_as_many_statements_as_for_ten(storage: SQLiteStorage) -> None:
+    await storage.put_limits([LimitSpec(name="gpt", requests=60_000)])
+    await storage.enqueue([job(f"job {n}") for n in range(110)])
+    few, many = [
+        [CallRequest(lease=run.lease, number=1, limits=("gpt",), estimate=Estimate()) for run in runs]
+        for runs in (await claim_some(storage, 10), await claim_some(storage, 100))
+    ]
+    ten = await statements_of(storage, lambda: storage.acquire(few))
+    hundred = await statements_of(storage, lambda: storage.acquire(many))
 
     assert ten == hundred
 

@@ -242,6 +242,7 @@ def _written(
             return seen
         tx = Transaction(session, now_ms)
         answer = make(tx, operation)
+        session.send_writes()
         topics, changes = tx.topics, tx.changes
         undo.pop_all()
     _commit(home, line, session)

@@ -11,6 +11,7 @@ from asyncpg import exceptions as theirs
 from asyncpg.prepared_stmt import PreparedStatement
 
 from aiq.backends.postgres.durable import ALLOW, OWING, RELEASE, RELEASED
+from aiq.backends.postgres.script import execution
 from aiq.backends.postgres.sql import TEXTS, Statement
 from aiq.backends.relational.connection import Parameters, Row
 
@@ -23,6 +24,9 @@ FEW_CHANGES: Final = 1_000
 QUIET_PLANS_S: Final = 60.0
 """How long plans are kept while no more changes are known of: to plan an exchange takes longer than to make one, and
 where jobs are few, the one that comes after would wait for that."""
+
+WRITES_AT_ONCE: Final = 64
+"""How many statements are gathered into one script at most."""
 
 _TURNS: Final = 3
 _NOT_HERE: Final = (
@@ -50,8 +54,10 @@ class Session:
     __slots__ = (
         "_described",
         "_loop",
+        "_named",
         "_planned_at",
         "_planned_for",
+        "_writes",
         "began",
         "committing",
         "connection",
@@ -66,6 +72,8 @@ class Session:
     ) -> None:
         self._described: dict[str, Prepared] | None = {} if pooled else None
         self._loop = loop
+        self._named: dict[str, Prepared] = {}
+        self._writes: list[str] = []
         self._planned_at, self._planned_for = time.monotonic(), 0
         self.connection = connection
         self.until = float("inf")
@@ -78,6 +86,7 @@ class Session:
 
     def rows(self, name: str, parameters: Parameters) -> Sequence[Row]:
         """See `aiq.backends.relational.connection`."""
+        self.send_writes()
         statement = TEXTS[name]
         return [tuple(row) for row in self.do(self._fetch(statement.text, _given(statement, parameters)))]
 
@@ -88,9 +97,28 @@ class Session:
 
     def run(self, name: str, parameters: Parameters) -> int:
         """See `aiq.backends.relational.connection`."""
+        self.send_writes()
         # What the driver answers is such as `UPDATE 3`.
         count = self.do(self._execute(TEXTS[name], parameters)).rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
+
+    def write(self, name: str, parameters: Parameters) -> None:
+        """See `aiq.backends.relational.connection`. Behind a pooler nothing is prepared that a script could name."""
+        text = None if self._described is not None else execution(name, _given(TEXTS[name], parameters))
+        if text is None:
+            self.run(name, parameters)
+            return
+        if name not in self._named:
+            self._named[name] = self.do(self.connection.prepare(TEXTS[name].text, name=name, timeout=self.left()))
+        self._writes.append(text)
+        if len(self._writes) == WRITES_AT_ONCE:
+            self.send_writes()
+
+    def send_writes(self) -> None:
+        """Run what is to be written, in its order."""
+        if self._writes:
+            text, self._writes = "; ".join(self._writes), []
+            self.script(text)
 
     async def _fetch(self, text: str, given: Sequence[object]) -> "list[asyncpg.Record]":
         if self._described is None:
@@ -146,6 +174,8 @@ class Session:
 
     def begin(self, how: str, newest: int) -> None:
         """Begin a transaction. `newest` is the last change of the storage that is known of."""
+        # They are of one that was given up.
+        self._writes.clear()
         self.plan_anew(newest)
         self.began = self.script(how)
 

@@ -22,3 +22,7 @@ class Connection(Reader, Protocol):
     def run(self, statement: str, parameters: Parameters, /) -> int:
         """Run a statement that has none, and say how many rows it has changed."""
         ...
+
+    def write(self, statement: str, parameters: Parameters, /) -> None:
+        """Run a statement that has none, in its turn, at the latest before the commit."""
+        ...

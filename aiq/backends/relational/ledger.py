@@ -18,6 +18,7 @@ from aiq.backends.relational.used import Used
 from aiq.backends.relational.waiting import WaitingLine
 from aiq.bounds import MAX_PAGE, RESERVATION_KEPT_MS
 from aiq.model import (
+    FIRST,
     BudgetSpec,
     BudgetState,
     CallRequest,
@@ -237,7 +238,8 @@ class Ledger:
     def fetch_calls(self, records: Sequence[JobRecord], calls: Sequence[CallRequest]) -> None:
         """Read what some calls of running jobs will look at."""
         self.reserved.fetch_open((record.id, record.fence) for record in records)
-        self.reserved.fetch((one.lease.job_id, one.lease.fence, one.number) for one in calls)
+        # With each also the first of its run, which it may adopt.
+        self.reserved.fetch((one.lease.job_id, one.lease.fence, n) for one in calls for n in (one.number, FIRST))
         names = {name for one in calls for name in one.limits} | {n for one in records for n in one.taken_limits}
         self.limits.fetch(names)
         self.limit_states.fetch(self._parts(names, records))

@@ -124,7 +124,7 @@ class Transaction:
     def run(self, sql: str, parameters: Parameters = _NONE) -> None:
         """Run a statement that has no rows."""
         self.flush()
-        self.connection.run(sql, parameters)
+        self.connection.write(sql, parameters)
 
     def later(
         self,
@@ -165,7 +165,7 @@ class Transaction:
         if self._gathered:
             every, self._gathered = self._gathered, {}
             for sql, gathered in every.items():
-                self.connection.run(sql, gathered.parameters(self.now_ms))
+                self.connection.write(sql, gathered.parameters(self.now_ms))
 
     def fetch(self, job_ids: Iterable[str]) -> list[Job]:
         """Read jobs that will be asked for, all at once; those that are stored."""
@@ -276,13 +276,13 @@ class Transaction:
                 "task": place[1],
                 **dict(zip(COLUMNS, figures, strict=True)),
             }
-            self.connection.run(METRICS["add"], row)
+            self.connection.write(METRICS["add"], row)
         if self._told:
             self.run(SQL["forget_news"], {"last": self._counters[2] - NEWS_KEPT})
         self.flush()
         if self._counters:
             jobs, positions, changes = self._counters
             counters = {"jobs": jobs, "positions": positions, "changes": changes}
-            self.connection.run(SQL["count"], {**counters, "events": self.logged})
+            self.connection.write(SQL["count"], {**counters, "events": self.logged})
         # They name the step: it would go only when the collector finds it.
         self.admission = self.graves = self.keys = None

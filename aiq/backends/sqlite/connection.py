@@ -47,6 +47,10 @@ class Texts:
         """See `aiq.backends.relational.connection`."""
         return self._raw.execute(self._texts[statement], parameters).rowcount
 
+    def write(self, statement: str, parameters: Parameters) -> None:
+        """See `aiq.backends.relational.connection`. Nothing is won by waiting."""
+        self.run(statement, parameters)
+
 
 class WorkConnection(aiosqlite.Connection):
     """A connection that runs functions in its own thread, one after the other."""

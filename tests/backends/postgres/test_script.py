@@ -1,0 +1,85 @@
+"""What a step writes goes as one script, whatever the values are."""
+
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import asyncpg
+import pytest
+
+from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.script import MOST_BYTES, execution
+from aiq.backends.postgres.storage import PostgresStorage
+from aiq.testing.actions import job
+from aiq.testing.clock import Clock
+from tests import stores
+from tests.postgres_servers import connect, postgres_server
+
+ODD = ["", "it's", "a\\", "\\'", "E'", "$1", "%s", "line\nbreak", "–", "𝄞", "'); DROP TABLE aiq_jobs; --"]
+
+
+@pytest.fixture
+async def connection() -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    made = await connect(postgres_server().port)
+    yield made
+    await made.close(timeout=5)
+
+
+async def heard(connection: "asyncpg.Connection[asyncpg.Record]", kind: str, value: object) -> Any:
+    """What a prepared statement of one parameter is given by a script."""
+    await connection.execute("CREATE TEMPORARY TABLE IF NOT EXISTS told (value text)")
+    statement = await connection.prepare(f"INSERT INTO told VALUES ($1::{kind}::text)", name="tell")
+    script = execution("tell", [value])
+    assert script is not None
+    await connection.execute(script)
+    del statement
+    return await connection.fetchval("DELETE FROM told RETURNING value")
+
+
+@pytest.mark.parametrize("conforming", ["on", "off"])
+@pytest.mark.parametrize("text", ODD)
+async def test_a_text_is_heard_as_it_was_told_whatever_the_server_makes_of_backslashes(
+    connection: "asyncpg.Connection[asyncpg.Record]", text: str, conforming: str
+) -> None:
+    await connection.execute(f"SET standard_conforming_strings TO {conforming}; SET backslash_quote TO safe_encoding")
+
+    assert await heard(connection, "text", text) == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "answer"),
+    [
+        ("bigint", -(2**63), str(-(2**63))),
+        ("smallint", True, "1"),
+        ("boolean", False, "false"),
+        ("text", None, None),
+        ("bytea", bytes(range(256)), "\\x" + bytes(range(256)).hex()),
+        ("bytea", b"", "\\x"),
+    ],
+)
+async def test_a_value_takes_the_type_of_its_parameter(
+    connection: "asyncpg.Connection[asyncpg.Record]", kind: str, value: object, answer: str | None
+) -> None:
+    assert await heard(connection, kind, value) == answer
+
+
+@pytest.mark.parametrize("value", ["a\0b", "x" * (MOST_BYTES + 1), b"x" * (MOST_BYTES + 1), ["a"], 1.5])
+def test_what_cannot_stand_in_a_script_or_is_too_long_for_one_goes_by_itself(value: object) -> None:
+    assert execution("tell", [1, value]) is None
+
+
+async def test_what_a_step_that_is_given_up_would_have_written_is_not_written_by_the_next() -> None:
+    def give_up(line: Line, _: object) -> None:
+        session = line.session(time.monotonic() + 5)
+        session.begin(f"BEGIN; SET LOCAL search_path TO '{line.address.schema}'", 0)
+        session.write("retire.put", {"state": "moved", "told": "elsewhere"})
+        session.script("ROLLBACK")
+
+    async with stores.postgres(Clock()) as storage:
+        assert isinstance(storage, PostgresStorage)
+        await storage._writer.perform(give_up)
+
+        await storage.pause("default")
+        # It would be refused by a storage that has moved.
+        (answer,) = await storage.enqueue([job("next")])
+        assert not answer.existed
