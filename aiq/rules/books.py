@@ -6,7 +6,7 @@ written in another language does the same there. Everything is read as it stands
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
@@ -207,6 +207,15 @@ class Line(Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     parked_by: str = ""
 
 
+class Front(NamedTuple):
+    """What a claim knows of an open pool before it is its turn: the most urgent band with a head, and the least
+    position of the heads of all its bands."""
+
+    rank: Band
+    position: int
+    pool: str
+
+
 class Yard(Protocol):
     """The ready jobs of one queue, and what a claim does with them."""
 
@@ -215,8 +224,17 @@ class Yard(Protocol):
         """Its name."""
         ...
 
-    def pools(self) -> Sequence[Pool]:
-        """Those with jobs in lanes that are not parked, by name. POOL-5: nothing is read of parked ones."""
+    def fronts(self) -> Sequence[Front]:
+        """Those of the pools with jobs in lanes that are not parked, in no order. There may be thousands, of which a
+        claim opens few: of each as little is read as can be. POOL-5: nothing is read of parked ones."""
+        ...
+
+    def front(self, pool: str) -> Front | None:
+        """That of a pool that is not parked; None where no open line of it has a job."""
+        ...
+
+    def pool(self, name: str) -> Pool:
+        """A pool whose turn it may be."""
         ...
 
     def put_pool(self, pool: Pool) -> None:

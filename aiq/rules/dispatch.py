@@ -53,10 +53,14 @@ class _Claim:
                 self._park_pool(offer, found)
             else:
                 self._refuse(offer.stand, offer.head, found)
-            # Of a queue that runs all that it may no pool has a head that could go: none is looked at. QUEUE-3
-            offer = None if standing.full_queue(self._books, self._yard.queue) else self._floor.offer()
+            offer = self._floor.offer() if self._goes_on() else None
         self._floor.flush()
         return offer is not None and self._left > 0
+
+    def _goes_on(self) -> bool:
+        """Whether another job is wanted. Of a queue that runs all that it may no pool has a head that could go: none is
+        looked at. QUEUE-3"""
+        return self._left > 0 and not standing.full_queue(self._books, self._yard.queue)
 
     def _give(self, offer: Offer, found: Plan) -> int:
         """Give a job to the claim, and tell what it cost; 0 when the claim has no room for it and ends. FAIR-1"""

@@ -5,11 +5,12 @@ Spec: BAND-1 to BAND-3
 
 from collections.abc import Sequence
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 from typing import Any, NamedTuple
 
 from aiq.model import Band, JobRecord
 from aiq.rules import booking
-from aiq.rules.books import Books, Line, Pool, Yard
+from aiq.rules.books import Books, Front, Line, Pool, Yard
 from aiq.rules.fairness import FLOOR, WHOLE, credited, with_credit
 
 
@@ -54,40 +55,84 @@ class Stand:
         self.offer = None
 
 
+def front_of(yard: Yard, pool: str) -> Front | None:
+    """The front of an open pool, for a yard whose lines and heads cost little to look at."""
+    lines = [line for band in yard.bands(pool) if (line := yard.line(pool, band)) is not None]
+    heads = [head for line in lines if (head := yard.head(line)) is not None]
+    return Front(heads[0].band, min(head.position for head in heads), pool) if heads else None
+
+
 class Floor:
-    """The open pools of a queue, during one claim."""
+    """The open pools of a queue, during one claim. One is looked at when none that was not can go before it."""
 
     def __init__(self, yard: Yard, books: Books) -> None:
         self._yard, self._books = yard, books
-        self._stands: list[Stand] = []
+        self._stands: dict[str, Stand] = {}
+        """Those that were looked at."""
+        self._places: dict[Band, list[tuple[int, str]]] = {}
+        """By rank a heap: a position before which a pool offers nothing, and its name."""
         self._ranks: list[Band] = []
+        self._offered: Stand | None = None
         self.read()
 
     def read(self) -> None:
         """Look at the pools anew."""
-        self._stands = [Stand(pool, self._yard.bands(pool.name)) for pool in self._yard.pools()]
+        self._stands, self._offered = {}, None
+        self._places = {band: [] for band in Band}
+        for rank, position, pool in self._yard.fronts():
+            self._places[rank].append((position, pool))
+        for places in self._places.values():
+            heapify(places)
 
     def flush(self) -> None:
         """Write what has changed of the pools' rows."""
-        for stand in self._stands:
+        for stand in self._stands.values():
             self._write(stand)
 
     def close(self, stand: Stand) -> None:
         """Write a pool that is parked, and leave it out from now on."""
         self._write(stand)
-        self._stands.remove(stand)
+        self._offered = None
 
     def offer(self) -> Offer | None:
         """The head that is next: of the most urgent band, save for the floor, and of the lowest position. BAND-1"""
-        offers = [offer for stand in self._stands if (offer := self._of(stand)) is not None]
-        if len(offers) < 2:
-            self._ranks = [offer.rank for offer in offers]
-            return offers[0] if offers else None
-        self._ranks = sorted({offer.rank for offer in offers})
-        favoured = self._favoured()
-        rank = self._ranks[0] if favoured is None else favoured
-        found = min((offer for offer in offers if offer.rank == rank), key=lambda offer: offer.head.record.position)
-        return found._replace(favoured=favoured is not None)
+        if self._offered is not None:
+            self._let_in(self._offered)
+        while True:
+            self._ranks = [band for band, places in self._places.items() if places]
+            if not self._ranks:
+                return None
+            favoured = self._favoured()
+            rank = self._ranks[0] if favoured is None else favoured
+            found = self._first(rank)
+            if found is not None:
+                self._offered = found.stand
+                return found._replace(favoured=favoured is not None)
+
+    def _let_in(self, stand: Stand) -> None:
+        """Let a pool of which something was offered stand where it stands now."""
+        if any(stand.pool.credits):
+            self._leave_out(stand)
+        front = self._yard.front(stand.pool.name)
+        if front is not None:
+            heappush(self._places[front.rank], (front.position, front.pool))
+
+    def _first(self, rank: Band) -> Offer | None:
+        """The first offer of a rank, which is taken out; None where it turned out to be another pool's turn."""
+        place = heappop(self._places[rank])
+        offer = self._of(self._stand(place[1]))
+        if offer is None:
+            return None
+        real = (offer.head.record.position, place[1])
+        if offer.rank == rank and real <= (self._places[rank] or [real])[0]:
+            return offer
+        heappush(self._places[offer.rank], real)
+        return None
+
+    def _stand(self, name: str) -> Stand:
+        if name not in self._stands:
+            self._stands[name] = Stand(self._yard.pool(name), self._yard.bands(name))
+        return self._stands[name]
 
     def pay(self, offer: Offer, cost: int) -> None:
         """Count the credits of a job that is given: what less urgent bands gain, and what its own band pays.

@@ -224,3 +224,21 @@ async def test_what_stands_in_lines_of_keys_or_has_one_of_its_own_costs_a_claim_
     assert found == min(keys, 10)
     assert len(await statements_of(storage, lambda: claim_some(storage, 10))) <= len(plain)
     assert await work_of(storage, lambda: claim_some(storage, 10)) < 1.5 * plain_work
+
+
+async def test_jobs_of_fifty_pools_are_as_many_statements_as_those_of_ten(storage: SQLiteStorage) -> None:
+    async def turn(limits: range) -> int:
+        jobs = [job(f"{len(limits)} {n}", limits=(f"l{n}",)) for n in limits]
+        stored = await statements_of(storage, lambda: storage.enqueue(jobs))
+        runs = await claim_some(storage, len(limits))
+        await storage.enqueue([job(f"{len(limits)} again {n}", limits=(f"l{n}",)) for n in limits])
+        settlements = [Settlement(run.lease, "1", Succeeded(b"")) for run in runs]
+        moved = await statements_of(storage, lambda: storage.exchange(settlements, wish(len(limits))))
+        return len(stored) + len(moved)
+
+    for number in range(50):
+        await put_limit(storage, f"l{number}", **WIDE)
+    # What has been stored once is there.
+    await turn(range(49))
+
+    assert await turn(range(50)) == await turn(range(10))

@@ -41,8 +41,9 @@ from aiq.model import (
 from aiq.rules import booking, closing, fairness
 from aiq.rules import limits as formulas
 from aiq.rules.alike import Alike, Lines
-from aiq.rules.books import Books, Learned, Line, Pool, UsageOf, WaitingCall, Yard
+from aiq.rules.books import Books, Front, Learned, Line, Pool, UsageOf, WaitingCall, Yard
 from aiq.rules.dispatch import dispatch
+from aiq.rules.offers import front_of
 
 QUEUE = "default"
 DONE = Succeeded(b"")
@@ -302,9 +303,16 @@ class Ledger:
     def queue(self) -> str:
         return QUEUE
 
-    def pools(self) -> Sequence[Pool]:
+    def fronts(self) -> Sequence[Front]:
         names = sorted({pool for pool, _, _ in self.lanes})
-        return [self.pool(name) for name in names if not self.pool(name).wake_at_ms]
+        found = [self.front(name) for name in names if not self.pool(name).wake_at_ms]
+        return [front for front in found if front is not None]
+
+    def front(self, pool: str) -> Front | None:
+        # Where a job stands a store knows without its record: that is no look at it.
+        looked, found = self.looked, front_of(self, pool)
+        self.looked = looked
+        return found
 
     def put_pool(self, pool: Pool) -> None:
         self.pool_rows[pool.name] = pool

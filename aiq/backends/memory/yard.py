@@ -8,8 +8,9 @@ from aiq.backends.memory.holding import keep
 from aiq.backends.memory.sweeps import reroute
 from aiq.backends.memory.transition import Transaction
 from aiq.model import Amounts, Band, HeldFor, JobError, JobRecord, State
-from aiq.rules.books import Line, Pool, Yard
+from aiq.rules.books import Front, Line, Pool, Yard
 from aiq.rules.failures import appended
+from aiq.rules.offers import front_of
 
 
 class MemoryYard:
@@ -26,9 +27,18 @@ class MemoryYard:
         """Its name."""
         return self._queue
 
-    def pools(self) -> Sequence[Pool]:
-        """Those with jobs in lanes that are not parked, by name."""
-        return self._lanes.open_pools()
+    def fronts(self) -> Sequence[Front]:
+        """Those of the pools with jobs in lanes that are not parked."""
+        found = [self.front(pool.name) for pool in self._lanes.open_pools()]
+        return [front for front in found if front is not None]
+
+    def front(self, pool: str) -> Front | None:
+        """That of an open pool."""
+        return front_of(self, pool)
+
+    def pool(self, name: str) -> Pool:
+        """One whose turn it may be."""
+        return self._lanes.pool(name)
 
     def put_pool(self, pool: Pool) -> None:
         """Write one."""

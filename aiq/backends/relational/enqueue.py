@@ -335,7 +335,7 @@ def _lines(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, LineKey]:
         return {}
     lanes = admission(tx).lanes
     lines = {spec.id: lanes.key_of(_as_ready(spec)) for spec in gated}
-    lanes.fetch(lines.values())
+    lanes.fetch(lines.values(), lifting=True)
     return lines
 
 

@@ -15,7 +15,7 @@ from aiq.backends.relational.rows import ids, whole_records
 from aiq.backends.relational.shelf import decoder_of
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
-from aiq.bounds import MAX_BATCH_BYTES
+from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES
 from aiq.model import Band, JobRecord
 
 SQL: Final = load("heads")
@@ -47,6 +47,8 @@ class Heads:
         self._lanes: dict[LineKey, _Lane] = {}
         self._records: dict[str, JobRecord] = {}
         self._numbers: dict[str, int] = {}
+        self._sizes: dict[str, int] = {}
+        """The bytes of payloads, of jobs that were read or found."""
         self.fresh: list[JobRecord] = []
         """The jobs that were read since somebody asked last."""
 
@@ -70,9 +72,15 @@ class Heads:
         job_id = lane.places[0][2]
         if job_id not in self._records:
             self._tx.flush()
-            self._numbers[job_id] = self._tx.numbers(JOBS["numbers"], {"ids": ids([job_id])})[0]
-            self._read_records([self._numbers[job_id]])
+            if job_id not in self._numbers:
+                self._numbers[job_id] = self._tx.numbers(JOBS["numbers"], {"ids": ids([job_id])})[0]
+            self._read_records([self._numbers[job_id], *self._unread(job_id)])
         return self._records[job_id]
+
+    def place(self, key: LineKey) -> Place | None:
+        """The place of the first job of a line."""
+        places = self._lane(key).places
+        return places[0] if places else None
 
     def n(self, job_id: str) -> int:
         """The number of a job that was read."""
@@ -85,11 +93,11 @@ class Heads:
             self._read([key], 1)
         return all(place[2] == but for place in lane.places)
 
-    def read_ahead(self, keys: Iterable[LineKey], chunk: int) -> None:
-        """Read the first jobs of lines that nobody has looked into yet."""
+    def read_ahead(self, keys: Iterable[LineKey], chunk: int, whole: int | None = None) -> None:
+        """Read the first jobs of lines that nobody has looked into yet; of each line the records of `whole` of them."""
         fresh = [key for key in keys if key not in self._lanes]
         if fresh:
-            self._read(fresh, chunk)
+            self._read(fresh, chunk, whole)
 
     def read_on(self, key: LineKey, chunk: int) -> None:
         """Read on in a line of which all that was read has left."""
@@ -114,7 +122,20 @@ class Heads:
             self._read([key], 1)
         return self._lanes[key]
 
-    def _read(self, keys: Sequence[LineKey], chunk: int) -> None:
+    def _unread(self, but: str) -> list[int]:
+        """The first jobs of other lines that were found and not read: where one of them is wanted, others are soon."""
+        found: list[int] = []
+        left = MAX_BATCH_BYTES - self._sizes.get(but, 0)
+        firsts = [lane.places[0][2] for lane in self._lanes.values() if lane.places]
+        for job_id in firsts:
+            if job_id != but and job_id in self._sizes and job_id not in self._records and len(found) < MAX_BATCH:
+                left -= self._sizes[job_id]
+                if left < 0:
+                    break
+                found.append(self._numbers[job_id])
+        return found
+
+    def _read(self, keys: Sequence[LineKey], chunk: int, whole: int | None = None) -> None:
         """Read on in some lines, as far as the payloads of one claim may go."""
         for key in keys:
             self._lanes.setdefault(key, _Lane())
@@ -129,7 +150,9 @@ class Heads:
         for at, key in enumerate(keys):
             self._add(self._lanes[key], places.get(at, []), chunk, whole=len(taken) == len(rows))
         self._numbers.update((job_id, n) for _, _, _, job_id, n, _ in taken)
-        self._read_records(n for *_, n, _ in taken)
+        self._sizes.update((job_id, size) for _, _, _, job_id, _, size in taken)
+        first = [job_id for found in places.values() for _, _, job_id in found[:whole]]
+        self._read_records(self._numbers[job_id] for job_id in first)
 
     def _add(self, lane: _Lane, places: Sequence[Place], chunk: int, *, whole: bool) -> None:
         lane.places += places

@@ -16,9 +16,10 @@ from aiq.backends.relational.queues import Queues
 from aiq.backends.relational.shelf import Shelf, decoder_of
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
-from aiq.backends.relational.turns import LineRow, Turns
+from aiq.backends.relational.turns import LineRow, Turns, fetch_lines, read_first, read_floors
 from aiq.model import Band, JobRecord, LimitSpec
 from aiq.rules.batches import Wakes
+from aiq.rules.books import Front
 from aiq.rules.fairness import PLAIN, lifted, pool_of, with_credit
 from aiq.storage import queue_topic
 
@@ -65,14 +66,30 @@ class Lanes:
         self._last, self._last_key = record, (record.queue, pool, record.band, record.tenant)
         return self._last_key
 
-    def fetch(self, keys: Iterable[LineKey]) -> None:
-        """Read the pools and lines that jobs will join or leave."""
+    def fetch(self, keys: Iterable[LineKey], *, lifting: bool = False) -> None:
+        """Read the pools and lines that jobs will join or leave, and by what those are lifted that get their first."""
         wanted: dict[Turns, list[str]] = {}
         for queue, pool, band, tenant in keys:
             wanted.setdefault(self.turns(queue, pool, band), []).append(tenant)
         self.pools.fetch(turns.key[:2] for turns in wanted)
-        for turns, tenants in wanted.items():
-            turns.fetch(tenants)
+        fetch_lines(self._tx, wanted)
+        if lifting:
+            read_floors(self._tx, wanted)
+
+    def fronts(self, queue: str) -> list[Front]:
+        """Those of the pools of a queue that are not parked, but for the plain one."""
+        self.write()
+        self._tx.flush()
+        found: list[Front] = self._tx.peek(SQL["fronts"], {"queue": queue}, decoder_of(Front))
+        return found
+
+    def read_first(self, fronts: Sequence[Front], queue: str, count: int) -> None:
+        """Read pools, the first lines of each in the band of its front, and the first jobs of the first of these."""
+        self.pools.fetch((queue, front.pool) for front in fronts)
+        wanted = [self.turns(queue, front.pool, front.rank) for front in fronts]
+        read_first(self._tx, wanted, count)
+        firsts = [(turns, row) for turns in wanted for row in turns.upcoming(1)]
+        self.heads.read_ahead([(*turns.key, row.tenant) for turns, row in firsts], count, whole=1)
 
     def join(self, key: LineKey, place: Place) -> None:
         """Let a ready job stand in its lane; a line that gets its first one is lifted. Spec: FAIR-3

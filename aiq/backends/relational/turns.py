@@ -5,7 +5,7 @@ kept here, in order, and written once. A line that was not read stands as it is 
 """
 
 from bisect import bisect_left, insort
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 import msgspec
@@ -21,6 +21,8 @@ SQL: Final = load("lanes")
 
 Turn: TypeAlias = tuple[int, str]
 """Service and digest."""
+FEW: Final = 4
+"""Of bands of pools in which fewer lines are known what lines are lifted by is read together."""
 _FIRST: Final[Turn] = (-(2**62), "")
 """Before every turn."""
 
@@ -55,20 +57,27 @@ class Turns:
         """The least service of the lines that were not read, and whose it is."""
         self._floor_known = False
 
-    def fetch(self, tenants: Iterable[str]) -> None:
-        """Read lines that will be asked for."""
-        unknown = [tenant for tenant in dict.fromkeys(tenants) if tenant not in self._rows]
-        if not unknown:
-            return
-        self._learn(SQL["lines"], tenants=msgspec.json.encode(unknown).decode())
-        for tenant in unknown:
-            if tenant not in self._rows:
-                self._rows[tenant] = LineRow(tenant, digest(tenant))
+    def unknown(self, tenants: Iterable[str]) -> list[str]:
+        """Those of which nobody has asked yet."""
+        return [tenant for tenant in dict.fromkeys(tenants) if tenant not in self._rows]
+
+    def learn(self, row: LineRow) -> None:
+        """Take in a line as it is stored, unless it is known."""
+        if row.tenant not in self._rows:
+            self._rows[row.tenant] = row
+            self._sort(row)
+
+    def learn_first(self, rows: Sequence[LineRow], count: int) -> None:
+        """Take in the `count` lines whose turn is first, or all that there are."""
+        for row in rows:
+            self.learn(row)
+        if self._ahead == _FIRST:
+            self._ahead = max((row.service, row.digest) for row in rows) if len(rows) == count else None
 
     def row(self, tenant: str) -> LineRow:
         """A line, or a new one. It is changed by `put` alone."""
         if tenant not in self._rows:
-            self.fetch([tenant])
+            fetch_lines(self._tx, {self: [tenant]})
         return self._rows[tenant]
 
     def put(self, tenant: str, service: int, wake_at_ms: int, parked_by: str) -> None:
@@ -162,10 +171,24 @@ class Turns:
     def _learn(self, sql: str, **parameters: object) -> list[LineRow]:
         found: list[LineRow] = self._tx.peek(sql, {**self._place, **parameters}, decoder_of(LineRow))
         for row in found:
-            if row.tenant not in self._rows:
-                self._rows[row.tenant] = row
-                self._sort(row)
+            self.learn(row)
         return found
+
+    @property
+    def may_be_lifted(self) -> bool:
+        """Whether a line without jobs is known, and few others, and not yet by what it would be lifted."""
+        few = len(self._rows) < FEW and not self._floor_known
+        return few and any(not row.jobs for row in self._rows.values())
+
+    def learn_floor(self, least: Sequence[tuple[int, str]]) -> None:
+        """Take in the lines with the least service, more of them than are known."""
+        self._floor = next((one for one in sorted(least) if one[1] not in self._rows), None)
+        self._floor_known = True
+
+    @property
+    def begins(self) -> bool:
+        """Whether no line was read ahead yet."""
+        return self._ahead == _FIRST
 
     def _read_ahead(self, chunk: int) -> None:
         service, behind = self._ahead or _FIRST
@@ -176,6 +199,43 @@ class Turns:
     def _find_floor(self) -> None:
         decoder = decoder_of(tuple[int, str])
         asked = {**self._place, "count": len(self._rows) + 1}
-        found = sorted(self._tx.peek(SQL["least_lines"], asked, decoder))
-        self._floor = next((least for least in found if least[1] not in self._rows), None)
-        self._floor_known = True
+        self.learn_floor(self._tx.peek(SQL["least_lines"], asked, decoder))
+
+
+def fetch_lines(tx: Transaction, wanted: Mapping[Turns, Iterable[str]]) -> None:
+    """Read lines that will be asked for, by whose turns they are among: all at once."""
+    asked = [(turns, tenant) for turns, tenants in wanted.items() for tenant in turns.unknown(tenants)]
+    if not asked:
+        return
+    keys = msgspec.json.encode([(*turns.key, tenant) for turns, tenant in asked]).decode()
+    for place, row in tx.peek(SQL["lines"], {"keys": keys}, decoder_of(tuple[int, LineRow])):
+        asked[place][0].learn(row)
+    for turns, tenant in asked:
+        turns.learn(LineRow(tenant, digest(tenant)))
+
+
+def read_first(tx: Transaction, wanted: Sequence[Turns], count: int) -> None:
+    """Read the first lines of bands of pools in which nobody has looked for a turn yet."""
+    asked = [turns for turns in wanted if turns.begins]
+    if not asked:
+        return
+    keys = msgspec.json.encode([turns.key for turns in asked]).decode()
+    found: list[list[LineRow]] = [[] for _ in asked]
+    for place, row in tx.peek(SQL["first_lines"], {"keys": keys, "count": count}, decoder_of(tuple[int, LineRow])):
+        found[place].append(row)
+    for turns, rows in zip(asked, found, strict=True):
+        turns.learn_first(rows, count)
+
+
+def read_floors(tx: Transaction, wanted: Iterable[Turns]) -> None:
+    """Read by what lines will be lifted that get their first jobs, where that concerns several bands of pools."""
+    asked = [turns for turns in wanted if turns.may_be_lifted]
+    if len(asked) < 2:
+        return
+    keys = msgspec.json.encode([turns.key for turns in asked]).decode()
+    found: list[list[tuple[int, str]]] = [[] for _ in asked]
+    decoder = decoder_of(tuple[int, tuple[int, str]])
+    for place, least in tx.peek(SQL["floors"], {"keys": keys, "count": FEW}, decoder):
+        found[place].append(least)
+    for turns, floor in zip(asked, found, strict=True):
+        turns.learn_floor(floor)

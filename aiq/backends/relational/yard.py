@@ -15,13 +15,13 @@ from aiq.backends.relational.moves import add_error, move, unchanged
 from aiq.backends.relational.rows import Job
 from aiq.backends.relational.transaction import Transaction
 from aiq.model import Amounts, Band, HeldFor, JobError, JobRecord, State
-from aiq.rules.books import Line, Pool, Yard
+from aiq.rules.books import Front, Line, Pool, Yard
 from aiq.rules.fairness import PLAIN
 from aiq.rules.settling import Change
 from aiq.rules.states import check
 
 _FIRST_LOOK: Final = 2
-"""How many lines, and jobs of a line, are read before any of them was given: most are only looked at."""
+"""How many pools, lines, and jobs of a line, are read before any was given: most are only looked at."""
 
 
 class StoredYard:
@@ -38,6 +38,10 @@ class StoredYard:
         self._lanes = self._admission.lanes
         self._served: set[tuple[str, Band]] = set()
         """Pools and bands of which a job was given."""
+        self._coming: list[Front] = []
+        """Those of the pools that were open when the claim looked, in the order in which they may come."""
+        self._opened: dict[str, None] = {PLAIN: None}
+        """Pools that were looked at."""
         self.given: list[tuple[int, JobRecord]] = []
 
     @property
@@ -45,14 +49,26 @@ class StoredYard:
         """Its name."""
         return self._queue
 
-    def pools(self) -> Sequence[Pool]:
-        """Those with jobs in lanes that are not parked, by name."""
-        rows = self._lanes.pools.of_queue(self._queue)
-        found = [row.pool for row in rows if not row.pool.wake_at_ms]
-        plain = self._lanes.pools.row(self._queue, PLAIN).pool
-        if not plain.wake_at_ms and self._lanes.plain_bands(self._queue):
-            found.insert(0, plain)
+    def fronts(self) -> Sequence[Front]:
+        """Those of the pools with jobs in lanes that are not parked. What was given is leased when the claim ends, so
+        those of pools that were looked at are not what is stored."""
+        found = [front for front in self._lanes.fronts(self._queue) if front.pool not in self._opened]
+        opened = [self.front(pool) for pool in self._opened if not self.pool(pool).wake_at_ms]
+        found += [front for front in opened if front is not None]
+        self._coming = sorted(found)
         return found
+
+    def front(self, pool: str) -> Front | None:
+        """That of an open pool that was looked at."""
+        lines = [line for band in self.bands(pool) if (line := self.line(pool, band)) is not None]
+        places = [(line.band, place[1]) for line in lines if (place := self._place(line)) is not None]
+        return Front(places[0][0], min(position for _, position in places), pool) if places else None
+
+    def pool(self, name: str) -> Pool:
+        """One whose turn it may be. Those whose turn is next are read with it."""
+        if name not in self._opened:
+            self._open(name)
+        return self._lanes.pools.row(self._queue, name).pool
 
     def put_pool(self, pool: Pool) -> None:
         """Write one."""
@@ -77,7 +93,7 @@ class StoredYard:
         chunk = self._chunk(pool, band, 1)
         row = turns.next(after, chunk)
         # Of a line with jobs none is found where somebody else holds their rows: such a line is passed over.
-        while row is not None and self.head(turns.line(row)) is None:
+        while row is not None and self._place(turns.line(row)) is None:
             row = turns.next((row.service, row.digest), chunk)
         return None if row is None else turns.line(row)
 
@@ -89,14 +105,9 @@ class StoredYard:
             self._lanes.parked(line=True)
 
     def head(self, line: Line) -> JobRecord | None:
-        """The first job of a line. Those of the lines after it are read with it, and what all of them will ask for."""
-        heads, key = self._lanes.heads, (self._queue, line.pool, line.band, line.tenant)
-        if heads.wants(key):
-            upcoming = self._upcoming(key)
-            chunk = self._chunk(line.pool, line.band, len(upcoming))
-            heads.read_ahead(upcoming, chunk)
-            heads.read_on(key, chunk)
-        record = heads.first(key)
+        """The first job of a line, and what it and those that were read with it will ask for."""
+        heads = self._lanes.heads
+        record = None if self._place(line) is None else heads.first(self._key(line))
         if heads.fresh:
             self._admission.ledger.fetch_starts(heads.take_fresh())
         return record
@@ -144,6 +155,30 @@ class StoredYard:
         job = self._tx.job(record.id)
         assert job is not None
         return job
+
+    def _open(self, name: str) -> None:
+        """Look at a pool, and at as many of those behind it as the claim may come to."""
+        coming = [front for front in self._coming if front.pool not in self._opened and front.pool != name]
+        few = max(1, self._left()) if self.given else _FIRST_LOOK
+        fronts = [front for front in self._coming if front.pool == name] + coming[: few - 1]
+        self._opened.update(dict.fromkeys(front.pool for front in fronts))
+        if len(fronts) > 1:
+            self._lanes.read_first(fronts, self._queue, _FIRST_LOOK)
+        else:
+            self._lanes.pools.fetch([(self._queue, name)])
+
+    def _place(self, line: Line) -> Place | None:
+        """Where the first job of a line stands. Those of the lines after it are read with it."""
+        heads, key = self._lanes.heads, self._key(line)
+        if heads.wants(key):
+            upcoming = self._upcoming(key)
+            chunk = self._chunk(line.pool, line.band, len(upcoming))
+            heads.read_ahead(upcoming, chunk)
+            heads.read_on(key, chunk)
+        return heads.place(key)
+
+    def _key(self, line: Line) -> LineKey:
+        return (self._queue, line.pool, line.band, line.tenant)
 
     def _upcoming(self, key: LineKey) -> list[LineKey]:
         """A line, and those whose turn is next."""

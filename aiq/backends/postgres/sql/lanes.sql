@@ -42,15 +42,69 @@ CROSS JOIN LATERAL (
 ) AS found;
 
 -- name: lines
-SELECT coalesce(json_agg(
-    json_build_array(l.tenant, l.digest, l.service, l.jobs, l.wake_at_ms, l.parked_by)
-), '[]'::json)
-FROM jsonb_array_elements_text(:tenants::jsonb) AS asked(value)
+SELECT coalesce(json_agg(json_build_array(
+    asked.key - 1, json_build_array(l.tenant, l.digest, l.service, l.jobs, l.wake_at_ms, l.parked_by)
+)), '[]'::json)
+FROM jsonb_array_elements(:keys::jsonb) WITH ORDINALITY AS asked(item, key)
 CROSS JOIN LATERAL (
     SELECT tenant, digest, service, jobs, wake_at_ms, parked_by FROM aiq_lines
-    WHERE queue = :queue AND pool = :pool AND band = :band AND tenant = asked.value
+    WHERE queue = item->>0 AND pool = item->>1 AND band = (item->>2)::smallint AND tenant = item->>3
     LIMIT 1
 ) AS l;
+
+-- name: first_lines
+-- Of each band of a pool the open lines whose turn is first.
+SELECT coalesce(json_agg(json_build_array(
+    asked.key - 1, json_build_array(l.tenant, l.digest, l.service, l.jobs, l.wake_at_ms, l.parked_by)
+)), '[]'::json)
+FROM jsonb_array_elements(:keys::jsonb) WITH ORDINALITY AS asked(item, key)
+CROSS JOIN LATERAL (
+    SELECT tenant, digest, service, jobs, wake_at_ms, parked_by FROM aiq_lines
+    WHERE queue = item->>0 AND pool = item->>1 AND band = (item->>2)::smallint AND jobs > 0 AND wake_at_ms = 0
+    ORDER BY service, digest
+    LIMIT :count
+) AS l;
+
+-- name: fronts
+-- Of each open pool the most urgent band with an open line, and the least position of the heads of all its bands. Most
+-- pools have one band: then that is two looks for lines, and one for a job.
+SELECT coalesce(json_agg(json_build_array(found.rank, found.position, p.name)), '[]'::json)
+FROM aiq_pools AS p
+CROSS JOIN LATERAL (
+    SELECT band, tenant FROM aiq_lines
+    WHERE queue = p.queue AND pool = p.name AND jobs > 0 AND wake_at_ms = 0
+    ORDER BY band, service, digest
+    LIMIT 1
+) AS first
+LEFT JOIN LATERAL (
+    SELECT band FROM aiq_lines
+    WHERE queue = p.queue AND pool = p.name AND band > first.band AND jobs > 0 AND wake_at_ms = 0
+    ORDER BY band
+    LIMIT 1
+) AS second ON true
+CROSS JOIN LATERAL (
+    SELECT min(next.band) AS rank, min(head.position) AS position
+    FROM (
+        SELECT first.band, first.tenant
+        UNION ALL
+        SELECT line.band, line.tenant
+        FROM generate_series(second.band, 3) AS other(band)
+        CROSS JOIN LATERAL (
+            SELECT band, tenant FROM aiq_lines
+            WHERE queue = p.queue AND pool = p.name AND band = other.band AND jobs > 0 AND wake_at_ms = 0
+            ORDER BY service, digest
+            LIMIT 1
+        ) AS line
+    ) AS next
+    CROSS JOIN LATERAL (
+        SELECT j.position FROM aiq_jobs AS j
+        WHERE j.queue = p.queue AND j.pool = p.name AND j.aside = 0 AND j.band = next.band AND j.line = next.tenant
+            AND j.state = 'ready'
+        ORDER BY j.lane, j.position
+        LIMIT 1
+    ) AS head
+) AS found
+WHERE p.queue = :queue AND p.name <> '' AND p.jobs > 0 AND p.wake_at_ms = 0 AND found.rank IS NOT NULL;
 
 -- name: next_lines
 -- Those whose turn is after that of :service and :digest, by their turn.
@@ -73,6 +127,17 @@ FROM (
     ORDER BY service
     LIMIT :count
 ) AS least;
+
+-- name: floors
+-- Of each band of a pool the lines with the least service, parked ones too.
+SELECT coalesce(json_agg(json_build_array(asked.key - 1, json_build_array(l.service, l.tenant))), '[]'::json)
+FROM jsonb_array_elements(:keys::jsonb) WITH ORDINALITY AS asked(item, key)
+CROSS JOIN LATERAL (
+    SELECT service, tenant FROM aiq_lines
+    WHERE queue = item->>0 AND pool = item->>1 AND band = (item->>2)::smallint AND jobs > 0
+    ORDER BY service
+    LIMIT :count
+) AS l;
 
 -- name: put_lines
 INSERT INTO aiq_lines (queue, pool, band, tenant, digest, service, jobs, wake_at_ms, parked_by, touched_at_ms)

@@ -146,7 +146,7 @@ function dispatch.dispatch(ground, count, takes)
       refuse(claimed, offer.stand, offer.head, found)
     end
     -- Of a queue that runs all that it may no pool has a head that could go: none is looked at. spec: QUEUE-3
-    offer = not standing.full_queue(ground.queue) and offers.offer(floor) or nil
+    offer = claimed.left > 0 and not standing.full_queue(ground.queue) and offers.offer(floor) or nil
   end
   offers.flush(floor)
   return offer ~= nil and claimed.left > 0

@@ -220,14 +220,10 @@ local function turn(line)
   return line.digest .. ':' .. line.tenant
 end
 
-local function tenant_of(member)
-  return member:sub(member:find(':', 1, true) + 1)
-end
-
--- The open line with jobs in lanes that is next after `after`, {service, digest}; nil where there is none. spec: FAIR-1
-function lanes.least(queue, pool, band, after)
+-- The spot of the open line with jobs in lanes that is next after `after`, {service, digest}; nil where there is none.
+function lanes.next_spot(queue, pool, band, after)
   local spot = lanes.spot(queue, pool, band, '')
-  if pool == PLAIN then return not after and filled_(spot) and lanes.line(queue, spot) or nil end
+  if pool == PLAIN then return not after and filled_(spot) and spot or nil end
   local rank = 0
   if after then
     -- It stands behind all that begin like the one it is after, for as long as it takes to ask for its rank.
@@ -238,18 +234,23 @@ function lanes.least(queue, pool, band, after)
     call('ZREM', key(spot.open), probe)
   end
   local member = zsets.read('ZRANGE', spot.open, rank, rank)[1]
-  return member and lanes.line(queue, lanes.spot(queue, pool, band, tenant_of(member))) or nil
+  return member and lanes.spot(queue, pool, band, member:sub(member:find(':', 1, true) + 1)) -- see `turn`
 end
 
--- The pools with jobs in lanes that are not parked, by name.
-function lanes.open_pools(queue)
-  local found = {}
-  local first = lanes.pool(queue, PLAIN)
-  if first.wake_at_ms == 0 and #lanes.bands(queue, PLAIN) > 0 then found[1] = first end
-  for _, name in ipairs(zsets.read('ZRANGE', 'open_pools:' .. queue, 0, -1)) do
-    found[#found + 1] = lanes.pool(queue, name)
+-- That line. spec: FAIR-1
+function lanes.least(queue, pool, band, after)
+  local spot = lanes.next_spot(queue, pool, band, after)
+  return spot and lanes.line(queue, spot)
+end
+
+-- The position of the first job of a line, or nil. Of a line that nobody has looked into the job is not read.
+function lanes.first_position(spot)
+  if spot.pool == PLAIN or windows[spot.lane] then
+    local id = lanes.first(spot)
+    return id and jobs.get(id).position
   end
-  return found
+  local score = zsets.read('ZRANGE', spot.lane, 0, 0, 'WITHSCORES')[2]
+  return score and lanes.position(tonumber(score))
 end
 
 -- Put a pool among those that are open, if it has jobs to offer.

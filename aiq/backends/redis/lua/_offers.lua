@@ -1,6 +1,7 @@
 -- offers: what the pools of a queue offer to a claim: the head of one band each, with a share for less urgent bands.
 --
--- As aiq/rules/offers.py. A floor is the open pools of a queue during one claim, on its `ground`, which is a yard; a
+-- As aiq/rules/offers.py. A floor is the open pools of a queue during one claim, on its `ground`, which is a yard: its
+-- `places` are by rank a heap of fronts, {rank, position, pool}, and its `stands` by name those that were looked at. A
 -- stand is one of these pools, with the heads of its bands as far as they were looked at (false where there is none); a
 -- head is {line, record}, an offer {stand, head, rank, favoured, passing}: a head that stands in the band `rank`, its
 -- own or the one that its credit displaces.
@@ -38,33 +39,70 @@ local function write(floor, stand)
   stand.changed = false
 end
 
+local function before(one, other)
+  if one.position ~= other.position then return one.position < other.position end
+  return one.pool < other.pool
+end
+
+-- Put a front into its heap.
+local function push(heap, front)
+  local at = #heap + 1
+  while at > 1 and before(front, heap[math.floor(at / 2)]) do
+    heap[at] = heap[math.floor(at / 2)]
+    at = math.floor(at / 2)
+  end
+  heap[at] = front
+end
+
+-- Take the first front out of its heap.
+local function pop(heap)
+  local first, last, at = heap[1], table.remove(heap), 1
+  if #heap == 0 then return first end
+  while 2 * at <= #heap do
+    local child = 2 * at
+    if child < #heap and before(heap[child + 1], heap[child]) then child = child + 1 end
+    if not before(heap[child], last) then break end
+    heap[at], at = heap[child], child
+  end
+  heap[at] = last
+  return first
+end
+
 -- Look at the pools anew.
 function offers.read(floor)
-  floor.stands = {}
-  for place, pool in ipairs(yard.pools(floor.ground)) do
-    local bands = yard.bands(floor.ground, pool.name)
-    floor.stands[place] = {pool = pool, bands = bands, changed = false, heads = {}, served = {}}
-  end
+  floor.stands, floor.places, floor.offered = {}, {{}, {}, {}, {}}, nil
+  for _, front in ipairs(yard.fronts(floor.ground)) do push(floor.places[front.rank + 1], front) end
 end
 
 -- The open pools of a queue.
 function offers.floor(ground)
-  local floor = {ground = ground, stands = {}, ranks = {}}
+  local floor = {ground = ground, ranks = {}}
   offers.read(floor)
   return floor
 end
 
 -- Write what has changed of the pools' rows.
 function offers.flush(floor)
-  for _, stand in ipairs(floor.stands) do write(floor, stand) end
+  local names = {}
+  for name in pairs(floor.stands) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do write(floor, floor.stands[name]) end
 end
 
 -- Write a pool that is parked, and leave it out from now on.
 function offers.close(floor, stand)
   write(floor, stand)
-  for place, one in ipairs(floor.stands) do
-    if one == stand then return table.remove(floor.stands, place) end
+  floor.offered = nil
+end
+
+local function stand_of(floor, name)
+  local found = floor.stands[name]
+  if not found then
+    local bands = yard.bands(floor.ground, name)
+    found = {pool = yard.pool(floor.ground, name), bands = bands, changed = false, heads = {}, served = {}}
+    floor.stands[name] = found
   end
+  return found
 end
 
 -- A band with no job in its lanes any more loses its credit.
@@ -119,13 +157,11 @@ local function offer_of(floor, stand)
   return nil
 end
 
-local function ranks_of(found)
-  local ranks, seen = {}, {}
-  for _, offer in ipairs(found) do
-    if not seen[offer.rank] then ranks[#ranks + 1] = offer.rank end
-    seen[offer.rank] = true
+local function ranks_of(floor)
+  local ranks = {}
+  for place, heap in ipairs(floor.places) do
+    if #heap > 0 then ranks[#ranks + 1] = place - 1 end
   end
-  table.sort(ranks)
   return ranks
 end
 
@@ -139,20 +175,40 @@ local function favoured_of(floor)
   return nil
 end
 
+-- Let a pool of which something was offered stand where it stands now.
+local function let_in(floor, stand)
+  if any(stand.pool.credits) then leave_out(floor, stand) end
+  local front = yard.front(floor.ground, stand.pool.name)
+  if front then push(floor.places[front.rank + 1], front) end
+end
+
+-- The first offer of a rank, which is taken out; nil where it turned out to be another pool's turn.
+local function first_of(floor, rank)
+  local front = pop(floor.places[rank + 1])
+  local offer = offer_of(floor, stand_of(floor, front.pool))
+  if not offer then return nil end
+  local real = {rank = offer.rank, position = offer.head.record.position, pool = front.pool}
+  local next_ = floor.places[rank + 1][1]
+  if offer.rank == rank and not (next_ and before(next_, real)) then return offer end
+  push(floor.places[offer.rank + 1], real)
+  return nil
+end
+
 -- The head that is next: of the most urgent band, save for the floor, and of the lowest position; nil where there is
--- none. spec: BAND-1
+-- none. A pool is looked at when none that was not can go before it. spec: BAND-1
 function offers.offer(floor)
-  local found = {}
-  for _, stand in ipairs(floor.stands) do found[#found + 1] = offer_of(floor, stand) end
-  floor.ranks = ranks_of(found)
-  if #found < 2 then return found[1] end
-  local favoured = favoured_of(floor)
-  local rank, best = favoured or floor.ranks[1], nil
-  for _, offer in ipairs(found) do
-    local sooner = not best or offer.head.record.position < best.head.record.position
-    if offer.rank == rank and sooner then best = offer end
+  if floor.offered then let_in(floor, floor.offered) end
+  floor.offered = nil
+  while true do
+    floor.ranks = ranks_of(floor)
+    if #floor.ranks == 0 then return nil end
+    local favoured = favoured_of(floor)
+    local found = first_of(floor, favoured or floor.ranks[1])
+    if found then
+      floor.offered = found.stand
+      return rows.with(found, {favoured = favoured ~= nil})
+    end
   end
-  return rows.with(best, {favoured = favoured ~= nil})
 end
 
 local function pay_pool(floor, offer, cost)

@@ -3,13 +3,47 @@
 -- A yard is a map with its `queue` and `lease`, which is what the claim does with a job that it is given.
 -- spec: chapter 12
 
+local BANDS = {0, 1, 2, 3}
+
 function yard.new(queue, lease)
   return {queue = queue, lease = lease}
 end
 
--- The pools with jobs in lanes that are not parked, by name.
-function yard.pools(place)
-  return lanes.open_pools(place.queue)
+-- What a claim knows of an open pool before it is its turn: {rank, position, pool}, the most urgent of some bands in which
+-- an open line has a job, and the least position of the heads of all of them; nil where there is none.
+local function front_of(queue, pool, bands)
+  local rank, least
+  for _, band in ipairs(bands) do
+    local spot = lanes.next_spot(queue, pool, band)
+    local position = spot and lanes.first_position(spot)
+    if position then
+      rank, least = rank or band, math.min(least or position, position)
+    end
+  end
+  return rank and {rank = rank, position = least, pool = pool} or nil
+end
+
+-- That of one pool.
+function yard.front(place, pool)
+  return front_of(place.queue, pool, BANDS)
+end
+
+-- Those of the pools with jobs in lanes that are not parked. There may be thousands, of which a claim opens few.
+function yard.fronts(place)
+  local queue, found, bands = place.queue, {}, {}
+  for _, band in ipairs(BANDS) do
+    if zsets.any('busy_pools:' .. queue .. ':' .. band) then bands[#bands + 1] = band end
+  end
+  if lanes.pool(queue, fairness.PLAIN).wake_at_ms == 0 then found[1] = yard.front(place, fairness.PLAIN) end
+  for _, name in ipairs(zsets.read('ZRANGE', 'open_pools:' .. queue, 0, -1)) do
+    found[#found + 1] = front_of(queue, name, bands)
+  end
+  return found
+end
+
+-- A pool whose turn it may be.
+function yard.pool(place, pool)
+  return lanes.pool(place.queue, pool)
 end
 
 -- Write a pool; to park it is to set its `wake_at_ms` and `parked_by`.

@@ -38,10 +38,76 @@ WHERE EXISTS (
 );
 
 -- name: lines
-SELECT json_group_array(json_array(tenant, digest, service, jobs, wake_at_ms, parked_by))
-FROM json_each(:tenants) AS asked
+SELECT json_group_array(json_array(
+    asked.key, json_array(l.tenant, l.digest, l.service, l.jobs, l.wake_at_ms, l.parked_by)
+))
+FROM json_each(:keys) AS asked
 CROSS JOIN aiq_lines AS l
-    ON l.queue = :queue AND l.pool = :pool AND l.band = :band AND l.tenant = asked.value;
+    ON l.queue = json_extract(asked.value, '$[0]') AND l.pool = json_extract(asked.value, '$[1]')
+    AND l.band = json_extract(asked.value, '$[2]') AND l.tenant = json_extract(asked.value, '$[3]');
+
+-- name: first_lines
+-- Of each band of a pool the open lines whose turn is first.
+SELECT json_group_array(json_array(
+    asked.key, json_array(l.tenant, l.digest, l.service, l.jobs, l.wake_at_ms, l.parked_by)
+))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_lines AS l
+    ON l.queue = json_extract(asked.value, '$[0]') AND l.pool = json_extract(asked.value, '$[1]')
+    AND l.band = json_extract(asked.value, '$[2]') AND l.tenant IN (
+        SELECT o.tenant FROM aiq_lines AS o INDEXED BY aiq_lines_open
+        WHERE o.queue = json_extract(asked.value, '$[0]') AND o.pool = json_extract(asked.value, '$[1]')
+            AND o.band = json_extract(asked.value, '$[2]') AND o.jobs > 0 AND o.wake_at_ms = 0
+        ORDER BY o.service, o.digest
+        LIMIT :count
+    );
+
+-- name: fronts
+-- Of each open pool the most urgent band with an open line, and the least position of the heads of all its bands. Most
+-- pools have one band: then that is two looks for lines, and one for a job. `first` is that band and its next tenant.
+WITH
+open_pools AS MATERIALIZED (
+    SELECT p.name, (
+        SELECT l.band || l.tenant FROM aiq_lines AS l INDEXED BY aiq_lines_open
+        WHERE l.queue = :queue AND l.pool = p.name AND l.jobs > 0 AND l.wake_at_ms = 0
+        ORDER BY l.band, l.service, l.digest
+        LIMIT 1
+    ) AS first
+    FROM aiq_pools AS p
+    WHERE p.queue = :queue AND p.name <> '' AND p.jobs > 0 AND p.wake_at_ms = 0
+),
+next_lines AS MATERIALIZED (
+    SELECT name, CAST(substr(first, 1, 1) AS INTEGER) AS band, substr(first, 2) AS tenant
+    FROM open_pools
+    WHERE first IS NOT NULL
+    UNION ALL
+    SELECT p.name, b.band, (
+        SELECT l.tenant FROM aiq_lines AS l INDEXED BY aiq_lines_open
+        WHERE l.queue = :queue AND l.pool = p.name AND l.band = b.band AND l.jobs > 0 AND l.wake_at_ms = 0
+        ORDER BY l.service, l.digest
+        LIMIT 1
+    )
+    FROM open_pools AS p
+    CROSS JOIN (SELECT 1 AS band UNION ALL SELECT 2 UNION ALL SELECT 3) AS b
+    WHERE EXISTS (
+        SELECT 1 FROM aiq_lines AS l INDEXED BY aiq_lines_open
+        WHERE l.queue = :queue AND l.pool = p.name AND l.band > CAST(substr(p.first, 1, 1) AS INTEGER) AND l.jobs > 0
+            AND l.wake_at_ms = 0
+    ) AND b.band > CAST(substr(p.first, 1, 1) AS INTEGER)
+),
+heads AS MATERIALIZED (
+    SELECT l.name, l.band, (
+        SELECT j.position FROM aiq_jobs AS j INDEXED BY aiq_jobs_ready
+        WHERE j.queue = :queue AND j.pool = l.name AND j.aside = 0 AND j.band = l.band AND j.line = l.tenant
+            AND j.state = 'ready'
+        ORDER BY j.lane, j.position
+        LIMIT 1
+    ) AS position
+    FROM next_lines AS l
+    WHERE l.tenant IS NOT NULL
+)
+SELECT json_group_array(json_array(rank, position, name))
+FROM (SELECT name, min(band) AS rank, min(position) AS position FROM heads WHERE position IS NOT NULL GROUP BY name);
 
 -- name: next_lines
 -- Those whose turn is after that of :service and :digest, by their turn.
@@ -64,6 +130,20 @@ FROM (
     ORDER BY service
     LIMIT :count
 );
+
+-- name: floors
+-- Of each band of a pool the lines with the least service, parked ones too.
+SELECT json_group_array(json_array(asked.key, json_array(l.service, l.tenant)))
+FROM json_each(:keys) AS asked
+CROSS JOIN aiq_lines AS l
+    ON l.queue = json_extract(asked.value, '$[0]') AND l.pool = json_extract(asked.value, '$[1]')
+    AND l.band = json_extract(asked.value, '$[2]') AND l.tenant IN (
+        SELECT b.tenant FROM aiq_lines AS b INDEXED BY aiq_lines_busy
+        WHERE b.queue = json_extract(asked.value, '$[0]') AND b.pool = json_extract(asked.value, '$[1]')
+            AND b.band = json_extract(asked.value, '$[2]') AND b.jobs > 0
+        ORDER BY b.service
+        LIMIT :count
+    );
 
 -- name: put_lines
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
