@@ -99,10 +99,10 @@ class Heads:
         if fresh:
             self._read(fresh, chunk, whole)
 
-    def read_on(self, key: LineKey, chunk: int) -> None:
+    def read_on(self, key: LineKey, chunk: int, whole: int) -> None:
         """Read on in a line of which all that was read has left."""
         if self.wants(key):
-            self._read([key], chunk)
+            self._read([key], chunk, whole)
 
     def enter(self, key: LineKey, place: Place) -> None:
         """A job has come into a lane. If that was not read so far, it will be found; it may have been found already."""

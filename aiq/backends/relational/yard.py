@@ -173,8 +173,10 @@ class StoredYard:
         if heads.wants(key):
             upcoming = self._upcoming(key)
             chunk = self._chunk(line.pool, line.band, len(upcoming))
-            heads.read_ahead(upcoming, chunk)
-            heads.read_on(key, chunk)
+            # Of the last one of each line only the place is asked for, mostly.
+            whole = max(1, chunk - 1)
+            heads.read_ahead(upcoming, chunk, whole)
+            heads.read_on(key, chunk, whole)
         return heads.place(key)
 
     def _key(self, line: Line) -> LineKey:
