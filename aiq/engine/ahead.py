@@ -42,8 +42,9 @@ class Ahead:
         self._ended.clear()
 
     def ended(self, run: Run) -> None:
-        """A run has given its place back."""
-        if asyncio.get_running_loop().time() - run.since_s <= BRIEF_MS / 1000:
+        """A run has given its place back. One that took limits says nothing: whatever waits keeps them from others."""
+        brief = asyncio.get_running_loop().time() - run.since_s <= BRIEF_MS / 1000
+        if brief and not run.record.taken_limits:
             self._ended[run.record.queue] += 1
 
     def put(self, run: Run) -> None:

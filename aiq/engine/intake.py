@@ -100,15 +100,18 @@ class Intake:
 
         With `idle` also when nothing runs, nothing was to be claimed, and `idle` answers that nothing is due.
         """
-        while self._outbox or not self._ending:
-            if self._outbox or (self.claiming and self._rest.look and self._slots.any_free()):
-                await self._turn()
-            elif idle is not None and not self._slots.runs and await idle():
-                return
-            elif self.claiming and self._slots.any_free():
-                await self._rest.sleep_and_listen(self._due_ms)
-            else:
-                await self._rest.sleep()
+        try:
+            while self._outbox or not self._ending:
+                if self._outbox or (self.claiming and self._rest.look and self._slots.any_free()):
+                    await self._turn()
+                elif idle is not None and not self._slots.runs and await idle():
+                    return
+                elif self.claiming and self._slots.any_free():
+                    await self._rest.sleep_and_listen(self._due_ms)
+                else:
+                    await self._rest.sleep()
+        finally:
+            self._ahead.clear()
 
     def settle(self, run: Run, outcome: Outcome) -> "asyncio.Future[Answer]":
         """Send an outcome with the next exchange; the run goes on, or not, by its answer."""

@@ -95,8 +95,8 @@ class Slots:
         return tuple(SlotUse(queue, size, max(0, size - self._free[queue])) for queue, size in self.sizes.items())
 
     def wants(self, ahead: Callable[[str], int]) -> tuple[Want, ...]:
-        """What to ask a storage for: what is free, and so many more of a queue as `ahead` says. Each time another queue
-        is first, since a claim gives only so many in all."""
+        """What to ask a storage for: what is free, and so many more of a queue as `ahead` says, unless it has more runs
+        than places. Each time another queue is first, since a claim gives only so many in all."""
         self._order.append(self._order.pop(0))
-        counts = ((queue, self._free[queue] + ahead(queue)) for queue in self._order)
+        counts = ((queue, self._free[queue] + ahead(queue)) for queue in self._order if self._free[queue] >= 0)
         return tuple(Want(queue, count) for queue, count in counts if count > 0)

@@ -10,7 +10,7 @@ import aiq
 from aiq.engine.ahead import BRIEF_MS, WAIT_MS, Ahead
 from aiq.engine.intake import HEAD_START_S
 from aiq.engine.run import Run
-from aiq.model import ClaimRequest, Exchanged, Settlement, State
+from aiq.model import ClaimRequest, Exchanged, LimitSpec, Settlement, State
 from aiq.newjob import NewJob
 from aiq.storage import claim
 from aiq.testing.actions import wish
@@ -86,6 +86,19 @@ async def test_nothing_is_claimed_ahead_of_jobs_that_take_long(world: World) -> 
     await worker.stop()
 
     assert most == 3
+
+
+@virtually
+async def test_nothing_is_claimed_ahead_of_jobs_that_take_limits_which_others_may_wait_for(world: World) -> None:
+    await world.storage.put_limits([LimitSpec(name="few", concurrency=4)])
+    seconds = (0, 0, 1_000, 1_000, 1_000, 1_000)
+    await world.enqueue(*[work.job(one).using(limits=["few"]) for one in seconds])
+    worker = await world.start(work, slots=2)
+    await asyncio.sleep(WAIT_MS / 2000)
+
+    assert await running(world) == 2
+    worker.engine.hurry()
+    await worker.stop()
 
 
 @virtually

@@ -142,6 +142,18 @@ async def some_run(world: World, queue: str) -> Any:
 
 
 @virtually
+async def test_a_queue_with_more_runs_than_places_asks_for_none_however_many_may_come_ahead(world: World) -> None:
+    slots = Slots({"a": 1})
+    lender, other = await some_run(world, "a"), await some_run(world, "a")
+    slots.take(lender)
+    assert slots.lend(lender)
+    slots.take(other)
+    slots.take_back(lender)
+
+    assert slots.wants(lambda _: 5) == ()
+
+
+@virtually
 @pytest.mark.parametrize("seed", range(20))
 async def test_slots_add_up_whatever_is_lent_and_taken_back(world: World, seed: int) -> None:
     rng = Random(seed)

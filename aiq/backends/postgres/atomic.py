@@ -333,6 +333,7 @@ def _is_unknown(session: Session, error: BaseException) -> bool:
 
 def _leave(line: Line, session: Session) -> None:
     """End a transaction of which nothing is wanted. It must not hide what went wrong in it."""
+    session.forget_writes()
     try:
         session.script("ROLLBACK")
     except DRIVERS:

@@ -120,6 +120,10 @@ class Session:
             text, self._writes = "; ".join(self._writes), []
             self.script(text)
 
+    def forget_writes(self) -> None:
+        """The step is given up, and what it would have written with it."""
+        self._writes.clear()
+
     async def _fetch(self, text: str, given: Sequence[object]) -> "list[asyncpg.Record]":
         if self._described is None:
             return await self.connection.fetch(text, *given, timeout=self.left())
@@ -174,8 +178,6 @@ class Session:
 
     def begin(self, how: str, newest: int) -> None:
         """Begin a transaction. `newest` is the last change of the storage that is known of."""
-        # They are of one that was given up.
-        self._writes.clear()
         self.plan_anew(newest)
         self.began = self.script(how)
 

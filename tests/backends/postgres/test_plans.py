@@ -125,6 +125,28 @@ async def test_no_statement_of_a_writer_reads_all_of_a_large_table(url: str) -> 
     assert reading == WHOLE_TABLE_IS_MEANT
 
 
+async def test_what_is_about_given_jobs_does_not_go_through_all_that_run_since_none_did_when_it_was_planned(
+    url: str,
+) -> None:
+    await put(url, FILL.replace("'running'", "'ready'"))
+    for table in ("aiq_live", "aiq_ended"):
+        postgres_server().tell(f"VACUUM ANALYZE {parse(url).schema}.{table}")
+    connection = aside(connect(postgres_server().port))
+    aside(connection.execute(_writing(parse(url))))
+    through_all = set()
+    for name in ("transaction.succeed", "transaction.move", "claim.lease", "claim.still_running"):
+        statement = TEXTS[name]
+        aside(connection.execute(f"PREPARE asked AS {statement.text}"))
+        values = ", ".join("NULL" for _ in statement.parameters)
+        answer = aside(connection.fetchval(f"EXPLAIN (FORMAT JSON) EXECUTE asked({values})"))
+        aside(connection.execute("DEALLOCATE asked"))
+        nodes = [node for node in plan_of(answer) if node["Node Type"].startswith("Index")]
+        through_all |= {name for node in nodes if "Index Cond" not in node}
+    aside(connection.close(timeout=5))
+
+    assert through_all == set()
+
+
 async def test_no_statement_of_a_function_reads_all_of_a_large_table(url: str) -> None:
     counted = f"UPDATE aiq_counters SET jobs = {JOBS}, positions = {JOBS}, changes = {JOBS};"
     await put(url, f"{FILL}{counted} ANALYZE " + ", ".join(sorted(LARGE)))

@@ -55,6 +55,8 @@ WHERE j.n = given.n;
 
 -- name: succeed
 -- What most jobs do in the end: both of the above, with what little differs from job to job.
+-- The look for a row is by its number alone, OFFSET 0: with its state among the conditions, a planner that has seen
+-- nothing run goes through all that run, for each of them. That it runs keeps the planner from those that have ended.
 UPDATE aiq_jobs AS j SET
     state = 'succeeded', due_ms = NULL, wait_key = NULL, wait_signal = NULL, cause = NULL,
     resumes = 0, deferred_at_ms = NULL,
@@ -67,7 +69,8 @@ UPDATE aiq_jobs AS j SET
     settled_late = given.late::int,
     settled_step = NULL
 FROM json_to_recordset(:rows::json) AS given(n bigint, id text, late boolean)
-WHERE j.n = given.n AND j.state = 'running';
+CROSS JOIN LATERAL (SELECT live.ctid AS place FROM aiq_live AS live WHERE live.n = given.n OFFSET 0) AS found
+WHERE j.ctid = found.place AND j.state = 'running';
 
 -- name: event
 -- The most frequent row of all, so its columns are found by place.
