@@ -63,7 +63,7 @@ class Ahead:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._give_back_since(asyncio.get_running_loop().time())
+        self._give_back_since(float("inf"))
 
     def _look_later(self) -> None:
         if self._timer is None and any(self._waiting.values()):

@@ -83,7 +83,8 @@ async def test_what_a_step_that_is_given_up_would_have_written_is_written_by_nob
     def give_up(line: Line, _: object) -> None:
         session = line.session(time.monotonic() + 5)
         # As where the role finds the schema by itself: else the statement would fail where it is sent too late.
-        session.begin(f"SET search_path TO {line.address.schema}; BEGIN", 0)
+        session.script(f"SET search_path TO {line.address.schema}")
+        session.begin("BEGIN", 0)
         session.write("transaction.tell", {"rows": '[[7, "stale"]]'})
         _leave(line, session)
 
