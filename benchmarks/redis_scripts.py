@@ -3,8 +3,9 @@
     python -m benchmarks.redis_scripts --url "redis://localhost/0?namespace=bench" --jobs 100000
 
 A server does nothing else while it runs a script, so these times, and not only the throughput, decide what else it can
-do. The server tells them itself, in its slow log, which is emptied; beside them stands what the caller waits, one call
-after another, with the way there and back. The namespace must be empty, and is left as it is after the measurement.
+do. The server tells them itself, in its slow log, which is emptied; to note each command that a script gives takes some
+of that time. Beside them stands what the caller waits, one call after another, with the way there and back. The
+namespace must be empty, and is left as it is after the measurement.
 """
 
 import argparse
@@ -13,7 +14,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Final
@@ -29,8 +30,13 @@ LOT = 100
 """How many jobs the calls for many settle, claim and renew at once, as a worker does."""
 CONTENT = b"x" * 256
 LEASE_MS = 3_600_000
-_SLOW_LOG: Final = {"slowlog-log-slower-than": 0, "slowlog-max-len": 10 * ROUNDS}
-"""Settings by which every command is noted."""
+URL_HELP: Final = (
+    "redis://… with an empty namespace. The slow log of that server is emptied, and its settings "
+    "slowlog-log-slower-than and slowlog-max-len are changed for the time of the measurement"
+)
+_SLOW_LOG: Final = {"slowlog-log-slower-than": 0, "slowlog-max-len": 128}
+"""Settings by which every command is noted, those that a script gives too. The script stands behind these, so that it
+is among the newest, of which the server keeps so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +79,21 @@ class Bench:
         ]
 
     async def _timed(self, operation: str, call: Callable[[], Awaitable[object]]) -> Timing:
-        taken = []
         # The server is sent a script, and reads it, once for all.
         await call()
-        async with self._slow.noting() as noted:
-            for _ in range(ROUNDS):
-                began = time.perf_counter_ns()
-                await call()
-                taken.append((time.perf_counter_ns() - began) / 1_000_000)
+        async with self._slow.noting():
+            noted, taken = zip(*[await self.round(call) for _ in range(ROUNDS)], strict=True)
         return Timing(operation, *(round(one, 2) for one in (*points(noted), *points(taken), max(taken))))
+
+    async def round(self, call: Callable[[], Awaitable[object]]) -> tuple[float, float]:
+        """The milliseconds of one call: the server's, and the caller's. A round that was not noted ends the program."""
+        began = time.perf_counter_ns()
+        await call()
+        took_ms = (time.perf_counter_ns() - began) / 1_000_000
+        noted = await self._slow.taken()
+        if len(noted) != 1:
+            sys.exit(f"The slow log has {len(noted)} scripts of a call, not one. Measure where nobody else empties it.")
+        return noted[0], took_ms
 
     async def _enqueue(self, count: int) -> None:
         first, self._number = self._number + 1, self._number + count
@@ -109,19 +121,23 @@ class SlowLog:
         self._client = client
 
     @asynccontextmanager
-    async def noting(self) -> AsyncIterator[list[float]]:
-        """Note each script of this namespace; the milliseconds of each stand in the list when the block has ended."""
-        noted: list[float] = []
+    async def noting(self) -> AsyncIterator[None]:
+        """Let the server note every command until the block has ended."""
         before = [await self._config(name) for name in _SLOW_LOG]
-        await self._client.ask("SLOWLOG", "RESET")
-        for name, value in _SLOW_LOG.items():
-            await self._client.ask("CONFIG", "SET", name, value)
         try:
-            yield noted
-            noted += [took for took in map(self._milliseconds, await self._client.ask("SLOWLOG", "GET", -1)) if took]
+            for name, value in _SLOW_LOG.items():
+                await self._client.ask("CONFIG", "SET", name, value)
+            await self._client.ask("SLOWLOG", "RESET")
+            yield
         finally:
             for name, was in zip(_SLOW_LOG, before, strict=True):
                 await self._client.ask("CONFIG", "SET", name, was)
+
+    async def taken(self) -> list[float]:
+        """The milliseconds of each script of this namespace since this was last asked, the newest first."""
+        entries = await self._client.ask("SLOWLOG", "GET", -1)
+        await self._client.ask("SLOWLOG", "RESET")
+        return [took_ms for took_ms in map(self._milliseconds, entries) if took_ms]
 
     async def _config(self, name: str) -> bytes:
         _, value = await self._client.ask("CONFIG", "GET", name)
@@ -138,9 +154,9 @@ def name(number: int) -> str:
     return f"{number:032x}"
 
 
-def points(taken: list[float]) -> tuple[float, float]:
+def points(taken: Sequence[float]) -> tuple[float, float]:
     """The median, and what one of a hundred takes longer than."""
-    hundredths = statistics.quantiles(taken, n=100)
+    hundredths = statistics.quantiles(taken, n=100, method="inclusive")
     return statistics.median(taken), hundredths[98]
 
 
@@ -180,7 +196,7 @@ async def run(url: str, jobs: int, *, as_json: bool) -> None:
 def main() -> None:
     """Read the command line, and run."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--url", required=True, help="redis://… with an empty namespace")
+    parser.add_argument("--url", required=True, help=URL_HELP)
     parser.add_argument("--jobs", type=int, default=100_000, help="how many are stored meanwhile")
     parser.add_argument("--json", action="store_true", help="for programs")
     args = parser.parse_args()
