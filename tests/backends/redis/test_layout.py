@@ -89,6 +89,31 @@ async def test_a_namespace_of_another_layout_that_has_moved_says_where_to(name: 
         await open_redis(url(name))
 
 
+UNREADABLE = {
+    "a text": b"\xa3two",
+    "true": b"\xc3",
+    "false": b"\xc2",
+    "nil": b"\xc0",
+    "a list": b"\x91\xa3two",
+    "an empty map": b"\x80",
+    "no bytes": b"",
+}
+
+
+@pytest.mark.parametrize("raw", UNREADABLE.values(), ids=UNREADABLE)
+async def test_where_it_cannot_be_read_whether_a_namespace_has_moved_nothing_is_opened_nor_written(
+    storage: RedisStorage, name: str, raw: bytes
+) -> None:
+    server().ask("HSET", f"{{aiq:{name}}}:counters", "shut", raw)
+    before = kept(name)
+
+    with pytest.raises(Corrupt, match="whether this namespace has moved"):
+        await open_redis(url(name))
+    with pytest.raises(Corrupt, match="whether this namespace has moved"):
+        await enqueue_one(storage, "b")
+    assert kept(name) == before
+
+
 STEPS: dict[str, Callable[[Storage], Awaitable[object]]] = {
     "a write": lambda storage: enqueue_one(storage, "b"),
     "a claim": lambda storage: claim_some(storage, 3),

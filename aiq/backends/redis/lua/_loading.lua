@@ -132,7 +132,7 @@ end
 -- Let the storage begin to take in a move, or go on with it; say whether it has not been taken in yet.
 -- spec: MOVE-2, MOVE-4, MOVE-5, MOVE-9
 function loading.begin(move_id)
-  local shut, move = rows.get('counters', 'shut') or {}, rows.get('counters', 'move') or {}
+  local shut, move = retire.shut(), rows.get('counters', 'move') or {}
   if shut.moved_to then step.refuse('Moved', {shut.moved_to}) end
   if not shut.loading then
     if move.loaded == move_id then return false end

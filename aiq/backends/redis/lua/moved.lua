@@ -3,5 +3,4 @@
 -- looks
 -- returns: an address, or nothing
 -- spec: MOVE-8
-local shut = counters.get('shut')
-return shut ~= 0 and shut.moved_to or nil
+return retire.shut().moved_to

@@ -4,7 +4,7 @@
 -- args: moved_to (the address, or nil to open it again), move_id (a name for the move)
 -- returns: the name of the move by which the storage went first
 -- spec: MOVE-3, MOVE-8, MOVE-9
-local shut, moved = rows.get('counters', 'shut') or {}, rows.get('counters', 'move') or {}
+local shut, moved = retire.shut(), rows.get('counters', 'move') or {}
 if args.moved_to and shut.loading then step.refuse('Unavailable', {retire.HALF_LOADED}) end
 if args.moved_to and shut.moved_to and shut.moved_to ~= args.moved_to then
   step.refuse('Conflict', {message = 'This storage has moved to ' .. shut.moved_to .. ' already.', reason = 'moved'})
