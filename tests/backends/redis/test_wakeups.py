@@ -12,6 +12,11 @@ import pytest
 from aiq.backends.redis import listener
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.errors import Moved, Unavailable
+from aiq.storage import events_topic
+from aiq.testing.actions import enqueue_one
+from aiq.testing.clock import Clock
+from aiq.testing.moves import everything
+from tests import stores
 from tests.chaos.notes import until
 from tests.chaos.proxy import proxied
 from tests.servers import PASSWORD, USER, server
@@ -149,6 +154,18 @@ async def test_a_mark_cannot_be_taken_while_the_server_is_away(name: str) -> Non
         proxy.go_dark()
         with pytest.raises(Unavailable):
             await mark_of(storage, "queue:a")
+
+
+async def test_events_that_are_taken_in_from_another_storage_wake_whoever_reads_the_log(
+    name: str, here: RedisStorage
+) -> None:
+    async with stores.memory(Clock()) as source, opened(name) as there:
+        await enqueue_one(source, "a")
+        await here.load("move", [])
+        mark = await mark_of(there, events_topic())
+        await here.load("move", await everything(source))
+
+        assert await hears(there, mark, events_topic()) != mark
 
 
 async def test_who_waits_in_vain_costs_less_than_a_command_a_second(name: str, here: RedisStorage) -> None:

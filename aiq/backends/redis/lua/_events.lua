@@ -175,7 +175,6 @@ function events.log(row, before, job)
   local lasted_ms = before and math.max(0, step.now_ms - events.since_ms(before)) or 0
   events.tally(figures_now(job.queue, job.task), row, source, job.state, lasted_ms)
   if job.state ~= source then events.begin(job, step.now_ms) end
-  step.wake('events')
 end
 
 -- Append an event that comes from another storage, and tell its number.
@@ -187,10 +186,7 @@ end
 -- Append the event of a plain job, between states by their numbers, and tell its number. It is not counted.
 function events.plain(row, source, target, n, number, fence)
   local count = #pending
-  if count == 0 then
-    begun_ms = step.now_ms
-    step.wake('events')
-  end
+  if count == 0 then begun_ms = step.now_ms end
   pending[count + 1] = struct.pack(SHORT, ROWS[row], source * STATES + target, n, number, fence)
   return counters.raise('events')
 end
@@ -205,9 +201,10 @@ function events.unpacked(text)
   return found
 end
 
--- Write what this step has appended.
+-- Write what this step has appended, and wake whoever reads the log.
 function events.flush()
   if #pending == 0 then return end
+  step.wake('events')
   local entry = struct.pack(BEGUN, begun_ms) .. table.concat(pending)
   call('XADD', key('events'), digits(counters.get('events')) .. '-0', 'e', entry)
   pending = {}
