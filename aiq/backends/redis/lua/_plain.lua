@@ -215,7 +215,7 @@ function plain.are(ids)
 end
 
 -- Begin the first run of a job, if it is plain and there is room for its payload; whether that has been done.
-local function begin(id, lease_id, worker, takes)
+local function begin_one(id, lease_id, worker, takes)
   local text = text_of(id)
   if not text then return false end
   local _, state, lane, number, run, position, started, _, _, payload, result, n, created, digest, _, _, history, _, at = head(text)
@@ -240,7 +240,7 @@ function plain.begin(ids, first, last, request, takes)
   local lease_id, worker = request.lease_id, request.worker
   if #lease_id > records.LONG or #worker > records.LONG then return 0 end
   for place = first, last do
-    if not begin(ids[place], lease_id, worker, takes) then return place - first end
+    if not begin_one(ids[place], lease_id, worker, takes) then return place - first end
   end
   return math.max(0, last - first + 1)
 end

@@ -5,10 +5,11 @@
 -- does so before anything is written, and has changed nothing.
 --
 -- Redis takes nothing back when a script stumbles, over a key of another type or a row that was changed by hand. Rows,
--- counters, the log, the items of streams and the sets of `zsets` and `shelves` are gathered, and written at the end, rows last: what
--- stumbles before has changed none of them. What it may leave behind is what pieces write at once: edges, children and
--- living ones of flows, the order of steps and signals, the outbox, the older numbers of a job's events, indexes of
--- workers, minutes and tombstones, grants. What stumbles while all is written may leave the sets and not the rows.
+-- counters, the log, the items of streams and the sets of `zsets` and `shelves` are gathered, and written at the end,
+-- rows last: what stumbles before has changed none of them. What it may leave behind is what pieces write at once: edges,
+-- children and living ones of flows, the order of steps and signals, the outbox, the older numbers of a job's events,
+-- indexes of workers, minutes and tombstones, grants. What stumbles while all is written may leave the sets and not the
+-- rows.
 -- spec: STORE-1, TIME-1
 
 local handed, blobs, told, writers, rooms, calls_up

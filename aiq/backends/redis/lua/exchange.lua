@@ -2,7 +2,8 @@
 -- flags: allow-oom
 -- args: settlements (each {lease, id, outcome}; an outcome has the name of its class as `kind`, and `oversized` stands for
 --   a result that is not sent because nobody may keep it; a run that succeeded is a list of job_id, fence, lease_id, id,
---   place of the result), briefs (the place of what `briefs.learn` takes of their jobs, or nil), claim ({worker, number, lease_id, wants} or nil)
+--   place of the result), briefs (the place of what `briefs.learn` takes of their jobs, or nil), claim ({worker, number,
+--   lease_id, wants} or nil)
 -- returns: settled (what `settle.settle` answers, in their order: {state, late, step}, whose `value` is a place, or
 --   {lost = reason}, or {oversized = true}; true of a run that succeeded in time), claimed (the places of records),
 --   next_due_ms (or nil)

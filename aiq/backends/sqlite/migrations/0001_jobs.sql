@@ -24,7 +24,7 @@ INSERT INTO aiq_counters (one, jobs, positions, changes) VALUES (1, 0, 0, 0);
 CREATE TABLE aiq_jobs (
     n INTEGER PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    -- Not IN, here and in all tables: of a list of more than two SQLite makes a table, anew for each row that it checks.
+    -- No list of more than two, here and in all tables: of one SQLite makes a table, anew for each row that it checks.
     -- The most frequent come first.
     state TEXT NOT NULL CHECK (
         state = 'ready' OR state = 'running' OR state = 'succeeded' OR state = 'scheduled' OR state = 'waiting'
