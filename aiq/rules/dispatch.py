@@ -55,7 +55,7 @@ class _Claim:
                 self._refuse(offer.stand, offer.head, found)
             offer = self._floor.offer() if self._goes_on() else None
         self._floor.flush()
-        return offer is not None and self._left > 0
+        return offer is not None
 
     def _goes_on(self) -> bool:
         """Whether another job is wanted. Of a queue that runs all that it may no pool has a head that could go: none is

@@ -110,21 +110,23 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "BAND-1",
         (
             "rules.offers",
-            "        self._stands = [Stand(pool, self._yard.bands(pool.name)) for",
-            "        self._stands = [Stand(pool, self._yard.bands(pool.name)[::-1]) for",
+            "Stand(self._yard.pool(name), self._yard.bands(name))",
+            "Stand(self._yard.pool(name), self._yard.bands(name)[::-1])",
         ),
     ),
     "order_is_strict_within_a_pool_but_not_across_pools": mutant(
         "BAND-1",
         (
             "rules.offers",
-            "        rank = self._ranks[0] if favoured is None else favoured\n",
-            "        rank = offers[0].rank if favoured is None else favoured\n",
+            "rank = self._ranks[0] if favoured is None",
+            "rank = min(self._ranks, key=lambda band: self._places[band][0]) if favoured is None",
         ),
     ),
     "pools_of_one_band_go_by_name": mutant(
         "BAND-1",
-        ("rules.offers", "key=lambda offer: offer.head.record.position)", "key=lambda offer: offer.stand.pool.name)"),
+        ("rules.offers", "self._places[rank].append((position, pool))", "self._places[rank].append((0, pool))"),
+        ("rules.offers", "(front.position, front.pool)", "(0, front.pool)"),
+        ("rules.offers", "real = (offer.head.record.position, place[1])", "real = (0, place[1])"),
     ),
     "bands_have_no_floor": mutant(
         "BAND-2",

@@ -97,7 +97,7 @@ CROSS JOIN LATERAL (
         ) AS line
     ) AS next
     CROSS JOIN LATERAL (
-        SELECT j.position FROM aiq_jobs AS j
+        SELECT j.position FROM aiq_live AS j
         WHERE j.queue = p.queue AND j.pool = p.name AND j.aside = 0 AND j.band = next.band AND j.line = next.tenant
             AND j.state = 'ready'
         ORDER BY j.lane, j.position

@@ -81,30 +81,30 @@ next_lines AS MATERIALIZED (
     FROM open_pools
     WHERE first IS NOT NULL
     UNION ALL
-    SELECT p.name, b.band, (
+    SELECT open_pools.name, b.band, (
         SELECT l.tenant FROM aiq_lines AS l INDEXED BY aiq_lines_open
-        WHERE l.queue = :queue AND l.pool = p.name AND l.band = b.band AND l.jobs > 0 AND l.wake_at_ms = 0
+        WHERE l.queue = :queue AND l.pool = open_pools.name AND l.band = b.band AND l.jobs > 0 AND l.wake_at_ms = 0
         ORDER BY l.service, l.digest
         LIMIT 1
     )
-    FROM open_pools AS p
+    FROM open_pools
     CROSS JOIN (SELECT 1 AS band UNION ALL SELECT 2 UNION ALL SELECT 3) AS b
     WHERE EXISTS (
         SELECT 1 FROM aiq_lines AS l INDEXED BY aiq_lines_open
-        WHERE l.queue = :queue AND l.pool = p.name AND l.band > CAST(substr(p.first, 1, 1) AS INTEGER) AND l.jobs > 0
-            AND l.wake_at_ms = 0
-    ) AND b.band > CAST(substr(p.first, 1, 1) AS INTEGER)
+        WHERE l.queue = :queue AND l.pool = open_pools.name AND l.jobs > 0 AND l.wake_at_ms = 0
+            AND l.band > CAST(substr(open_pools.first, 1, 1) AS INTEGER)
+    ) AND b.band > CAST(substr(open_pools.first, 1, 1) AS INTEGER)
 ),
 heads AS MATERIALIZED (
-    SELECT l.name, l.band, (
+    SELECT next_lines.name, next_lines.band, (
         SELECT j.position FROM aiq_jobs AS j INDEXED BY aiq_jobs_ready
-        WHERE j.queue = :queue AND j.pool = l.name AND j.aside = 0 AND j.band = l.band AND j.line = l.tenant
-            AND j.state = 'ready'
+        WHERE j.queue = :queue AND j.pool = next_lines.name AND j.aside = 0 AND j.band = next_lines.band
+            AND j.line = next_lines.tenant AND j.state = 'ready'
         ORDER BY j.lane, j.position
         LIMIT 1
     ) AS position
-    FROM next_lines AS l
-    WHERE l.tenant IS NOT NULL
+    FROM next_lines
+    WHERE next_lines.tenant IS NOT NULL
 )
 SELECT json_group_array(json_array(rank, position, name))
 FROM (SELECT name, min(band) AS rank, min(position) AS position FROM heads WHERE position IS NOT NULL GROUP BY name);
