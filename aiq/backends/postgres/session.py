@@ -73,7 +73,7 @@ class Session:
         self._described: dict[str, Prepared] | None = {} if pooled else None
         self._loop = loop
         self._named: dict[str, Prepared] = {}
-        self._writes: list[str] = []
+        self._writes: list[tuple[str, str]] = []
         self._planned_at, self._planned_for = time.monotonic(), 0
         self.connection = connection
         self.until = float("inf")
@@ -108,17 +108,22 @@ class Session:
         if text is None:
             self.run(name, parameters)
             return
-        if name not in self._named:
-            self._named[name] = self.do(self.connection.prepare(TEXTS[name].text, name=name, timeout=self.left()))
-        self._writes.append(text)
+        self._writes.append((name, text))
         if len(self._writes) == WRITES_AT_ONCE:
             self.send_writes()
 
     def send_writes(self) -> None:
-        """Run what is to be written, in its order."""
-        if self._writes:
-            text, self._writes = "; ".join(self._writes), []
-            self.script(text)
+        """Run what is to be written, in its order.
+
+        Statements are prepared here and not as they are gathered: until the driver sends what comes after that, the
+        server waits for it, and would do so for as long as this process stands still.
+        """
+        if not self._writes:
+            return
+        writes, self._writes = self._writes, []
+        for name in {name: None for name, _ in writes if name not in self._named}:
+            self._named[name] = self.do(self.connection.prepare(TEXTS[name].text, name=name, timeout=self.left()))
+        self.script("; ".join([text for _, text in writes]))
 
     def forget_writes(self) -> None:
         """The step is given up, and what it would have written with it."""
