@@ -21,7 +21,7 @@ BYPASS = 4
 
 
 def dispatch(yard: Yard, books: Books, count: int, takes: Callable[[JobRecord], bool]) -> bool:
-    """Give up to `count` ready jobs of the yard's queue to the claim, in the order of chapter 12.
+    """Give up to `count` ready jobs, at least one, of the yard's queue to the claim, in the order of chapter 12.
 
     `takes` is asked once about each job that is about to be given, and its first False ends the claim (CLAIM-11):
     nothing was taken for that job. The store's `Yard.give` leases it, lets the lines, pools and bands follow.
@@ -45,7 +45,7 @@ class _Claim:
     def run(self) -> bool:
         """Give what can be given, and tell whether the bound on refusals ended it."""
         offer = self._floor.offer()
-        while offer is not None and self._left > 0 and self._tries > 0:
+        while offer is not None and self._tries > 0:
             found = planning.plan(self._books, offer.head.record)
             if isinstance(found, Plan):
                 self._give(offer, found)

@@ -43,11 +43,8 @@ def execution(name: str, given: Sequence[object]) -> str | None:
     stand in a text."""
     if name not in GATHERED or sum(len(value) for value in given if isinstance(value, str | bytes)) > MOST_BYTES:
         return None
-    literals = [_literal(value) for value in given]
-    if any(literal is None for literal in literals):
-        return None
-    values = ", ".join(literal for literal in literals if literal is not None)
-    return f'EXECUTE "{name}"({values})' if values else f'EXECUTE "{name}"'
+    literals = [literal for value in given if (literal := _literal(value)) is not None]
+    return f'EXECUTE "{name}"({", ".join(literals)})' if len(literals) == len(given) else None
 
 
 def _literal(value: object) -> str | None:

@@ -4,6 +4,7 @@ Decisions are in `rules`, which ask the same thing many times in a step; here ea
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -79,6 +80,10 @@ class Ledger:
 
     def limit_names(self) -> Sequence[str]:
         """The names of those that are stored."""
+        return self._limit_names
+
+    @cached_property
+    def _limit_names(self) -> Sequence[str]:
         return self._tx.names(SQL["limit_names"], {"after": "", "limit": MAX_PAGE})
 
     def limit_state(self, name: str, key: str) -> LimitState | None:

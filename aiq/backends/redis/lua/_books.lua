@@ -53,12 +53,6 @@ function books.call(job_id, fence, number)
   return table.concat({job_id, digits(fence), digits(number)}, NUL)
 end
 
--- The job, fence and number of such an id.
-function books.split_call(id)
-  local job_id, fence, number = id:match('^(.*)%z(%d+)%z(%d+)$')
-  return job_id, tonumber(fence), tonumber(number)
-end
-
 -- The id of how a budget stands in a window.
 function books.window(budget_id, window_ms)
   return digits(window_ms) .. ' ' .. budget_id

@@ -125,7 +125,7 @@ local function park_pool(claimed, offer, found)
   offers.close(claimed.floor, stand)
 end
 
--- Give up to `count` ready jobs of a queue to the claim, in the order of chapter 12.
+-- Give up to `count` ready jobs, at least one, of a queue to the claim, in the order of chapter 12.
 --
 -- `takes` is asked once about each job that is about to be given, and its first false ends the claim (CLAIM-11): nothing
 -- was taken for that job. `yard.give` leases it, and lets the lines, pools and bands follow. Every candidate that must
@@ -136,7 +136,7 @@ function dispatch.dispatch(ground, count, takes)
   local floor = offers.floor(ground)
   local claimed = {ground = ground, floor = floor, takes = takes, left = count, tries = bounds.MAX_REFUSED}
   local offer = offers.offer(floor)
-  while offer and claimed.left > 0 and claimed.tries > 0 do
+  while offer and claimed.tries > 0 do
     local found = planning.plan(offer.head.record)
     if found.takings then
       give(claimed, offer, found)
@@ -149,5 +149,5 @@ function dispatch.dispatch(ground, count, takes)
     offer = claimed.left > 0 and not standing.full_queue(ground.queue) and offers.offer(floor) or nil
   end
   offers.flush(floor)
-  return offer ~= nil and claimed.left > 0
+  return offer ~= nil
 end

@@ -19,11 +19,6 @@ local function member(job)
   return ended.member_of(job.n)
 end
 
--- The number of a job from its member.
-function ended.number(text)
-  return tonumber(text)
-end
-
 local function place(job)
   if not job or not job.finished_at_ms then return nil end
   if job.go_ms then return 'apart', job.go_ms end
