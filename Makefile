@@ -50,9 +50,8 @@ fmt: .venv/.ready ## Format and mend what can be mended
 	@$(BIN)/ruff check --quiet --fix . ; $(BIN)/ruff format .
 
 bench: .venv/.ready ## Measure throughput and latency on a SQLite file of its own
-	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
-	$(BIN)/python -m benchmarks.throughput --url "sqlite:///$$dir/bench.db" --jobs 20000 --concurrency 100 && \
-	$(BIN)/python -m benchmarks.latency --url "sqlite:///$$dir/bench.db"
+	@$(BIN)/python -m benchmarks.throughput --store sqlite
+	@$(BIN)/python -m benchmarks.latency --store sqlite
 
 clean: ## Remove caches and build output; .venv stays
 	@rm -rf build dist aiq.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,7 +2,7 @@
 
 import argparse
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -14,10 +14,11 @@ LOOK_S: Final = 0.05
 """How often is looked whether all is done."""
 
 
-def storage_parser(doc: str | None) -> argparse.ArgumentParser:
+def storage_parser(doc: str | None, stores: Collection[str] = STORES) -> argparse.ArgumentParser:
     """A command line that begins with the storage, and can be answered by an object for programs."""
     parser = argparse.ArgumentParser(description=doc.splitlines()[0] if doc else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
+    default = next(iter(stores))
+    parser.add_argument("--store", choices=stores, default=default, help="on a private server; default: %(default)s")
     parser.add_argument("--url", help="another storage instead, which must be empty and nobody else's; it is removed")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     return parser

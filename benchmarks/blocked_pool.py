@@ -1,6 +1,6 @@
 """What does asking a parked pool for jobs cost, with 100,000 of 10,000 tenants in it and with ten? (POOL-5: the same.)
 
-    python -m benchmarks.blocked_pool --url "sqlite:///bench.db" --json
+    python -m benchmarks.blocked_pool --store sqlite --json
 
 Two pools stand behind a limit that has nothing to give for an hour, each in a storage of its own where the URL names a
 file or memory, else in queues of one storage. They are asked in turns. `poll` is a claim that finds its pool parked,
@@ -9,14 +9,12 @@ learn what is due next. The figures are medians in microseconds, and how those o
 looks at the head of a pool and at up to 16 behind it, which ten tenants do not have: `--few 64` compares equal work.
 """
 
-import argparse
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,6 +23,9 @@ from aiq.backends import open_storage
 from aiq.bounds import MAX_BATCH
 from aiq.model import ClaimRequest, JobSpec, LimitSpec, Want
 from aiq.storage import Storage
+from benchmarks.asking import asked_storage, storage_parser
+from benchmarks.report import about, report
+from benchmarks.spread import short, table
 from benchmarks.stores import refuse_existing, remove
 from benchmarks.throughput import loop_factory
 
@@ -126,39 +127,24 @@ def beside(url: str) -> str:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--few", type=int, default=FEW, help="jobs, and tenants, of the small pool")
     parser.add_argument("--jobs", type=int, default=100_000, help="in the large pool")
     parser.add_argument("--tenants", type=int, default=10_000, help="whose they are")
     parser.add_argument("--polls", type=int, default=2_000)
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    urls = (arguments.url, beside(arguments.url))
-    for url in urls:
-        refuse_existing(parser, url)
-    with asyncio.Runner(loop_factory=loop_factory(uvloop=arguments.uvloop)) as runner:
-        figures = runner.run(measure(arguments.url, arguments.jobs, arguments.tenants, arguments.polls, arguments.few))
-    for url in urls:
+    given = parser.parse_args()
+    asked = {name: getattr(given, name) for name in ("few", "jobs", "tenants", "polls")}
+    with asked_storage(parser, given) as url, asyncio.Runner(loop_factory=loop_factory(uvloop=given.uvloop)) as runner:
+        refuse_existing(parser, beside(url))
         remove(url)
-    show(arguments, figures)
-
-
-def show(arguments: argparse.Namespace, figures: dict[str, Figure]) -> None:
-    """One object for programs, or a table for people."""
-    if arguments.json:
-        told = {
-            name: {"small_us": one.small_us, "large_us": one.large_us, "ratio": one.ratio}
-            for name, one in figures.items()
-        }
-        asked = {name: getattr(arguments, name) for name in ("url", "few", "jobs", "tenants", "polls")}
-        print(json.dumps({**asked, "figures": told}))
-        return
-    few = arguments.few
-    print(f"{arguments.url}  {few} jobs of {few} tenants, and {arguments.jobs:,} of {arguments.tenants:,}")
-    for name, one in figures.items():
-        print(f"  {name:10}{one.small_us:10,.1f} us {one.large_us:10,.1f} us   {one.ratio:.2f}")
+        told = about(url, **asked)
+        figures = runner.run(measure(url, given.jobs, given.tenants, given.polls, given.few))
+        for one in (url, beside(url)):
+            remove(one)
+    rows = [[name, short(one.small_us), short(one.large_us), short(one.ratio)] for name, one in figures.items()]
+    found = {name: {**asdict(one), "ratio": one.ratio} for name, one in figures.items()}
+    report(told, {"figures": found}, [table(["us", "small pool", "large pool", "ratio"], rows)], as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,15 @@ as those of `benchmarks.growth`.
 
 import argparse
 import asyncio
-import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 import aiq
 from aiq.newjob import NewJob
 from benchmarks.asking import asked_storage, storage_parser
-from benchmarks.machine import machine, version_of
+from benchmarks.report import about, report
 from benchmarks.stores import refuse_existing, remove
 from benchmarks.turns import Compared, Deal, Plan, Side, beside, measure, show
 
@@ -97,9 +96,10 @@ def main() -> None:
     sizes = {of: getattr(given, of) for of in (COMPARED if given.of is None else (given.of,))}
     with asked_storage(parser, given) as url:
         refuse(parser, url, sizes)
-        told = {**machine(), "store": version_of(url), **sizes, "queued": given.queued, "jobs": given.jobs}
+        told = about(url, **sizes, queued=given.queued, jobs=given.jobs, rounds=given.rounds)
         found = asyncio.run(compared(url, sizes, given.queued, given.jobs, given.rounds))
-    tell({**told, "rounds": given.rounds}, found, as_json=given.json)
+    shown = [show(one, (f"one {of.removesuffix('s')}", f"many {of}")) for of, one in found.items()]
+    report(told, {"compared": found}, shown, as_json=given.json)
 
 
 def refuse(parser: argparse.ArgumentParser, url: str, sizes: Iterable[str]) -> None:
@@ -107,17 +107,6 @@ def refuse(parser: argparse.ArgumentParser, url: str, sizes: Iterable[str]) -> N
     for of in sizes:
         for name in names(of):
             refuse_existing(parser, beside(url, name))
-
-
-def tell(told: dict[str, object], found: dict[str, Compared], *, as_json: bool) -> None:
-    """One object for programs, or tables for people."""
-    if as_json:
-        print(json.dumps({**told, "compared": {of: asdict(one) for of, one in found.items()}}))
-        return
-    for name, value in told.items():
-        print(f"{name}: {value}")
-    for of, one in found.items():
-        show(one, (f"one {of.removesuffix('s')}", f"many {of}"))
 
 
 if __name__ == "__main__":

@@ -12,18 +12,17 @@ narrowest family, round by round. What a parent itself costs is shared by its ch
 """
 
 import asyncio
-import json
 import logging
 import statistics
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 import aiq
 from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.cost import Clocks, Cost
-from benchmarks.machine import machine, version_of
+from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread, table
 from benchmarks.stores import remove
 
@@ -140,25 +139,23 @@ def main() -> None:
     # The parents' worker would warn that it does not serve the children.
     logging.getLogger("aiq.worker").setLevel(logging.ERROR)
     with asked_storage(parser, given) as url:
-        told = {**machine(), "store": version_of(url), "children": given.children, "rounds": given.rounds}
+        told = about(url, children=given.children, rounds=given.rounds)
         remove(url)
         turns = asyncio.run(measure(url, widths, given.children, given.rounds))
     figures = {width: figure(found) for width, found in zip(widths, turns, strict=True)}
-    show(told, figures, ratio(turns[0], turns[-1]), as_json=given.json)
+    ratios = ratio(turns[0], turns[-1])
+    report(told, {"widths": figures, "ratio": ratios}, show(figures, ratios), as_json=given.json)
 
 
-def show(told: dict[str, object], figures: dict[int, Figure], ratios: dict[str, Spread], *, as_json: bool) -> None:
-    """One object for programs, or a table for people."""
-    if as_json:
-        shown = {width: asdict(one) for width, one in figures.items()}
-        print(json.dumps({**told, "widths": shown, "ratio": {name: asdict(one) for name, one in ratios.items()}}))
-        return
-    for name, value in told.items():
-        print(f"{name}: {value}")
+def show(figures: dict[int, Figure], ratios: dict[str, Spread]) -> list[str]:
+    """A table for people, and what a child among many costs."""
     columns = [field.name for field in fields(Figure)]
     rows = [[f"{width:,}", *[str(getattr(one, name)) for name in columns]] for width, one in figures.items()]
-    print(table(["children", *[name.replace("_", " ") for name in columns]], rows))
-    print("widest to narrowest, CPU: " + ", ".join(f"{name} {one}" for name, one in ratios.items()))
+    grown = ", ".join(f"{name} {one}" for name, one in ratios.items())
+    return [
+        table(["children", *[name.replace("_", " ") for name in columns]], rows),
+        f"widest to narrowest, CPU: {grown}",
+    ]
 
 
 if __name__ == "__main__":

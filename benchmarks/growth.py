@@ -10,18 +10,15 @@ The figures are microseconds a job, of wall time and of CPU time (this process a
 machine), and the ratio of both sides of each round. On a machine that others share only CPU time means something.
 """
 
-import argparse
 import asyncio
-import json
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
 from aiq.bounds import MAX_BATCH
 from aiq.model import ClaimRequest, JobRecord, Settlement, Succeeded, Want
-from benchmarks.machine import machine, version_of
-from benchmarks.private import STORES, private
+from benchmarks.asking import asked_storage, storage_parser
+from benchmarks.report import about, report
 from benchmarks.stores import refuse_existing, remove
 from benchmarks.turns import Plan, Side, beside, measure, show
 
@@ -58,22 +55,19 @@ async def finish(side: Side, jobs: int) -> None:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--store", choices=STORES, default="postgres", help="on a private server; default: %(default)s")
-    parser.add_argument("--url", help="storages beside this one instead, of which there must be none; they are removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--queued", type=int, default=50_000, help="in the large storage; default: %(default)s")
     parser.add_argument("--finished", type=int, default=200_000, help="in the large storage; default: %(default)s")
     parser.add_argument("--few", type=int, default=FEW, help="queued in the small storage; default: %(default)s")
     parser.add_argument("--jobs", type=int, default=3_000, help="of one turn; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     given = parser.parse_args()
-    with nullcontext(given.url) if given.url else private(given.store) as url:
+    with asked_storage(parser, given) as url:
         urls = (beside(url, "few"), beside(url, "many"))
         for one in urls:
             refuse_existing(parser, one)
             remove(one)
-        told = {"machine": machine(), "store": version_of(url), **vars(given)}
+        told = about(url, queued=given.queued, finished=given.finished, few=given.few, jobs=given.jobs)
         sizes = (Size(given.few, 0), Size(given.queued, given.finished))
         few, many = (Plan(one, size.fill) for one, size in zip(urls, sizes, strict=True))
         try:
@@ -81,12 +75,7 @@ def main() -> None:
         finally:
             for one in urls if given.url else ():
                 remove(one)
-    if given.json:
-        print(json.dumps({**told, **asdict(grown)}))
-        return
-    for name, value in told.items():
-        print(f"{name}: {value}")
-    show(grown)
+    report(told, {"grown": grown}, [show(grown)], as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -14,15 +14,15 @@ import asyncio
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import aiq
 from benchmarks.asking import asked_storage, storage_parser
-from benchmarks.machine import machine, version_of
 from benchmarks.private import store_of
 from benchmarks.processes import line_of, process, until_left
+from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread
 from benchmarks.stores import ask_postgres, ask_redis, files, remove
 
@@ -113,9 +113,10 @@ def main() -> None:
         asyncio.run(serve(given.url, given.serve, given.seconds))
         return
     with asked_storage(parser, given) as url:
-        told = {**machine(), "store": version_of(url), "queues": given.queues, "seconds": given.seconds}
+        told = about(url, queues=given.queues, seconds=given.seconds, rounds=given.rounds)
         rounds = [asyncio.run(measure(url, given.queues, given.seconds)) for _ in range(given.rounds)]
-    show(told, figures(rounds), as_json=given.json)
+    found = figures(rounds)
+    report(told, {"figures": found}, [f"{name}: {value}" for name, value in found.items()], as_json=given.json)
 
 
 def figures(rounds: list[Idle]) -> dict[str, Spread]:
@@ -124,15 +125,6 @@ def figures(rounds: list[Idle]) -> dict[str, Spread]:
         "% of a core": spread([100 * one.cpu_share for one in rounds]),
         "commands a second for each queue": spread([one.commands_per_second for one in rounds]),
     }
-
-
-def show(told: dict[str, object], found: dict[str, Spread], *, as_json: bool) -> None:
-    """One object for programs, or lines for people."""
-    if as_json:
-        print(json.dumps({**told, "figures": {name: asdict(one) for name, one in found.items()}}))
-        return
-    for name, value in {**told, **found}.items():
-        print(f"{name}: {value}")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """How soon an idle worker begins a job: enqueued in its own process, and in another.
 
-    python -m benchmarks.latency --url "sqlite:///bench.db" --jobs 300 --json
+    python -m benchmarks.latency --store redis --jobs 300 --json
 
 The clock starts before `enqueue` is called, and stops in the first line of the handler; both processes read the
 machine's monotonic clock. Jobs come at random gaps, so that each finds the worker at rest.
@@ -8,16 +8,17 @@ machine's monotonic clock. Jobs come at random gaps, so that each finds the work
 
 import argparse
 import asyncio
-import json
 import random
 import statistics
-import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import aiq
+from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.processes import process, until_left
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.report import about, report
+from benchmarks.spread import Spread, spread, table
+from benchmarks.stores import remove
 from benchmarks.throughput import loop_factory
 
 GAPS_S = (0.005, 0.1)
@@ -43,16 +44,16 @@ class Latency:
 async def same_process(url: str, jobs: int) -> Latency:
     """The worker shares the loop, and the storage, with the producer."""
     async with aiq.Queue(url) as queue, aiq.Worker(queue, tasks=[pick_up]):
-        return await measure(queue, jobs)
+        return await wait_times(queue, jobs)
 
 
 async def other_process(url: str, jobs: int) -> Latency:
     """The worker is another process, and sees only the storage."""
     async with aiq.Queue(url) as queue, process("benchmarks.latency", "--serve", "--url", url):
-        return await measure(queue, jobs)
+        return await wait_times(queue, jobs)
 
 
-async def measure(queue: aiq.Queue, jobs: int) -> Latency:
+async def wait_times(queue: aiq.Queue, jobs: int) -> Latency:
     """Enqueue at random gaps, and ask the handlers afterwards: nobody waits for a result meanwhile."""
     stored: list[aiq.Job[int]] = []
     for _ in range(WARM_UP + jobs):
@@ -70,38 +71,41 @@ async def serve(url: str) -> None:
         await until_left()
 
 
-async def run(arguments: argparse.Namespace) -> dict[str, Latency]:
-    """Each question on a new storage."""
-    answers: dict[str, Latency] = {}
-    remove(arguments.url)
-    answers["same process"] = await same_process(arguments.url, arguments.jobs)
-    remove(arguments.url)
-    answers["other process"] = await other_process(arguments.url, arguments.jobs)
-    remove(arguments.url)
-    return answers
+async def measure(url: str, jobs: int, rounds: int) -> dict[str, list[Latency]]:
+    """Each question in turns, on a new storage each time."""
+    found: dict[str, list[Latency]] = {"same process": [], "other process": []}
+    for _ in range(rounds):
+        for (_, answers), ask in zip(found.items(), (same_process, other_process), strict=True):
+            remove(url)
+            answers.append(await ask(url, jobs))
+    remove(url)
+    return found
 
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
-    parser.add_argument("--jobs", type=int, default=300)
+    parser = storage_parser(__doc__)
+    parser.add_argument("--jobs", type=int, default=300, help="of a turn; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    with asyncio.Runner(loop_factory=loop_factory(uvloop=arguments.uvloop)) as runner:
-        if arguments.serve:
-            runner.run(serve(arguments.url))
+    given = parser.parse_args()
+    with asyncio.Runner(loop_factory=loop_factory(uvloop=given.uvloop)) as runner:
+        if given.serve:
+            runner.run(serve(given.url))
             return
-        refuse_existing(parser, arguments.url)
-        answers = {name: asdict(answer) for name, answer in runner.run(run(arguments)).items()}
-    report = {"url": arguments.url, "jobs": arguments.jobs, "python": sys.version.split()[0], "answers": answers}
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        for name, figures in answers.items():
-            print(f"  {name:16}" + "".join(f"{key} {value:<12,}" for key, value in figures.items()))
+        with asked_storage(parser, given) as url:
+            told = about(url, jobs=given.jobs, rounds=given.rounds)
+            answers = runner.run(measure(url, given.jobs, given.rounds))
+    found = {name: summary(rounds) for name, rounds in answers.items()}
+    rows = [[name, *[str(one) for one in each.values()]] for name, each in found.items()]
+    shown = table(["", *[field.name.replace("_", " ") for field in fields(Latency)]], rows)
+    report(told, {"answers": found}, [shown], as_json=given.json)
+
+
+def summary(rounds: list[Latency]) -> dict[str, Spread]:
+    """Each figure over the rounds."""
+    return {field.name: spread([getattr(one, field.name) for one in rounds]) for field in fields(Latency)}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ their first jobs has found its size by then. A run of minutes shows a leak of ki
 
 import argparse
 import asyncio
-import json
 import os
 import statistics
 import time
@@ -23,9 +22,9 @@ from typing import Final
 import aiq
 from aiq.model import Keep, RetentionSpec
 from benchmarks.asking import asked_storage, storage_parser, until_done
-from benchmarks.machine import machine, version_of
 from benchmarks.peers.places import Place
 from benchmarks.processes import process, until_left
+from benchmarks.report import about, report
 from benchmarks.spread import table
 from benchmarks.stores import remove
 
@@ -142,22 +141,13 @@ def main() -> None:
         asyncio.run(serve(given.url))
         return
     with asked_storage(parser, given) as url:
-        told = {**machine(), "store": version_of(url), "minutes": given.minutes, "rate": given.rate}
+        told = about(url, minutes=given.minutes, rate=given.rate)
         samples = asyncio.run(soak(url, 60 * given.minutes, given.rate))
-    show(told, samples, as_json=given.json)
-
-
-def show(told: dict[str, object], samples: Sequence[Sample], *, as_json: bool) -> None:
-    """One object for programs, or a table for people."""
-    found, told = summary(samples), {**told, "jobs": samples[-1].jobs}
-    if as_json:
-        grown = {name: asdict(one) for name, one in found.items()}
-        print(json.dumps({**told, "figures": grown, "samples": [asdict(one) for one in samples]}))
-        return
-    for name, value in told.items():
-        print(f"{name}: {value}")
+    found = summary(samples)
     rows = [[name, *[f"{size:,.0f}" for size in asdict(one).values()]] for name, one in found.items()]
-    print(table(["bytes", "middle", "end", f"more for {PER:,} jobs"], rows))
+    shown = table(["bytes", "middle", "end", f"more for {PER:,} jobs"], rows)
+    told["jobs"] = samples[-1].jobs
+    report(told, {"figures": found, "samples": samples}, [shown], as_json=given.json)
 
 
 if __name__ == "__main__":

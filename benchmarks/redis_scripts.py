@@ -1,22 +1,21 @@
 """How long a Redis server is busy with one operation, and what it keeps of a job, with many jobs stored.
 
-    python -m benchmarks.redis_scripts --url "redis://localhost/0?namespace=bench" --jobs 100000
+    python -m benchmarks.redis_scripts --jobs 100000
 
 A server does nothing else while it runs a script, so these times, and not only the throughput, decide what else it can
 do. The server tells them itself, in its slow log, which is emptied; to note each command that a script gives takes some
-of that time. Beside them stands what the caller waits, one call after another, with the way there and back. The
-namespace must be empty, and is left as it is after the measurement.
+of that time. Beside them stands what the caller waits, one call after another, with the way there and back. Of a server
+that --url names the slow log is emptied, and its settings slowlog-log-slower-than and slowlog-max-len are others
+meanwhile.
 """
 
-import argparse
 import asyncio
-import json
 import statistics
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from typing import Any, Final
 
 from aiq.backends.redis.address import parse
@@ -24,16 +23,16 @@ from aiq.backends.redis.client import Client
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.bounds import MAX_BATCH
 from aiq.model import ClaimRequest, JobFilter, JobRecord, JobSpec, Settlement, Succeeded, Want
+from benchmarks.asking import asked_storage, storage_parser
+from benchmarks.report import about, report
+from benchmarks.spread import table
+from benchmarks.stores import remove
 
 ROUNDS = 300
 LOT = 100
 """How many jobs the calls for many settle, claim and renew at once, as a worker does."""
 CONTENT = b"x" * 256
 LEASE_MS = 3_600_000
-URL_HELP: Final = (
-    "redis://… with an empty namespace. The slow log of that server is emptied, and its settings "
-    "slowlog-log-slower-than and slowlog-max-len are changed for the time of the measurement"
-)
 _SLOW_LOG: Final = {"slowlog-log-slower-than": 0, "slowlog-max-len": 128}
 """Settings by which every command is noted, those that a script gives too. The script stands behind these, so that it
 is among the newest, of which the server keeps so many."""
@@ -170,37 +169,33 @@ async def memory(url: str) -> int:
     return int(next(line for line in lines if line.startswith("used_memory:")).partition(":")[2])
 
 
-async def run(url: str, jobs: int, *, as_json: bool) -> None:
-    """Fill a namespace, and measure."""
+async def measure(url: str, jobs: int) -> tuple[float, list[Timing]]:
+    """Fill a namespace, and measure: the bytes of a queued job, and each operation."""
     storage, client = await open_redis(url), Client(parse(url))
     try:
-        if await storage.count():
-            sys.exit("The namespace holds jobs. Name an empty one: the figures are of a known number of jobs.")
         bench = Bench(storage, SlowLog(client))
         before = await memory(url)
         await bench.fill(jobs)
         per_job = (await memory(url) - before) / jobs
-        found = await bench.measure()
+        return per_job, await bench.measure()
     finally:
         await client.close()
         await storage.close()
-    if as_json:
-        print(json.dumps({"bytes_per_queued_job": round(per_job), "calls": [asdict(one) for one in found]}))
-        return
-    print(f"{jobs:,} jobs stored, {per_job:,.0f} bytes each, {len(CONTENT)} of them arguments")
-    for one in found:
-        script = f"script_p50_ms {one.script_p50_ms:<6} script_p99_ms {one.script_p99_ms:<6}"
-        print(f"  {one.operation:24} {script} p50_ms {one.p50_ms:<6} p99_ms {one.p99_ms:<6} max_ms {one.max_ms}")
 
 
 def main() -> None:
-    """Read the command line, and run."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--url", required=True, help=URL_HELP)
+    """Parse, measure, print."""
+    parser = storage_parser(__doc__, stores=("redis",))
     parser.add_argument("--jobs", type=int, default=100_000, help="how many are stored meanwhile")
-    parser.add_argument("--json", action="store_true", help="for programs")
-    args = parser.parse_args()
-    asyncio.run(run(args.url, args.jobs, as_json=args.json))
+    given = parser.parse_args()
+    with asked_storage(parser, given) as url:
+        told = about(url, jobs=given.jobs, bytes_of_arguments=len(CONTENT))
+        per_job, found = asyncio.run(measure(url, given.jobs))
+        remove(url)
+    rows = [[one.operation, *map(str, astuple(one)[1:])] for one in found]
+    shown = table(["ms", "script p50", "script p99", "caller p50", "caller p99", "caller max"], rows)
+    told["bytes_per_queued_job"] = round(per_job)
+    report(told, {"calls": found}, [shown], as_json=given.json)
 
 
 if __name__ == "__main__":

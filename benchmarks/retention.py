@@ -1,15 +1,13 @@
 """What letting jobs go costs those that work: the time of a claim, quiet, and while 100,000 ended jobs are removed.
 
-    python -m benchmarks.retention --url "sqlite:///bench.db?synchronous=normal" --jobs 100000
+    python -m benchmarks.retention --store sqlite --jobs 100000
 
 One process claims and settles jobs one by one, at a steady pace, and times each claim; a second does upkeep as a worker
 would. In turn nothing is to go, and the period of those that have succeeded is nothing, until all old ones are gone.
 Compare only within one run: machines differ, and drift.
 """
 
-import argparse
 import asyncio
-import json
 import multiprocessing
 import statistics
 import time
@@ -19,7 +17,9 @@ from aiq.backends import open_storage
 from aiq.engine.upkeep import Upkeep
 from aiq.model import ClaimRequest, JobSpec, Keep, RetentionSpec, Settlement, Succeeded, Want
 from aiq.storage import Storage, claim
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.asking import asked_storage, storage_parser
+from benchmarks.report import about, report
+from benchmarks.stores import remove
 
 PACE_S = 0.002
 """Between two claims: a storage that is busy, and not at its limit."""
@@ -84,15 +84,14 @@ async def measure(url: str, jobs: int, seconds: float) -> dict[str, object]:
     other.kill()
     other.join()
     await storage.close()
-    return summary(jobs, took_s, rounds)
+    return summary(took_s, rounds)
 
 
-def summary(jobs: int, took_s: float, rounds: list[tuple[list[float], list[float]]]) -> dict[str, object]:
+def summary(took_s: float, rounds: list[tuple[list[float], list[float]]]) -> dict[str, object]:
     """Both sides over all rounds, and the ratio of each round."""
     pairs = [(figures(quiet), figures(busy)) for quiet, busy in rounds]
     ratios = sorted(round(busy["p99"] / quiet["p99"], 2) for quiet, busy in pairs)
     return {
-        "jobs": jobs,
         "removing took at most, in s": round(took_s, 1),
         "quiet": figures([ms for quiet, _ in rounds for ms in quiet]),
         "while jobs go": figures([ms for _, busy in rounds for ms in busy]),
@@ -109,16 +108,16 @@ def figures(times: list[float]) -> dict[str, float]:
 
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument("--url", required=True, help="storage to measure; a SQLite file must not exist, and is removed")
+    parser = storage_parser(__doc__)
     parser.add_argument("--jobs", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=5, help="of one quiet part, and of the busy one that follows")
-    arguments = parser.parse_args()
-    refuse_existing(parser, arguments.url)
-    try:
-        print(json.dumps(asyncio.run(measure(arguments.url, arguments.jobs, arguments.seconds))))
-    finally:
-        remove(arguments.url)
+    given = parser.parse_args()
+    with asked_storage(parser, given) as url:
+        remove(url)
+        told = about(url, jobs=given.jobs, seconds=given.seconds)
+        found = asyncio.run(measure(url, given.jobs, given.seconds))
+        remove(url)
+    report(told, found, [f"{name}: {value}" for name, value in found.items()], as_json=given.json)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ each token that a reader got.
 
 import argparse
 import asyncio
-import json
 import statistics
 import time
 from collections.abc import Sequence
@@ -23,8 +22,8 @@ from typing import Final
 import aiq
 from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.cost import Clock, Clocks, Cost, seconds_of
-from benchmarks.machine import machine, version_of
 from benchmarks.processes import check_alive, process, until_left
+from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread, table
 from benchmarks.stores import remove
 
@@ -170,9 +169,13 @@ def main() -> None:
     scenes = scenes_of(given)
     with asked_storage(parser, given) as url:
         remove(url)
-        told = {**machine(), "store": version_of(url), "seconds": given.seconds, "rounds": given.rounds}
+        told = about(url, seconds=given.seconds, rounds=given.rounds)
         figures = asyncio.run(measure(url, scenes, given.seconds, given.rounds))
-    show(told, scenes, figures, as_json=given.json)
+    pairs = list(zip(scenes, figures, strict=True))
+    rows = [[str(scene), *[str(getattr(one, field.name)) for field in fields(one)]] for scene, one in pairs]
+    shown = table(["", "p50 ms", "p99 ms", "max ms", "us CPU a token, reader", "worker", "server"], rows)
+    found = [{**asdict(scene), **asdict(one)} for scene, one in pairs]
+    report(told, {"scenes": found}, [shown], as_json=given.json)
 
 
 def scenes_of(given: argparse.Namespace) -> list[Scene]:
@@ -182,18 +185,6 @@ def scenes_of(given: argparse.Namespace) -> list[Scene]:
         Scene(jobs=given.jobs, rate=given.jobs_rate, readers=1),
         Scene(jobs=1, rate=given.readers_rate, readers=given.readers),
     ]
-
-
-def show(told: dict[str, object], scenes: Sequence[Scene], figures: Sequence[Figure], *, as_json: bool) -> None:
-    """One object for programs, or a table for people."""
-    pairs = list(zip(scenes, figures, strict=True))
-    if as_json:
-        print(json.dumps({**told, "scenes": [{**asdict(scene), **asdict(one)} for scene, one in pairs]}))
-        return
-    for name, value in told.items():
-        print(f"{name}: {value}")
-    rows = [[str(scene), *[str(getattr(one, field.name)) for field in fields(one)]] for scene, one in pairs]
-    print(table(["", "p50 ms", "p99 ms", "max ms", "us CPU a token, reader", "worker", "server"], rows))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How many no-op jobs a second: enqueued one by one, in batches, and drained by one worker.
 
-    python -m benchmarks.throughput --url "sqlite:///bench.db?synchronous=normal" --jobs 20000 --concurrency 100 --json
-    python -m benchmarks.throughput --url "sqlite:///bench.db" --limits 2 --budget
+    python -m benchmarks.throughput --store redis --jobs 20000 --concurrency 100 --json
+    python -m benchmarks.throughput --url "sqlite:///bench.db?synchronous=normal" --limits 2 --budget
 
 Each round starts from a new storage. Results are stored, as in production. Absolute figures drift with the
 machine, so compare only within one run: the medians of the rounds, with their range.
@@ -11,19 +11,18 @@ jobs that take so many limits and draw from a budget in money, all too large to 
 these also opens a call and settles it. What is compared is always the two halves of one round.
 """
 
-import argparse
 import asyncio
-import json
 import resource
-import statistics
-import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import astuple, dataclass, fields
 
 import aiq
+from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.loads import BUDGETS, Load
-from benchmarks.stores import refuse_existing, remove
+from benchmarks.report import about, report
+from benchmarks.spread import Spread, spread, table
+from benchmarks.stores import remove
 
 ONE_BY_ONE_SHARE = 10
 """One by one is slow by nature: a tenth of the jobs is enough to measure it."""
@@ -91,17 +90,9 @@ async def check(queue: aiq.Queue, jobs: int) -> None:
         raise SystemExit(f"{counted} of {jobs} jobs succeeded: the figures of this run mean nothing")
 
 
-def summary(rounds: list[Round]) -> dict[str, dict[str, float]]:
-    """Median, least and most of each figure."""
-    columns = {name: [asdict(r)[name] for r in rounds] for name in asdict(rounds[0])}
-    return {
-        name: {
-            "median": round(statistics.median(values), 3),
-            "min": round(min(values), 3),
-            "max": round(max(values), 3),
-        }
-        for name, values in columns.items()
-    }
+def summary(rounds: list[Round]) -> dict[str, Spread]:
+    """Each figure over the rounds."""
+    return {field.name: spread([getattr(one, field.name) for one in rounds]) for field in fields(Round)}
 
 
 def ratios(plain: list[Round], loaded: list[Round]) -> list[Round]:
@@ -110,24 +101,9 @@ def ratios(plain: list[Round], loaded: list[Round]) -> list[Round]:
     return [Round(*(b / a for a, b in zip(astuple(one), astuple(other), strict=True))) for one, other in pairs]
 
 
-def show(report: dict[str, object], tables: dict[str, dict[str, dict[str, float]]]) -> None:
-    """A table for people, or several."""
-    print(f"{report['url']}  {report['jobs']} jobs, concurrency {report['concurrency']}, {report['rounds']} rounds")
-    for title, figures in tables.items():
-        if len(tables) > 1:
-            print(f" {title}")
-        for name, value in figures.items():
-            print(f"  {name:24}{value['median']:12,.2f}   ({value['min']:,.2f} to {value['max']:,.2f})")
-
-
 def main() -> None:
     """Parse, measure, print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
-    parser.add_argument(
-        "--url",
-        required=True,
-        help="storage to measure: a file that does not exist, or an empty namespace of Redis; it is removed",
-    )
+    parser = storage_parser(__doc__)
     parser.add_argument("--jobs", type=int, default=20_000)
     parser.add_argument("--concurrency", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=3)
@@ -137,35 +113,26 @@ def main() -> None:
     )
     parser.add_argument("--calls", action="store_true", help="and open a call, and settle it")
     parser.add_argument("--uvloop", action="store_true", help="run on uvloop")
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
-    arguments = parser.parse_args()
-    refuse_existing(parser, arguments.url)
-
+    given = parser.parse_args()
     loads = [Load()]
-    if arguments.limits or arguments.budget:
-        loads.append(Load(arguments.limits, arguments.budget, calls=arguments.calls))
-    with asyncio.Runner(loop_factory=loop_factory(uvloop=arguments.uvloop)) as runner:
-        work = compare(arguments.url, arguments.jobs, arguments.concurrency, arguments.rounds, loads)
-        plain, *loaded = runner.run(work)
-    tables = {"figures": summary(plain)}
+    if given.limits or given.budget:
+        loads.append(Load(given.limits, given.budget, calls=given.calls))
+    asked = {name: getattr(given, name) for name in ("jobs", "concurrency", "rounds", "limits", "budget", "calls")}
+    with asked_storage(parser, given) as url, asyncio.Runner(loop_factory=loop_factory(uvloop=given.uvloop)) as runner:
+        told = about(url, **asked)
+        plain, *loaded = runner.run(compare(url, given.jobs, given.concurrency, given.rounds, loads))
+    told["rss_mib"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
+    found = {"figures": summary(plain)}
     for rounds in loaded:
-        tables |= {"with_limits": summary(rounds), "ratio": summary(ratios(plain, rounds))}
-    report: dict[str, object] = {
-        "url": arguments.url,
-        "jobs": arguments.jobs,
-        "concurrency": arguments.concurrency,
-        "rounds": arguments.rounds,
-        "python": sys.version.split()[0],
-        "rss_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-        "limits": arguments.limits,
-        "budget": arguments.budget,
-        "calls": arguments.calls,
-        **tables,
-    }
-    if arguments.json:
-        print(json.dumps(report))
-    else:
-        show(report, tables)
+        found |= {"with_limits": summary(rounds), "ratio": summary(ratios(plain, rounds))}
+    report(told, found, [show(found)], as_json=given.json)
+
+
+def show(found: dict[str, dict[str, Spread]]) -> str:
+    """A table for people: plain jobs, those with limits, and the ratio of both sides of each round."""
+    names = [field.name for field in fields(Round)]
+    rows = [[name.replace("_", " "), *[str(each[name]) for each in found.values()]] for name in names]
+    return table(["jobs a second", "plain", "with limits", "ratio"][: len(found) + 1], rows)
 
 
 def loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:

@@ -176,12 +176,12 @@ def beside(url: str, name: str) -> str:
     return f"{address}?{urlencode(settings)}"
 
 
-def show(found: Compared, names: tuple[str, str] = ("few", "many")) -> None:
+def show(found: Compared, names: tuple[str, str] = ("few", "many")) -> str:
     """A table for people."""
-    print(f"filling: {found.filling_seconds} s")
     rows = [[name, *[str(value) for value in _spreads(one)]] for name, one in found.figures.items()]
     one, other = names
-    print(table(["us a job", one, other, f"{one}, CPU", f"{other}, CPU", "ratio", "ratio, CPU"], rows))
+    columns = ["us a job", one, other, f"{one}, CPU", f"{other}, CPU", "ratio", "ratio, CPU"]
+    return f"filling: {found.filling_seconds} s\n{table(columns, rows)}"
 
 
 def _spreads(one: Figure) -> Sequence[Spread]:

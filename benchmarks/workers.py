@@ -11,18 +11,17 @@ job: what rises with the number of workers is what they cost each other.
 
 import argparse
 import asyncio
-import json
 from asyncio.subprocess import Process
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from typing import Final
 
 import aiq
 from benchmarks.asking import asked_storage, storage_parser, until_done
 from benchmarks.cost import Clocks, seconds_of
-from benchmarks.machine import machine, version_of
 from benchmarks.processes import check_alive, process, until_left
+from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread, table
 from benchmarks.stores import remove
 
@@ -112,22 +111,12 @@ def main() -> None:
     sides = (1, given.workers)
     with asked_storage(parser, given) as url:
         remove(url)
-        told = {**machine(), "store": version_of(url), "jobs": given.jobs, "rounds": given.rounds}
+        told = about(url, jobs=given.jobs, rounds=given.rounds)
         one, several = asyncio.run(measure(url, sides, given.jobs, given.rounds))
-    show(told, dict(zip(sides, map(figures, (one, several)), strict=True)), ratio(one, several), as_json=given.json)
-
-
-def show(told: dict[str, object], found: dict[int, dict[str, Spread]], times: Spread, *, as_json: bool) -> None:
-    """One object for programs, or a table for people."""
-    if as_json:
-        shown = {many: {name: asdict(one) for name, one in figures.items()} for many, figures in found.items()}
-        print(json.dumps({**told, "workers": shown, "ratio": asdict(times)}))
-        return
-    for name, value in told.items():
-        print(f"{name}: {value}")
-    rows = [[str(many), *map(str, figures.values())] for many, figures in found.items()]
-    print(table(["workers", "jobs a second", "us CPU a job, workers", "server"], rows))
-    print(f"times as fast: {times}")
+    found, times = dict(zip(sides, map(figures, (one, several)), strict=True)), ratio(one, several)
+    rows = [[str(many), *map(str, each.values())] for many, each in found.items()]
+    shown = table(["workers", "jobs a second", "us CPU a job, workers", "server"], rows)
+    report(told, {"workers": found, "ratio": times}, [shown, f"times as fast: {times}"], as_json=given.json)
 
 
 if __name__ == "__main__":

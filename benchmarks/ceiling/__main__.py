@@ -10,10 +10,9 @@ taken, and goes. The ceiling is the higher of the two; the last column is ours a
 
 import argparse
 import asyncio
-import json
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.ceiling.bare import Bare, measure
@@ -21,11 +20,11 @@ from benchmarks.ceiling.bare_postgres import BarePostgres
 from benchmarks.ceiling.bare_redis import BareRedis
 from benchmarks.ceiling.bare_sqlite import BareSQLite
 from benchmarks.ceiling.operations import Operations
-from benchmarks.machine import machine, version_of
 from benchmarks.peers.places import place
 from benchmarks.peers.queues import OURS, queues_of
 from benchmarks.peers.race import Course, turn
 from benchmarks.private import STORES, store_of
+from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread, table
 
 LEAST: Final[dict[str, Callable[[], Bare]]] = {"redis": BareRedis, "postgres": BarePostgres, "sqlite": BareSQLite}
@@ -97,20 +96,11 @@ def main() -> None:
     given = parser.parse_args()
     course = Course(store_of(given.url) if given.url else given.store, given.url, given.jobs, (100, 10), given.rounds)
     with place(course.store, course.url) as here:
-        told: dict[str, object] = {"machine": machine(), **asdict(course), "store": version_of(here.url)}
+        told = about(here.url, jobs=course.jobs, rounds=course.rounds)
     found = climb(course)
-    if given.json:
-        print(json.dumps({**told, "figures": {name: asdict(one) for name, one in found.items()}}))
-    else:
-        show(told, found)
-
-
-def show(told: dict[str, object], found: dict[str, Figure]) -> None:
-    """A table for people."""
-    for name, value in told.items():
-        print(f"{name}: {value}")
     rows = [[name, str(one.ours), str(one.operations), str(one.least), str(one.part)] for name, one in found.items()]
-    print(table(["jobs a second", "ours", "our operations", "the least", "part"], rows))
+    shown = table(["jobs a second", "ours", "our operations", "the least", "part"], rows)
+    report(told, {"figures": found}, [shown], as_json=given.json)
 
 
 if __name__ == "__main__":

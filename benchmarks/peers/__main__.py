@@ -10,14 +10,14 @@ jobs that answer with a number, which is stored as far as the queue stores resul
 """
 
 import argparse
-import json
-from dataclasses import asdict
+from pathlib import Path
 
-from benchmarks.machine import machine, version_of
+from benchmarks.peers.bars import svg
 from benchmarks.peers.places import place
 from benchmarks.peers.queues import OURS, QUEUES, queues_of
 from benchmarks.peers.race import Course, race
 from benchmarks.private import STORES, store_of
+from benchmarks.report import about, report
 from benchmarks.spread import Spread, table
 
 
@@ -29,15 +29,15 @@ def main() -> None:
     course = Course(store, given.url, given.jobs, concurrencies, given.rounds)
     queues = queues_of(store, given.queues and given.queues.split(","))
     with place(store, given.url) as here:
-        version = version_of(here.url)
-    told: dict[str, object] = {"machine": machine(), **asdict(course), "store": version}
+        told = about(here.url, jobs=course.jobs, rounds=course.rounds)
     found, missing = race(queues, course)
-    told["releases"] = {queue.name: " ".join(queue.packages) for queue in queues if queue.packages}
-    if given.json:
-        shown = {name: {key: value and asdict(value) for key, value in each.items()} for name, each in found.items()}
-        print(json.dumps({**told, "queues": shown, "missing": missing}))
-    else:
-        show(told, found, missing)
+    told |= {queue.name: " ".join(queue.packages) for queue in queues if queue.packages}
+    report(told, {"queues": found, "missing": missing}, show(found, missing), as_json=given.json)
+    if given.plot:
+        drawn = svg(
+            f"{told['store']}, {told['processor']}", found, [name for name in figures_of(found) if counted(name)]
+        )
+        given.plot.write_text(drawn, encoding="utf-8")
 
 
 def parsed() -> argparse.Namespace:
@@ -52,6 +52,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--concurrency", default="100,10", help="jobs at once, a lap for each; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw what is done in a second, as an SVG")
     given = parser.parse_args()
     given.store = store_of(given.url) if given.url else given.store
     known = [queue.name for queue in QUEUES if queue.store == given.store]
@@ -60,16 +61,19 @@ def parsed() -> argparse.Namespace:
     return given
 
 
-def show(told: dict[str, object], found: dict[str, dict[str, Spread | None]], missing: dict[str, str]) -> None:
+def show(found: dict[str, dict[str, Spread | None]], missing: dict[str, str]) -> list[str]:
     """A table with a line for each figure, and ours as a multiple of the best of the others."""
-    for name, value in told.items():
-        print(f"{name}: {', '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value}")
     names = list(found)
-    figures = [figure for figure in found[names[0]] if any(each[figure] for each in found.values())]
-    rows = [[figure, *[str(found[name][figure] or "–") for name in names], times(found, figure)] for figure in figures]
-    print(table(["", *names, "× best"], rows))
-    for name, why in missing.items():
-        print(f"{name} was not measured. {why}")
+    rows = [
+        [figure, *[str(found[name][figure] or "–") for name in names], times(found, figure)]
+        for figure in figures_of(found)
+    ]
+    return [table(["", *names, "× best"], rows), *[f"{name} was not measured. {why}" for name, why in missing.items()]]
+
+
+def figures_of(found: dict[str, dict[str, Spread | None]]) -> list[str]:
+    """The figures that any of them has."""
+    return [figure for figure in next(iter(found.values())) if any(each[figure] for each in found.values())]
 
 
 def times(found: dict[str, dict[str, Spread | None]], figure: str) -> str:
