@@ -34,10 +34,8 @@ def main() -> None:
     told |= {queue.name: " ".join(queue.packages) for queue in queues if queue.packages}
     report(told, {"queues": found, "missing": missing}, show(found, missing), as_json=given.json)
     if given.plot:
-        drawn = svg(
-            f"{told['store']}, {told['processor']}", found, [name for name in figures_of(found) if counted(name)]
-        )
-        given.plot.write_text(drawn, encoding="utf-8")
+        figures = [name for name in figures_of(found) if counted(name)]
+        given.plot.write_text(svg(f"{told['store']}, {told['processor']}", found, figures), encoding="utf-8")
 
 
 def parsed() -> argparse.Namespace:

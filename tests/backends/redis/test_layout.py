@@ -77,7 +77,7 @@ async def test_a_namespace_from_before_layouts_had_numbers_is_refused(name: str)
 async def test_a_namespace_whose_layout_cannot_be_read_is_refused(name: str, raw: bytes) -> None:
     server().ask("HSET", f"{{aiq:{name}}}:counters", "layout", raw)
 
-    with pytest.raises((Corrupt, StorageMismatch), match="layout|contradicts itself"):
+    with pytest.raises((Corrupt, StorageMismatch), match=r"layout|contradicts itself"):
         await open_redis(url(name))
 
 
