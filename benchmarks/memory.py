@@ -21,7 +21,7 @@ from typing import Final
 
 import aiq
 from aiq.model import Keep, RetentionSpec
-from benchmarks.asking import asked_storage, storage_parser, until_done
+from benchmarks.asking import LOOK_S, asked_storage, storage_parser, until_done
 from benchmarks.peers.places import Place
 from benchmarks.processes import process, until_left
 from benchmarks.report import about, report
@@ -34,9 +34,9 @@ KEPT: Final = 1_000
 _NEWEST: Final = Keep(count=KEPT)
 _LITTLE: Final = RetentionSpec(succeeded=_NEWEST, events=_NEWEST, minutes=_NEWEST, usage=_NEWEST, ids_ms=1_000)
 MOST_BEHIND_S: Final = 5
-"""Of how many seconds jobs may wait for the worker when a sample is taken."""
+"""Of how many seconds jobs may wait for the worker when a sample is taken; else no more come until it has caught up."""
 MOST_LATE_S: Final = 60
-"""How long the last jobs may take."""
+"""How long the last jobs may take, and a worker to catch up."""
 PER: Final = 10_000
 """Jobs for which growth is told."""
 
@@ -84,23 +84,30 @@ async def soak(url: str, seconds: float, rate: int) -> list[Sample]:
 
 async def feed(queue: aiq.Queue, seconds: float, rate: int, place: Place, pid: int) -> list[Sample]:
     """Enqueue jobs ten times a second, and take samples."""
-    began, jobs, samples = time.monotonic(), 0, list[Sample]()
+    began, waited, jobs, samples = time.monotonic(), 0.0, 0, list[Sample]()
     while (spent := time.monotonic() - began) < seconds:
-        due = round(spent * rate)
+        due = round((spent - waited) * rate)
         await queue.enqueue_many([work.job(number) for number in range(jobs, due)])
         jobs = due
         if spent >= seconds * len(samples) / SAMPLES:
-            await check_kept_up(queue, rate)
+            waited += await caught_up(queue, MOST_BEHIND_S * rate)
             samples.append(Sample(jobs, resident(pid), await asyncio.to_thread(place.bytes)))
         await asyncio.sleep(0.1)
     return samples
 
 
-async def check_kept_up(queue: aiq.Queue, rate: int) -> None:
-    """Jobs that wait are bytes of the store, too: a soak counts only if the worker is at most so far behind."""
-    behind = sum(many for state, many in (await queue.count()).items() if not state.terminal)
-    if behind > MOST_BEHIND_S * rate:
-        raise SystemExit(f"The worker is {behind:,} jobs behind. Let fewer come, by --rate.")
+async def caught_up(queue: aiq.Queue, most: int, patience_s: float = MOST_LATE_S) -> float:
+    """Wait until no more jobs than `most` are left, and answer for how many seconds: those that wait are bytes, too.
+
+    Raises:
+        SystemExit: the worker does not come so far.
+    """
+    began = time.monotonic()
+    while (behind := sum(many for state, many in (await queue.count()).items() if not state.terminal)) > most:
+        if time.monotonic() - began > patience_s:
+            raise SystemExit(f"The worker is {behind:,} jobs behind. Let fewer come, by --rate.")
+        await asyncio.sleep(LOOK_S)
+    return time.monotonic() - began
 
 
 def resident(pid: int) -> int:

@@ -1,5 +1,6 @@
 """What the benchmark of memory computes; how much anything takes is not asserted."""
 
+import asyncio
 import os
 from pathlib import Path
 
@@ -7,10 +8,9 @@ import pytest
 
 import aiq
 from benchmarks.memory import (
-    MOST_BEHIND_S,
     Growth,
     Sample,
-    check_kept_up,
+    caught_up,
     growth,
     resident,
     soak,
@@ -48,7 +48,19 @@ def test_what_a_process_has_in_memory_is_known() -> None:
 
 async def test_a_worker_that_does_not_keep_up_makes_the_figures_void() -> None:
     async with aiq.Queue("memory://") as queue:
-        await queue.enqueue_many([work.job(number) for number in range(2 * MOST_BEHIND_S + 1)])
+        await queue.enqueue_many([work.job(number) for number in range(11)])
 
         with pytest.raises(SystemExit, match="11 jobs behind"):
-            await check_kept_up(queue, 2)
+            await caught_up(queue, 10, patience_s=0)
+
+
+async def test_no_more_jobs_come_until_a_worker_has_caught_up() -> None:
+    async with aiq.Queue("memory://") as queue:
+        await queue.enqueue_many([work.job(number) for number in range(11)])
+        waiting = asyncio.ensure_future(caught_up(queue, 10))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+
+        await aiq.Worker(queue, tasks=[work]).run_until_idle()
+
+        assert await waiting > 0
