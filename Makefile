@@ -8,8 +8,6 @@
 PYTHON ?= $(shell for name in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$name" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$name" && break; done)
 BIN := .venv/bin
-# Each operation goes the same way through a pooler, so some of each kind are enough.
-POOLED := jobs jobs_claiming leases streams steps signals races lost_replies storage
 
 help: ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,14 +34,12 @@ unit: .venv/.ready redis-server postgres ## All tests but the slow fault tests, 
 	@echo "== tests"
 	@$(BIN)/python -m pytest -m "not faults" --numprocesses auto --dist worksteal
 
-test-faults: .venv/.ready redis-server postgres ## The slow tests: kill processes, build the package, a cluster, sentinels
+test-faults: .venv/.ready redis-server postgres ## The slow tests: kill processes, build the package, a cluster, sentinels, pgbouncer
 	@echo "== fault tests"
 	@$(BIN)/python -m pytest -m faults
-	@echo "== the suite on a Redis cluster, and behind sentinels"
+	@echo "== the suite on a Redis cluster, behind sentinels and through pgbouncer"
 	@$(BIN)/python -m pytest tests/conformance --numprocesses auto --dist worksteal -k "not test_model" \
-		--aiq-backend=tests.stores:redis_cluster --aiq-backend=tests.stores:redis_sentinel
-	@echo "== what a pooler may disturb, through pgbouncer"
-	@$(BIN)/python -m pytest $(POOLED:%=tests/conformance/test_%.py) --numprocesses auto --dist worksteal \
+		--aiq-backend=tests.stores:redis_cluster --aiq-backend=tests.stores:redis_sentinel \
 		--aiq-backend=tests.stores:postgres_pooled
 
 fmt: .venv/.ready ## Format and mend what can be mended
