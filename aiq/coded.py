@@ -13,6 +13,7 @@ from aiq.bounds import MAX_DECODED_BYTES, MAX_PAGE
 from aiq.codecs import Codec, Undecodable, Value
 from aiq.errors import AiqError, Conflict, LeaseLost, NotFound, TooLarge, Unavailable
 from aiq.model import (
+    Append,
     Appended,
     Chunk,
     ChunkKind,
@@ -45,7 +46,7 @@ from aiq.model import (
     Succeeded,
 )
 from aiq.rules.coding import MAGIC, Sealed, Unreadable, check_readable, coded, parted, told
-from aiq.storage import Storage, all_records
+from aiq.storage import AppendRefused, Storage, all_records
 
 T = TypeVar("T")
 
@@ -227,9 +228,12 @@ class CodedStorage:
         stored = await self._in(payload, "signal", job_id, write=signal_id)
         return await self._storage.send(job_id, name, signal_id, stored)
 
-    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+    async def append(self, appends: Sequence[Append]) -> "list_of[Appended | AppendRefused]":
         """As the contract says."""
-        return await self._storage.append(lease, [await self._new_chunk(lease, chunk) for chunk in chunks])
+        return await self._storage.append(await _each(appends, self._append))
+
+    async def _append(self, one: Append) -> Append:
+        return replace(one, chunks=[await self._new_chunk(one.lease, chunk) for chunk in one.chunks])
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """As the contract says."""

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from aiq.engine.appends import Appends
 from aiq.engine.batches import Batches
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Unsaid
@@ -56,12 +57,14 @@ class Engine:
         self._intake = Intake(
             self, exchanger, self._rest, self._slots, self._leases, worker=settings.name, tally=tally, rng=rng
         )
+        self._appends = Appends(storage)
         self._bookings = Bookings(storage, clock=clock, rng=rng)
         self._desk = Desk(
             storage=storage,
             default_queue=settings.default_queue,
             unserved=unserved,
             unsaid=Unsaid(),
+            appends=self._appends,
             bookings=self._bookings,
             lines=Lines(storage, tasks=self._tasks, rng=rng),
             needs=Needs(threads=False),
@@ -203,6 +206,7 @@ class Engine:
 
     async def _close(self) -> None:
         self._rest.close()
+        await self._appends.close()
         await self._bookings.close()
         await self._keeper.stop()
         self._threads.close()

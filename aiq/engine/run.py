@@ -9,6 +9,7 @@ from random import Random
 from typing import Final, TypeVar
 
 from aiq.context import Parked
+from aiq.engine.appends import Appends
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Calls, Unsaid
 from aiq.engine.leases import Held
@@ -66,6 +67,7 @@ class Desk:
     default_queue: str
     unserved: Unserved
     unsaid: Unsaid
+    appends: Appends
     bookings: Bookings
     lines: Lines
     needs: Needs
@@ -285,7 +287,7 @@ class Run:
         self.require_owned()
         if self._emitter is None:
             desk = self.desk
-            self._emitter = Emitter(desk.storage, self.lease, self, rng=desk.rng)
+            self._emitter = Emitter(desk.appends, self.lease, self, rng=desk.rng)
         await self._emitter.put(kind, data, step)
 
     # What the runner needs.

@@ -1,7 +1,7 @@
 """What a run emits, on its way to the storage.
 
-While one append is under way, what is emitted meanwhile gathers and goes with the next: a token costs no round trip
-of its own, and no timer decides how long it waits.
+While one append is under way, what is emitted meanwhile gathers and goes with the next, beside what other runs emit:
+a token costs no round trip of its own, and no timer decides how long it waits.
 """
 
 import asyncio
@@ -11,11 +11,11 @@ from random import Random
 from typing import Final, Protocol, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
+from aiq.engine.appends import Appends
 from aiq.engine.remarks import Room
 from aiq.engine.timing import patiently
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import ChunkKind, Lease, NewChunk
-from aiq.storage import Streams
 
 BUFFER_ITEMS: Final = 2 * MAX_BATCH
 BUFFER_BYTES: Final = 4 * MAX_CHUNK_BYTES
@@ -41,8 +41,8 @@ class Listener(Protocol):
 class Emitter:
     """The items of one run, in order. After an error nothing more is taken, and whoever comes next hears it."""
 
-    def __init__(self, storage: Streams, lease: Lease, listener: Listener, *, rng: Random) -> None:
-        self._storage, self._lease, self._listener = storage, lease, listener
+    def __init__(self, appends: Appends, lease: Lease, listener: Listener, *, rng: Random) -> None:
+        self._appends, self._lease, self._listener = appends, lease, listener
         self._rng = rng
         self._room = Room(0 if lease.fence == 1 else None)
         self._waiting: deque[Waiting] = deque()
@@ -144,7 +144,7 @@ class Emitter:
 
     async def _append(self, batch: list[NewChunk]) -> None:
         try:
-            answer = await patiently(partial(self._storage.append, self._lease, batch), rng=self._rng)
+            answer = await patiently(partial(self._appends.append, self._lease, batch), rng=self._rng)
         except Exception as error:  # noqa: BLE001 - kept for whoever emits or flushes next
             self._broke(error)
             return

@@ -106,7 +106,7 @@ from aiq.model.schedule import (
     ScheduleStatus,
 )
 from aiq.model.step import Saved, Step, StepKind, Wait
-from aiq.model.stream import Appended, Chunk, ChunkKind, NewChunk, StreamPage
+from aiq.model.stream import Append, Appended, Chunk, ChunkKind, NewChunk, StreamPage
 from aiq.model.usage import (
     INPUT,
     OUTPUT,
@@ -134,6 +134,7 @@ __all__ = [
     "Acquired",
     "Admitted",
     "Amounts",
+    "Append",
     "Appended",
     "Band",
     "Beat",

@@ -1,10 +1,11 @@
 """The numbered output of a job."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from aiq.model.job import State
+from aiq.model.job import Lease, State
 
 
 class ChunkKind(StrEnum):
@@ -28,6 +29,14 @@ class NewChunk:
     data: bytes
     kind: ChunkKind = ChunkKind.DATA
     step: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """What one run emitted, in the order of `seq`. No items at all ask how full the stream is."""
+
+    lease: Lease
+    chunks: Sequence[NewChunk] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ ours; where users who run no type checker often pass another type, that is told 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from itertools import chain
 from operator import attrgetter, is_
 from typing import Final
 
@@ -13,6 +14,7 @@ from aiq import bounds
 from aiq.errors import FlowInvalid, InvalidInput, TooLarge
 from aiq.model import (
     FIRST,
+    Append,
     CallRequest,
     CallState,
     ChunkKind,
@@ -22,7 +24,6 @@ from aiq.model import (
     HeldFor,
     JobSpec,
     Lease,
-    NewChunk,
     Outcome,
     QueueSettings,
     Report,
@@ -54,9 +55,9 @@ from aiq.rules.checks import (
 from aiq.rules.limits import check_buckets, of_queue
 
 __all__ = [
+    "check_appends",
     "check_batch",
     "check_calls",
-    "check_chunks",
     "check_claim",
     "check_count",
     "check_limit",
@@ -167,10 +168,11 @@ def check_renewal(leases: Sequence[Lease], lease_ms: int | None) -> None:
         check_range("lease in ms", lease_ms, bounds.MIN_LEASE_MS, bounds.MAX_LEASE_MS)
 
 
-def check_chunks(chunks: Sequence[NewChunk]) -> None:
-    """Refuse items that are too many, too large, or of a kind that the store alone writes."""
-    check_count("list of chunks", len(chunks), bounds.MAX_BATCH)
-    for chunk in chunks:
+def check_appends(appends: Sequence[Append]) -> None:
+    """Refuse runs or items that are too many, and items that are too large or of a kind that the store alone writes."""
+    check_count("list of appends", len(appends), bounds.MAX_BATCH)
+    check_count("list of chunks", sum([len(one.chunks) for one in appends]), bounds.MAX_BATCH)
+    for chunk in chain.from_iterable([one.chunks for one in appends]):
         check_range("sequence number of a chunk", chunk.seq, 1, bounds.MAX_INSTANT_MS)
         check_size("chunk", chunk.data, bounds.MAX_CHUNK_BYTES)
         if chunk.kind not in (ChunkKind.DATA, ChunkKind.LOG, ChunkKind.PROGRESS):

@@ -1,10 +1,21 @@
-"""The whole contract, and two halves of its main operation."""
+"""The whole contract, and operations of which only a part, or one of many, is wanted."""
 
 from collections.abc import Sequence
 from typing import Protocol, Self
 
 from aiq.errors import LeaseLost, TooLarge
-from aiq.model import Capability, ClaimRequest, JobRecord, Lease, Outcome, Settled, Settlement
+from aiq.model import (
+    Append,
+    Appended,
+    Capability,
+    ClaimRequest,
+    JobRecord,
+    Lease,
+    NewChunk,
+    Outcome,
+    Settled,
+    Settlement,
+)
 from aiq.storage.budgets import Budgets
 from aiq.storage.dead import DeadLetters
 from aiq.storage.events import Events
@@ -15,7 +26,7 @@ from aiq.storage.moving import Moving
 from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
-from aiq.storage.streams import Streams
+from aiq.storage.streams import AppendRefused, Streams
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
 from aiq.storage.workers import Workers
@@ -72,6 +83,18 @@ async def all_records(
 async def claim(storage: Jobs, request: ClaimRequest) -> tuple[JobRecord, ...]:
     """An exchange that settles nothing."""
     return (await storage.exchange((), request)).claimed
+
+
+async def append(storage: Streams, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+    """An append of one run, whose refusal is raised.
+
+    Raises:
+        LeaseLost, Conflict, TooLarge: nothing was added. See `Streams.append`.
+    """
+    (answer,) = await storage.append([Append(lease, chunks)])
+    if isinstance(answer, AppendRefused):
+        raise answer
+    return answer
 
 
 async def settle(storage: Jobs, lease: Lease, outcome: Outcome, *, settlement_id: str) -> Settled:

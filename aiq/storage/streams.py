@@ -1,25 +1,30 @@
 """The numbered output of a job."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from aiq.bounds import MAX_PAGE
-from aiq.model import Appended, Lease, NewChunk, StreamPage
+from aiq.errors import Conflict, LeaseLost, TooLarge
+from aiq.model import Append, Appended, StreamPage
+
+AppendRefused: TypeAlias = LeaseLost | Conflict | TooLarge
+"""Why nothing of one run was added; its lease, its numbers or the room of its stream do not allow it."""
 
 
 class Streams(Protocol):
     """The numbered output of a job."""
 
-    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
-        """Add items, all or none, in the order of `seq`; before a run's first item goes a reset if one is due.
+    async def append(self, appends: Sequence[Append]) -> list[Appended | AppendRefused]:
+        """Add items of running jobs: those of each run all or none, whatever becomes of the others.
 
-        A PROGRESS item also becomes the job's `progress`.
+        Before a run's first data item goes a reset if one is due. A PROGRESS item also becomes the job's `progress`.
+        A run is refused by its answer: by LeaseLost; by Conflict("gap") where `seq` does not follow its last, or
+        Conflict("chunk") where it was used for other bytes; by TooLarge where the stream has no room.
 
         Raises:
-            LeaseLost: nothing was added.
-            Conflict("gap"): `seq` does not follow the run's last; Conflict("chunk"): it was used for other bytes.
-            TooLarge: over MAX_CHUNK_BYTES, MAX_BATCH items, or MAX_STREAM_BYTES in all.
-        Spec: STREAM-1, STREAM-2, STREAM-3, STREAM-4, STREAM-10, STREAM-11, STREAM-12, STREAM-13
+            TooLarge: an item is over MAX_CHUNK_BYTES, or these are more than MAX_BATCH runs, or items of all together;
+                nothing was added.
+        Spec: STREAM-1, STREAM-2, STREAM-3, STREAM-4, STREAM-10, STREAM-11, STREAM-12, STREAM-13, STREAM-14
         """
         ...
 

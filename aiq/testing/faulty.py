@@ -14,6 +14,7 @@ from aiq.errors import Conflict, LeaseLost, NotFound, Unavailable
 from aiq.model import (
     Acquired,
     Amounts,
+    Append,
     Appended,
     Beat,
     BudgetSpec,
@@ -42,7 +43,6 @@ from aiq.model import (
     LimitStatus,
     MinuteFilter,
     MinutePage,
-    NewChunk,
     Page,
     PriceRow,
     Purged,
@@ -70,7 +70,7 @@ from aiq.model import (
     WorkerStatus,
     moving,
 )
-from aiq.storage import Storage
+from aiq.storage import AppendRefused, Storage
 
 _T = TypeVar("_T")
 _List: TypeAlias = list  # inside the class `list` is the operation
@@ -279,9 +279,9 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("send", lambda: self._storage.send(job_id, name, signal_id, payload))
 
-    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+    async def append(self, appends: Sequence[Append]) -> _List[Appended | AppendRefused]:
         """As the contract says, or as planned."""
-        return await self._call("append", lambda: self._storage.append(lease, chunks))
+        return await self._call("append", lambda: self._storage.append(appends))
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """As the contract says, or as planned."""

@@ -29,7 +29,7 @@ from aiq.model import (
     Target,
 )
 from aiq.rules.coding import MAGIC, Unreadable, coded, parted
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import job as spec
 from aiq.testing.actions import start, value
 
@@ -212,7 +212,7 @@ async def test_what_is_sent_again_is_the_same_bytes() -> None:
 
     assert (await coder.send("job", "go", "1", b"yes")).existed is False
     assert (await coder.send("job", "go", "1", b"yes")).existed is True
-    assert (await coder.append(run.lease, [first])) == (await coder.append(run.lease, [first]))
+    assert (await append(coder, run.lease, [first])) == (await append(coder, run.lease, [first]))
     assert (await coder.save_step(run.lease, value("plan", b"v"))).existed is False
     again = await coder.save_step(run.lease, value("plan", b"v"))
     assert (again.existed, again.step.value) == (True, b"v")

@@ -15,6 +15,7 @@ from aiq.errors import Conflict, JobDead, PayloadInvalid, Unavailable
 from aiq.model import Cause, ChunkKind, JobSpec, NewChunk, ScheduleSpec, Step, StepKind, Suspended
 from aiq.rules.coding import Unreadable, coded, parted
 from aiq.schedule import ScheduleAdmin
+from aiq.storage import append
 from aiq.testing.actions import end, start, value
 from aiq.testing.clock import Clock
 
@@ -62,7 +63,7 @@ async def test_what_the_storage_writes_itself_needs_no_key() -> None:
     storage = await open_memory("memory://")
     coder = CodedStorage(storage, Chain((sealing(),)))
     run = await start(storage, "job")
-    await coder.append(run.lease, [NewChunk(1, b"a")])
+    await append(coder, run.lease, [NewChunk(1, b"a")])
     await end(storage, run, Suspended("approval", "go", timeout_ms=0))
     await storage.upkeep()
     await storage.cancel(["job"])
@@ -95,9 +96,9 @@ async def test_a_line_of_the_log_is_no_data() -> None:
     storage = await open_memory("memory://")
     coder = CodedStorage(storage, Chain((sealing(),)))
     run = await start(storage, "job")
-    await coder.append(run.lease, [NewChunk(1, b"a line", ChunkKind.LOG)])
+    await append(coder, run.lease, [NewChunk(1, b"a line", ChunkKind.LOG)])
     [stored] = (await storage.read("job")).chunks
-    await storage.append(run.lease, [NewChunk(2, stored.data)])
+    await append(storage, run.lease, [NewChunk(2, stored.data)])
 
     line, data = (chunk.data for chunk in (await coder.read("job")).chunks)
 
@@ -114,8 +115,8 @@ async def test_equal_tokens_of_a_stream_are_not_seen_to_be_equal() -> None:
     coder = CodedStorage(storage, Chain((sealing(),)))
     run = await start(storage, "job")
     chunks = [NewChunk(seq, b" the") for seq in (1, 2, 3)]
-    await coder.append(run.lease, chunks)
-    await coder.append(run.lease, chunks)
+    await append(coder, run.lease, chunks)
+    await append(coder, run.lease, chunks)
     for signal_id in ("1", "2"):
         await coder.send("job", "go", signal_id, b"yes")
         assert (await coder.send("job", "go", signal_id, b"yes")).existed

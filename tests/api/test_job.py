@@ -7,7 +7,7 @@ import pytest
 
 import aiq
 from aiq.model import Died, JobError, NewChunk, Released, Sleeping, Step, StepKind, Succeeded, Suspended
-from aiq.storage import settle
+from aiq.storage import append, settle
 from aiq.testing import Faulty, LoseReply
 from aiq.testing.actions import chunks, claim_one, end, end_one, value
 
@@ -98,7 +98,7 @@ async def test_a_missing_job_is_not_found_by_whatever_needs_it(queue: aiq.Queue)
 async def test_a_stream_is_followed_from_its_beginning_to_its_end(queue: aiq.Queue, storage: Faulty) -> None:
     job = await queue.enqueue(work.job(3))
     run = await claim_one(storage)
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
     await end(storage, run, Succeeded(b"3"))
 
     assert [text async for text in job.text()] == ["a", "b"]
@@ -113,7 +113,7 @@ async def test_items_reach_a_reader_while_the_job_runs(queue: aiq.Queue, storage
     async with asyncio.timeout(5):
         for number, text in enumerate("abc", 1):
             coming = asyncio.ensure_future(anext(stream))
-            await storage.append(run.lease, [NewChunk(number, text.encode())])
+            await append(storage, run.lease, [NewChunk(number, text.encode())])
             assert await coming == text
 
 
@@ -121,7 +121,7 @@ async def test_a_stream_longer_than_a_page_is_read_whole(queue: aiq.Queue, stora
     job = await queue.enqueue(work.job(3))
     run = await claim_one(storage)
     for first in (1, 257, 513):
-        await storage.append(run.lease, chunks(*"x" * 256, first=first))
+        await append(storage, run.lease, chunks(*"x" * 256, first=first))
     await end(storage, run, Succeeded(b"3"))
 
     assert len(await collect(job)) == 768
@@ -130,7 +130,7 @@ async def test_a_stream_longer_than_a_page_is_read_whole(queue: aiq.Queue, stora
 async def test_a_stream_that_is_not_followed_ends_with_what_is_there(queue: aiq.Queue, storage: Faulty) -> None:
     job = await queue.enqueue(work.job(3))
     run = await claim_one(storage)
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
 
     async with asyncio.timeout(5):
         assert [chunk.text async for chunk in job.stream(follow=False)] == ["a", "b"]
@@ -152,10 +152,10 @@ async def test_a_step_is_read_from_outside_as_its_type(queue: aiq.Queue, storage
 async def test_a_reset_names_what_a_lost_run_had_emitted(queue: aiq.Queue, storage: Faulty) -> None:
     job = await queue.enqueue(work.job(3))
     first = await claim_one(storage)
-    await storage.append(first.lease, chunks("a", "b"))
+    await append(storage, first.lease, chunks("a", "b"))
     await end(storage, first, Released())
     second = await claim_one(storage)
-    await storage.append(second.lease, chunks("c"))
+    await append(storage, second.lease, chunks("c"))
     await end(storage, second, Succeeded(b"3"))
 
     items = [chunk async for chunk in job.stream()]
@@ -171,11 +171,11 @@ async def test_a_reset_names_what_a_lost_run_had_emitted(queue: aiq.Queue, stora
 async def test_what_a_saved_step_emitted_is_not_reset(queue: aiq.Queue, storage: Faulty) -> None:
     job = await queue.enqueue(work.job(3))
     first = await claim_one(storage)
-    await storage.append(first.lease, chunks("a", step="draft"))
+    await append(storage, first.lease, chunks("a", step="draft"))
     await storage.save_step(first.lease, value("draft"))
     await end(storage, first, Released())
     second = await claim_one(storage)
-    await storage.append(second.lease, chunks("b"))
+    await append(storage, second.lease, chunks("b"))
     await end(storage, second, Succeeded(b"3"))
 
     assert await collect(job) == [(1, "data"), (2, "data")]
@@ -184,7 +184,7 @@ async def test_what_a_saved_step_emitted_is_not_reset(queue: aiq.Queue, storage:
 async def test_log_lines_and_progress_are_there_for_who_asks(queue: aiq.Queue, storage: Faulty) -> None:
     job = await queue.enqueue(work.job(3))
     run = await claim_one(storage)
-    await storage.append(run.lease, [NewChunk(1, b"thinking", aiq.ChunkKind.LOG), NewChunk(2, b"answer")])
+    await append(storage, run.lease, [NewChunk(1, b"thinking", aiq.ChunkKind.LOG), NewChunk(2, b"answer")])
     await end(storage, run, Succeeded(b"3"))
 
     assert await collect(job) == [(2, "data")]
@@ -195,7 +195,7 @@ async def test_log_lines_and_progress_are_there_for_who_asks(queue: aiq.Queue, s
 async def test_the_stream_of_a_job_that_did_not_succeed_ends_in_its_error(queue: aiq.Queue, storage: Faulty) -> None:
     job = await queue.enqueue(work.job(3))
     run = await claim_one(storage)
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
     await end(storage, run, Died(JobError(type="ValueError", message="no")))
     stream = job.text()
 
@@ -250,7 +250,7 @@ async def test_the_progress_of_a_job_is_the_newest_value_and_outlives_the_job(
     assert await job.progress() is None
     running = await claim_one(storage)
     told = [NewChunk(seq, data, aiq.ChunkKind.PROGRESS) for seq, data in enumerate((b"0.5", b'{"pages":[3,4]}'), 1)]
-    await storage.append(running.lease, told)
+    await append(storage, running.lease, told)
     assert await job.progress() == {"pages": [3, 4]}
 
     await settle(storage, running.lease, Succeeded(b"3"), settlement_id="1")

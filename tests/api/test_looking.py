@@ -12,6 +12,7 @@ from aiq.backends import open_storage
 from aiq.errors import Unavailable
 from aiq.looking import Look, first_look, next_look
 from aiq.model import JobRecord, StreamPage, Succeeded
+from aiq.storage import append
 from aiq.testing import Faulty, Refuse
 from aiq.testing.actions import chunks, claim_one, end
 
@@ -61,7 +62,7 @@ async def test_readers_who_have_come_to_the_same_item_share_one_look(tapped: Tap
     run = await running(tapped)
     readers = await waiting(tapped, run.id)
     before = tapped.looks
-    await tapped.append(run.lease, chunks("a"))
+    await append(tapped, run.lease, chunks("a"))
     found = await asyncio.gather(*readers)
 
     assert tapped.looks == before + 1
@@ -78,7 +79,7 @@ async def test_every_reader_has_every_item(tapped: Tapped, storage: Faulty) -> N
     readers = [asyncio.create_task(texts()) for _ in range(READERS)]
     for number, text in enumerate("abc", 1):
         await all_wait()
-        await storage.append(run.lease, chunks(text, first=number))
+        await append(storage, run.lease, chunks(text, first=number))
     await end(storage, run, Succeeded(b"1"))
 
     assert await asyncio.gather(*readers) == [["a", "b", "c"]] * READERS
@@ -87,7 +88,7 @@ async def test_every_reader_has_every_item(tapped: Tapped, storage: Faulty) -> N
 async def test_a_reader_who_is_behind_does_not_wait_for_those_who_are_not(tapped: Tapped) -> None:
     run = await running(tapped)
     late = await first_look(tapped, run.id, 0)
-    await tapped.append(run.lease, chunks("a"))
+    await append(tapped, run.lease, chunks("a"))
     await waiting(tapped, run.id)
     async with asyncio.timeout(5):
         found = await next_look(tapped, run.id, 0, late.mark)
@@ -102,7 +103,7 @@ async def test_when_the_one_who_looks_for_all_leaves_another_goes_on(tapped: Tap
     first.cancel()
     await all_wait()
     before = tapped.looks
-    await tapped.append(run.lease, chunks("a"))
+    await append(tapped, run.lease, chunks("a"))
     found = await asyncio.gather(*others)
 
     assert tapped.looks == before + 1
@@ -114,7 +115,7 @@ async def test_a_failure_that_one_of_them_hears_is_no_others(tapped: Tapped) -> 
     first, *others = await waiting(tapped, run.id)
     before = tapped.looks
     tapped.plan(Refuse("read"))
-    await tapped.append(run.lease, chunks("a"))
+    await append(tapped, run.lease, chunks("a"))
     found = await asyncio.gather(*others)
 
     with pytest.raises(Unavailable):
@@ -128,7 +129,7 @@ async def test_a_storage_that_stays_away_is_told_to_all_after_two_looks(tapped: 
     readers = await waiting(tapped, run.id)
     before = tapped.looks
     tapped.plan(Refuse("read"), Refuse("read"))
-    await tapped.append(run.lease, chunks("a"))
+    await append(tapped, run.lease, chunks("a"))
     errors = await asyncio.gather(*readers, return_exceptions=True)
 
     assert {type(error) for error in errors} == {Unavailable}
@@ -153,7 +154,7 @@ async def test_readers_in_another_loop_make_looks_of_their_own(tapped: Tapped) -
     run = await running(tapped)
     readers = await waiting(tapped, run.id)
     seen = await first_look(tapped, run.id, 0)
-    await tapped.append(run.lease, chunks("a"))
+    await append(tapped, run.lease, chunks("a"))
     found = await asyncio.to_thread(asyncio.run, next_look(tapped, run.id, 0, seen.mark))
 
     assert [chunk.text for chunk in found.page.chunks] == ["a"]

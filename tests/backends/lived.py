@@ -21,7 +21,7 @@ from aiq.model import (
     Usage,
     Waiting,
 )
-from aiq.storage import Storage, claim
+from aiq.storage import Storage, append, claim
 from aiq.testing.actions import GOOD, chunks, claim_one, end, enqueue_one, job, keep_up, spawn, start, value, wish
 from aiq.testing.burials import deadly, redrive
 from aiq.testing.clock import Clock
@@ -53,7 +53,7 @@ async def gone(storage: Storage, clock: Clock) -> None:
     await end(storage, await claim_one(storage, "left"), GOOD)
     await end(storage, parent, GOOD)
     silent = await begin(storage, "trimmed")
-    await storage.append(silent.lease, chunks("one", "two"))
+    await append(storage, silent.lease, chunks("one", "two"))
     await end(storage, silent, Succeeded(b"1"))
     clock.advance_ms(60_000)
     await keep_up(storage)
@@ -160,8 +160,8 @@ async def in_the_middle(storage: Storage, clock: Clock) -> None:
     """A flow in its middle: children that have run and that run, and a parent that waits for them."""
     parent = await begin(storage, "parent", flow="flow", creates=(BudgetSpec(id="flow:flow", caps={"tokens": 10**6}),))
     await storage.save_step(parent.lease, value("plan", b"paid for", "digest"))
-    await storage.append(parent.lease, chunks("one", "two", step="plan"))
-    await storage.append(parent.lease, chunks("50 %", first=3, kind=ChunkKind.PROGRESS))
+    await append(storage, parent.lease, chunks("one", "two", step="plan"))
+    await append(storage, parent.lease, chunks("50 %", first=3, kind=ChunkKind.PROGRESS))
     await spawn(storage, parent, "fails", "works", queue="children", origin="origin", max_attempts=1, on_parent="leave")
     await storage.enqueue([job("after", queue="after", depends_on=("works",), on_upstream="continue")])
     await end(storage, await claim_one(storage, "children"), deadly("b" * 32))
@@ -175,7 +175,7 @@ async def in_the_middle(storage: Storage, clock: Clock) -> None:
 async def streamed(storage: Storage, clock: Clock) -> None:
     """A stream that a run began which was lost, and another one goes on with."""
     lost = await begin(storage, "streams", lease_ms=1_000)
-    await storage.append(lost.lease, chunks("lost"))
+    await append(storage, lost.lease, chunks("lost"))
     clock.advance_ms(1_000)
     await storage.upkeep()
     await storage.append((await claim_one(storage, "streams")).lease, chunks("one", "two"))

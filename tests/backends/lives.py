@@ -25,7 +25,7 @@ from aiq.model import (
     Target,
     Want,
 )
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import chunks, job
 from aiq.testing.clock import Clock
 from aiq.testing.spending import units
@@ -102,7 +102,7 @@ class Course:
         child = replace(self._spec(), child_of="children", depends_on=(), unique=None, on_unique="conflict")
         call = CallRequest(lease=run.lease, number=1, limits=("narrow",))
         return [
-            lambda storage: storage.append(run.lease, chunks("a")),
+            lambda storage: append(storage, run.lease, chunks("a")),
             lambda storage: storage.enqueue([child], parent=run.lease),
             lambda storage: storage.acquire([call]),
             lambda storage: storage.send(run.id, "go", f"s {run.id}", b""),

@@ -11,6 +11,7 @@ from aiq.backends.memory.storage import MemoryStorage, open_memory
 from aiq.errors import InvalidInput, Misconfigured, Unavailable
 from aiq.model import Capability, ClaimRequest, JobFilter, JobSpec, NewChunk, State, UsageFilter, Want
 from aiq.rules.streams import Range
+from aiq.storage import append
 
 
 @pytest.fixture
@@ -181,10 +182,10 @@ async def test_an_append_looks_at_the_newest_range_alone(storage: MemoryStorage)
 
     await storage.enqueue([job("a")])
     (run,) = (await storage.exchange((), claim_of("w", 1))).claimed
-    await storage.append(run.lease, [NewChunk(1, b"one", step="a"), NewChunk(2, b"two", step="b")])
+    await append(storage, run.lease, [NewChunk(1, b"one", step="a"), NewChunk(2, b"two", step="b")])
     stream = storage._home.tables.streams["a"]
     stream.ranges = Ranges(stream.ranges)
 
-    await storage.append(run.lease, [NewChunk(3, b"three", step="a"), NewChunk(4, b"four", step="a")])
+    await append(storage, run.lease, [NewChunk(3, b"three", step="a"), NewChunk(4, b"four", step="a")])
 
     assert [(r.first, r.last) for r in stream.ranges[:]] == [(1, 1), (2, 2), (3, 4)]

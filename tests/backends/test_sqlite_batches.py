@@ -25,7 +25,7 @@ from aiq.model import (
     Throttle,
     Waiting,
 )
-from aiq.storage import claim
+from aiq.storage import append, claim
 from aiq.testing.actions import chunks, claim_some, end, failed, job, start, wish
 from aiq.testing.clock import Clock
 from tests.backends.sqlite_files import in_writer, opened, url_of
@@ -129,10 +129,10 @@ async def test_a_flow_of_a_hundred_is_as_many_statements_as_one_of_ten(storage: 
 
 async def test_appending_a_hundred_items_is_as_many_statements_as_ten(storage: SQLiteStorage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("first"))
+    await append(storage, run.lease, chunks("first"))
     few, many = [f"{n}" for n in range(10)], [f"{n}" for n in range(100)]
-    ten = await statements_of(storage, lambda: storage.append(run.lease, chunks(*few, first=2)))
-    hundred = await statements_of(storage, lambda: storage.append(run.lease, chunks(*many, first=12)))
+    ten = await statements_of(storage, lambda: append(storage, run.lease, chunks(*few, first=2)))
+    hundred = await statements_of(storage, lambda: append(storage, run.lease, chunks(*many, first=12)))
 
     assert ten == hundred
 
@@ -187,7 +187,7 @@ async def test_any_bytes_come_back_as_they_went_in_however_many_go_together(stor
 async def test_any_bytes_of_a_stream_come_back_in_their_order(storage: SQLiteStorage) -> None:
     run = await start(storage)
     sent = chunks("one", "", "two\x00", "ü")
-    await storage.append(run.lease, sent)
+    await append(storage, run.lease, sent)
     await end(storage, run, failed())
     page = await storage.read("job")
 
@@ -256,11 +256,11 @@ async def test_an_append_reads_as_many_rows_behind_hundreds_of_ranges_as_behind_
     steps = [
         chunk for seq in range(1, 451, 2) for chunk in (*chunks("a", first=seq, step="a"), *chunks("b", first=seq + 1))
     ]
-    await storage.append(run.lease, steps[:2])
-    early = await work_of(storage, lambda: storage.append(run.lease, steps[2:4]))
-    await storage.append(run.lease, steps[4:224])
-    await storage.append(run.lease, steps[224:448])
+    await append(storage, run.lease, steps[:2])
+    early = await work_of(storage, lambda: append(storage, run.lease, steps[2:4]))
+    await append(storage, run.lease, steps[4:224])
+    await append(storage, run.lease, steps[224:448])
 
-    late = await work_of(storage, lambda: storage.append(run.lease, steps[448:]))
+    late = await work_of(storage, lambda: append(storage, run.lease, steps[448:]))
 
     assert late == early

@@ -7,6 +7,7 @@ from typing import Any
 from aiq.backends.sqlite.storage import open_sqlite
 from aiq.bounds import MAX_PURGED_BYTES
 from aiq.model import BudgetSpec, Suspended, Usage, Waiting
+from aiq.storage import append
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -47,7 +48,7 @@ async def test_no_table_has_a_row_of_a_job_that_is_gone(tmp_path: Path, clock: C
     terms: dict[str, Any] = {"limits": ("gpt",), "estimate": need(10), "budgets": ("job:job",), "keep_ms": 0}
     run = await start(storage, creates=(own,), key="k", tenant="acme", **terms)
     await tell(storage, run, 0, used=Usage("gpt", 5))
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
     await storage.save_step(run.lease, value("plan"))
     await storage.send("job", "go", "1", b"yes")
     await end(storage, run, Suspended("until", "go", 60_000))

@@ -32,7 +32,7 @@ from aiq.model import (
     Usage,
     Want,
 )
-from aiq.storage import claim
+from aiq.storage import append, claim
 from aiq.testing.actions import chunks, claim_one, end, enqueue_one, job, start
 from aiq.testing.clock import Clock
 from aiq.testing.spending import open_call, tell, units, wait_of
@@ -127,7 +127,7 @@ async def started(storage: SQLiteStorage, queue: str) -> JobRecord:
 
 
 async def appended(storage: SQLiteStorage, run: JobRecord) -> None:
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
 
 
 async def found_a_signal(storage: SQLiteStorage, run: JobRecord) -> None:

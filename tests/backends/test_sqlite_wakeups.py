@@ -17,6 +17,7 @@ from aiq.backends.relational.news import News
 from aiq.backends.sqlite import watch
 from aiq.backends.sqlite.ear import Ear
 from aiq.backends.sqlite.storage import SQLiteStorage
+from aiq.storage import append
 from aiq.testing.actions import GOOD, chunks, claim_one, end, enqueue_one, job
 from tests.backends.sqlite_files import opened, url_of
 
@@ -73,7 +74,7 @@ async def test_the_end_and_the_stream_of_a_job_are_told_to_those_who_watch_it(
     run = await claim_one(there)
     mark = await mark_of(here, "job:job", "stream:job")
     async with asyncio.timeout(10):
-        await there.append(run.lease, chunks("one"))
+        await append(there, run.lease, chunks("one"))
         mark = await here.wait(["job:job", "stream:job"], after=mark, timeout_ms=LONG_MS)
         await end(there, run, GOOD)
         await here.wait(["job:job", "stream:job"], after=mark, timeout_ms=LONG_MS)

@@ -3,7 +3,7 @@
 import pytest
 
 from aiq.model import Band, ChunkKind, JobError, Retried, Sleeping, Succeeded, Suspended, Waiting
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import chunks, end, enqueue_one, failed, job, spawn, start, value
 from tests.cli.command import aiq, facts, said
 from tests.cli.conftest import Stored
@@ -176,7 +176,7 @@ def test_a_job_tells_how_many_dependencies_it_waits_for(stored: Stored, capsys: 
 async def fail_after_a_step(storage: Storage) -> None:
     run = await start(storage, payload=b'{"name":"Anna"}', max_attempts=1)
     await storage.save_step(run.lease, value("plan", b'"ask Anna"'))
-    await storage.append(run.lease, chunks("0.5", kind=ChunkKind.PROGRESS))
+    await append(storage, run.lease, chunks("0.5", kind=ChunkKind.PROGRESS))
     error = JobError(type="ValueError", message="no\x1b[2J", traceback='File "a.py", line 1\nValueError: no')
     await end(storage, run, Retried(error, 0))
 
@@ -283,7 +283,7 @@ def test_names_that_others_chose_cannot_command_the_terminal(
     async def attack(storage: Storage) -> None:
         run = await start(storage, hostile, payload=ESCAPE.encode(), tenant=ESCAPE, flow=ESCAPE)
         await storage.save_step(run.lease, value(f"step{ESCAPE}"))
-        await storage.append(run.lease, chunks(f'"{ESCAPE}"', kind=ChunkKind.PROGRESS))
+        await append(storage, run.lease, chunks(f'"{ESCAPE}"', kind=ChunkKind.PROGRESS))
         await end(storage, run, Suspended(f"wait{ESCAPE}", "approval"))
 
     stored(attack)

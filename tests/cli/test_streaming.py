@@ -13,7 +13,7 @@ import pytest
 
 from aiq.cli import main
 from aiq.model import ChunkKind, JobRecord, NewChunk, Succeeded
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import BAD, chunks, claim_one, end, enqueue_one, failed, start, value
 from tests.cli.command import aiq, environment, facts, said, within
 from tests.cli.conftest import Stored
@@ -22,16 +22,16 @@ from tests.cli.conftest import Stored
 async def two_runs(storage: Storage) -> None:
     """The first run emits two items and fails, the second emits one and succeeds."""
     first = await start(storage)
-    await storage.append(first.lease, chunks("one ", "two "))
+    await append(storage, first.lease, chunks("one ", "two "))
     await end(storage, first, failed())
     second = await claim_one(storage)
-    await storage.append(second.lease, chunks("ONE\n"))
+    await append(storage, second.lease, chunks("ONE\n"))
     await end(storage, second, Succeeded(b"1"))
 
 
 async def one_run(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("one\n", "two\n"))
+    await append(storage, run.lease, chunks("one\n", "two\n"))
     await end(storage, run, Succeeded(b"1"))
 
 
@@ -68,8 +68,8 @@ def test_a_stream_goes_on_after_a_number(stored: Stored, capsys: pytest.CaptureF
 def test_log_lines_and_progress_are_remarks(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     async def talk(storage: Storage) -> None:
         run = await start(storage)
-        await storage.append(run.lease, chunks("half way\x1b[2J", kind=ChunkKind.LOG))
-        await storage.append(run.lease, chunks("0.5", first=2, kind=ChunkKind.PROGRESS))
+        await append(storage, run.lease, chunks("half way\x1b[2J", kind=ChunkKind.LOG))
+        await append(storage, run.lease, chunks("0.5", first=2, kind=ChunkKind.PROGRESS))
         await end(storage, run, Succeeded(b"1"))
 
     stored(talk)
@@ -85,7 +85,7 @@ def test_log_lines_and_progress_are_remarks(stored: Stored, capsys: pytest.Captu
 def test_the_stream_of_a_dead_job_ends_with_a_no(stored: Stored, capsys: pytest.CaptureFixture[str]) -> None:
     async def die(storage: Storage) -> None:
         run = await start(storage)
-        await storage.append(run.lease, chunks("so far"))
+        await append(storage, run.lease, chunks("so far"))
         await end(storage, run, BAD)
 
     stored(die)
@@ -117,7 +117,7 @@ def test_without_following_it_ends_with_what_is_there(stored: Stored, capsys: py
         run = await start(storage)
         for first in (1, 201):
             texts = [f"{number}\n" for number in range(first, first + 200)]
-            await storage.append(run.lease, chunks(*texts, first=first))
+            await append(storage, run.lease, chunks(*texts, first=first))
 
     stored(begin)
 
@@ -140,7 +140,7 @@ def following(url: str, *words: str) -> Iterator[subprocess.Popen[str]]:
 
 async def begin(storage: Storage) -> JobRecord:
     run = await start(storage)
-    await storage.append(run.lease, chunks("one\n"))
+    await append(storage, run.lease, chunks("one\n"))
     return run
 
 
@@ -150,7 +150,7 @@ def test_data_is_shown_as_it_comes_and_the_end_ends_it(url: str) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "one\n"
 
-        within(url, lambda storage: storage.append(run.lease, chunks("two\n", first=2)))
+        within(url, lambda storage: append(storage, run.lease, chunks("two\n", first=2)))
         assert process.stdout.readline() == "two\n"
 
         within(url, lambda storage: end(storage, run, Succeeded(b"1")))
@@ -177,7 +177,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(url: str) -> None:
         assert process.stderr is not None
         process.stdout.readline()
         process.stdout.close()
-        within(url, lambda storage: storage.append(run.lease, chunks("two\n", first=2)))
+        within(url, lambda storage: append(storage, run.lease, chunks("two\n", first=2)))
 
         assert process.wait(timeout=10) == 141
         assert process.stderr.read() == ""
@@ -217,7 +217,7 @@ def test_data_cannot_command_a_terminal_and_a_file_gets_it_as_it_is(url: str, st
     async def emit(storage: Storage) -> None:
         run = await start(storage)
         for number, half in enumerate((halves[0] + halves[1], halves[2]), 1):
-            await storage.append(run.lease, [NewChunk(number, half)])
+            await append(storage, run.lease, [NewChunk(number, half)])
         await end(storage, run, Succeeded(b"1"))
 
     stored(emit)
@@ -229,7 +229,7 @@ def test_data_cannot_command_a_terminal_and_a_file_gets_it_as_it_is(url: str, st
 def test_a_file_gets_bytes_that_are_no_text(stored: Stored, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     async def emit(storage: Storage) -> None:
         run = await start(storage)
-        await storage.append(run.lease, [NewChunk(1, b"\xff\r\n\0")])
+        await append(storage, run.lease, [NewChunk(1, b"\xff\r\n\0")])
         await end(storage, run, Succeeded(b"1"))
 
     stored(emit)
@@ -242,7 +242,7 @@ def test_void_ranges_are_told_one_by_one(stored: Stored, capsys: pytest.CaptureF
     async def keep_a_step(storage: Storage) -> None:
         run = await start(storage)
         for number, step in enumerate((None, "kept", None), 1):
-            await storage.append(run.lease, chunks("x", first=number, step=step))
+            await append(storage, run.lease, chunks("x", first=number, step=step))
         await storage.save_step(run.lease, value("kept"))
         await end(storage, run, failed())
         await end(storage, await claim_one(storage), Succeeded(b"1"))

@@ -23,7 +23,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage, claim, settle
+from aiq.storage import Storage, append, claim, settle
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -195,11 +195,11 @@ async def test_the_siblings_of_a_failed_child_are_cancelled_where_they_stand(sto
 @clause("STREAM-1", "STREAM-4", "STREAM-9")
 async def test_a_reader_at_the_fortieth_item_is_told_that_all_of_them_are_void(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks(*(f"old {n}" for n in range(40))))
+    await append(storage, run.lease, chunks(*(f"old {n}" for n in range(40))))
     await end(storage, run, failed())
     run = await claim_one(storage)
 
-    await storage.append(run.lease, chunks("new 1", "new 2"))
+    await append(storage, run.lease, chunks("new 1", "new 2"))
 
     page = (await storage.read("job", after=40)).chunks
     assert [(chunk.number, chunk.kind, chunk.data) for chunk in page] == [
@@ -212,7 +212,7 @@ async def test_a_reader_at_the_fortieth_item_is_told_that_all_of_them_are_void(s
 @clause("STREAM-9", "STREAM-8")
 async def test_a_reader_between_two_runs_sees_the_first_and_that_the_job_is_not_over(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
     await end(storage, run, failed())
 
     page = await storage.read("job")

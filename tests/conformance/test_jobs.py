@@ -19,7 +19,7 @@ from aiq.model import (
     State,
     Succeeded,
 )
-from aiq.storage import Storage, settle
+from aiq.storage import Storage, append, settle
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -91,7 +91,7 @@ async def test_every_transition_is_one_event_and_what_is_no_transition_is_none(s
     assert run.events == 2
 
     await storage.renew([run.lease])
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
     await storage.save_step(run.lease, value("plan"))
     assert (await get_one(storage)).events == 2
 

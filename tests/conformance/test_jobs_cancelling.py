@@ -15,7 +15,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -69,7 +69,7 @@ async def test_the_holder_learns_of_a_cancel_at_whatever_it_does_next(storage: S
 
     assert (await get_one(storage)).cancel_requested_at_ms == clock()
     assert (await storage.renew([run.lease]))[0].cancel_requested
-    assert (await storage.append(run.lease, chunks("a"))).cancel_requested
+    assert (await append(storage, run.lease, chunks("a"))).cancel_requested
     assert (await storage.save_step(run.lease, value("plan"))).cancel_requested
 
 

@@ -22,7 +22,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -76,8 +76,8 @@ async def renew(storage: Storage, lease: Lease) -> object:
     return answer
 
 
-async def append(storage: Storage, lease: Lease) -> object:
-    return await storage.append(lease, chunks("zombie"))
+async def append_item(storage: Storage, lease: Lease) -> object:
+    return await append(storage, lease, chunks("zombie"))
 
 
 async def save_step(storage: Storage, lease: Lease) -> object:
@@ -91,7 +91,7 @@ async def spawn_child(storage: Storage, lease: Lease) -> object:
 WRITES: dict[str, Write] = {
     **{name: settling(outcome) for name, outcome in OUTCOMES.items()},
     "renew": renew,
-    "append": append,
+    "append": append_item,
     "save_step": save_step,
     "spawn": spawn_child,
 }
@@ -261,11 +261,11 @@ async def test_a_run_that_settles_in_its_last_millisecond_is_not_late(storage: S
 @clause("LEASE-5")
 async def test_a_run_whose_lease_ran_out_may_still_append_and_save(storage: Storage, clock: Clock) -> None:
     run = await start(storage)
-    assert not (await storage.append(run.lease, chunks("a"))).late
+    assert not (await append(storage, run.lease, chunks("a"))).late
     assert not (await storage.save_step(run.lease, value("one"))).late
     clock.advance_ms(run.lease_ms)
 
-    assert (await storage.append(run.lease, chunks("b", first=2))).late
+    assert (await append(storage, run.lease, chunks("b", first=2))).late
     assert (await storage.save_step(run.lease, value("two"))).late
 
     sight = await look(storage)

@@ -53,7 +53,7 @@ from aiq.model import (
     Waiting,
     Want,
 )
-from aiq.storage import Storage, claim
+from aiq.storage import Storage, append, claim
 from aiq.testing.actions import BAD, GOOD, Sight, chunks, failed, job, look, value
 from aiq.testing.clock import Clock
 from aiq.testing.faulty import CancelAt, Faulty, LoseReply
@@ -97,7 +97,7 @@ async def play(storage: Storage) -> None:
     for name in ("runs", "parent", "asks"):
         await storage.enqueue([job(name, queue=name, lease_ms=60_000)])
         await claim(storage, claiming(name, name))
-    await storage.append(lease("runs"), chunks("a"))
+    await append(storage, lease("runs"), chunks("a"))
     await storage.enqueue([job(f"child {n}", child_of="k", queue="children") for n in (1, 2)], lease("parent"))
     await storage.exchange([Settlement(lease("parent"), "1", Waiting("k", 1))])
     await storage.exchange([Settlement(lease("asks"), "1", Suspended("until", "go", 60_000))])
@@ -150,7 +150,7 @@ WRITES: dict[str, tuple[str, Call]] = {
     "save a step": ("save_step", lambda s: s.save_step(lease("runs"), value("plan"))),
     "send": ("send", lambda s: s.send("asks", "go", "1", b"yes")),
     "send early": ("send", lambda s: s.send("runs", "go", "1", b"yes")),
-    "append": ("append", lambda s: s.append(lease("runs"), chunks("b", "c", first=2))),
+    "append": ("append", lambda s: append(s, lease("runs"), chunks("b", "c", first=2))),
     "claim what takes a limit": ("exchange", lambda s: s.exchange((), claiming("waits", "waits"))),
     "defer": ("exchange", lambda s: s.exchange([Settlement(lease("calls"), "2", DEFERRED)])),
     "hold itself": ("exchange", lambda s: s.exchange([Settlement(lease("calls"), "2", HELD)])),

@@ -12,6 +12,7 @@ from hypothesis.stateful import rule
 
 from aiq.bounds import MAX_SWEEP
 from aiq.model import (
+    Append,
     Band,
     Cancelled,
     Cause,
@@ -37,6 +38,7 @@ from aiq.model import (
     Waiting,
     Want,
 )
+from aiq.storage import append
 from aiq.testing.actions import GOOD
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
@@ -188,15 +190,18 @@ class Histories(Twins):
     def save(self, run: JobRecord, key: str, value: bytes = b"1", digest: str = "") -> None:
         self.both(lambda s: s.save_step(run.lease, Step(key, StepKind.VALUE, value, digest)))
 
-    @rule(pick=picks, some=items)
-    def append(self, pick: int, some: list[tuple[int, bytes, ChunkKind, str | None]]) -> None:
-        """Mostly what follows; sometimes an item again, or one too many."""
-        run = self.live(pick)
+    @rule(said=st.lists(st.tuples(picks, items), min_size=1, max_size=3))
+    def append(self, said: list[tuple[int, list[tuple[int, bytes, ChunkKind, str | None]]]]) -> None:
+        """Of each run mostly what follows; sometimes an item again, or one too many, or the same run twice."""
+        told = [self.emitted(self.live(pick), some) for pick, some in said]
+        self.both(lambda s: s.append(told))
+
+    def emitted(self, run: JobRecord, some: list[tuple[int, bytes, ChunkKind, str | None]]) -> Append:
         emitted = self.both(lambda s: s.read(run.id))
         assert emitted is not None
         mine = [c for c in emitted.chunks if c.fence == run.fence and c.kind in (K.DATA, K.LOG, K.PROGRESS)]
         chunks = [NewChunk(max(1, len(mine) + n + off), *rest) for n, (off, *rest) in enumerate(some, 1)]
-        self.both(lambda s: s.append(run.lease, chunks))
+        return Append(run.lease, chunks)
 
     @rule(pick=picks, name=st.sampled_from(("go", "go", "stop")), signal_id=st.sampled_from("123"), payload=digests)
     def send(self, pick: int, name: str, signal_id: str, payload: str) -> None:
@@ -217,7 +222,7 @@ class Histories(Twins):
     @rule(loss=st.sampled_from(("expired", "reclaimed", "swept", "released", "cancelled")), outcome=outcomes)
     def a_zombie_tries_everything(self, loss: str, outcome: Outcome) -> None:
         zombie = self.begin()
-        self.both(lambda s: s.append(zombie.lease, [NewChunk(1, b"x")]))
+        self.both(lambda s: append(s, zombie.lease, [NewChunk(1, b"x")]))
         if loss == "released":
             self.end(zombie, Released())
         elif loss == "cancelled":
@@ -231,7 +236,7 @@ class Histories(Twins):
         self.both(lambda s: s.renew([zombie.lease]))
         child = JobSpec(id=f"{zombie.id} child", task="work", queue="q", child_of="k")
         self.both(lambda s: s.enqueue([child], parent=zombie.lease))
-        self.both(lambda s: s.append(zombie.lease, [NewChunk(2, b"y")]))
+        self.both(lambda s: append(s, zombie.lease, [NewChunk(2, b"y")]))
         self.save(zombie, "k")
         self.end(zombie, outcome)
 
@@ -277,7 +282,7 @@ class Histories(Twins):
             self.both(lambda s: s.cancel([run.id]))
             self.turn_the_clock(turn_ms)
             self.both(lambda s: s.renew([run.lease]))
-            self.both(lambda s: s.append(run.lease, [NewChunk(1, b"x")]))
+            self.both(lambda s: append(s, run.lease, [NewChunk(1, b"x")]))
             self.save(run, "k")
             if sweep:
                 self.upkeep(MAX_SWEEP)
@@ -403,7 +408,7 @@ class Histories(Twins):
             if fate != "saved silently":
                 kind = K.LOG if fate == "logged" else K.DATA
                 chunks = [NewChunk(1, b"x", kind, "k"), NewChunk(2, b"y", kind, f"step {n}"), NewChunk(3, b"z", kind)]
-                self.both(lambda s, run=run, chunks=chunks: s.append(run.lease, chunks))
+                self.both(lambda s, run=run, chunks=chunks: append(s, run.lease, chunks))
             if fate.startswith("saved"):
                 self.save(run, "k")
                 self.save(run, f"step {n}")

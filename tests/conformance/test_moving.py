@@ -23,7 +23,7 @@ from aiq.model import (
     Waiting,
     moving,
 )
-from aiq.storage import Storage, settle
+from aiq.storage import Storage, append, settle
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -81,7 +81,7 @@ async def a_flow_in_the_middle(storage: Storage) -> None:
     await put_budget(storage, "purse", tokens=10_000)
     parent = await start(storage, "parent", budgets=("purse",))
     await storage.save_step(parent.lease, value("plan", b"paid for"))
-    await storage.append(parent.lease, chunks("one", "two", step="plan"))
+    await append(storage, parent.lease, chunks("one", "two", step="plan"))
     await spawn(storage, parent, "done", "running", limits=("gpt",), estimate=need(100))
     await storage.enqueue([job("after", depends_on=("running",))])
     done = await claim_one(storage)
@@ -149,10 +149,10 @@ async def test_that_answer_tells_the_signal_that_it_told(source: Storage, goal: 
 @clause("MOVE-1")
 async def test_a_stream_goes_on_behind_what_was_written(source: Storage, goal: Storage) -> None:
     run = await start(source)
-    await source.append(run.lease, chunks("one", "two"))
+    await append(source, run.lease, chunks("one", "two"))
 
     await move(source, goal)
-    repeated = await goal.append(run.lease, chunks("two", "three", first=2))
+    repeated = await append(goal, run.lease, chunks("two", "three", first=2))
 
     assert repeated.last == 3
     assert [chunk.text for chunk in (await goal.read(run.id)).chunks] == ["one", "two", "three"]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from aiq.errors import Conflict, LeaseLost
 from aiq.model import Enqueued, Released, State, StepKind, Succeeded, Suspended, Waiting
-from aiq.storage import Storage, claim
+from aiq.storage import Storage, append, claim
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -239,7 +239,7 @@ async def test_a_signal_and_a_time_out_that_meet_are_never_both(storage: Storage
 async def test_one_append_sent_many_times_at_once_is_one(storage: Storage) -> None:
     run = await start(storage)
     async with crowd(storage) as faces:
-        answers, refused = await at_once([one.append(run.lease, chunks("a", "b")) for one in faces])
+        answers, refused = await at_once([append(one, run.lease, chunks("a", "b")) for one in faces])
 
     assert not refused
     assert {appended.last for appended in answers} == {2}

@@ -11,7 +11,7 @@ from aiq.model import (
     Usage,
 )
 from aiq.rules.fingerprints import OF_CAUSE
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -43,12 +43,12 @@ from aiq.testing.spending import counted, tell
 @clause("DEAD-20")
 async def test_the_next_run_names_the_end_of_the_stream_in_its_reset(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
     await end(storage, run, deadly())
     again = await run_again(storage)
     assert await storage.audit() == []
 
-    await storage.append(again.lease, chunks("c"))
+    await append(storage, again.lease, chunks("c"))
     await end(storage, again, GOOD)
 
     items = (await storage.read("job")).chunks
@@ -67,7 +67,7 @@ async def test_the_next_run_names_the_end_of_the_stream_in_its_reset(storage: St
 @clause("DEAD-20")
 async def test_what_a_remembered_step_emitted_still_counts_after_a_redrive(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a", step="plan"))
+    await append(storage, run.lease, chunks("a", step="plan"))
     await storage.save_step(run.lease, value("plan"))
     await end(storage, run, deadly())
 

@@ -22,7 +22,7 @@ from aiq.model import (
     Waiting,
 )
 from aiq.rules.retention import PACE_MS
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -175,8 +175,8 @@ async def test_retention_out_of_range_is_refused(storage: Storage, spec: Retenti
 async def test_the_stream_of_a_job_that_has_ended_keeps_its_last_item(storage: Storage, clock: Clock) -> None:
     await storage.put_retention(RetentionSpec(streams=Keep(for_ms=10)))
     run = await start(storage)
-    await storage.append(run.lease, chunks("a", "b"))
-    await storage.append(run.lease, chunks("[1]", first=3, kind=ChunkKind.PROGRESS))
+    await append(storage, run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("[1]", first=3, kind=ChunkKind.PROGRESS))
     await after(storage, clock, 20)
     assert len((await storage.read("job")).chunks) == 3
     await end(storage, run, GOOD)
@@ -202,7 +202,7 @@ async def test_over_the_bound_of_streams_those_of_jobs_that_ended_first_go(stora
     await storage.put_retention(RetentionSpec(streams=Keep(count=1)))
     for name in ("a", "b"):
         run = await start(storage, name)
-        await storage.append(run.lease, chunks("x"))
+        await append(storage, run.lease, chunks("x"))
         await end(storage, run, GOOD)
     await keep_up(storage)
     with pytest.raises(Gone):
@@ -319,7 +319,7 @@ async def test_nothing_of_a_job_is_left(storage: Storage, clock: Clock) -> None:
     own = BudgetSpec(id="job:job", caps={"tokens": 10_000})
     run = await start(storage, **terms, creates=(own,))
     await tell(storage, run, 0, used=Usage("gpt", 5))
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
     await storage.save_step(run.lease, value("plan"))
     await storage.send("job", "go", "1", b"yes")
     await storage.send("job", "go", "2", b"no")

@@ -20,7 +20,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -219,7 +219,7 @@ async def test_a_chunk_ends_a_wait_for_the_stream(storage: Storage) -> None:
     run = await start(storage)
     mark = await storage.wait(["stream:job"], after=None, timeout_ms=LONG_MS)
 
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
 
     assert await changed(storage, mark, "stream:job")
 
@@ -400,7 +400,7 @@ async def test_batches_of_nothing_are_fine(storage: Storage) -> None:
 async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
     run = await start(storage, payload=EVERY_BYTE)
     await storage.save_step(run.lease, value("plan", EVERY_BYTE))
-    await storage.append(run.lease, [NewChunk(1, EVERY_BYTE), NewChunk(2, EVERY_BYTE, ChunkKind.PROGRESS)])
+    await append(storage, run.lease, [NewChunk(1, EVERY_BYTE), NewChunk(2, EVERY_BYTE, ChunkKind.PROGRESS)])
     await storage.send("job", "go", "1", EVERY_BYTE)
     taken = await end(storage, run, Suspended("wait", "go"))
     await end(storage, run, Succeeded(EVERY_BYTE))
@@ -416,7 +416,7 @@ async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
 @clause("STORE-10")
 async def test_empty_bytes_are_not_nothing(storage: Storage) -> None:
     run = await start(storage, payload=b"")
-    await storage.append(run.lease, [NewChunk(1, b"", ChunkKind.PROGRESS)])
+    await append(storage, run.lease, [NewChunk(1, b"", ChunkKind.PROGRESS)])
     await end(storage, run, GOOD)
 
     record = await get_one(storage)
@@ -458,7 +458,7 @@ async def test_an_error_leaves_a_storage_at_work(storage: Storage) -> None:
 async def test_a_busy_storage_passes_its_audit(storage: Storage, clock: Clock) -> None:
     parent = await start(storage, "parent")
     await spawn(storage, parent, "a", "b", "c", queue="children")
-    await storage.append(parent.lease, chunks("x", "y"))
+    await append(storage, parent.lease, chunks("x", "y"))
     await storage.save_step(parent.lease, value("plan"))
     await end(storage, parent, Waiting("children", 3))
     await end_one(storage, BAD, "children")

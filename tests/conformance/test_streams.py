@@ -1,10 +1,13 @@
 """Chapter 8: the numbered output of a job."""
 
+from dataclasses import replace
+
 import pytest
 
 from aiq import bounds
 from aiq.errors import Conflict, InvalidInput, LeaseLost, NotFound, TooLarge
 from aiq.model import (
+    Append,
     Appended,
     Cancelled,
     Chunk,
@@ -18,7 +21,7 @@ from aiq.model import (
     State,
     Succeeded,
 )
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -50,13 +53,13 @@ async def the_items(storage: Storage, after: int = 0) -> list[tuple[int, ChunkKi
 @clause("STREAM-1")
 async def test_items_of_every_kind_and_run_share_one_sequence_of_numbers(storage: Storage, clock: Clock) -> None:
     run = await start(storage)
-    assert await storage.append(run.lease, chunks("a", "b")) == Appended(
+    assert await append(storage, run.lease, chunks("a", "b")) == Appended(
         2, cancel_requested=False, stream_bytes=2 * (1 + bounds.ITEM_OVERHEAD_BYTES)
     )
     clock.advance_ms(1)
-    await storage.append(run.lease, chunks("note", first=3, kind=K.LOG))
+    await append(storage, run.lease, chunks("note", first=3, kind=K.LOG))
     run = await run_again(storage, run)
-    await storage.append(run.lease, chunks("c", step="plan"))
+    await append(storage, run.lease, chunks("c", step="plan"))
 
     page = await storage.read("job")
 
@@ -74,21 +77,21 @@ async def test_items_of_every_kind_and_run_share_one_sequence_of_numbers(storage
 @clause("STREAM-2")
 async def test_an_append_sent_again_changes_nothing(storage: Storage, clock: Clock) -> None:
     run = await start(storage)
-    first = await storage.append(run.lease, chunks("a", "b"))
+    first = await append(storage, run.lease, chunks("a", "b"))
     before = await look(storage)
     clock.advance_ms(1)
 
-    assert await storage.append(run.lease, chunks("a", "b")) == first
-    assert await storage.append(run.lease, chunks("b", first=2)) == first
+    assert await append(storage, run.lease, chunks("a", "b")) == first
+    assert await append(storage, run.lease, chunks("b", first=2)) == first
     assert await look(storage) == before
 
 
 @clause("STREAM-2")
 async def test_an_append_that_is_partly_known_adds_the_rest(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
 
-    assert (await storage.append(run.lease, chunks("b", "c", first=2))).last == 3
+    assert (await append(storage, run.lease, chunks("b", "c", first=2))).last == 3
 
     assert [data for *_, data in await the_items(storage)] == [b"a", b"b", b"c"]
 
@@ -96,21 +99,21 @@ async def test_an_append_that_is_partly_known_adds_the_rest(storage: Storage) ->
 @clause("STREAM-2")
 async def test_each_run_counts_from_one(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a", kind=K.LOG))
+    await append(storage, run.lease, chunks("a", kind=K.LOG))
     run = await run_again(storage, run)
 
-    assert (await storage.append(run.lease, chunks("b", kind=K.LOG))).last == 2
+    assert (await append(storage, run.lease, chunks("b", kind=K.LOG))).last == 2
     assert [data for *_, data in await the_items(storage)] == [b"a", b"b"]
 
 
 @clause("STREAM-2")
 async def test_appending_nothing_changes_nothing(storage: Storage) -> None:
     run = await start(storage)
-    assert (await storage.append(run.lease, [])).last == 0
-    await storage.append(run.lease, chunks("a"))
+    assert (await append(storage, run.lease, [])).last == 0
+    await append(storage, run.lease, chunks("a"))
     before = await look(storage)
 
-    assert (await storage.append(run.lease, [])).last == 1
+    assert (await append(storage, run.lease, [])).last == 1
     assert await look(storage) == before
 
 
@@ -130,12 +133,12 @@ async def test_a_number_with_other_content_or_a_gap_is_a_conflict_and_nothing_is
     storage: Storage, case: str
 ) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a", "b"))
+    await append(storage, run.lease, chunks("a", "b"))
     before = await look(storage)
     items, reason = CONFLICTS[case]
 
     with pytest.raises(Conflict) as conflict:
-        await storage.append(run.lease, items)
+        await append(storage, run.lease, items)
 
     assert conflict.value.reason == reason
     assert await look(storage) == before
@@ -146,7 +149,7 @@ async def test_a_run_begins_at_one(storage: Storage) -> None:
     run = await start(storage)
 
     with pytest.raises(Conflict) as conflict:
-        await storage.append(run.lease, chunks("b", first=2))
+        await append(storage, run.lease, chunks("b", first=2))
 
     assert conflict.value.reason == "gap"
 
@@ -164,7 +167,7 @@ async def test_the_terminal_step_closes_the_stream(
     storage: Storage, outcome: Outcome, kind: ChunkKind, data: bytes
 ) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
     await end(storage, run, outcome)
 
     page = await storage.read("job")
@@ -176,7 +179,7 @@ async def test_the_terminal_step_closes_the_stream(
 @clause("STREAM-8")
 async def test_a_job_that_fails_and_may_try_again_leaves_its_stream_open(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
 
     await end(storage, run, failed())
 
@@ -187,7 +190,7 @@ async def test_a_job_that_fails_and_may_try_again_leaves_its_stream_open(storage
 @pytest.mark.parametrize("how", ["cancelled at once", "cancelled by force", "stalled", "upstream"])
 async def test_a_stream_is_closed_whoever_ends_the_job(storage: Storage, clock: Clock, how: str) -> None:
     run = await start(storage, max_attempts=1)
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
     if how == "cancelled at once":
         await end(storage, run, Released())
         await storage.cancel(["job"])
@@ -214,18 +217,18 @@ async def test_a_job_without_items_ends_by_its_state_alone(storage: Storage) -> 
 @clause("STREAM-8", "LEASE-1")
 async def test_nothing_follows_the_last_item(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
     await end(storage, run, GOOD)
 
     with pytest.raises(LeaseLost):
-        await storage.append(run.lease, chunks("b", first=2))
+        await append(storage, run.lease, chunks("b", first=2))
     assert len(await the_items(storage)) == 2
 
 
 @clause("STREAM-9")
 async def test_a_stream_is_read_from_any_number_a_page_at_a_time(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks(*(str(n) for n in range(1, 8))))
+    await append(storage, run.lease, chunks(*(str(n) for n in range(1, 8))))
 
     seen: list[int] = []
     for size in (3, 3, 1, 0):
@@ -262,10 +265,10 @@ async def test_a_chunk_that_is_too_large_is_refused_with_its_batch(storage: Stor
 
     for items in (chunks("a", over), chunks(*("a" for _ in range(bounds.MAX_BATCH + 1)))):
         with pytest.raises(TooLarge):
-            await storage.append(run.lease, items)
+            await append(storage, run.lease, items)
 
     assert await the_items(storage) == []
-    await storage.append(run.lease, chunks(exact))
+    await append(storage, run.lease, chunks(exact))
 
 
 @clause("STREAM-10")
@@ -274,11 +277,11 @@ async def test_a_full_stream_takes_no_more_and_the_job_can_still_succeed(storage
     full = "x" * bounds.MAX_CHUNK_BYTES
     fitting = bounds.MAX_STREAM_BYTES // (bounds.MAX_CHUNK_BYTES + bounds.ITEM_OVERHEAD_BYTES)
     assert fitting <= bounds.MAX_BATCH
-    await storage.append(run.lease, chunks(*(full for _ in range(fitting))))
+    await append(storage, run.lease, chunks(*(full for _ in range(fitting))))
     before = await get_one(storage)
 
     with pytest.raises(TooLarge):
-        await storage.append(run.lease, chunks(full, first=fitting + 1))
+        await append(storage, run.lease, chunks(full, first=fitting + 1))
 
     assert await get_one(storage) == before
     await end(storage, run, GOOD)
@@ -291,11 +294,11 @@ async def test_an_item_without_data_takes_room_in_the_stream_too(storage: Storag
     run = await start(storage)
     fitting, rest = divmod(bounds.MAX_STREAM_BYTES, bounds.MAX_CHUNK_BYTES + bounds.ITEM_OVERHEAD_BYTES)
     texts = [*("x" * bounds.MAX_CHUNK_BYTES for _ in range(fitting)), "x" * (rest - 2 * bounds.ITEM_OVERHEAD_BYTES)]
-    await storage.append(run.lease, chunks(*texts))
-    await storage.append(run.lease, chunks("", first=fitting + 2))
+    await append(storage, run.lease, chunks(*texts))
+    await append(storage, run.lease, chunks("", first=fitting + 2))
 
     with pytest.raises(TooLarge):
-        await storage.append(run.lease, chunks("", first=fitting + 3))
+        await append(storage, run.lease, chunks("", first=fitting + 3))
 
     assert (await get_one(storage)).chunks == fitting + 2
 
@@ -303,34 +306,34 @@ async def test_an_item_without_data_takes_room_in_the_stream_too(storage: Storag
 @clause("STREAM-11")
 async def test_an_append_tells_of_a_cancel(storage: Storage) -> None:
     run = await start(storage)
-    assert not (await storage.append(run.lease, chunks("a"))).cancel_requested
+    assert not (await append(storage, run.lease, chunks("a"))).cancel_requested
     await storage.cancel(["job"])
 
-    assert (await storage.append(run.lease, chunks("b", first=2))).cancel_requested
-    assert (await storage.append(run.lease, [])).cancel_requested
+    assert (await append(storage, run.lease, chunks("b", first=2))).cancel_requested
+    assert (await append(storage, run.lease, [])).cancel_requested
 
 
 @clause("STREAM-13", "STREAM-2")
 async def test_an_append_tells_how_full_the_stream_is_over_all_runs(storage: Storage) -> None:
     run = await start(storage)
     item = bounds.ITEM_OVERHEAD_BYTES
-    assert (await storage.append(run.lease, [])).stream_bytes == 0
-    assert (await storage.append(run.lease, chunks("four"))).stream_bytes == item + 4
-    assert (await storage.append(run.lease, chunks("four"))).stream_bytes == item + 4
+    assert (await append(storage, run.lease, [])).stream_bytes == 0
+    assert (await append(storage, run.lease, chunks("four"))).stream_bytes == item + 4
+    assert (await append(storage, run.lease, chunks("four"))).stream_bytes == item + 4
 
     again = await run_again(storage, run)
 
-    assert (await storage.append(again.lease, [])).stream_bytes == item + 4
-    assert (await storage.append(again.lease, chunks("six", kind=K.LOG))).stream_bytes == 2 * item + 7
+    assert (await append(storage, again.lease, [])).stream_bytes == item + 4
+    assert (await append(storage, again.lease, chunks("six", kind=K.LOG))).stream_bytes == 2 * item + 7
 
 
 @clause("STREAM-12")
 async def test_the_newest_progress_is_the_jobs(storage: Storage) -> None:
     run = await start(storage)
     assert run.progress is None
-    await storage.append(run.lease, [*chunks("1", "2", kind=K.PROGRESS), *chunks("text", first=3)])
+    await append(storage, run.lease, [*chunks("1", "2", kind=K.PROGRESS), *chunks("text", first=3)])
     assert (await get_one(storage)).progress == b"2"
-    await storage.append(run.lease, chunks("3", first=4, kind=K.PROGRESS))
+    await append(storage, run.lease, chunks("3", first=4, kind=K.PROGRESS))
     await end(storage, run, GOOD)
 
     assert (await get_one(storage)).progress == b"3"
@@ -342,7 +345,7 @@ async def test_a_run_cannot_write_what_the_storage_writes(storage: Storage, kind
     run = await start(storage)
 
     with pytest.raises(InvalidInput):
-        await storage.append(run.lease, [NewChunk(1, b"", kind)])
+        await append(storage, run.lease, [NewChunk(1, b"", kind)])
 
     assert await the_items(storage) == []
 
@@ -350,14 +353,101 @@ async def test_a_run_cannot_write_what_the_storage_writes(storage: Storage, kind
 @clause("STREAM-4", "LEASE-1")
 async def test_readers_never_see_an_old_run_after_a_new_one(storage: Storage, clock: Clock) -> None:
     old = await start(storage)
-    await storage.append(old.lease, chunks("old"))
+    await append(storage, old.lease, chunks("old"))
     clock.advance_ms(old.lease_ms)
     new = await claim_one(storage, worker="other")
-    await storage.append(new.lease, chunks("new"))
+    await append(storage, new.lease, chunks("new"))
 
     for items in (chunks("old"), chunks("zombie", first=2)):
         with pytest.raises(LeaseLost):
-            await storage.append(old.lease, items)
+            await append(storage, old.lease, items)
 
     fences = [chunk.fence for chunk in (await storage.read("job")).chunks]
     assert fences == sorted(fences) == [1, 2, 2]
+
+
+def two(one: JobRecord, other: JobRecord) -> list[Append]:
+    return [Append(one.lease, chunks("a", "b")), Append(other.lease, chunks("c", kind=K.PROGRESS))]
+
+
+@clause("STREAM-14", "STREAM-2")
+async def test_one_append_takes_what_several_runs_emitted_and_sent_again_adds_nothing(storage: Storage) -> None:
+    one, other = await start(storage), await start(storage, "other")
+
+    first = await storage.append(two(one, other))
+
+    assert first == [
+        Appended(2, cancel_requested=False, stream_bytes=2 * (1 + bounds.ITEM_OVERHEAD_BYTES)),
+        Appended(1, cancel_requested=False, stream_bytes=1 + bounds.ITEM_OVERHEAD_BYTES),
+    ]
+    assert await storage.append(two(one, other)) == first
+    assert [data for *_, data in await the_items(storage)] == [b"a", b"b"]
+    assert (await get_one(storage, "other")).progress == b"c"
+
+
+@clause("STREAM-14")
+async def test_what_one_run_says_twice_in_an_append_comes_in_order(storage: Storage) -> None:
+    one, other = await start(storage), await start(storage, "other")
+
+    answers = await storage.append([*two(one, other), Append(one.lease, chunks("d", first=3)), Append(other.lease)])
+
+    assert [answer.last for answer in answers if isinstance(answer, Appended)] == [2, 1, 3, 1]
+    assert [data for *_, data in await the_items(storage)] == [b"a", b"b", b"d"]
+
+
+@clause("STREAM-14")
+@pytest.mark.parametrize(
+    ("refused", "why"),
+    [("lost", LeaseLost), ("unknown", LeaseLost), ("gap", Conflict), ("other text", Conflict), ("full", TooLarge)],
+)
+async def test_a_run_that_is_refused_changes_nothing_of_the_others(
+    storage: Storage, refused: str, why: type[Exception]
+) -> None:
+    one, other, third = [await start(storage, name) for name in ("job", "other", "third")]
+    much = "x" * bounds.MAX_CHUNK_BYTES
+    await append(storage, third.lease, chunks(*[much] * 4))
+    lease, items = third.lease, chunks("y", first=5)
+    if refused == "lost":
+        await end(storage, third, Released())
+    elif refused == "unknown":
+        lease = replace(lease, job_id="nobody")
+    elif refused == "full":
+        items = chunks(*[much] * (bounds.MAX_STREAM_BYTES // bounds.MAX_CHUNK_BYTES - 4), first=5)
+    else:
+        items = chunks("y", first=6 if refused == "gap" else 1)
+    before = await get_one(storage, "third")
+    first, last = two(one, other)
+
+    told = await storage.append([first, Append(lease, items), last])
+
+    assert [type(answer) for answer in told] == [Appended, why, Appended]
+    assert await get_one(storage, "third") == before
+    assert [data for *_, data in await the_items(storage)] == [b"a", b"b"]
+    assert (await get_one(storage, "other")).progress == b"c"
+
+
+@clause("STREAM-10", "STORE-9")
+async def test_an_append_has_bounds_over_all_its_runs(storage: Storage) -> None:
+    one, other = await start(storage), await start(storage, "other")
+    half = chunks(*"x" * (bounds.MAX_BATCH // 2))
+    too_many = [Append(one.lease, half), Append(other.lease, [*half, NewChunk(len(half) + 1, b"")])]
+
+    for many in ([Append(one.lease)] * (bounds.MAX_BATCH + 1), too_many):
+        with pytest.raises(TooLarge):
+            await storage.append(many)
+
+    assert await the_items(storage) == []
+    assert len(await storage.append([Append(one.lease, half), Append(other.lease, half)])) == 2
+
+
+@clause("STREAM-4", "STREAM-14")
+async def test_each_run_of_an_append_has_its_own_resets(storage: Storage) -> None:
+    one, other = await start(storage), await start(storage, "other")
+    await storage.append([Append(one.lease, chunks("a", "b")), Append(other.lease, chunks("c", step="s"))])
+    await end(storage, one, Released())
+    again = await claim_one(storage)
+
+    await storage.append([Append(again.lease, chunks("d")), Append(other.lease, chunks("e", first=2, step="s"))])
+
+    assert [kind for _, kind, _ in await the_items(storage)] == [K.DATA, K.DATA, K.RESET, K.DATA]
+    assert [chunk.data for chunk in (await storage.read("other")).chunks] == [b"c", b"e"]

@@ -7,7 +7,7 @@ import pytest
 
 from aiq import bounds
 from aiq.model import Cancelled, ChunkKind, Died, JobError, JobRecord, Outcome, Released
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import GOOD, chunks, claim_one, end, start, value
 from aiq.testing.marks import clause
 
@@ -30,11 +30,11 @@ async def the_resets(storage: Storage) -> list[list[list[int]]]:
 @clause("STREAM-4")
 async def test_a_new_run_voids_what_was_emitted_outside_of_a_saved_step(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1", "2"))
-    await storage.append(run.lease, chunks("3", "4", first=3, step="unsaved"))
+    await append(storage, run.lease, chunks("1", "2"))
+    await append(storage, run.lease, chunks("3", "4", first=3, step="unsaved"))
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("6"))
+    await append(storage, run.lease, chunks("6"))
 
     assert await the_items(storage, after=4) == [(5, K.RESET, b'{"void":[[1,4]]}'), (6, K.DATA, b"6")]
 
@@ -42,12 +42,12 @@ async def test_a_new_run_voids_what_was_emitted_outside_of_a_saved_step(storage:
 @clause("STREAM-4")
 async def test_a_run_resets_once_and_before_its_first_data_only(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1"))
+    await append(storage, run.lease, chunks("1"))
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("log", kind=K.LOG))
-    await storage.append(run.lease, [*chunks("50", first=2, kind=K.PROGRESS), *chunks("data", "more", first=3)])
-    await storage.append(run.lease, chunks("end", first=5))
+    await append(storage, run.lease, chunks("log", kind=K.LOG))
+    await append(storage, run.lease, [*chunks("50", first=2, kind=K.PROGRESS), *chunks("data", "more", first=3)])
+    await append(storage, run.lease, chunks("end", first=5))
 
     assert [kind for _, kind, _ in await the_items(storage)] == [
         K.DATA,
@@ -63,11 +63,11 @@ async def test_a_run_resets_once_and_before_its_first_data_only(storage: Storage
 @clause("STREAM-4")
 async def test_a_first_run_and_a_run_after_silent_ones_write_no_reset(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("log", kind=K.LOG))
+    await append(storage, run.lease, chunks("log", kind=K.LOG))
     run = await run_again(storage, run)
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("a"))
+    await append(storage, run.lease, chunks("a"))
 
     assert await the_resets(storage) == []
 
@@ -77,11 +77,11 @@ async def test_more_than_one_reset_can_name_within_the_bound_of_a_chunk_is_named
     run = await start(storage)
     for batch in range(43):
         pairs = [chunks("a", "b", first=seq) for seq in range(1 + 256 * batch, 256 * (batch + 1), 2)]
-        await storage.append(run.lease, [item for a, b in pairs for item in (replace(a, step="saved"), b)])
+        await append(storage, run.lease, [item for a, b in pairs for item in (replace(a, step="saved"), b)])
     await storage.save_step(run.lease, value("saved"))
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("again"))
+    await append(storage, run.lease, chunks("again"))
 
     *resets, again = (await storage.read("job", after=43 * 256)).chunks
     assert [item.kind for item in (*resets, again)] == [K.RESET, K.RESET, K.DATA]
@@ -92,13 +92,13 @@ async def test_more_than_one_reset_can_name_within_the_bound_of_a_chunk_is_named
 @clause("STREAM-5")
 async def test_what_was_emitted_in_a_step_that_its_run_saved_is_never_voided(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1"))
-    await storage.append(run.lease, chunks("2", "3", first=2, step="write"))
+    await append(storage, run.lease, chunks("1"))
+    await append(storage, run.lease, chunks("2", "3", first=2, step="write"))
     await storage.save_step(run.lease, value("write"))
-    await storage.append(run.lease, chunks("4", first=4))
+    await append(storage, run.lease, chunks("4", first=4))
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("again"))
+    await append(storage, run.lease, chunks("again"))
 
     assert await the_resets(storage) == [[[1, 1], [4, 4]]]
 
@@ -106,13 +106,13 @@ async def test_what_was_emitted_in_a_step_that_its_run_saved_is_never_voided(sto
 @clause("STREAM-4", "STREAM-5")
 async def test_what_one_run_emitted_in_a_step_that_another_saved_is_void(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1", step="write"))
+    await append(storage, run.lease, chunks("1", step="write"))
     run = await run_again(storage, run)
-    await storage.append(run.lease, chunks("3", step="write"))
+    await append(storage, run.lease, chunks("3", step="write"))
     await storage.save_step(run.lease, value("write"))
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("4"))
+    await append(storage, run.lease, chunks("4"))
 
     assert await the_resets(storage) == [[[1, 1]]]
 
@@ -122,11 +122,11 @@ async def test_a_step_saved_by_a_run_that_emitted_nothing_in_it_saves_nothing_of
     storage: Storage,
 ) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1", step="write"))
+    await append(storage, run.lease, chunks("1", step="write"))
     run = await run_again(storage, run)
     await storage.save_step(run.lease, value("write"))
 
-    await storage.append(run.lease, chunks("3"))
+    await append(storage, run.lease, chunks("3"))
 
     assert await the_resets(storage) == [[[1, 1]]]
 
@@ -134,12 +134,12 @@ async def test_a_step_saved_by_a_run_that_emitted_nothing_in_it_saves_nothing_of
 @clause("STREAM-4")
 async def test_a_log_line_between_them_does_not_save_data_from_being_void(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1"))
-    await storage.append(run.lease, chunks("2", first=2, kind=K.LOG))
-    await storage.append(run.lease, chunks("3", first=3))
+    await append(storage, run.lease, chunks("1"))
+    await append(storage, run.lease, chunks("2", first=2, kind=K.LOG))
+    await append(storage, run.lease, chunks("3", first=3))
     run = await run_again(storage, run)
 
-    await storage.append(run.lease, chunks("again"))
+    await append(storage, run.lease, chunks("again"))
 
     (void,) = await the_resets(storage)
     named = {number for first, last in void for number in range(first, last + 1)}
@@ -159,9 +159,9 @@ async def test_a_terminal_step_of_a_run_without_data_writes_the_reset(
     storage: Storage, outcome: Outcome, marker: ChunkKind
 ) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1", "2"))
+    await append(storage, run.lease, chunks("1", "2"))
     run = await run_again(storage, run)
-    await storage.append(run.lease, chunks("log", kind=K.LOG))
+    await append(storage, run.lease, chunks("log", kind=K.LOG))
 
     await end(storage, run, outcome)
 
@@ -172,9 +172,9 @@ async def test_a_terminal_step_of_a_run_without_data_writes_the_reset(
 @clause("STREAM-6")
 async def test_a_run_that_appended_data_resets_no_more_when_it_ends(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1"))
+    await append(storage, run.lease, chunks("1"))
     run = await run_again(storage, run)
-    await storage.append(run.lease, chunks("3"))
+    await append(storage, run.lease, chunks("3"))
 
     await end(storage, run, GOOD)
 
@@ -184,10 +184,10 @@ async def test_a_run_that_appended_data_resets_no_more_when_it_ends(storage: Sto
 @clause("STREAM-7")
 async def test_no_item_is_voided_twice(storage: Storage) -> None:
     run = await start(storage)
-    await storage.append(run.lease, chunks("1", "2"))
+    await append(storage, run.lease, chunks("1", "2"))
     for _ in range(2):
         run = await run_again(storage, run)
-        await storage.append(run.lease, chunks("again"))
+        await append(storage, run.lease, chunks("again"))
     run = await run_again(storage, run)
     await end(storage, run, GOOD)
 

@@ -52,7 +52,7 @@ from aiq.model import (
     Waiting,
 )
 from aiq.rules.fingerprints import OF_CAUSE
-from aiq.storage import Storage, claim, settle
+from aiq.storage import Storage, append, claim, settle
 from aiq.testing.actions import (
     BAD,
     changes,
@@ -221,7 +221,7 @@ async def claim_it(storage: Storage, lease: Lease) -> object:
 OPERATIONS: dict[str, Operation] = {
     **{name: settling(outcome) for name, outcome in OUTCOMES.items()},
     "renew": renew,
-    "append": lambda storage, lease: storage.append(lease, chunks("a")),
+    "append": lambda storage, lease: append(storage, lease, chunks("a")),
     "save a step": lambda storage, lease: storage.save_step(lease, value("plan")),
     "spawn": lambda storage, lease: storage.enqueue([job("child", child_of="until")], lease),
     "enqueue again": lambda storage, lease: storage.enqueue([job()]),

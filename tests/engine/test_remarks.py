@@ -7,6 +7,7 @@ import pytest
 
 import aiq
 from aiq.bounds import ITEM_OVERHEAD_BYTES, LOG_ROOM_BYTES, MAX_CHUNK_BYTES, MAX_STREAM_BYTES, PROGRESS_ROOM_BYTES
+from aiq.engine.appends import Appends
 from aiq.engine.remarks import CUT
 from aiq.engine.streams import Emitter
 from aiq.errors import TooLarge
@@ -34,7 +35,7 @@ def room(chunks: list[Chunk]) -> int:
 async def next_run(world: World) -> tuple[Emitter, Counting]:
     await end(world.storage, await get_one(world.storage), Released())
     run, storage = await claim_one(world.storage), Counting(world)
-    return Emitter(storage, run.lease, Listener(), rng=Random(1)), storage  # type: ignore[arg-type]
+    return Emitter(Appends(storage), run.lease, Listener(), rng=Random(1)), storage  # type: ignore[arg-type]
 
 
 @virtually

@@ -1,14 +1,16 @@
 """What a run emits, on its way to the storage."""
 
 import asyncio
+from collections.abc import Sequence
 from random import Random
 
 import pytest
 
 from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_BATCH, MAX_CHUNK_BYTES, MAX_STREAM_BYTES
+from aiq.engine.appends import Appends
 from aiq.engine.streams import BUFFER_BYTES, BUFFER_ITEMS, Emitter
 from aiq.errors import LeaseLost, TooLarge
-from aiq.model import ChunkKind, JobSpec
+from aiq.model import Append, ChunkKind, JobSpec
 from aiq.storage import claim
 from aiq.testing import Delay, LoseReply, Refuse
 from aiq.testing.actions import wish
@@ -33,16 +35,16 @@ class Counting:
         self._storage = world.faults
         self.sizes: list[int] = []
 
-    async def append(self, lease: object, chunks: object) -> object:
-        self.sizes.append(len(chunks))  # type: ignore[arg-type]
-        return await self._storage.append(lease, chunks)  # type: ignore[arg-type]
+    async def append(self, appends: Sequence[Append]) -> object:
+        self.sizes.append(sum([len(one.chunks) for one in appends]))
+        return await self._storage.append(appends)
 
 
 async def emitter(world: World) -> tuple[Emitter, Counting, Listener]:
     await world.storage.enqueue([JobSpec(id="job", task="work")])
     [record] = await claim(world.storage, wish())
     storage, listener = Counting(world), Listener()
-    return Emitter(storage, record.lease, listener, rng=Random(1)), storage, listener  # type: ignore[arg-type]
+    return Emitter(Appends(storage), record.lease, listener, rng=Random(1)), storage, listener  # type: ignore[arg-type]
 
 
 async def read(world: World) -> list[bytes]:

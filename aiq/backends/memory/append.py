@@ -1,4 +1,4 @@
-"""Adding items to a job's stream in the name of a run."""
+"""Adding items to the streams of jobs in the name of their runs."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,17 +8,29 @@ from aiq.backends.memory.holder import owned
 from aiq.backends.memory.items import add_item, add_resets, has_data
 from aiq.backends.memory.transition import Transaction
 from aiq.bounds import MAX_STREAM_BYTES
-from aiq.errors import Conflict, TooLarge
-from aiq.model import Appended, Chunk, ChunkKind, JobRecord, Lease, NewChunk
+from aiq.errors import Conflict, LeaseLost, TooLarge
+from aiq.model import Append, Appended, Chunk, ChunkKind, JobRecord, Lease, NewChunk
 from aiq.rules.leases import expired
 from aiq.rules.streams import Range, stored_bytes
-from aiq.rules.validation import check_chunks
-from aiq.storage import stream_topic
+from aiq.rules.validation import check_appends
+from aiq.storage import AppendRefused, stream_topic
 
 
-def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
-    """Add items, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-13, LEASE-5."""
-    check_chunks(chunks)
+def append(tx: Transaction, appends: Sequence[Append]) -> list[Appended | AppendRefused]:
+    """Add the items of each run, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-14, LEASE-5."""
+    check_appends(appends)
+    return [_answer(tx, one) for one in appends]
+
+
+def _answer(tx: Transaction, one: Append) -> Appended | AppendRefused:
+    # Whatever is refused is so before anything of this run is written.
+    try:
+        return _append(tx, one.lease, one.chunks)
+    except (LeaseLost, Conflict, TooLarge) as refusal:
+        return refusal.with_traceback(None)
+
+
+def _append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
     record = owned(tx, lease)
     stream = tx.tables.streams.get(record.id, Stream())
     new = _unknown(stream.runs.get(lease.fence, []), chunks)

@@ -1,32 +1,45 @@
-"""Adding items to a job's stream in the name of a run."""
+"""Adding items to the streams of jobs in the name of their runs."""
 
 from collections.abc import Sequence
 from typing import Final
 
 from aiq.backends.relational.holder import owned
-from aiq.backends.relational.items import open_stream
+from aiq.backends.relational.items import Stream, newest_ranges
 from aiq.backends.relational.rows import Job
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.bounds import MAX_STREAM_BYTES
-from aiq.errors import Conflict, TooLarge
-from aiq.model import Appended, ChunkKind, Lease, NewChunk
+from aiq.errors import Conflict, LeaseLost, TooLarge
+from aiq.model import Append, Appended, ChunkKind, Lease, NewChunk
 from aiq.rules.leases import expired
-from aiq.rules.streams import stored_bytes
-from aiq.storage import stream_topic
+from aiq.rules.streams import Range, stored_bytes
+from aiq.storage import AppendRefused, stream_topic
 
 SQL: Final = load("append")
 
 
-def append(tx: Transaction, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
-    """Add items, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-13, LEASE-5."""
+def append(tx: Transaction, appends: Sequence[Append]) -> list[Appended | AppendRefused]:
+    """Add the items of each run, all or none. Spec: STREAM-1 to STREAM-4, STREAM-10 to STREAM-14, LEASE-5."""
+    newest = newest_ranges(tx, tx.fetch(one.lease.job_id for one in appends))
+    return [_answer(tx, newest, one) for one in appends]
+
+
+def _answer(tx: Transaction, newest: dict[int, Range], one: Append) -> Appended | AppendRefused:
+    # Whatever is refused is so before anything of this run is written.
+    try:
+        return _append(tx, newest, one.lease, one.chunks)
+    except (LeaseLost, Conflict, TooLarge) as refusal:
+        return refusal.with_traceback(None)
+
+
+def _append(tx: Transaction, newest: dict[int, Range], lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
     job = owned(tx, lease)
     record = job.record
     new = _unknown(tx, job, chunks)
     size = job.stream_bytes + stored_bytes(new)
     if size > MAX_STREAM_BYTES:
         raise TooLarge(f"stream of job {record.id}", size, MAX_STREAM_BYTES)
-    last = _add(tx, job, new, size) if new else record.chunks
+    last = _add(tx, job, newest, new, size) if new else record.chunks
     return Appended(last, record.cancel_requested_at_ms is not None, expired(record, tx.now_ms), size)
 
 
@@ -56,8 +69,8 @@ def _known(tx: Transaction, job: Job, seqs: Sequence[int]) -> dict[int, tuple[Ch
     return {seq: (ChunkKind(kind), data, step) for seq, kind, step, data in rows}
 
 
-def _add(tx: Transaction, job: Job, new: Sequence[NewChunk], size: int) -> int:
-    stream, progress = open_stream(tx, job), None
+def _add(tx: Transaction, job: Job, newest: dict[int, Range], new: Sequence[NewChunk], size: int) -> int:
+    stream, progress = Stream(tx, job, job.record.chunks, newest.get(job.n)), None
     for chunk in new:
         if chunk.kind is ChunkKind.DATA:
             stream.add_data(chunk.data, step=chunk.step, seq=chunk.seq)
@@ -66,7 +79,11 @@ def _add(tx: Transaction, job: Job, new: Sequence[NewChunk], size: int) -> int:
         if chunk.kind is ChunkKind.PROGRESS:
             progress = number
     stream.save()
-    run = {"n": job.n, "run_seq": new[-1].seq, "stream_bytes": size, "progress_number": progress}
-    tx.run(SQL["count"], run)
+    if stream.newest is not None:
+        newest[job.n] = stream.newest
+    tx.later(
+        SQL["count"],
+        {"n": job.n, "last": stream.last, "seq": new[-1].seq, "bytes": size, "progress": progress},
+    )
     tx.topics.add(stream_topic(job.record.id))
     return stream.last

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from aiq.backends.relational.rows import Job
+from aiq.backends.relational.rows import Job, numbers
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.steps import SQL as STEPS
 from aiq.backends.relational.transaction import Transaction
@@ -74,10 +74,9 @@ class Stream:
         self.touched.update({r.first: replace(r, void=True) for r in void})
 
     def save(self) -> None:
-        """Write how long the stream is now, and the ranges that changed."""
+        """Write the ranges that changed. Whoever has added to the stream also writes how long it is now."""
         for r in self.touched.values():
             self.tx.later(SQL["touch"], self._columns(r))
-        self.tx.run(SQL["count"], {"n": self.job.n, "last": self.last})
         self.tx.forget(self.job)
 
     def _saved_by(self, ranges: Iterable[Range]) -> dict[str, int]:
@@ -88,10 +87,10 @@ class Stream:
         return {"n": self.job.n, "first": r.first, "last": r.last, "fence": r.fence, "step": r.step, "void": r.void}
 
 
-def open_stream(tx: Transaction, job: Job) -> Stream:
-    """The stream of a job as it is stored."""
-    row = tx.row(SQL["newest_range"], {"n": job.n}) if job.record.chunks else None
-    return Stream(tx, job, job.record.chunks, Range(*row) if row else None)
+def newest_ranges(tx: Transaction, jobs: Iterable[Job]) -> dict[int, Range]:
+    """The newest range of each job that has any, by the number of the job."""
+    ns = [job.n for job in jobs if job.record.chunks]
+    return {n: Range(*row) for n, *row in tx.table(SQL["newest_ranges"], {"ns": numbers(ns)})} if ns else {}
 
 
 def close_stream(tx: Transaction, job: Job, state: State, told: str) -> None:
@@ -100,8 +99,9 @@ def close_stream(tx: Transaction, job: Job, state: State, told: str) -> None:
     `told` is the text of the last error, for a job that is dead.
     """
     if job.record.chunks:
-        stream = open_stream(tx, job)
+        stream = Stream(tx, job, job.record.chunks, newest_ranges(tx, [job]).get(job.n))
         if job.record.state is State.RUNNING and not stream.has_data:
             stream.reset()
         stream.add(marker(state), told.encode() if state is State.DEAD else b"")
         stream.save()
+        tx.run(SQL["count"], {"n": job.n, "last": stream.last})

@@ -262,6 +262,12 @@ STREAMS: Final[dict[str, Mutant]] = {
         "STREAM-13",
         ("append", "expired(record, tx.now_ms), size)", "expired(record, tx.now_ms), size - stored_bytes(new))"),
     ),
+    "a_run_that_is_refused_refuses_all": mutant(
+        "STREAM-14", ("append", "        return refusal.with_traceback(None)\n", "        raise\n")
+    ),
+    "runs_of_one_append_are_taken_in_another_order": mutant(
+        "STREAM-14", ("append", "for one in appends]", "for one in reversed(appends)][::-1]")
+    ),
     "progress_is_not_kept": mutant(
         "STREAM-12", ("append", "            record = replace(record, progress=chunk.data)\n", "            pass\n")
     ),

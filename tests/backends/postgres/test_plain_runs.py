@@ -5,13 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from aiq.backends.postgres.plain.append import append, may_be_plain
+from aiq.backends.postgres.plain.append import append as append_plainly
+from aiq.backends.postgres.plain.append import may_be_plain
 from aiq.backends.postgres.plain.renew import renew
 from aiq.backends.postgres.plain.save_step import save_step
 from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_STEPS, MAX_STREAM_BYTES
 from aiq.errors import Conflict, LeaseLost, TooLarge
-from aiq.model import ChunkKind, ClaimRequest, Lease, NewChunk, Renewed, Want
-from aiq.storage import Storage, claim, stream_topic
+from aiq.model import Append, Appended, ChunkKind, ClaimRequest, Lease, NewChunk, Renewed, Want
+from aiq.storage import Storage, append, claim, stream_topic
 from aiq.testing.actions import chunks, job, value
 from aiq.testing.clock import Clock
 from tests.backends.postgres.whole_tables import Stepwise, opened, tables
@@ -52,49 +53,59 @@ async def test_every_row_and_answer_is_that_of_the_step_in_python(seed: int) -> 
 async def test_every_item_and_range_is_that_of_the_step_in_python(seed: int) -> None:
     rng, clock = random.Random(seed), Clock()
     async with opened(clock) as (short, here), opened(clock, Stepwise) as (long, there):
-        (lease, *_), last = await runs(short), 0
+        leases, lasts = await runs(short), dict.fromkeys("abc", 0)
         await runs(long)
         for _ in range(12):
-            items = some_items(rng, last + 1)
-            assert may_be_plain(lease, items)
-            assert await short._plain(append, lease, items) == await long.append(lease, items)
-            last += len(items)
+            chosen = rng.sample(leases, rng.randint(1, 3))
+            some = [Append(lease, some_items(rng, lasts[lease.job_id] + 1)) for lease in chosen]
+            assert may_be_plain(some)
+            assert await short._plain(append_plainly, some) == await long.append(some)
+            lasts.update({one.lease.job_id: one.chunks[-1].seq for one in some})
             clock.advance_ms(1_000)
 
         assert tables(here) == tables(there)
 
 
 def some_items(rng: random.Random, first: int) -> list[NewChunk]:
-    """Items that follow each other, of which the data belong to one step."""
-    step, kinds = rng.choice((None, "a", "b")), [ChunkKind.DATA, ChunkKind.LOG, ChunkKind.PROGRESS]
-    some = rng.choices(kinds, k=rng.choice((1, 1, 3, 5)))
-    steps = [step if kind is ChunkKind.DATA else rng.choice((None, "c")) for kind in some]
-    return [NewChunk(first + n, rng.randbytes(n), kind, steps[n]) for n, kind in enumerate(some)]
+    """Items that follow each other."""
+    kinds = rng.choices([ChunkKind.DATA, ChunkKind.DATA, ChunkKind.LOG, ChunkKind.PROGRESS], k=rng.choice((1, 1, 3, 6)))
+    return [NewChunk(first + n, rng.randbytes(n), kind, rng.choice((None, "a", "b"))) for n, kind in enumerate(kinds)]
+
+
+async def test_where_one_run_is_refused_nothing_is_added_before_the_step_tells_why() -> None:
+    async with opened(Clock()) as (storage, schema):
+        first, _, last = await runs(storage)
+        before = tables(schema)
+        some = [Append(first, chunks("a")), Append(replace(last, fence=7), chunks("a"))]
+
+        assert await storage._plain(append_plainly, some) is None
+        assert tables(schema) == before
+        assert [type(one) for one in await storage.append(some)] == [Appended, LeaseLost]
 
 
 async def test_items_of_another_run_that_a_reset_may_name_are_left_to_the_step() -> None:
     clock = Clock()
     async with opened(clock) as (storage, schema):
         first, *_ = await runs(storage)
-        await storage.append(first, chunks("lost"))
+        await append(storage, first, chunks("lost"))
         clock.advance_ms(2 * LEASE_MS)
         await storage.upkeep()
         (again,) = await claim(storage, ClaimRequest("worker", 2, "again", (Want("default", 1),)))
         before = tables(schema)
 
-        assert await storage._plain(append, again.lease, chunks("anew")) is None
+        assert await storage._plain(append_plainly, [Append(again.lease, chunks("anew"))]) is None
         assert tables(schema) == before
-        assert (await storage.append(again.lease, chunks("anew"))).last == 3
+        assert (await append(storage, again.lease, chunks("anew"))).last == 3
 
 
 @pytest.mark.parametrize("first", [1, 4])
 async def test_items_that_come_twice_or_leave_a_gap_are_left_to_the_step(first: int) -> None:
     async with opened(Clock()) as (storage, schema):
         lease, *_ = await runs(storage)
-        await storage.append(lease, chunks("a", "b"))
+        await append(storage, lease, chunks("a", "b"))
         before = tables(schema)
 
-        assert await storage._plain(append, lease, chunks("a", first=first)) is None
+        assert await storage._plain(append_plainly, [Append(lease, chunks("a", first=first))]) is None
         assert tables(schema) == before
 
 
@@ -104,17 +115,18 @@ async def test_a_stream_takes_as_much_as_it_has_room_for_and_the_rest_is_left_to
         full = MAX_STREAM_BYTES - ITEM_OVERHEAD_BYTES - 1
         postgres_server().tell(f"UPDATE {schema}.aiq_jobs SET stream_bytes = {full} WHERE id = 'a'")
 
-        assert await storage._plain(append, lease, chunks("12")) is None
-        assert await storage._plain(append, lease, chunks("1")) is not None
+        assert await storage._plain(append_plainly, [Append(lease, chunks("12"))]) is None
+        assert await storage._plain(append_plainly, [Append(lease, chunks("1"))]) is not None
         with pytest.raises(TooLarge):
-            await storage.append(lease, chunks("2", first=2))
+            await append(storage, lease, chunks("2", first=2))
 
 
-def test_items_of_two_steps_or_with_gaps_are_not_plain() -> None:
+def test_items_with_gaps_and_a_run_that_comes_twice_are_not_plain() -> None:
     lease = Lease("a", 1, "lease")
-    assert not may_be_plain(lease, [*chunks("a", step="one"), *chunks("b", first=2, step="two")])
-    assert not may_be_plain(lease, [*chunks("a"), *chunks("c", first=3)])
-    assert not may_be_plain(lease, [])
+    assert not may_be_plain([Append(lease, [*chunks("a"), *chunks("c", first=3)])])
+    assert not may_be_plain([Append(lease, chunks("a")), Append(lease, chunks("b", first=2))])
+    assert not may_be_plain([Append(lease)])
+    assert not may_be_plain([])
 
 
 async def test_who_reads_a_stream_is_told() -> None:
@@ -122,7 +134,7 @@ async def test_who_reads_a_stream_is_told() -> None:
         lease, *_ = await runs(storage)
         mark = await storage.wait({stream_topic("a")}, after=None, timeout_ms=0)
 
-        await storage._plain(append, lease, chunks("new"))
+        await storage._plain(append_plainly, [Append(lease, chunks("new"))])
 
         assert await storage.wait({stream_topic("a")}, after=mark, timeout_ms=60_000) != mark
 
@@ -149,7 +161,7 @@ async def test_a_lease_that_no_database_could_store_is_lost_as_any_other() -> No
         with pytest.raises(LeaseLost):
             await storage.save_step(never, value("k"))
         with pytest.raises(LeaseLost):
-            await storage.append(never, chunks("a"))
+            await append(storage, never, chunks("a"))
 
 
 async def test_a_lease_is_not_renewed_at_the_instant_at_which_it_ends() -> None:
@@ -192,7 +204,7 @@ async def test_a_run_that_has_lost_its_job_writes_nothing() -> None:
         first, *_ = await runs(storage)
         for lost in (replace(first, lease_id="another"), replace(first, fence=7), Lease("nobody", 1, "lease")):
             assert await storage._plain(save_step, lost, value("k")) is None
-            assert await storage._plain(append, lost, chunks("a")) is None
+            assert await storage._plain(append_plainly, [Append(lost, chunks("a"))]) is None
         with pytest.raises(LeaseLost):
             await storage.save_step(replace(first, fence=7), value("k"))
 
@@ -216,4 +228,4 @@ async def test_what_stands_against_any_step_is_left_to_the_step(mark: str) -> No
 
         assert await storage._plain(renew, [first], None, shrink=False) is None
         assert await storage._plain(save_step, first, value("k")) is None
-        assert await storage._plain(append, first, chunks("a")) is None
+        assert await storage._plain(append_plainly, [Append(first, chunks("a"))]) is None

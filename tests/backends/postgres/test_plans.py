@@ -70,7 +70,8 @@ CALLS = [
     "SELECT aiq_save_step_4(1, 1000, NULL, 1, 'job 1', 1, 'held', 9, 'key', 'value', '', '')",
     """
     SELECT aiq_append_4(
-        1, 1000, NULL, 1, 'job 1', 1, 'held', 1, '{data,log,progress}', '{"","",""}', '{a,b,c}', 'a', 9, 99
+        1, 1000, NULL, 1, '{job 1}', '{1}', '{held}', '{1}', '{9}', '{3}', '{true}',
+        '{1,1,1}', '{1,2,3}', '{data,log,progress}', '{"","",""}', '{a,b,c}', '{1}', '{true}', '{1}', '{1}', '{a}', 99
     )
     """,
 ]

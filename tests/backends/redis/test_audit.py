@@ -9,6 +9,7 @@ import pytest
 from aiq.backends.redis import auditing
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.model import Estimate, LimitSpec
+from aiq.storage import append
 from aiq.testing.actions import GOOD, chunks, claim_some, end, enqueue_one, job, start
 from aiq.testing.clock import Clock
 from tests.servers import PASSWORD, USER, server
@@ -29,7 +30,7 @@ async def storage(name: str) -> AsyncIterator[RedisStorage]:
     url = f"redis://{USER}:{PASSWORD}@127.0.0.1:{server().port}/0?namespace={name}"
     opened = await open_redis(url, Clock())
     run = await start(opened, "over")
-    await opened.append(run.lease, chunks("one"))
+    await append(opened, run.lease, chunks("one"))
     await opened.enqueue([job("after", depends_on=("over",)), job("later", delay_ms=1_000)])
     await start(opened, "running", flow="flow", queue="other")
     await end(opened, run, GOOD)

@@ -11,7 +11,7 @@ import redis
 
 from aiq.errors import AiqError, Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
 from aiq.model import Capability, ChunkKind, JobFilter, Renewed, Settlement, State, Suspended
-from aiq.storage import Storage
+from aiq.storage import Storage, append
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -310,7 +310,7 @@ async def to_have_a_deadline(storage: Storage) -> None:
 async def to_be_over(storage: Storage) -> None:
     run = await start(storage, "gone")
     await storage.save_step(run.lease, value("a"))
-    await storage.append(run.lease, chunks("b"))
+    await append(storage, run.lease, chunks("b"))
     await end(storage, run, GOOD)
 
 
@@ -352,7 +352,7 @@ async def test_a_step_that_stumbles_leaves_no_item_behind_and_is_made_once_it_ca
     one = started()
     async with opened(one.url(), Clock()) as storage:
         run = await start(storage)
-        await storage.append(run.lease, chunks("a"))
+        await append(storage, run.lease, chunks("a"))
         name, aside = f"{{aiq:default}}:{broken}", "{aiq:default}:aside by hand"
         one.ask("RENAME", name, aside)
         one.ask("SET", name, "no table")
@@ -404,7 +404,7 @@ async def test_a_storage_whose_jobs_are_gone_keeps_nothing_of_them(started: Star
             while runs := await claim_some(storage, 30):
                 for run in runs:
                     await storage.save_step(run.lease, value("a"))
-                    await storage.append(run.lease, chunks("b"))
+                    await append(storage, run.lease, chunks("b"))
                     await end(storage, run, GOOD)
             clock.advance_ms(YEAR_MS)
             await keep_up(storage)

@@ -6,15 +6,16 @@ from aiq.backends.memory.append import append
 from aiq.backends.memory.door import Door
 from aiq.backends.memory.read import read
 from aiq.bounds import MAX_PAGE
-from aiq.model import Appended, Lease, NewChunk, StreamPage
+from aiq.model import Append, Appended, StreamPage
+from aiq.storage import AppendRefused
 
 
 class StreamsFace(Door):
     """See `aiq.storage.Streams`."""
 
-    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+    async def append(self, appends: Sequence[Append]) -> list[Appended | AppendRefused]:
         """See `aiq.storage.Streams`."""
-        return await self._run(append, lease, chunks)
+        return await self._run(append, appends)
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """See `aiq.storage.Streams`."""

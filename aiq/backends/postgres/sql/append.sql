@@ -11,7 +11,8 @@ WHERE n = :n::bigint AND number >= :first::bigint AND fence = :fence::bigint
     AND seq BETWEEN :first::bigint AND :last::bigint;
 
 -- name: count
-UPDATE aiq_live SET
-    run_seq = :run_seq::bigint, stream_bytes = :stream_bytes::bigint,
-    progress_number = coalesce(:progress_number::bigint, progress_number)
-WHERE n = :n::bigint;
+UPDATE aiq_live AS j SET
+    chunks = given.last, run_seq = given.seq, stream_bytes = given.bytes,
+    progress_number = coalesce(given.progress, j.progress_number)
+FROM json_to_recordset(:rows::json) AS given(n bigint, last bigint, seq bigint, bytes bigint, progress bigint)
+WHERE j.n = given.n;

@@ -10,8 +10,12 @@ FROM json_to_recordset(:rows::json) AS given(
     change bigint, n bigint, number bigint, kind text, data json, fence bigint, seq bigint, step text
 );
 
--- name: newest_range
-SELECT first, last, fence, step_key FROM aiq_ranges WHERE n = :n::bigint ORDER BY first DESC LIMIT 1;
+-- name: newest_ranges
+SELECT coalesce(json_agg(json_build_array(r.n, r.first, r.last, r.fence, r.step_key)), '[]'::json)
+FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
+CROSS JOIN LATERAL (
+    SELECT n, first, last, fence, step_key FROM aiq_ranges WHERE n = asked.value::bigint ORDER BY first DESC LIMIT 1
+) AS r;
 
 -- name: ranges
 -- What a reset may have to name: data of earlier runs that none has named yet.

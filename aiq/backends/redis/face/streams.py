@@ -1,14 +1,17 @@
 """Streams in Redis: each operation one call of the script of its name."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
 from aiq.backends.redis import wire
 from aiq.backends.redis.door import Answer, Blobs, Door
+from aiq.backends.redis.refusals import refusal
 from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE, MAX_PAGE_BYTES
-from aiq.model import Appended, Chunk, ChunkKind, Lease, NewChunk, State, StreamPage
-from aiq.rules.validation import check_chunks, check_limit, check_range
+from aiq.model import Append, Appended, Chunk, ChunkKind, State, StreamPage
+from aiq.rules.validation import check_appends, check_limit, check_range
+from aiq.storage import AppendRefused
 
 _decode = msgspec.msgpack.Decoder(tuple[str, int, int, str | bool, int | bool]).decode
 
@@ -16,13 +19,19 @@ _decode = msgspec.msgpack.Decoder(tuple[str, int, int, str | bool, int | bool]).
 class StreamsFace(Door):
     """See `aiq.storage.Streams`."""
 
-    async def append(self, lease: Lease, chunks: Sequence[NewChunk]) -> Appended:
+    async def append(self, appends: Sequence[Append]) -> list[Appended | AppendRefused]:
         """See `aiq.storage.Streams`."""
-        check_chunks(chunks)
+        check_appends(appends)
         blobs = Blobs()
-        told = [{**wire.said(chunk), "data": blobs.add(chunk.data)} for chunk in chunks]
-        answer = await self._step("append", {"lease": wire.said(lease), "chunks": told}, blobs)
-        return Appended(**answer.value)
+        told = [
+            {
+                "lease": wire.said(one.lease),
+                "chunks": [{**wire.said(chunk), "data": blobs.add(chunk.data)} for chunk in one.chunks],
+            }
+            for one in appends
+        ]
+        answer = await self._step("append", {"appends": told}, blobs)
+        return [_appended(**one) for one in answer.value]
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
         """See `aiq.storage.Streams`."""
@@ -33,6 +42,16 @@ class StreamsFace(Door):
         found = answer.value
         items = [_chunk(answer, found["place"] + 2 * number, after + number + 1) for number in range(found["items"])]
         return StreamPage(tuple(items), State(found["state"]), found["more"])
+
+
+def _appended(refused: str = "", detail: Any = None, **told: Any) -> Appended | AppendRefused:
+    """What was answered to one run."""
+    if not refused:
+        return Appended(**told)
+    error = refusal(refused, detail)
+    # Only what is refused to a run comes so; another error ends the script.
+    assert isinstance(error, AppendRefused)
+    return error
 
 
 def _chunk(answer: Answer, place: int, number: int) -> Chunk:

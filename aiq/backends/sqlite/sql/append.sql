@@ -10,6 +10,10 @@ FROM aiq_chunks
 WHERE n = :n AND number >= :first AND fence = :fence AND seq BETWEEN :first AND :last;
 
 -- name: count
+WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
 UPDATE aiq_jobs SET
-    run_seq = :run_seq, stream_bytes = :stream_bytes, progress_number = coalesce(:progress_number, progress_number)
-WHERE n = :n;
+    chunks = json_extract(item, '$.last'), run_seq = json_extract(item, '$.seq'),
+    stream_bytes = json_extract(item, '$.bytes'),
+    progress_number = coalesce(json_extract(item, '$.progress'), progress_number)
+FROM given
+WHERE n = json_extract(item, '$.n');

@@ -11,8 +11,11 @@ SELECT
     json_extract(item, '$.fence'), json_extract(item, '$.seq'), json_extract(item, '$.step'), :now_ms
 FROM given;
 
--- name: newest_range
-SELECT first, last, fence, step_key FROM aiq_ranges WHERE n = :n ORDER BY first DESC LIMIT 1;
+-- name: newest_ranges
+SELECT json_group_array(json_array(r.n, r.first, r.last, r.fence, r.step_key))
+FROM json_each(:ns) AS asked
+CROSS JOIN aiq_ranges AS r ON r.n = asked.value
+    AND r.first = (SELECT max(first) FROM aiq_ranges WHERE n = asked.value);
 
 -- name: ranges
 -- What a reset may have to name: data of earlier runs that none has named yet.
