@@ -7,7 +7,7 @@ import asyncio
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -43,10 +43,10 @@ class Wakeups:
         self._name = secrets.token_hex(4)
         self._number = 0
         self._forgotten = 0
-        self._changes: OrderedDict[str, int] = OrderedDict()
-        self._waiters: dict[str, set[_Waiter]] = {}
+        self._changes: OrderedDict[Hashable, int] = OrderedDict()
+        self._waiters: dict[Hashable, set[_Waiter]] = {}
 
-    def notify(self, topics: Iterable[str]) -> None:
+    def notify(self, topics: Iterable[Hashable]) -> None:
         """Say that these topics changed. Call it once the change can be read, not before."""
         woken: set[_Waiter] = set()
         with self._lock:
@@ -70,7 +70,7 @@ class Wakeups:
         for waiter in woken:
             waiter.wake()
 
-    async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+    async def wait(self, topics: Collection[Hashable], *, after: str | None, timeout_ms: int) -> str:
         """Wait for a change on one of `topics` since the mark `after`, at most `timeout_ms`; answer a new mark.
 
         None, or a mark of another hub, answers at once.
@@ -90,7 +90,7 @@ class Wakeups:
             mark = self._leave(waiter, wanted)
         return mark
 
-    def _changed(self, topics: Collection[str], after: str | None) -> bool:
+    def _changed(self, topics: Collection[Hashable], after: str | None) -> bool:
         name, _, number = (after or "").partition(".")
         if name != self._name or not number.isdecimal():
             return True
@@ -100,7 +100,7 @@ class Wakeups:
     def _mark(self) -> str:
         return f"{self._name}.{self._number}"
 
-    def _leave(self, waiter: _Waiter, topics: Collection[str]) -> str:
+    def _leave(self, waiter: _Waiter, topics: Collection[Hashable]) -> str:
         with self._lock:
             for topic in topics:
                 waiters = self._waiters[topic]

@@ -164,7 +164,7 @@ async def test_workers_whose_connections_are_ended_again_and_again_do_every_job(
 async def test_a_notice_that_cannot_be_sent_fails_no_step(started: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     one, owed = await started(), []
 
-    def owe_notice(line: Line) -> None:
+    def owe_notice(line: Line, *_: object) -> None:
         owed.append(line)
         end_connections(one)
         line._owes_notice = True

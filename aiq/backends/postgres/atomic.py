@@ -9,7 +9,7 @@ import random
 import secrets
 import time
 import zlib
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
@@ -31,6 +31,7 @@ from aiq.backends.postgres.durable import RELEASED
 from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, UNSENT, ours
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
+from aiq.backends.postgres.notice import Notice, number
 from aiq.backends.postgres.session import Session
 from aiq.backends.process import check_process
 from aiq.backends.relational.connection import Row
@@ -66,10 +67,10 @@ class Home:
 
     address: Address
     clock: Clock | None
-    news: News = field(default_factory=News)
+    news: News = field(default_factory=lambda: News(key=number))
     pid: int = field(default_factory=os.getpid)
     word: str = field(default_factory=lambda: secrets.token_hex(8))
-    """What goes with its notifications, so that whoever is at home, and knows, does not look for what is new."""
+    """What its notifications begin with, so that whoever is at home, and knows, does not look for what is new."""
 
     @property
     def channel(self) -> str:
@@ -77,9 +78,9 @@ class Home:
         return f"aiq_{zlib.crc32(self.address.schema.encode()):08x}"
 
     @property
-    def notice(self) -> Mapping[str, str]:
-        """What a line gives to `watch.tell`."""
-        return {"channel": self.channel, "word": self.word}
+    def notice(self) -> Notice:
+        """Where a line gathers what it is to tell of."""
+        return Notice(self.channel, self.word)
 
     def check_process(self) -> None:
         """Refuse to go on in a fork of the process that opened the storage."""
@@ -185,7 +186,7 @@ def tell(home: Home, line: Line, topics: Collection[str], changes: range) -> Non
     """Tell of what was committed."""
     if topics or changes:
         home.news.publish(topics, changes)
-        line.owe_notice()
+        line.owe_notice(topics, changes)
 
 
 def prepare(home: Home, line: Line) -> None:

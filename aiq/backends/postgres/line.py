@@ -12,7 +12,7 @@ import ssl
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AsyncExitStack, ExitStack, suppress
 from typing import Any, Final, Self, TypeAlias, TypeVar
 
@@ -22,8 +22,8 @@ from asyncpg.exceptions import ClientConfigurationError
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.durable import flushing
 from aiq.backends.postgres.errors import DRIVERS
+from aiq.backends.postgres.notice import Notice
 from aiq.backends.postgres.session import Session
-from aiq.backends.relational.connection import Parameters
 from aiq.backends.relational.errand import Errand, outcome
 from aiq.errors import Misconfigured, Unavailable
 
@@ -98,7 +98,7 @@ async def _check_direct(connection: "asyncpg.Connection[asyncpg.Record]", addres
 class Line:
     """Runs functions in its own thread, one after the other, on a connection that is made when it is first needed."""
 
-    def __init__(self, address: Address, notice: Parameters) -> None:
+    def __init__(self, address: Address, notice: Notice) -> None:
         self.address = address
         self._notice = notice
         self._errands: queue.SimpleQueue[tuple[asyncio.Future[Any], Errand[Any]] | None] = queue.SimpleQueue()
@@ -112,7 +112,7 @@ class Line:
         _ALIVE.add(self)
 
     @classmethod
-    async def open(cls, address: Address, notice: Parameters, prepare: Work[None]) -> Self:
+    async def open(cls, address: Address, notice: Notice, prepare: Work[None]) -> Self:
         """Begin a thread, and let it do a first thing; where that fails, the thread has ended."""
         async with AsyncExitStack() as undo:
             line = cls(address, notice)
@@ -172,8 +172,9 @@ class Line:
         if session is not None:
             session.connection.terminate()
 
-    def owe_notice(self) -> None:
+    def owe_notice(self, topics: Collection[str], changes: range) -> None:
         """Something was committed that others wait for: they are told once its own caller knows."""
+        self._notice.add(topics, changes)
         self._owes_notice = True
 
     def _serve(self) -> None:
@@ -199,12 +200,13 @@ class Line:
     def _tell(self) -> None:
         """Notify whoever listens. It is a hint: where it is lost, they look a little later."""
         self._owes_notice, self._told_at = False, time.monotonic()
+        told = {"channel": self._notice.channel, "notice": self._notice.take()}
         session = self._session
         if session is None or session.connection.is_closed():
             return
         session.until = self._told_at + self.address.timeout_ms / 1_000
         try:
-            session.rows("watch.tell", self._notice)
+            session.rows("watch.tell", told)
         except Exception:  # noqa: BLE001 - a hint that is lost must not end the thread
             self.drop()
 

@@ -1,4 +1,4 @@
-"""Wake-ups across processes: a notification says that something is new, and a look finds out what.
+"""Wake-ups across processes: a notification says that something is new, and what, or a look finds that out.
 
 Notifications are hints. They are sent after the commit, by a statement of its own (a notification within a transaction
 makes all commits of a server wait for each other), and one that is lost, or never heard because a pooler stands in
@@ -21,6 +21,7 @@ from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.beginning import opening
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.line import connect
+from aiq.backends.postgres.notice import number, read
 from aiq.backends.postgres.sql import TEXTS
 from aiq.backends.relational.connection import Row
 from aiq.backends.relational.news import MANY, Found
@@ -118,7 +119,8 @@ class Watch:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(min(self._home.address.timeout_ms, timeout_ms or FIRST_MS) / 1_000):
                         await self._begun.wait()
-            mark = await self._home.news.wakeups.wait(topics, after=after, timeout_ms=timeout_ms)
+            keys = [*map(number, topics)]
+            mark = await self._home.news.wakeups.wait(keys, after=after, timeout_ms=timeout_ms)
         finally:
             self._waiting -= 1
         if after is not None:
@@ -215,11 +217,13 @@ class Watch:
             await connection.execute("SELECT pg_notify($1, $2)", self._home.channel, self._word)
             await self._answered.wait()
 
-    def _hear(self, _connection: Any, _pid: int, _channel: str, word: object) -> None:
-        if word == self._word:
+    def _hear(self, _connection: Any, _pid: int, _channel: str, said: object) -> None:
+        if said == self._word:
             self._answered.set()
-        elif word != self._home.word and not str(word).startswith(_TEST):
-            self._heard.set()
+        elif not str(said).startswith(_TEST):
+            notice = read(str(said))
+            if notice.word != self._home.word and not self._home.news.hear(notice.topics, notice.changes):
+                self._heard.set()
 
 
 @asynccontextmanager

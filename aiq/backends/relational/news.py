@@ -1,7 +1,7 @@
 """What this process knows of the changes in a store that numbers them, and whom it wakes for those of others."""
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -31,6 +31,8 @@ class Found(NamedTuple):
 class News:
     """Siblings share it. Any thread may call it."""
 
+    key: Callable[[str], Hashable] = str
+    """How a topic is known in `wakeups`."""
     wakeups: Wakeups = field(default_factory=Wakeups)
     seen: int = 0
     newest: int = 0
@@ -41,11 +43,23 @@ class News:
 
     def publish(self, topics: Collection[str], changes: range) -> None:
         """Tell of what this process has just committed, so that a look need not find it again."""
-        self.wakeups.notify(topics)
+        self.wakeups.notify(map(self.key, topics))
         with self._lock:
             self.newest = max(self.newest, changes.stop - 1)
             if self.seen + 1 == changes.start:
                 self.seen = changes.stop - 1
+
+    def hear(self, topics: Collection[Hashable], changes: range) -> bool:
+        """The same of what another process says it has committed. False where something before it is not known yet, and
+        everything is to be looked for."""
+        with self._lock:
+            follows = changes.start <= self.seen + 1 < changes.stop
+            if follows:
+                self.seen = changes.stop - 1
+                self.newest = max(self.newest, self.seen)
+        if follows:
+            self.wakeups.notify(topics)
+        return follows
 
     def check_here(self) -> None:
         """Refuse to wait where nothing will happen any more.
@@ -71,7 +85,8 @@ class News:
 
     def _take(self, found: Found) -> bool:
         """Note how far others have got; False where they cannot be named, and everybody has to look."""
-        self.seen = max(self.seen, found.last)
+        # What has gone back is another history, or what somebody said was not true.
+        self.seen = found.last if found.last < found.seen else max(self.seen, found.last)
         self.newest = max(self.newest, found.last)
         retired, self.moved_to = found.moved_to != self.moved_to, found.moved_to
         return len(found.rows) == found.last - found.seen and not retired and not found.left
@@ -83,4 +98,5 @@ class News:
             return
         queues = {queue_topic(queue) for _, queue, _ in found.rows if queue is not None}
         events = {events_topic()} if any(kind == 0 for _, _, kind in found.rows) else set()
-        self.wakeups.notify(queues.union(events, (_TOPICS[kind](name) for name, _, kind in found.rows)))
+        topics = queues.union(events, (_TOPICS[kind](name) for name, _, kind in found.rows))
+        self.wakeups.notify(map(self.key, topics))

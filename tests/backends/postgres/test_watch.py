@@ -6,8 +6,9 @@ from threading import Event
 
 import pytest
 
-from aiq.backends.postgres import watch
+from aiq.backends.postgres import notice, watch
 from aiq.backends.postgres.atomic import Home
+from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.storage import PostgresStorage
 from aiq.storage import Storage
 from aiq.testing.actions import enqueue_one
@@ -40,6 +41,12 @@ async def is_woken(storage: Storage, waits: Event) -> bool:
     waits.set()
     async with asyncio.timeout(20):
         return await storage.wait(["queue:default"], after=mark, timeout_ms=LONG_MS) != mark
+
+
+async def woken(storage: Storage, topic: str, mark: str) -> str:
+    """The mark of whoever has waited for a change, and was told of it long before the wait is over."""
+    async with asyncio.timeout(20):
+        return await storage.wait([topic], after=mark, timeout_ms=LONG_MS)
 
 
 def counted_looks(monkeypatch: pytest.MonkeyPatch) -> list[Home]:
@@ -83,6 +90,7 @@ async def test_what_a_process_has_written_itself_it_does_not_look_for(
     pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, elsewhere = pair
+    monkeypatch.setattr(notice, "MOST_TOPICS", 0)
     begun = [await storage.wait(["queue:default"], after=None, timeout_ms=0) for storage in pair]
     looks = counted_looks(monkeypatch)
 
@@ -95,6 +103,50 @@ async def test_what_a_process_has_written_itself_it_does_not_look_for(
     assert later != mine
     assert theirs != begun[1]
     assert looks == [home(elsewhere), home(here)]
+
+
+async def test_what_a_notification_names_is_not_looked_for(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = pair
+    mark = await here.wait(["queue:default"], after=None, timeout_ms=0)
+    looks = counted_looks(monkeypatch)
+
+    for job_id in ("a", "b"):
+        await enqueue_one(elsewhere, job_id)
+        mark = await woken(here, "queue:default", mark)
+
+    assert looks == []
+
+
+async def test_what_was_not_heard_is_looked_for_at_the_next_notification(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = pair
+    mark = await here.wait(["job:a"], after=None, timeout_ms=0)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(Line, "owe_notice", lambda *_: None)
+        await enqueue_one(elsewhere, "a")
+
+    await enqueue_one(elsewhere, "b")
+
+    await woken(here, "job:a", mark)
+
+
+async def test_a_notification_that_lies_about_what_has_changed_is_forgotten_at_the_next_look(
+    pair: tuple[Storage, Storage],
+) -> None:
+    here, elsewhere = pair
+    mark = await here.wait(["job:a"], after=None, timeout_ms=0)
+    liar = notice.Notice(home(here).channel, "liar")
+    liar.add(["job:a"], range(1, 1_000_000))
+    await asyncio.to_thread(postgres_server().ask, "SELECT pg_notify($1, $2)", liar.channel, liar.take())
+    mark = await woken(here, "job:a", mark)
+
+    await enqueue_one(elsewhere, "a")
+
+    await woken(here, "job:a", mark)
+    assert home(here).news.seen == 1
 
 
 async def test_a_storage_goes_on_in_a_new_loop_when_that_in_which_it_was_waited_at_has_ended(

@@ -2,8 +2,8 @@
 -- spec: STORE-6, LIVE-3, MOVE-8
 
 -- name: tell
--- That there is something new, and who says so: what it is, they read, unless they are at home with him and know it.
-SELECT pg_notify(:channel::text, :word::text);
+-- That there is something new, who says so and perhaps what it is, see notice.py. Else they read it.
+SELECT pg_notify(:channel::text, :notice::text);
 
 -- name: news
 -- The last change, the address to which the storage has moved, whether jobs were left in transactions of their callers,
