@@ -5,8 +5,8 @@
 
 A worker in a process of its own serves queues that are empty. The figures are the share of one core that it uses, all
 its threads together, and how often it comes to the store in a second for each queue: scripts and other commands that a
-client of Redis sends (what a script does inside is not one), transactions in the database of Postgres, and transactions
-that write to the file of SQLite.
+client of Redis sends (what a script does inside is not one), transactions in the database of Postgres (on a private
+server without those of its own vacuuming, which count alike), and transactions that write to the file of SQLite.
 """
 
 import argparse
@@ -26,8 +26,9 @@ from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread
 from benchmarks.stores import ask_postgres, ask_redis, files, remove
 
-SETTLED_S: Final = 3.0
-"""An idle worker is looked at only after this, so that its start does not count."""
+SETTLED_S: Final = 16.0
+"""An idle worker is looked at only after this, so that its start does not count: what it does every few seconds it has
+done once, and a connection to Postgres says up to 10 s later how many transactions it has made."""
 _SENT: Final = ("evalsha", "eval", "script|load", "xread", "xrevrange", "ping")
 """Commands that an idle client of ours sends to Redis. What a script does inside counts under names of its own, and
 whoever asks how many there were sends `info`."""
@@ -48,10 +49,10 @@ class Idle:
     commands_per_second: float
 
 
-async def measure(url: str, queues: int, seconds: float) -> Idle:
+async def measure(url: str, queues: int, seconds: float, settled_s: float = SETTLED_S) -> Idle:
     """Start a worker that finds nothing, and watch it."""
     remove(url)
-    arguments = ("--serve", str(queues), "--seconds", str(seconds), "--url", url)
+    arguments = ("--serve", str(queues), "--seconds", str(seconds), "--settled", str(settled_s), "--url", url)
     try:
         async with process("benchmarks.idle", *arguments) as worker:
             await line_of(worker)
@@ -89,11 +90,18 @@ _COMMANDS: Final[dict[str, Callable[[str], int]]] = {
 }
 
 
-async def serve(url: str, queues: int, seconds: float) -> None:
+def without_vacuum(url: str) -> None:
+    """Let a private server of Postgres do nothing by itself that counts as a transaction."""
+    if store_of(url) == "postgres":
+        for setting in ("ALTER SYSTEM SET autovacuum TO off", "SELECT pg_reload_conf()"):
+            ask_postgres(url, setting)
+
+
+async def serve(url: str, queues: int, seconds: float, settled_s: float) -> None:
     """What the process of the worker does: it tells when it is watched, and what share of a core it used."""
     async with aiq.Worker(url, tasks=[noop], slots={f"queue-{number}": 10 for number in range(queues)}):
         left = asyncio.create_task(until_left())
-        await asyncio.sleep(SETTLED_S)
+        await asyncio.sleep(settled_s)
         print("idle", flush=True)
         wall, cpu = time.monotonic(), time.process_time()
         await asyncio.sleep(seconds)
@@ -108,11 +116,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of one round; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--serve", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--settled", type=float, default=SETTLED_S, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve is not None:
-        asyncio.run(serve(given.url, given.serve, given.seconds))
+        asyncio.run(serve(given.url, given.serve, given.seconds, given.settled))
         return
     with asked_storage(parser, given) as url:
+        if not given.url:
+            without_vacuum(url)
         told = about(url, queues=given.queues, seconds=given.seconds, rounds=given.rounds)
         rounds = [asyncio.run(measure(url, given.queues, given.seconds)) for _ in range(given.rounds)]
     found = figures(rounds)

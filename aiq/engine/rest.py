@@ -12,7 +12,7 @@ from aiq.storage import Wakeups
 
 _log = logging.getLogger("aiq.worker")
 
-POLL_MS: Final = (2_500, 5_000)
+POLL_MS: Final = (4_000, 5_000)
 """An idle worker looks at the storage after a time drawn from this range, whatever wake-ups it gets: a lost one costs
 no more than that (LIVE-3)."""
 MIN_PAUSE_MS: Final = 20

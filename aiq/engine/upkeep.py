@@ -21,7 +21,7 @@ from aiq.storage import Upkeep as _Upkeep
 _log = logging.getLogger("aiq.upkeep")
 
 IDLE_MS: Final = 5_000
-"""A worker looks by itself this often, less up to half of it, at random, however busy it is."""
+"""A worker looks by itself this often, less up to a fifth of it, at random, however busy it is."""
 SPREAD_MS: Final = 50
 """Workers that hear of one due time do not all come at once."""
 FRUITLESS_MS: Final = 100
@@ -69,7 +69,7 @@ class Upkeep:
     def _next_round_in(self, ms: int | None) -> None:
         """A round has just said when the next one is due, None for when nothing is heard meanwhile."""
         if ms is None:
-            idle_ms = self._rng.randint(IDLE_MS // 2, IDLE_MS)
+            idle_ms = self._rng.randint(IDLE_MS * 4 // 5, IDLE_MS)
             self._latest = asyncio.get_running_loop().time() + idle_ms / 1000
         else:
             self._latest = self._instant(ms)

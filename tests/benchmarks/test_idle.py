@@ -20,7 +20,7 @@ def redis_url() -> str:
 
 
 async def test_a_worker_in_another_process_is_watched(redis_url: str) -> None:
-    found = await measure(redis_url, queues=2, seconds=0.2)
+    found = await measure(redis_url, queues=2, seconds=0.2, settled_s=3.0)
 
     assert 0 < found.cpu_share < 1
 
@@ -31,7 +31,7 @@ async def test_what_a_worker_asks_is_told_for_a_second_and_a_queue(
     asked = iter([100, 106])
     monkeypatch.setattr(idle, "commands", lambda _: next(asked))
 
-    assert (await measure(redis_url, queues=3, seconds=0.2)).commands_per_second == pytest.approx(10)
+    assert (await measure(redis_url, queues=3, seconds=0.2, settled_s=3.0)).commands_per_second == pytest.approx(10)
 
 
 async def test_every_step_on_redis_is_one_command(redis_url: str) -> None:

@@ -93,8 +93,10 @@ def write(
     unwanted: Callable[[], bool],
     operation: Callable[[Transaction], T],
     look: Callable[[Transaction], T | None] | None = None,
+    *,
+    sure: bool = True,
 ) -> T:
-    """Make an operation one step, and tell of it once it is committed.
+    """Make an operation one step, and tell of it once it is committed: on disk, unless it need not be `sure`.
 
     `look` may answer without writing; then the lock is not taken, and what it has seen may not be on disk yet. So it
     may answer no more than that there is nothing to do: it leaves a repeat that is given jobs to the operation. It is
@@ -107,7 +109,7 @@ def write(
 
     def attempt(until: float) -> T:
         answer = _looked(home, line, look, until, _PLANS) if look is not None else None
-        return _written(home, line, operation, until, look) if answer is None else answer
+        return _written(home, line, operation, until, look, sure=sure) if answer is None else answer
 
     return _patiently(home, line, attempt, unwanted)
 
@@ -233,6 +235,8 @@ def _written(
     operation: Callable[[Transaction], T],
     until: float,
     look: Callable[[Transaction], T | None] | None = None,
+    *,
+    sure: bool,
 ) -> T:
     session = _begin(home, line, _writing(line.address), until)
     with ExitStack() as undo:
@@ -246,7 +250,7 @@ def _written(
         session.send_writes()
         topics, changes = tx.topics, tx.changes
         undo.pop_all()
-    _commit(home, line, session)
+    _commit(home, line, session, session.committing if sure else session.leaving)
     tell(home, line, topics, changes)
     return answer
 
@@ -283,10 +287,10 @@ def _script(home: Home, line: Line, session: Session, how: str) -> None:
         undo.pop_all()
 
 
-def _commit(home: Home, line: Line, session: Session) -> None:
+def _commit(home: Home, line: Line, session: Session, ending: str) -> None:
     try:
         with _surely(home, line, session):
-            session.script(session.committing)
+            session.script(ending)
     except asyncpg.InFailedSQLTransactionError as error:
         _leave(line, session)
         raise Unavailable(f"{home.address.url} has undone a step. Try again.") from error

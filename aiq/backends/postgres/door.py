@@ -53,6 +53,12 @@ class ServerDoor(Door):
             lambda line, unwanted: atomic.read(home, line, unwanted, operation, sure=False)
         )
 
+    async def _jot(self, operation: Callable[[Transaction], _A]) -> _A:
+        home = self._home
+        return await self._writer.perform(
+            lambda line, unwanted: atomic.write(home, line, unwanted, operation, sure=False)
+        )
+
     async def _survey(self, operation: Callable[[Transaction], _A]) -> _A:
         # On a connection of its own: nobody who looks at something else is to wait behind it.
         home = self._home

@@ -19,8 +19,9 @@ T = TypeVar("T")
 PLANS_S: Final = 5.0
 """How long a connection keeps the plan of a statement. The server would keep it until it looks at the statistics again,
 and one that was made of a table with nothing in it reads all that has come since."""
-FEW_CHANGES: Final = 1_000
-"""How many changes leave the tables as they were, as far as a plan is concerned."""
+FEW_CHANGES: Final = 5_000
+"""How many changes leave the tables as they were, as far as a plan is concerned: to read as many rows takes hardly
+longer than to plan anew."""
 QUIET_PLANS_S: Final = 60.0
 """How long plans are kept while no more changes are known of: to plan an exchange takes longer than to make one, and
 where jobs are few, the one that comes after would wait for that."""
@@ -47,8 +48,8 @@ class Session:
     then the text goes with its values, in one round trip instead of two.
 
     `began` is what the server said last as the transaction began. `committing` ends a step, and `looked` a look; both
-    wait until all that was seen is on disk, as `flush` does. What stands for `owing` beside the answer of a function
-    says whether that is still to be waited for.
+    wait until all that was seen is on disk, as `flush` does; `leaving` ends a step and waits for nothing. What stands
+    for `owing` beside the answer of a function says whether that is still to be waited for.
     """
 
     __slots__ = (
@@ -62,6 +63,7 @@ class Session:
         "committing",
         "connection",
         "flush",
+        "leaving",
         "looked",
         "owing",
         "until",
@@ -79,7 +81,7 @@ class Session:
         self.until = float("inf")
         self.began = ""
         # Here each commit waits for the disk itself; the first word fails in a transaction that was given up.
-        self.committing = "SELECT 1; COMMIT"
+        self.committing = self.leaving = "SELECT 1; COMMIT"
         self.looked = "ROLLBACK"
         self.flush = ""
         self.owing = RELEASED
@@ -176,7 +178,8 @@ class Session:
             return
         if self._described is None:
             self.script(ALLOW)
-        self.committing = f"{RELEASE}; COMMIT; {flush}"
+        self.leaving = f"{RELEASE}; COMMIT"
+        self.committing = f"{self.leaving}; {flush}"
         self.looked = f"ROLLBACK; {flush}"
         self.flush = flush
         self.owing = OWING

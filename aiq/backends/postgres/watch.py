@@ -31,9 +31,9 @@ _log = logging.getLogger("aiq.postgres")
 
 LOOK_S: Final = 0.5
 """How often is looked while nothing can be heard."""
-HEARING_LOOK_S: Final = 1.0
+HEARING_LOOK_S: Final = 3.0
 """The same while notifications are heard: for those that were lost, and for jobs that were left without one."""
-TEST_S: Final = 30.0
+TEST_S: Final = 60.0
 """How often a listener sends itself a word, to find out that nothing can be heard any more: no error says so."""
 TEST_PATIENCE_S: Final = 5.0
 REST_S: Final = 0.005

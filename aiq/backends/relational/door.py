@@ -54,6 +54,12 @@ class Door(ABC):
         """Make one step that may write. Spec: MOVE-3, MOVE-4"""
         return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs))
 
+    async def _note(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """As `_write`, of what nobody relies on: it may not be on disk yet."""
+        return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs), sure=False)
+
     async def _move(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
@@ -102,6 +108,10 @@ class Door(ABC):
         """As `_look`, where nobody relies on what is seen."""
         return await self._look(operation)
 
+    async def _jot(self, operation: Callable[[Transaction], _A]) -> _A:
+        """As `_step`, where nobody relies on what is written."""
+        return await self._step(operation)
+
     async def _survey(self, operation: Callable[[Transaction], _A]) -> _A:
         """As `_look`, for however long it takes."""
         return await self._look(operation)
@@ -125,7 +135,11 @@ class Door(ABC):
         return await read(operation)
 
     async def _after_all_left(
-        self, operation: Callable[[Transaction], _A], look: Callable[[Transaction], _A | None] | None = None
+        self,
+        operation: Callable[[Transaction], _A],
+        look: Callable[[Transaction], _A | None] | None = None,
+        *,
+        sure: bool = True,
     ) -> _A:
         """Make a step after what was left before it has been stored; most often nothing was. Spec: ENQ-9"""
         self._check_usable()
@@ -140,7 +154,7 @@ class Door(ABC):
             return operation(tx)
 
         try:
-            return await self._step(first, look)
+            return await (self._step(first, look) if sure else self._jot(first))
         except JobsLeft:
             await self._store_left()
         self._check_usable()

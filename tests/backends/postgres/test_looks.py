@@ -5,6 +5,7 @@ import asyncio
 from aiq.backends.postgres.beginning import writers_lock
 from aiq.backends.postgres.storage import PostgresStorage
 from aiq.backends.relational.transaction import Transaction
+from aiq.model import Beat
 from aiq.testing.clock import Clock
 from tests.backends.postgres.whole_tables import opened
 from tests.postgres_servers import connect, postgres_server
@@ -71,3 +72,17 @@ async def test_a_look_for_upkeep_does_not_ask_whether_what_it_has_seen_is_on_dis
         upkept = await storage.upkeep()
 
     assert upkept.total == 0
+
+
+async def test_a_beat_does_not_wait_for_the_disk() -> None:
+    async with opened(Clock()) as (storage, _):
+        beat = Beat(worker="w", host="h", pid=1, version="", python="")
+        await storage.beat(beat)
+        session = storage._writer._session
+        assert session is not None
+        session.committing = "SELECT 1 / 0"
+        await storage.beat(beat)
+
+        (told,) = await storage.workers()
+
+    assert told.beat == beat

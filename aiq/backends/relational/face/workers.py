@@ -14,7 +14,7 @@ class WorkersFace(Door):
     async def beat(self, beat: Beat) -> None:
         """See `aiq.storage.Workers`."""
         check_beat(beat)
-        await self._write(put_beat, beat)
+        await self._note(put_beat, beat)
 
     async def leave(self, worker: str) -> None:
         """See `aiq.storage.Workers`."""
