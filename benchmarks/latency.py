@@ -3,7 +3,8 @@
     python -m benchmarks.latency --store redis --jobs 300 --json
 
 The clock starts before `enqueue` is called, and stops in the first line of the handler; both processes read the
-machine's monotonic clock. Jobs come at random gaps, so that each finds the worker at rest.
+machine's monotonic clock. Jobs come at random gaps, so that each finds the worker at rest. Where the store is a server,
+the least that any queue could take on it (floors.py) is measured between the jobs, in the same gaps.
 """
 
 import argparse
@@ -11,10 +12,12 @@ import asyncio
 import random
 import statistics
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import aiq
 from benchmarks.asking import asked_storage, storage_parser
+from benchmarks.floors import Knock, floor
 from benchmarks.processes import process, until_left
 from benchmarks.report import about, report
 from benchmarks.spread import Spread, spread, table
@@ -42,33 +45,53 @@ class Latency:
     max_ms: float
 
 
-async def same_process(url: str, jobs: int) -> Latency:
+async def same_process(url: str, jobs: int) -> dict[str, Latency]:
     """The worker shares the loop, and the storage, with the producer."""
     async with aiq.Queue(url) as queue, aiq.Worker(queue, tasks=[pick_up]):
-        return await wait_times(queue, jobs)
+        return {"same process": latency(await wait_times(queue, jobs))}
 
 
-async def other_process(url: str, jobs: int) -> Latency:
-    """The worker is another process, and sees only the storage."""
-    async with aiq.Queue(url) as queue, process("benchmarks.latency", "--serve", "--url", url):
-        return await wait_times(queue, jobs)
+async def other_process(url: str, jobs: int) -> dict[str, Latency]:
+    """The worker is another process, and sees only the storage. Beside it the floor, if there is one."""
+    heard_ms: list[float] = []
+    async with aiq.Queue(url) as queue, process("benchmarks.latency", "--serve", "--url", url), floor(url) as knock:
+        found = latency(await wait_times(queue, jobs, knock, heard_ms))
+    if knock is None:
+        return {"other process": found}
+    least = latency(heard_ms)
+    return {"other process": found, "floor": least, "times the floor": multiple(found, least)}
 
 
-async def wait_times(queue: aiq.Queue, jobs: int) -> Latency:
+async def wait_times(
+    queue: aiq.Queue, jobs: int, knock: Knock | None = None, heard_ms: list[float] | None = None
+) -> list[float]:
     """Enqueue at random gaps, and ask the handlers afterwards: nobody waits for a result meanwhile."""
-    await _took_ns(queue, WARM_UP)
-    took_ms = sorted([took_ns / 1e6 for took_ns in await _took_ns(queue, jobs)])
+    await _took_ms(queue, WARM_UP, knock, [])
+    return await _took_ms(queue, jobs, knock, [] if heard_ms is None else heard_ms)
+
+
+async def _took_ms(queue: aiq.Queue, jobs: int, knock: Knock | None, heard_ms: list[float]) -> list[float]:
+    stored: list[aiq.Job[int]] = []
+    for _ in range(jobs):
+        await asyncio.sleep(random.uniform(*GAPS_S))
+        stored.append(await queue.enqueue(pick_up.job(time.monotonic_ns())))
+        if knock is not None:
+            await asyncio.sleep(random.uniform(*GAPS_S))
+            heard_ms.append(await knock())
+    return [await job.result(timeout=30) / 1e6 for job in stored]
+
+
+def latency(taken_ms: Sequence[float]) -> Latency:
+    """What is told of times."""
+    took_ms = sorted(taken_ms)
     return Latency(
         round(statistics.median(took_ms), 2), round(took_ms[len(took_ms) * 99 // 100], 2), round(took_ms[-1], 2)
     )
 
 
-async def _took_ns(queue: aiq.Queue, jobs: int) -> list[int]:
-    stored: list[aiq.Job[int]] = []
-    for _ in range(jobs):
-        await asyncio.sleep(random.uniform(*GAPS_S))
-        stored.append(await queue.enqueue(pick_up.job(time.monotonic_ns())))
-    return [await job.result(timeout=30) for job in stored]
+def multiple(found: Latency, least: Latency) -> Latency:
+    """Each figure as a multiple of that of the floor."""
+    return Latency(*(round(getattr(found, one.name) / getattr(least, one.name), 2) for one in fields(Latency)))
 
 
 async def serve(url: str) -> None:
@@ -79,11 +102,12 @@ async def serve(url: str) -> None:
 
 async def measure(url: str, jobs: int, rounds: int) -> dict[str, list[Latency]]:
     """Each question in turns, on a new storage each time."""
-    found: dict[str, list[Latency]] = {"same process": [], "other process": []}
+    found: dict[str, list[Latency]] = {}
     for _ in range(rounds):
-        for (_, answers), ask in zip(found.items(), (same_process, other_process), strict=True):
+        for ask in (same_process, other_process):
             remove(url)
-            answers.append(await ask(url, jobs))
+            for name, answer in (await ask(url, jobs)).items():
+                found.setdefault(name, []).append(answer)
     remove(url)
     return found
 
