@@ -18,7 +18,7 @@ from aiq.backends.redis.address import Address, Kind, Place
 from aiq.backends.redis.connecting import connected, exchange, fresh, let_go
 from aiq.backends.redis.errors import ELSEWHERE, FAILURES, NOT_YET, ours
 from aiq.backends.redis.places import Places, places, share_s
-from aiq.backends.redis.scripts import script
+from aiq.backends.redis.scripts import composed
 from aiq.errors import Misconfigured, Unavailable
 
 _T = TypeVar("_T")
@@ -68,7 +68,10 @@ class Client:
             StorageError: what kept Redis from answering.
         Spec: STORE-3, STORE-12
         """
-        wanted = script(name)
+        return await self._wholly(self._evaluated(name, prefix, arguments))
+
+    async def _evaluated(self, name: str, prefix: str, arguments: Sequence[bytes]) -> Sequence[bytes]:
+        wanted = await composed(name)
 
         async def evaluated(connection: AbstractConnection) -> Sequence[bytes]:
             found: Sequence[bytes]
@@ -81,7 +84,7 @@ class Client:
                 await self._spread(connection)
             return found
 
-        return await self._wholly(self._asked(evaluated))
+        return await self._asked(evaluated)
 
     async def _spread(self, connection: AbstractConnection) -> None:
         """Wait until as many replicas have what was written as the address asks for."""

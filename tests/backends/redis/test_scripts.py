@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from threading import get_ident
 
 import pytest
 
@@ -89,3 +90,18 @@ def test_the_page_names_the_rights_that_scripts_and_client_need() -> None:
 
     assert line in re.sub(r" \\\n\s+", " ", (DOCS / "redis.md").read_text(encoding="utf-8"))
     assert set(commands()) == {right[1:] for right in rights("x") if right.startswith("+")}
+
+
+async def test_a_loop_does_not_stand_still_while_a_script_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by: list[int] = []
+
+    def made(name: str) -> scripts.Script:
+        made_by.append(get_ident())
+        return scripts.compose(name, "return 1")
+
+    monkeypatch.setattr(scripts, "_composed", {})
+    monkeypatch.setattr(scripts, "script", made)
+
+    assert await scripts.composed("get") is await scripts.composed("get")
+    assert len(made_by) == 1
+    assert made_by != [get_ident()]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aiq.backends.redis import client, scripts
+from aiq.backends.redis import scripts
 from aiq.testing.actions import enqueue_one
 from aiq.testing.clock import Clock
 from aiq.testing.twins import run_histories
@@ -195,7 +195,8 @@ def test_every_history_is_that_of_the_reference_on_shelves_that_hold_one(
     monkeypatch.setattr(scripts, "_files", lambda: files)
     # Nothing is to be remembered of the others here, nor of these elsewhere.
     monkeypatch.setattr(scripts, "_piece", scripts._piece.__wrapped__)
-    monkeypatch.setattr(client, "script", cache(scripts.script.__wrapped__))
+    monkeypatch.setattr(scripts, "script", cache(scripts.script.__wrapped__))
+    monkeypatch.setattr(scripts, "_composed", {})
 
     run_histories(Histories, stores.redis, pytestconfig, EFFORTS)
 
