@@ -40,8 +40,10 @@ _LOOKS: Final = re.compile(r"^-- looks$", re.MULTILINE)
 
 _HEAD: Final = """\
 local call = redis.call
-local function key(...)
-  return table.concat({KEYS[1], ...}, ':')
+local prefix = KEYS[1] .. ':'
+local function key(name, first, ...)
+  if not first then return prefix .. name end
+  return table.concat({KEYS[1], name, first, ...}, ':')
 end
 local none = {}
 local function digits(told)

@@ -10,6 +10,7 @@ from aiq.storage import Storage
 from aiq.testing.actions import claim_some, job, wish
 from aiq.testing.clock import Clock
 from tests import stores
+from tests.keys import clean
 from tests.servers import server
 
 # A hash is written and read a thousand fields at a time, and ids by number are packed 128 to a hash; a look at the next
@@ -46,6 +47,17 @@ async def test_an_enqueue_of_a_hundred_is_as_many_commands_as_one_of_ten(storage
     hundred = await commands_of(lambda: storage.enqueue([job(f"b{n}") for n in range(100)]))
 
     assert hundred.total() <= ten.total() + SLACK
+
+
+async def test_many_leases_are_not_looked_at_one_by_one() -> None:
+    name = "batches"
+    async with stores.opened(server().url(name), Clock()) as storage:
+        await storage.enqueue([job(f"{n}") for n in range(30)])
+        await claim_some(storage, 30)
+
+        assert server().ask("OBJECT", "ENCODING", f"{{aiq:{name}}}:leases") == "skiplist"
+        assert server().ask("ZCARD", f"{{aiq:{name}}}:leases") == 30
+    clean(server(), name)
 
 
 async def test_so_it_is_where_the_newest_goes_first(storage: Storage) -> None:

@@ -1,6 +1,6 @@
 """Records in Redis, and the short way on which plain jobs go there: what comes of it is what comes of the long one."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from random import Random
 from typing import Any
@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from aiq.backends.redis import head, scripts, storing
 from aiq.backends.redis.door import Blobs
-from aiq.model import Enqueued, JobFilter, MinuteFilter, Settlement, State, Succeeded, TimeRange
+from aiq.model import (
+    Enqueued,
+    JobFilter,
+    JobSpec,
+    MinuteFilter,
+    Released,
+    Settled,
+    Settlement,
+    State,
+    Succeeded,
+    TimeRange,
+)
 from aiq.storage import Storage
 from aiq.testing.actions import claim_some, enqueue_one, failed, job, wish
 from aiq.testing.clock import Clock
@@ -120,15 +131,51 @@ async def told(storage: Storage) -> list[object]:
     return [*page.jobs, *log, *minutes.rows, await storage.count()]
 
 
-async def test_a_plain_life_is_told_as_the_model_tells_it() -> None:
+async def lived_together(storage: Storage, clock: Clock) -> None:
+    """Batches that are alike and not: in tasks, leases, digests, contents, when they were stored, and how they end."""
+    for first in (0, 6):
+        await storage.enqueue([various(n) for n in range(first, first + 6)])
+        clock.advance_ms(70)
+    runs = await claim_some(storage, 4) + await claim_some(storage, 5)
+    clock.advance_ms(1_000)
+    stranger = replace(runs[2].lease, lease_id=runs[4].lease.lease_id)
+    done = [Settlement(run.lease, "s" * (n + 1), Succeeded(b"r" * (n % 3 * 200))) for n, run in enumerate(runs)]
+    lost = Settlement(stranger, "x", Succeeded(b""))
+    answer = await storage.exchange([done[1], *done[4:], lost, *done[:4]], wish(7))
+    clock.advance_ms(1)
+    await storage.exchange([*done, *(Settlement(run.lease, "last", Succeeded(b"")) for run in answer.claimed)])
+
+
+def various(n: int) -> JobSpec:
+    """One of two kinds, which follow each other in pairs."""
+    kind = n // 2 % 2
+    one = job(f"{n:032x}", lease_ms=900 if n == 7 else 60_000, payload=b"p" * (n * 60))
+    return replace(one, task="other", digest="abcdef01" * 8) if kind else one
+
+
+@pytest.mark.parametrize("life", [lived, lived_together], ids=["two", "many"])
+async def test_a_plain_life_is_told_as_the_model_tells_it(life: Callable[[Storage, Clock], Awaitable[None]]) -> None:
     found = []
     for opened in (stores.memory, stores.redis):
         clock = Clock()
         async with opened(clock) as storage:
-            await lived(storage, clock)
+            await life(storage, clock)
             found.append(await told(storage))
+            assert await storage.audit() == []
 
     assert found[0] == found[1]
+
+
+async def test_jobs_whose_events_have_just_been_listed_apart_succeed_together(storage: Storage) -> None:
+    await storage.enqueue([job(name) for name in "abc"])
+    for _ in range(32):
+        runs = await claim_some(storage, 3)
+        await storage.exchange([Settlement(run.lease, "r", Released()) for run in runs])
+
+    runs = await claim_some(storage, 3)
+    answer = await storage.exchange([Settlement(run.lease, "s", Succeeded(b"")) for run in runs])
+
+    assert [one.state for one in answer.settled if isinstance(one, Settled)] == [State.SUCCEEDED] * 3
 
 
 QUERIES = (

@@ -54,9 +54,9 @@ class JobsFace(Door):
         if claim is not None:
             check_claim(claim)
         blobs = Blobs()
-        told = [exchanging.told(settlement, blobs) for settlement in settlements]
+        told = exchanging.told(settlements, blobs)
         short = briefed([settlement.lease.job_id for settlement in settlements], blobs)
-        args = {"settlements": told, "briefs": short, "claim": wire.said(claim)}
+        args = {**told, "briefs": short, "claim": wire.said(claim)}
         answer = await self._step("exchange", args, blobs)
         return exchanging.exchanged(answer, settlements)
 

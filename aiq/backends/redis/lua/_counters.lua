@@ -22,7 +22,7 @@ end
 
 -- Raise a number, and tell what it is now; one that nobody has raised is 0.
 function counters.raise(name, by)
-  local raised = counters.get(name) + (by or 1)
+  local raised = (numbers[name] or counters.get(name)) + (by or 1)
   numbers[name] = raised
   return raised
 end

@@ -191,6 +191,14 @@ function events.plain(row, source, target, n, number, fence)
   return counters.raise('events')
 end
 
+-- The same of an event that is written already.
+function events.stamp(text)
+  local count = #pending
+  if count == 0 then begun_ms = step.now_ms end
+  pending[count + 1] = text
+  return counters.raise('events')
+end
+
 -- The events of an entry of the log.
 function events.unpacked(text)
   local begun_ms, at = struct.unpack(BEGUN, text)

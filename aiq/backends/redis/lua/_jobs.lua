@@ -211,8 +211,7 @@ local function give()
   local others, ids = {}, {}
   plain.fetch()
   for number = 1, #given do
-    local simple = plain.pieces(given[number])
-    if simple then step.fill(places[number], simple) else others[#others + 1], ids[#ids + 1] = number, given[number] end
+    if not plain.tell(given[number], places[number]) then others[#others + 1], ids[#ids + 1] = number, given[number] end
   end
   contents.fetch('payloads', ids)
   rows.fetch('errors', ids)

@@ -7,7 +7,7 @@
 -- into. Whatever is not as it is with most is left to them: each function says whether it has done what was asked.
 -- spec: ENQ-1, CLAIM-1, CLAIM-8, LEASE-1, LEASE-3, LEASE-10, LEASE-12, STATE-6
 
-local OTHER, PLAIN = 0, 1
+local OTHER, PLAIN, IS_FRESH = 0, 1, 2
 -- Where the ids stand of jobs that are alike, and the place of how they are kept.
 local IDS, BRIEFS = 6, 7
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
@@ -80,13 +80,6 @@ end
 
 local function put(id, text)
   texts[id], changed[id] = text, true
-end
-
--- Keep a payload or a result, and tell what of it stands behind the record.
-local function keep(name, id, bytes)
-  if #bytes <= contents.INLINE_BYTES then return bytes end
-  rows.put_bytes(name, id, bytes)
-  return ''
 end
 
 -- Whether a queue takes and gives jobs with no regard to how many stand in it, and the oldest first.
@@ -177,28 +170,54 @@ local function is_awaited(id, fence)
   return plain.has_calls() and #books.open_calls(id, fence) > 0
 end
 
--- Let a run succeed that still owns its job; `one` is {job_id, fence, lease_id, id, place of the result}.
-function plain.settle(one)
-  local id, fence, lease_id, settlement = one[1], one[2], one[3], one[4]
-  local text = text_of(id)
-  if not text then return false end
-  local _, state, lane, number, run, position, started, _, expires, payload, old, n, created, digest, lease, _, history, _, at =
-    head(text)
-  if state ~= RUNNING or run ~= fence or lease ~= lease_id or step.now_ms >= expires then return false end
-  if started == 0 or old > 0 or number > MOST_EVENTS or #history > MOST_HISTORY or is_awaited(id, fence) then return false end
-  local settled, result = records.settled(fence, lease_id, settlement, 'succeeded'), step.blob(one[5])
-  if not settled then return false end
-  local _, _, task, queue = named_at(text, at)
-  local event = events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence)
-  put(id, pack(
-    MOVED, PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
-    0, '', 0, '', #history + EVENT_BYTES, history, event, #settled, settled, sub(text, at), keep('results', id, result)
-  ))
+-- Write that a run has succeeded, and what all of these leave: `lasted_ms` is how long it ran.
+local function succeed(id, text, result, n, queue, task, lasted_ms)
+  put(id, text)
+  if #result > MOST_INLINE then rows.put_bytes('results', id, result) end
   zsets.put('leases', id, false)
   zsets.put('ended:succeeded', ended.member_of(n), step.now_ms)
   step.wake_job(id)
-  note('T5', queue, task, math.max(0, step.now_ms - started))
+  note('T5', queue, task, lasted_ms)
+end
+
+-- The lease of the run that was last found out to succeed, and the mould of those that have the same.
+local last_lease, mould
+
+-- Let a run succeed that is of no mould. From the second of a lease on there is one.
+local function settle_one(id, text, fence, lease_id, settlement, result, small)
+  local _, state, lane, number, run, position, started, _, expires, payload, old, n, created, digest, lease, owner, history, _, at =
+    head(text)
+  if state ~= RUNNING or run ~= fence or lease ~= lease_id or step.now_ms >= expires then return false end
+  if started == 0 or old > 0 or number > MOST_EVENTS or #history > MOST_HISTORY then return false end
+  local settled = records.settled(fence, lease_id, settlement, 'succeeded')
+  if not settled then return false end
+  local _, _, task, queue = named_at(text, at)
+  local event = events.plain('T5', RUNNING, SUCCEEDED, n, number + 1, fence)
+  local lasted_ms = math.max(0, step.now_ms - started)
+  if lease_id == last_lease and #history > 0 then
+    mould = moulds.of(text, lease_id, fence, number, started, #lease + #owner + 3, #history)
+  end
+  last_lease = lease_id
+  succeed(id, pack(
+    MOVED, PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
+    0, '', 0, '', #history + EVENT_BYTES, history, event, #settled, settled, sub(text, at), small
+  ), result, n, queue, task, lasted_ms)
   return true
+end
+
+-- Let a run succeed that still owns its job, whose result stands at a place of the call.
+function plain.settle(id, fence, lease_id, settlement, place)
+  local text, result = text_of(id), step.blob(place)
+  local small = #result <= MOST_INLINE and result or ''
+  if not text or is_awaited(id, fence) then return false end
+  if mould and mould.lease_id == lease_id and mould.fence == fence then
+    local after, n, queue, task = moulds.settle(mould, text, settlement, #result, small)
+    if after then
+      succeed(id, after, result, n, queue, task, mould.lasted_ms)
+      return true
+    end
+  end
+  return settle_one(id, text, fence, lease_id, settlement, result, small)
 end
 
 -- Whether the record of a job is that of a plain one, which nobody has looked into in this step.
@@ -208,30 +227,47 @@ end
 
 -- The same of all of some.
 function plain.are(ids)
-  for place = 1, #ids do
-    if not text_of(ids[place]) then return false end
+  if #ids == 0 then return true end
+  if not text_of(ids[1]) then return false end
+  for place = 2, #ids do
+    local id = ids[place]
+    local text = texts[id]
+    if not text or seen[id] ~= nil or byte(text) == OTHER then return false end
   end
   return true
 end
 
--- Begin the first run of a job, if it is plain and there is room for its payload; whether that has been done.
-local function begin_one(id, lease_id, worker, takes)
-  local text = text_of(id)
-  if not text then return false end
+-- Write that a first run has begun, and what all of these leave: `waited_ms` is how long the job was ready.
+local function start(id, text, expires, payload_bytes, queue, task, waited_ms)
+  put(id, text)
+  zsets.put('leases', id, expires)
+  step.wake_job(id)
+  note('T3', queue, task, math.max(0, waited_ms))
+  if payload_bytes > MOST_INLINE then apart[#apart + 1] = id end
+  return true
+end
+
+-- Begin the first run of a plain job whose head is whole, as that of one that was changed since it was stored.
+local function begin_whole(id, text, lease_id, worker, takes)
   local _, state, lane, number, run, position, started, _, _, payload, result, n, created, digest, _, _, history, _, at = head(text)
   if state ~= READY or run > 0 or started > 0 or #history > MOST_HISTORY or number > MOST_EVENTS then return false end
   if not takes(payload - 1) then return false end
   local now_ms, _, lease_ms, task, queue = step.now_ms, named_at(text, at)
   local event, expires = events.plain('T3', READY, RUNNING, n, number + 1, 1), now_ms + lease_ms
-  put(id, pack(
+  return start(id, pack(
     MOVED, PLAIN, RUNNING, lane, number + 1, 1, position, now_ms, 0, expires, payload, result, n, created, digest,
     #lease_id, lease_id, #worker, worker, #history + EVENT_BYTES, history, event, 0, '', sub(text, at), ''
-  ))
-  zsets.put('leases', id, expires)
-  step.wake_job(id)
-  note('T3', queue, task, math.max(0, now_ms - created))
-  if payload - 1 > contents.INLINE_BYTES then apart[#apart + 1] = id end
-  return true
+  ), expires, payload - 1, queue, task, now_ms - created)
+end
+
+-- Begin the first run of a job, if it is plain and there is room for its payload; whether that has been done. `owner` is what
+-- `moulds.owner` says of lease and worker.
+local function begin_one(id, lease_id, worker, owner, takes)
+  local text = text_of(id)
+  if not text then return false end
+  if byte(text) ~= IS_FRESH then return begin_whole(id, text, lease_id, worker, takes) end
+  local after, expires, payload_bytes, queue, task, waited_ms = moulds.begin(text, owner, takes)
+  return after ~= nil and start(id, after, expires, payload_bytes, queue, task, waited_ms)
 end
 
 -- Begin the first runs of the first jobs of a line, `ids` from a place on to another, as long as they are plain and there
@@ -239,8 +275,9 @@ end
 function plain.begin(ids, first, last, request, takes)
   local lease_id, worker = request.lease_id, request.worker
   if #lease_id > records.LONG or #worker > records.LONG then return 0 end
+  local owner = moulds.owner(lease_id, worker)
   for place = first, last do
-    if not begin_one(ids[place], lease_id, worker, takes) then return place - first end
+    if not begin_one(ids[place], lease_id, worker, owner, takes) then return place - first end
   end
   return math.max(0, last - first + 1)
 end
@@ -287,17 +324,16 @@ function plain.seen(id, whole)
   }
 end
 
--- The pieces of a job as `jobs.tell` has them, if nothing but a first run has happened to it, which has left no errors
--- and no progress; else nil.
-function plain.pieces(id)
+-- Put the pieces of a job into their places of the answer, as `jobs.tell` has them, if nothing but a first run has happened to
+-- it, which has left no errors and no progress; whether that has been done.
+function plain.tell(id, place)
   local text = text_of(id)
-  if not text then return nil end
+  if not text then return false end
   local state, run, payload, result = records.sizes(text)
-  if run > 1 or state ~= READY and state ~= RUNNING and state ~= SUCCEEDED then return nil end
-  return {
-    text,
-    payload > MOST_INLINE and rows.bytes('payloads', id) or false,
-    result > MOST_INLINE and rows.bytes('results', id) or false,
-    false, false, id,
-  }
+  if run > 1 or state ~= READY and state ~= RUNNING and state ~= SUCCEEDED then return false end
+  local pieces = step.pieces()
+  pieces[place], pieces[place + 5] = text, id
+  if payload > MOST_INLINE then pieces[place + 1] = rows.bytes('payloads', id) or false end
+  if result > MOST_INLINE then pieces[place + 2] = rows.bytes('results', id) or false end
+  return true
 end

@@ -143,15 +143,10 @@ local function job_of(settlement)
 end
 
 -- Read what settling is about to look at, in as few commands as there are tables; of plain jobs that is their record.
--- `bytes` is how the ids of all of them are kept, if the caller has told it.
-function settle.fetch(settlements, bytes)
-  if #settlements == 0 then return end
-  local ids, told, found, all_succeed = {}, {}, {}, true
-  for place = 1, #settlements do
-    ids[place], all_succeed = job_of(settlements[place]), all_succeed and settlements[place][1] ~= nil
-  end
-  if bytes then briefs.learn(ids, bytes) end
+local function fetch(settlements, ids)
+  local told, found, all_succeed = {}, {}, true
   jobs.fetch(ids)
+  for place = 1, #settlements do all_succeed = all_succeed and settlements[place][1] ~= nil end
   if all_succeed and plain.are(ids) and not plain.has_calls() then return end
   for place, settlement in ipairs(settlements) do
     local simple = settlement[1] and plain.is(ids[place])
@@ -165,12 +160,17 @@ function settle.fetch(settlements, bytes)
 end
 
 -- Record outcomes in their order. The answers are as those to one, or true for a run of a plain job that has succeeded.
-function settle.all(settlements)
-  local answers = {}
+-- `bytes` is how the ids of all of them are kept, if the caller has told it.
+function settle.all(settlements, bytes)
+  local answers, ids = {}, {}
+  if #settlements == 0 then return answers end
+  for place = 1, #settlements do ids[place] = job_of(settlements[place]) end
+  if bytes then briefs.learn(ids, bytes) end
+  fetch(settlements, ids)
   for place = 1, #settlements do
     local settlement = settlements[place]
     local success = settlement[1]
-    if success and plain.settle(settlement) then
+    if success and plain.settle(unpack(settlement)) then
       answers[place] = true
     else
       plain.count()
@@ -178,5 +178,31 @@ function settle.all(settlements)
     end
   end
   plain.count()
+  return answers
+end
+
+-- Let the runs of plain jobs succeed from a place on, as far as they are as with most; where the first stands that is not.
+local function succeed(them, from)
+  local ids, fences, lease_ids, names, first = unpack(them)
+  for place = from, #ids do
+    if not plain.settle(ids[place], fences[place], lease_ids[place], names[place], first + place - 1) then return place end
+  end
+  return #ids + 1
+end
+
+-- Let runs succeed that are told by columns: see exchange.lua. The answers are as above.
+function settle.successes(them, bytes)
+  local ids, fences, lease_ids, names, first = unpack(them)
+  local answers, done = {}, 0
+  if bytes then briefs.learn(ids, bytes) end
+  jobs.fetch(ids)
+  if plain.are(ids) and not plain.has_calls() then done = succeed(them, 1) - 1 end
+  plain.count()
+  for place = 1, done do answers[place] = true end
+  local others = {}
+  for place = done + 1, #ids do
+    others[place - done] = {ids[place], fences[place], lease_ids[place], names[place], first + place - 1}
+  end
+  for place, answer in ipairs(settle.all(others)) do answers[done + place] = answer end
   return answers
 end

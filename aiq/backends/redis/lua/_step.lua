@@ -101,6 +101,11 @@ function step.fill(first, pieces)
   for place = 1, #pieces do blobs[first + place - 1] = pieces[place] end
 end
 
+-- The pieces of the answer, by their places.
+function step.pieces()
+  return blobs
+end
+
 -- Do something when all is decided, and before the rows are written: read a row as the step leaves it.
 function step.at_end(later)
   told[#told + 1] = later

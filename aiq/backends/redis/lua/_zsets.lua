@@ -6,6 +6,11 @@
 -- Of one command: `unpack` has room for no more than 7,000 values.
 local CHUNK = 3000
 
+-- Of a set of at most 128 members, which Redis packs, each is looked at for every one that comes or goes. The one in which all
+-- that runs comes and goes is not to be packed where a worker's places are about that many: it has room to spare. It takes a
+-- member that is longer than any that Redis packs (`zset-max-listpack-value`; where that is set higher, this changes nothing).
+local NOT_PACKED, MANY, TOO_LONG = 'leases', 24, string.rep('-', 65)
+
 local pending = {}
 -- Those that are known to be empty: they need not be read.
 local empty = {}
@@ -31,6 +36,13 @@ local function send(command, name, values)
   end
 end
 
+local function add(name, values)
+  local loosens = name == NOT_PACKED and #values >= 2 * MANY
+  if loosens then call('ZADD', key(name), values[1], TOO_LONG) end
+  send('ZADD', name, values)
+  if loosens then call('ZREM', key(name), TOO_LONG) end
+end
+
 -- Write what is pending of a set.
 function zsets.settle(name)
   local changes = pending[name]
@@ -48,7 +60,7 @@ function zsets.settle(name)
     end
   end
   send('ZREM', name, gone)
-  send('ZADD', name, put)
+  add(name, put)
 end
 
 -- Write what is pending of all sets.

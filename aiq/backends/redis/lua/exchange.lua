@@ -2,7 +2,8 @@
 -- flags: allow-oom
 -- args: settlements (each {lease, id, outcome}; an outcome has the name of its class as `kind`, and `oversized` stands for
 --   a result that is not sent because nobody may keep it; a run that succeeded is a list of job_id, fence, lease_id, id,
---   place of the result), briefs (the place of what `briefs.learn` takes of their jobs, or nil), claim ({worker, number,
+--   place of the result), successes (in the place of these, where all runs succeeded: the job_ids, fences, lease_ids and
+--   ids, a list of each, and the place of the first result), briefs (the place of what `briefs.learn` takes of their jobs, or nil), claim ({worker, number,
 --   lease_id, wants} or nil)
 -- returns: settled (what `settle.settle` answers, in their order: {state, late, step}, whose `value` is a place, or
 --   {lost = reason}, or {oversized = true}; true of a run that succeeded in time), claimed (the places of records),
@@ -12,8 +13,8 @@
 -- When to claim again after a claim that has looked at as many jobs as one may. Not 0: that is for upkeep to do.
 local AT_ONCE_MS = 1
 
-settle.fetch(args.settlements, args.briefs and step.blob(args.briefs))
-local settled = settle.all(args.settlements)
+local bytes = args.briefs and step.blob(args.briefs)
+local settled = args.successes and settle.successes(args.successes, bytes) or settle.all(args.settlements, bytes)
 local leased, more = {}, false
 if args.claim then leased, more = claim.take(args.claim) end
 local claimed = jobs.tell_all(leased)
