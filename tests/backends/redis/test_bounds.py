@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from aiq import bounds
-from aiq.backends.redis.scripts import script
+from aiq.backends.redis import scripts
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_LOOKED, MAX_PAGE, MAX_SWEEP
 from aiq.model import Band, DeadQuery, JobFilter, JobRecord, LimitSpec, State, Suspended, Usage, UsageFilter
@@ -210,9 +210,10 @@ async def test_what_waits_for_one_limit_in_hundreds_of_queues_is_opened_in_turns
 def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """So few rows in one purge that a test need not store thousands."""
     monkeypatch.setattr(bounds, "MAX_PURGED_ROWS", 8)
-    script.cache_clear()
+    monkeypatch.setattr(scripts, "_composed", {})
+    scripts.script.cache_clear()
     yield
-    script.cache_clear()
+    scripts.script.cache_clear()
 
 
 async def busy(storage: Storage, job_id: str, **options: Any) -> None:
