@@ -36,6 +36,7 @@ from aiq.backends.postgres.session import Session
 from aiq.backends.process import check_process
 from aiq.backends.relational.connection import Row
 from aiq.backends.relational.news import News
+from aiq.backends.relational.retire import MARKS
 from aiq.backends.relational.step import make
 from aiq.backends.relational.transaction import Transaction
 from aiq.errors import Unavailable
@@ -348,5 +349,6 @@ def _leave(line: Line, session: Session) -> None:
 def _now(home: Home, session: Session) -> int:
     if home.clock is not None:
         return home.clock()
+    session.foresee([("opening.now", {}), MARKS])
     now_ms: int = session.rows("opening.now", {})[0][0]
     return now_ms

@@ -3,7 +3,7 @@
 import asyncio
 import select
 import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import Final, TypeAlias, TypeVar
 
 import asyncpg
@@ -12,8 +12,8 @@ from asyncpg.prepared_stmt import PreparedStatement
 
 from aiq.backends.postgres.durable import ALLOW, OWING, RELEASE, RELEASED
 from aiq.backends.postgres.script import execution
-from aiq.backends.postgres.sql import TEXTS, Statement
-from aiq.backends.relational.connection import Parameters, Row
+from aiq.backends.postgres.sql import TEXTS, Statement, together
+from aiq.backends.relational.connection import Parameters, Question, Row
 
 T = TypeVar("T")
 PLANS_S: Final = 5.0
@@ -28,6 +28,8 @@ where jobs are few, the one that comes after would wait for that."""
 
 WRITES_AT_ONCE: Final = 64
 """How many statements are gathered into one script at most."""
+QUESTIONS_AT_ONCE: Final = 32
+"""How many questions are one statement at most."""
 
 _TURNS: Final = 3
 _NOT_HERE: Final = (
@@ -58,6 +60,7 @@ class Session:
         "_named",
         "_planned_at",
         "_planned_for",
+        "_seen",
         "_writes",
         "began",
         "committing",
@@ -76,6 +79,8 @@ class Session:
         self._loop = loop
         self._named: dict[str, Prepared] = {}
         self._writes: list[tuple[str, str]] = []
+        self._seen: dict[tuple[object, ...], Sequence[Row]] = {}
+        """Answers to what was foreseen, as long as nothing is written."""
         self._planned_at, self._planned_for = time.monotonic(), 0
         self.connection = connection
         self.until = float("inf")
@@ -90,16 +95,35 @@ class Session:
         """See `aiq.backends.relational.connection`."""
         self.send_writes()
         statement = TEXTS[name]
-        return [tuple(row) for row in self.do(self._fetch(statement.text, _given(statement, parameters)))]
+        given = _given(statement, parameters)
+        seen = self._seen.get((name, *given)) if self._seen else None
+        if seen is not None:
+            return seen
+        return [tuple(row) for row in self.do(self._fetch(statement.text, given))]
+
+    def foresee(self, questions: Iterable[Question]) -> None:
+        """See `aiq.backends.relational.connection`."""
+        self.send_writes()
+        asked = {(name, *_given(TEXTS[name], parameters)): None for name, parameters in questions}
+        fresh = [key for key in asked if key not in self._seen][:QUESTIONS_AT_ONCE]
+        if len(fresh) < 2:
+            return
+        text = together(tuple([str(name) for name, *_ in fresh]))
+        given = [value for _, *values in fresh for value in values]
+        (answers,) = self.do(self._fetch(text, given))
+        for key, rows in zip(fresh, answers, strict=True):
+            self._seen[key] = [tuple(row) for row in rows]
 
     def call(self, text: str, given: Sequence[object]) -> Row:
         """Run a statement of one row that is a transaction by itself."""
+        self._seen.clear()
         (row,) = self.do(self._fetch(text, given))
         return tuple(row)
 
     def run(self, name: str, parameters: Parameters) -> int:
         """See `aiq.backends.relational.connection`."""
         self.send_writes()
+        self._seen.clear()
         # What the driver answers is such as `UPDATE 3`.
         count = self.do(self._execute(TEXTS[name], parameters)).rpartition(" ")[2]
         return int(count) if count.isdecimal() else 0
@@ -110,6 +134,7 @@ class Session:
         if text is None:
             self.run(name, parameters)
             return
+        self._seen.clear()
         self._writes.append((name, text))
         if len(self._writes) == WRITES_AT_ONCE:
             self.send_writes()
@@ -186,6 +211,7 @@ class Session:
 
     def begin(self, how: str, newest: int) -> None:
         """Begin a transaction. `newest` is the last change of the storage that is known of."""
+        self._seen.clear()
         self.plan_anew(newest)
         self.began = self.script(how)
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aiq.backends.relational.admission import admission
+from aiq.backends.relational.admission import admission, foresee_runs
 from aiq.backends.relational.holder import held_live
+from aiq.backends.relational.ledger import with_first
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.errors import LeaseLost
@@ -16,6 +17,7 @@ SQL: Final = load("acquire")
 
 def acquire(tx: Transaction, calls: Sequence[CallRequest]) -> list[Acquired]:
     """Reserve for each call by itself, in order; one that must wait stands in line. Spec: CALL-1 to CALL-8"""
+    foresee_runs(tx, [(call.lease.job_id, call.lease.fence) for call in calls], with_first(calls))
     jobs = tx.fetch(call.lease.job_id for call in calls)
     admission(tx).ledger.fetch_calls([job.record for job in jobs], calls)
     return [_acquire(tx, call) for call in calls]

@@ -6,14 +6,23 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiq.backends.relational.admission import admission
-from aiq.backends.relational.connection import Parameters
-from aiq.backends.relational.metrics import count_claimed
+from aiq.backends.relational.connection import Parameters, Question
+from aiq.backends.relational.lanes import ANYTHING_ASIDE
+from aiq.backends.relational.metrics import count_claimed, question_starting
 from aiq.backends.relational.pause_key import call_up
 from aiq.backends.relational.records import overwrite
 from aiq.backends.relational.rows import numbers, whole_records
 from aiq.backends.relational.statements import load
-from aiq.backends.relational.sweeps import end_overdue, lose_patience, promote, revoke
-from aiq.backends.relational.transaction import Transaction
+from aiq.backends.relational.sweeps import (
+    end_overdue,
+    lose_patience,
+    promote,
+    question_impatient,
+    questions_of_claim,
+    revoke,
+)
+from aiq.backends.relational.transaction import COUNTERS, Transaction
+from aiq.backends.relational.waiting import ANYBODY
 from aiq.backends.relational.yard import StoredYard
 from aiq.bounds import CLAIM_KEPT_MS, MAX_BATCH, MAX_SWEEP
 from aiq.model import ClaimRequest, JobRecord, State, Want
@@ -33,6 +42,9 @@ def claim(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...]
 
     Spec: CLAIM-2, CLAIM-9, CLAIM-10, CLAIM-11, POOL-3
     """
+    looked = [_question_look(want) for want in request.wants]
+    sweeps = questions_of_claim(tx, MAX_SWEEP)
+    tx.foresee([question_last(tx, request), *sweeps, *looked, ANYTHING_ASIDE, ANYBODY])
     again, overdue = _before(tx, request)
     if again is not None:
         return again, False
@@ -61,14 +73,24 @@ def claimed_before(tx: Transaction, request: ClaimRequest) -> tuple[JobRecord, .
 
 def any_ready(tx: Transaction, wants: Sequence[Want]) -> bool:
     """Whether a claim would be given something that is ready now."""
+    return tx.row(*question_ready(tx, wants)) is not None
+
+
+def question_ready(tx: Transaction, wants: Sequence[Want]) -> Question:
+    """What `any_ready` will ask, for `foresee`."""
     queues = [want.queue for want in wants if want.count]
-    return tx.row(SQL["any_ready"], {"queues": json.dumps(queues), "now_ms": tx.now_ms}) is not None
+    return SQL["any_ready"], {"queues": json.dumps(queues), "now_ms": tx.now_ms}
+
+
+def question_last(tx: Transaction, request: ClaimRequest) -> Question:
+    """What `claimed_before` will ask first, for `foresee`."""
+    asked = {"worker": request.worker, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS, "now_ms": tx.now_ms}
+    return SQL["last"], asked
 
 
 def _before(tx: Transaction, request: ClaimRequest) -> tuple[tuple[JobRecord, ...] | None, bool]:
     """As `claimed_before`, and whether a deadline has passed."""
-    asked = {"worker": request.worker, "forgotten_ms": tx.now_ms - CLAIM_KEPT_MS, "now_ms": tx.now_ms}
-    number, lease_id, jobs, overdue = tx.rows(SQL["last"], asked)[0]
+    number, lease_id, jobs, overdue = tx.rows(*question_last(tx, request))[0]
     if number is None or request.number > number:
         return None, bool(overdue)
     if (request.number, request.lease_id) != (number, lease_id):
@@ -89,15 +111,24 @@ class Look:
 
 def look(tx: Transaction, want: Want) -> Look:
     """Look at a queue of which a claim wants jobs."""
-    paused, gated, band = tx.rows(SQL["look"], {"queue": want.queue})[0]
+    paused, gated, band = tx.rows(*_question_look(want))[0]
     return Look(bool(paused), bool(gated), band)
+
+
+def _question_look(want: Want) -> Question:
+    return SQL["look"], {"queue": want.queue}
 
 
 def _open(tx: Transaction, wants: Sequence[Want]) -> bool:
     """Open what stands aside until now, and let those go on who have no patience left; say whether more may be due."""
     queues, wakes = list(dict.fromkeys(want.queue for want in wants)), Wakes()
+    lanes = admission(tx).lanes
+    asked = [question for queue in queues for question in lanes.questions_of_queue(queue, wakes)]
+    tx.foresee([question_impatient(tx, MAX_SWEEP, queues), *asked])
+    # Kept from here on, as in `foresee_runs`.
+    admission(tx).ledger.calls.any()
     for queue in queues:
-        admission(tx).lanes.wake_due(queue, wakes)
+        lanes.wake_due(queue, wakes)
     lose_patience(tx, MAX_SWEEP, queues)
     return wakes.used_up
 
@@ -159,7 +190,10 @@ class _Given:
         found = dispatch(yard, ledger, count, lambda record: self._room.takes(len(record.payload)))
         self.more = self.more or found
         if yard.given:
-            count_claimed(self._tx, numbers(n for n, _ in yard.given))
+            ns = numbers(n for n, _ in yard.given)
+            self._tx.foresee([question_starting(self._tx, ns), COUNTERS])
+            self._tx.read_counters()
+            count_claimed(self._tx, ns)
         self._lease([(n, record.id) for n, record in yard.given])
         for n, record in yard.given:
             self._let_run(record)

@@ -1,9 +1,11 @@
 """What a step needs of a connection, whatever store it leads to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol, TypeAlias
 
 Parameters: TypeAlias = Mapping[str, object]
+Question: TypeAlias = tuple[str, Parameters]
+"""A statement by name, and what it is asked with."""
 Row: TypeAlias = Sequence[Any]
 """What a driver gives; each use names the columns beside it, and mypy cannot know more."""
 
@@ -25,4 +27,9 @@ class Connection(Reader, Protocol):
 
     def write(self, statement: str, parameters: Parameters, /) -> None:
         """Run a statement that has none, in its turn, at the latest before the commit."""
+        ...
+
+    def foresee(self, questions: Iterable[Question], /) -> None:
+        """Say what `rows` is about to be asked. Where each question is a round trip, these go together; nothing depends
+        on whether they are asked in the end, and an answer is forgotten as soon as anything is written."""
         ...

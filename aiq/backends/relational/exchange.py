@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aiq.backends.relational.admission import admission
-from aiq.backends.relational.claim import any_ready, claim, claimed_before
+from aiq.backends.relational.admission import admission, foresee_runs
+from aiq.backends.relational.claim import any_ready, claim, claimed_before, question_last, question_ready
 from aiq.backends.relational.fan_in import look_ahead
 from aiq.backends.relational.holding import let_go_on_room
 from aiq.backends.relational.settle import close_succeeded, settle
-from aiq.backends.relational.sweeps import next_due_ms
+from aiq.backends.relational.sweeps import next_due_ms, question_next
 from aiq.backends.relational.transaction import Transaction
 from aiq.model import ClaimRequest, Exchanged, Settlement, State
 
@@ -21,7 +21,10 @@ def exchange(tx: Transaction, settlements: Sequence[Settlement], request: ClaimR
 
     Spec: LEASE-1, STATE-6, STORE-11, TIME-7, POOL-4
     """
-    jobs = tx.fetch(settlement.lease.job_id for settlement in settlements)
+    runs = [(settlement.lease.job_id, settlement.lease.fence) for settlement in settlements]
+    if runs:
+        foresee_runs(tx, runs)
+    jobs = tx.fetch(job_id for job_id, _ in runs)
     look_ahead(tx, jobs)
     if jobs:
         admission(tx).ledger.fetch_ends([job.record for job in jobs if job.record.state is State.RUNNING])
@@ -41,9 +44,10 @@ def nothing_to_exchange(tx: Transaction, request: ClaimRequest | None) -> Exchan
 
     Spec: STORE-5
     """
-    next_ms = next_due_ms(tx)
     if request is None:
-        return Exchanged((), (), next_ms)
+        return Exchanged((), (), next_due_ms(tx))
+    tx.foresee([question_next(tx), question_last(tx, request), question_ready(tx, request.wants)])
+    next_ms = next_due_ms(tx)
     again = claimed_before(tx, request)
     if again or (again is None and (next_ms == 0 or any_ready(tx, request.wants))):
         return None

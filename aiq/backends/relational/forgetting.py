@@ -8,6 +8,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.pools import PoolRow
 from aiq.backends.relational.shelf import decoder_of
 from aiq.backends.relational.statements import load
@@ -45,7 +46,12 @@ def forget(tx: Transaction, limit: int) -> None:
 
 def anything_to_forget(tx: Transaction) -> bool:
     """Whether upkeep has something to look at here."""
-    return bool(tx.rows(SQL["anything"], {"now_ms": tx.now_ms, "since_ms": _since_ms(tx)})[0][0])
+    return bool(tx.rows(*question_of_forgetting(tx))[0][0])
+
+
+def question_of_forgetting(tx: Transaction) -> Question:
+    """What `anything_to_forget` will ask, for `foresee`."""
+    return SQL["anything"], {"now_ms": tx.now_ms, "since_ms": _since_ms(tx)}
 
 
 def _forget_parts(tx: Transaction, asked: Mapping[str, object]) -> None:

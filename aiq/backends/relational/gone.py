@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from aiq.backends.relational.connection import Parameters
+from aiq.backends.relational.connection import Parameters, Question
 from aiq.backends.relational.graves import forget_deaths
 from aiq.backends.relational.retention import get_retention
 from aiq.backends.relational.rows import ids, numbers
@@ -104,7 +104,12 @@ def clear_remains(tx: Transaction, limit: int) -> tuple[int, int]:
 
 def anything_remains(tx: Transaction) -> bool:
     """Whether upkeep has something to go on with of jobs that are gone."""
-    return bool(tx.rows(SQL["anything_due"], {"now_ms": tx.now_ms})[0][0])
+    return bool(tx.rows(*question_of_remains(tx))[0][0])
+
+
+def question_of_remains(tx: Transaction) -> Question:
+    """What `anything_remains` will ask, for `foresee`."""
+    return SQL["anything_due"], {"now_ms": tx.now_ms}
 
 
 def _due(tx: Transaction, limit: int) -> list[_Remains]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import astuple, dataclass, replace
 from typing import Any, Final
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.rows import Job, numbers
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
@@ -190,7 +191,12 @@ def forget_groups(tx: Transaction, limit: int) -> None:
 
 def any_group_to_forget(tx: Transaction) -> bool:
     """Whether upkeep has a group to forget."""
-    return bool(tx.rows(SQL["any_forgotten"], {"since_ms": tx.now_ms - DEAD_GROUP_KEPT_MS})[0][0])
+    return bool(tx.rows(*question_of_groups(tx))[0][0])
+
+
+def question_of_groups(tx: Transaction) -> Question:
+    """What `any_group_to_forget` will ask, for `foresee`."""
+    return SQL["any_forgotten"], {"since_ms": tx.now_ms - DEAD_GROUP_KEPT_MS}
 
 
 def _group(row: list[Any]) -> DeadGroup:

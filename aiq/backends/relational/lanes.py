@@ -4,19 +4,20 @@ Jobs that take part in admission join a line when they become ready, and leave i
 stand in the plain pool, whose lanes are nothing but an index of the table.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from typing import Any, Final
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.gates import Gate, Gates
 from aiq.backends.relational.heads import Heads, LineKey, Place
-from aiq.backends.relational.pools import Pools
+from aiq.backends.relational.pools import Pools, question_behind
 from aiq.backends.relational.queues import Queues
 from aiq.backends.relational.shelf import Shelf, decoder_of
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
-from aiq.backends.relational.turns import LineRow, Turns, fetch_lines, read_first, read_floors
+from aiq.backends.relational.turns import LineRow, Turns, fetch_lines, question_of_lines, read_first, read_floors
 from aiq.model import Band, JobRecord, LimitSpec
 from aiq.rules.batches import Wakes
 from aiq.rules.books import Front
@@ -25,6 +26,8 @@ from aiq.storage import queue_topic
 
 SQL: Final = load("lanes")
 
+ANYTHING_ASIDE: Final[Question] = (SQL["anything_aside"], {})
+"""What asks whether any pool, line or gate stands aside."""
 _LINE: Final[Any] = tuple[str, str, Band, str]
 
 
@@ -68,19 +71,31 @@ class Lanes:
 
     def fetch(self, keys: Iterable[LineKey], *, lifting: bool = False) -> None:
         """Read the pools and lines that jobs will join or leave, and by what those are lifted that get their first."""
-        wanted: dict[Turns, list[str]] = {}
-        for queue, pool, band, tenant in keys:
-            wanted.setdefault(self.turns(queue, pool, band), []).append(tenant)
+        wanted = self._wanted(keys)
         self.pools.fetch(turns.key[:2] for turns in wanted)
         fetch_lines(self._tx, wanted)
         if lifting:
             read_floors(self._tx, wanted)
 
+    def questions(self, keys: Iterable[LineKey], limits: Collection[str] = ()) -> list[Question]:
+        """What `fetch` will ask, and what is asked where some limits get room, for `foresee`."""
+        wanted = self._wanted(keys)
+        found = [*self.pools.questions([turns.key[:2] for turns in wanted]), *question_of_lines(wanted)]
+        return found + [question_behind(name) for name in limits if self._anything_aside()[0]]
+
+    def questions_of_queue(self, queue: str, wakes: Wakes) -> list[Question]:
+        """What a claim will ask of a queue, as long as it finds nothing that opens, for `foresee`."""
+        due = [self.pools.question_due(queue, wakes.pools)] if self._anything_aside()[0] else []
+        return [*due, *self._queues.questions([queue]), *self._questions_of_fronts(queue)]
+
+    def _questions_of_fronts(self, queue: str) -> list[Question]:
+        return [_fronts(queue), (SQL["plain_bands"], {"queue": queue}), *self.pools.questions([(queue, PLAIN)])]
+
     def fronts(self, queue: str) -> list[Front]:
         """Those of the pools of a queue that are not parked, but for the plain one."""
         self.write()
-        self._tx.flush()
-        found: list[Front] = self._tx.peek(SQL["fronts"], {"queue": queue}, decoder_of(Front))
+        self._tx.foresee(self._questions_of_fronts(queue))
+        found: list[Front] = self._tx.peek(*_fronts(queue), decoder_of(Front))
         return found
 
     def read_first(self, fronts: Sequence[Front], queue: str, count: int) -> None:
@@ -261,6 +276,12 @@ class Lanes:
         found = ((name, self._limits.get(name)) for name in record.taken_limits)
         return {name: spec for name, spec in found if spec is not None}
 
+    def _wanted(self, keys: Iterable[LineKey]) -> dict[Turns, list[str]]:
+        wanted: dict[Turns, list[str]] = {}
+        for queue, pool, band, tenant in keys:
+            wanted.setdefault(self.turns(queue, pool, band), []).append(tenant)
+        return wanted
+
     def _parked(self) -> Iterator[tuple[Turns, LineRow]]:
         """The lines that stand aside, as far as they are known: this step may have parked some itself."""
         return ((turns, row) for turns in self._turns.values() for row in turns.known() if row.wake_at_ms)
@@ -273,8 +294,12 @@ class Lanes:
 
     def _anything_aside(self) -> list[bool]:
         if self._aside is None:
-            self._aside = [bool(some) for some in self._tx.rows(SQL["anything_aside"])[0]]
+            self._aside = [bool(some) for some in self._tx.rows(*ANYTHING_ASIDE)[0]]
         return self._aside
+
+
+def _fronts(queue: str) -> Question:
+    return SQL["fronts"], {"queue": queue}
 
 
 def _line_of(gate: Gate) -> LineKey:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.lanes import Lanes
 from aiq.backends.relational.queues import Queues
 from aiq.backends.relational.reserved import Reserved
@@ -214,9 +215,14 @@ class Ledger:
                 if one.cost_limit:
                     placed.append(record)
         parts = {(part.limit, part.key) for some in taken for part in some}
-        self.limits.fetch(name for name, _ in parts)
+        names = dict.fromkeys([name for name, _ in parts])
+        chains, tenants = [budget for budget, _ in draws], [record.tenant for record in placed]
+        self._foresee(names, parts, chains, models, tenants=tenants)
+        self.limits.fetch(names)
         self.limit_states.fetch(parts)
-        self.fetch_chains([budget for budget, _ in draws])
+        # Whose places they are to stand in, only the limits tell.
+        self._tx.foresee(self._lanes.questions({self._lanes.key_of(record) for record in placed}, names))
+        self.fetch_chains(chains)
         self.budget_states.fetch(draws)
         self.learnt.fetch(models)
         self.fetch_places(placed)
@@ -232,26 +238,53 @@ class Ledger:
             self.reserved.new_run((record.id, record.fence + 1))
         names = {name for taken in limits for name in taken}
         names |= {QUEUE + queue for queue in queues if self.queue_limited(queue)}
+        chains = {budget for record in records for budget in record.budgets}
+        chains |= {f"tenant:{tenant}" for tenant in tenants if tenant}
+        self._foresee(names, _whole(names), chains, models, {model for _, model in models if model}, tenants)
         self.limits.fetch(names)
         self.limit_states.fetch(self._parts(names, records))
-        budgets = {budget for record in records for budget in record.budgets}
-        self.fetch_chains(budgets.union(f"tenant:{tenant}" for tenant in tenants if tenant))
+        self.fetch_chains(chains)
         self.learnt.fetch(models)
-        self.price_lists.fetch(model for _, model in models if model)
+        self.price_lists.fetch({model for _, model in models if model})
         self.weights.fetch(tenants)
 
     def fetch_calls(self, records: Sequence[JobRecord], calls: Sequence[CallRequest]) -> None:
         """Read what some calls of running jobs will look at."""
         self.reserved.fetch_open((record.id, record.fence) for record in records)
-        # With each also the first of its run, which it may adopt.
-        self.reserved.fetch((one.lease.job_id, one.lease.fence, n) for one in calls for n in (one.number, FIRST))
+        self.reserved.fetch(with_first(calls))
         names = {name for one in calls for name in one.limits} | {n for one in records for n in one.taken_limits}
+        models = {one.estimate.model for one in calls} | {record.model for record in records}
+        learnt = [(record.task, model) for record in records for model in models]
+        chains = [budget for record in records for budget in _drawn_from(record)]
+        tenants = [record.tenant for record in records]
+        self._foresee(names, _whole(names), chains, learnt, {model for model in models if model}, tenants)
         self.limits.fetch(names)
         self.limit_states.fetch(self._parts(names, records))
-        self.fetch_chains(budget for record in records for budget in _drawn_from(record))
-        models = {one.estimate.model for one in calls} | {record.model for record in records}
-        self.learnt.fetch((record.task, model) for record in records for model in models)
-        self.price_lists.fetch(model for model in models if model)
+        self.fetch_chains(chains)
+        self.learnt.fetch(learnt)
+        self.price_lists.fetch({model for model in models if model})
+        self._tx.foresee(self._lanes.questions({self._lanes.key_of(record) for record in records}, names))
+
+    def _foresee(
+        self,
+        limits: Iterable[str],
+        parts: Iterable[tuple[str, str]],
+        budgets: Iterable[str],
+        learnt: Iterable[tuple[str, str]],
+        models: Iterable[str] = (),
+        tenants: Iterable[str] = (),
+    ) -> None:
+        """Say what the fetches that follow will ask. What they find of it may make them ask more."""
+        self._tx.foresee(
+            [
+                *self.limits.questions(limits),
+                *self.limit_states.questions(parts),
+                *self._question_of_chains(budgets),
+                *self.learnt.questions(learnt),
+                *self.price_lists.questions(models),
+                *self.weights.questions(tenants),
+            ]
+        )
 
     def _parts(self, names: Iterable[str], records: Sequence[JobRecord]) -> set[tuple[str, str]]:
         """The parts of some limits that some jobs may take."""
@@ -269,13 +302,17 @@ class Ledger:
         self.weights.fetch(record.tenant for record in records)
         self._lanes.fetch({self._lanes.key_of(record) for record in records})
 
+    def _question_of_chains(self, budget_ids: Iterable[str]) -> list[Question]:
+        unknown = self.budgets.unknown(budget_ids)
+        return [(SQL["standing_budgets"], {"ids": msgspec.json.encode(unknown).decode()})] if unknown else []
+
     def fetch_chains(self, budget_ids: Iterable[str]) -> None:
         """Read budgets with all that they draw from, and how they stand: these, their parents, and so on."""
         unknown, windows = self.budgets.unknown(budget_ids), []
         while unknown:
             parents = []
-            asked = {"ids": msgspec.json.encode(unknown).decode()}
-            for budget_id, spec, state in self._tx.peek(SQL["standing_budgets"], asked, decoder_of(_BUDGET)):
+            [question] = self._question_of_chains(unknown)
+            for budget_id, spec, state in self._tx.peek(*question, decoder_of(_BUDGET)):
                 self.budgets.learn(budget_id, spec)
                 if spec.parent is not None:
                     parents.append(spec.parent)
@@ -301,6 +338,16 @@ class Ledger:
 def limits_of(tx: Transaction) -> Shelf[str, LimitSpec]:
     """The limits that are stored, by name."""
     return Shelf(tx, SQL["limits"], SQL["put_limits"], tuple[str, LimitSpec])
+
+
+def with_first(calls: Sequence[CallRequest]) -> list[tuple[str, int, int]]:
+    """Some calls, and with each the first of its run, which it may adopt."""
+    return [(one.lease.job_id, one.lease.fence, n) for one in calls for n in (one.number, FIRST)]
+
+
+def _whole(names: Iterable[str]) -> set[tuple[str, str]]:
+    """How most limits stand: as one for all."""
+    return {(name, "") for name in names}
 
 
 def _drawn_from(record: JobRecord) -> Sequence[str]:

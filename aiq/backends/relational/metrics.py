@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.model import MinuteFilter, MinutePage, MinuteRow
@@ -12,8 +13,13 @@ SQL: Final = load("metrics")
 
 def count_claimed(tx: Transaction, ns: str) -> None:
     """Count jobs that are about to be leased. Spec: METRIC-1, METRIC-2"""
-    for queue, task, jobs, waited_ms, waited_most_ms in tx.table(SQL["starting"], {"ns": ns, "now_ms": tx.now_ms}):
+    for queue, task, jobs, waited_ms, waited_most_ms in tx.table(*question_starting(tx, ns)):
         count_starts(tx.figures(queue, task), jobs, waited_ms, waited_most_ms)
+
+
+def question_starting(tx: Transaction, ns: str) -> Question:
+    """What `count_claimed` will ask, for `foresee`."""
+    return SQL["starting"], {"ns": ns, "now_ms": tx.now_ms}
 
 
 def metrics(tx: Transaction, query: MinuteFilter, cursor: str | None, limit: int) -> MinutePage:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aiq.backends.relational.connection import Parameters, Question
 from aiq.backends.relational.shelf import decoder_of
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
@@ -20,6 +21,11 @@ from aiq.rules.fairness import PLAIN, Credits
 SQL: Final = load("lanes")
 
 NO_CREDITS: Final[Credits] = (0, 0, 0, 0)
+
+
+def question_behind(limit: str) -> Question:
+    """What finds the pools that a limit has parked."""
+    return SQL["pools_behind"], {"name": limit}
 
 
 class PoolRow(msgspec.Struct, array_like=True):
@@ -50,11 +56,16 @@ class Pools:
 
     def fetch(self, keys: Iterable[tuple[str, str]]) -> None:
         """Read pools that will be asked for."""
-        unknown = [key for key in dict.fromkeys(keys) if key not in self._rows]
-        if unknown:
-            self._learn(SQL["pools"], {"keys": msgspec.json.encode(unknown).decode()})
-            for queue, name in unknown:
-                self._rows.setdefault((queue, name), PoolRow(Pool(queue=queue, name=name), [0] * len(Band)))
+        unknown = self._unknown(keys)
+        for sql, parameters in self.questions(unknown):
+            self._learn(sql, parameters)
+        for queue, name in unknown:
+            self._rows.setdefault((queue, name), PoolRow(Pool(queue=queue, name=name), [0] * len(Band)))
+
+    def questions(self, keys: Iterable[tuple[str, str]]) -> list[Question]:
+        """What `fetch` will ask, for `foresee`."""
+        unknown = self._unknown(keys)
+        return [(SQL["pools"], {"keys": msgspec.json.encode(unknown).decode()})] if unknown else []
 
     def put(self, pool: Pool) -> None:
         """Write a pool. The service of the plain one's only line is nobody's concern."""
@@ -79,16 +90,19 @@ class Pools:
 
     def behind(self, limit: str) -> list[Pool]:
         """The pools that a limit has parked."""
-        self._learn(SQL["pools_behind"], {"name": limit})
+        self._learn(*question_behind(limit))
         return [pool for pool in self._parked() if pool.parked_by == limit]
 
     def due(self, queue: str, limit: int) -> list[Pool]:
         """At most `limit` parked pools of a queue whose instant has come, in the order of (instant, name)."""
-        now_ms = self._tx.now_ms
-        # Of those that are stored as due this step may have opened some already: as many as it knows.
-        self._learn(SQL["due_pools"], {"queue": queue, "now_ms": now_ms, "limit": limit + len(self._rows)})
-        due = [pool for pool in self._parked() if pool.queue == queue and pool.wake_at_ms <= now_ms]
+        self._learn(*self.question_due(queue, limit))
+        due = [pool for pool in self._parked() if pool.queue == queue and pool.wake_at_ms <= self._tx.now_ms]
         return sorted(due, key=lambda pool: (pool.wake_at_ms, pool.name))[:limit]
+
+    def question_due(self, queue: str, limit: int) -> Question:
+        """What `due` will ask, for `foresee`."""
+        # Of those that are stored as due this step may have opened some already: as many as it knows.
+        return SQL["due_pools"], {"queue": queue, "now_ms": self._tx.now_ms, "limit": limit + len(self._rows)}
 
     def wake(self, pool: Pool) -> None:
         """Open a parked pool."""
@@ -108,6 +122,9 @@ class Pools:
     def _parked(self) -> Iterator[Pool]:
         return (row.pool for row in list(self._rows.values()) if row.pool.wake_at_ms)
 
-    def _learn(self, sql: str, parameters: dict[str, object]) -> None:
+    def _unknown(self, keys: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        return [key for key in dict.fromkeys(keys) if key not in self._rows]
+
+    def _learn(self, sql: str, parameters: Parameters) -> None:
         for queue, name, row in self._tx.peek(sql, parameters, decoder_of(_ROW)):
             self._rows.setdefault((queue, name), row)

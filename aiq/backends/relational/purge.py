@@ -1,6 +1,6 @@
 """Letting jobs go whose time is over, the oldest first. Spec: KEEP-1, KEEP-2, KEEP-9."""
 
-from aiq.backends.relational.gone import anything_remains, clear_remains, gone, may_go, that_fit
+from aiq.backends.relational.gone import anything_remains, clear_remains, gone, may_go, question_of_remains, that_fit
 from aiq.backends.relational.retention import SQL, get_retention
 from aiq.backends.relational.rows import numbers
 from aiq.backends.relational.transaction import Transaction
@@ -30,6 +30,8 @@ def purge(tx: Transaction, limit: int) -> int:
 
 def anything_over(tx: Transaction) -> bool:
     """Whether the next upkeep has a job to look at."""
+    ended = [(SQL["ended"], {"state": state, "limit": 1}) for state in ENDED]
+    tx.foresee([question_of_remains(tx), (SQL["apart"], {"now_ms": tx.now_ms, "limit": 1}), *ended])
     return anything_remains(tx) or bool(_over(tx, get_retention(tx), 1))
 
 

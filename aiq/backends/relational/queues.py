@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.pools import NO_CREDITS
 from aiq.backends.relational.shelf import Shelf
 from aiq.backends.relational.statements import load
@@ -42,6 +43,10 @@ class Queues:
     def fetch(self, names: Iterable[str]) -> None:
         """Read rows that will be asked for."""
         self._rows.fetch(names)
+
+    def questions(self, names: Iterable[str]) -> list[Question]:
+        """What `fetch` will ask, for `foresee`."""
+        return self._rows.questions(names)
 
     def row(self, name: str) -> QueueRow:
         """A queue, or one of which nothing is stored."""

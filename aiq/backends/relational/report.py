@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
-from aiq.backends.relational.admission import admission
+from aiq.backends.relational.admission import admission, foresee_runs
 from aiq.backends.relational.graves import graves
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
@@ -17,10 +17,13 @@ SQL: Final = load("report")
 
 def report(tx: Transaction, reports: Sequence[Report]) -> list[Reported | LeaseLost]:
     """Take each report by itself, in order. Spec: CALL-9 to CALL-14, USAGE-1 to USAGE-6, LEASE-1"""
-    jobs = tx.fetch(told.lease.job_id for told in reports)
     ledger = admission(tx).ledger
+    calls = [(told.lease.job_id, told.lease.fence, told.call) for told in reports]
+    runs = [(job_id, fence) for job_id, fence, _ in calls]
+    foresee_runs(tx, runs, calls)
+    jobs = tx.fetch(job_id for job_id, _ in runs)
+    ledger.reserved.fetch(calls)
     ledger.fetch_ends([job.record for job in jobs])
-    ledger.reserved.fetch((told.lease.job_id, told.lease.fence, told.call) for told in reports)
     return [_report(tx, told) for told in reports]
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 import msgspec
 from msgspec.structs import replace
 
+from aiq.backends.relational.connection import Parameters, Question
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.terms import plain
 from aiq.backends.relational.transaction import Transaction
@@ -117,6 +118,12 @@ class Reserved:
             for one in self._read("calls", unknown):
                 self._known[one.job_id, one.fence, one.call] = one
 
+    def questions(self, runs: Iterable[Run], keys: Iterable[CallKey]) -> list[Question]:
+        """What `fetch_open` and `fetch` will ask, for `foresee`."""
+        unknown = [run for run in dict.fromkeys(runs) if run not in self._open]
+        calls = [key for key in dict.fromkeys(keys) if key not in self._known]
+        return [(SQL[name], _asked(some)) for name, some in (("open", unknown), ("calls", calls)) if some]
+
     def open(self, run: Run) -> Sequence[Reservation]:
         """The open calls of a run, by number."""
         if run not in self._open:
@@ -154,11 +161,15 @@ class Reserved:
 
     def _read(self, name: str, asked: Sequence[tuple[Any, ...]]) -> Iterator[Reservation]:
         """Read calls, each on a line: which of those that were asked for, its number, instants, and body."""
-        for line in self._tx.lines(SQL[name], {"keys": msgspec.json.encode(asked).decode()}):
+        for line in self._tx.lines(SQL[name], _asked(asked)):
             at, call, opened_at_ms, closed_at_ms, text = line.split(" ", 4)
             job_id, fence = asked[int(at)][:2]
             closed = int(closed_at_ms) if closed_at_ms else None
             yield self._bodies.reservation((job_id, fence, int(call)), int(opened_at_ms), closed, text)
+
+
+def _asked(keys: Sequence[tuple[Any, ...]]) -> Parameters:
+    return {"keys": msgspec.json.encode(keys).decode()}
 
 
 def _with(known: Sequence[Reservation], one: Reservation) -> tuple[Reservation, ...]:

@@ -4,11 +4,14 @@ from typing import Final
 
 import msgspec
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.model import RetentionSpec
 
 SQL: Final = load("retention")
+KEPT: Final[Question] = (SQL["get"], {})
+"""What asks for how long what is over is kept."""
 _DEFAULT: Final = RetentionSpec()
 _decoder: Final = msgspec.json.Decoder(RetentionSpec)
 
@@ -34,6 +37,6 @@ def mark_results(tx: Transaction, at_ms: int, n: int) -> None:
 def get_retention(tx: Transaction) -> RetentionSpec:
     """Read it. Spec: KEEP-3"""
     if tx.retention is None:
-        row = tx.row(SQL["get"])
+        row = tx.row(*KEPT)
         tx.retention = _DEFAULT if row is None else _decoder.decode(row[0])
     return tx.retention

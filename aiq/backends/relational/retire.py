@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.errors import Conflict, Moved, Unavailable
@@ -9,6 +10,8 @@ from aiq.rules.moving import BEING_LOADED, HALF_LOADED
 
 SQL: Final = load("retire")
 
+MARKS: Final[Question] = (SQL["read"], {})
+"""What asks whether the storage may be written: every step does."""
 LEFT: Final = "left"
 """What `marks` says where jobs were left."""
 
@@ -55,7 +58,7 @@ def require_open(tx: Transaction) -> bool:
 
 def marks(tx: Transaction) -> dict[str, str]:
     """What is noted of moves: under 'loading', 'moved', 'move' or 'loaded'. And under 'left' that jobs were left."""
-    return {row[0]: row[1] for row in tx.connection.rows(SQL["read"], {})}
+    return {row[0]: row[1] for row in tx.connection.rows(*MARKS)}
 
 
 def mark(tx: Transaction, name: str, told: str) -> None:

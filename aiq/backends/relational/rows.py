@@ -116,6 +116,8 @@ def key_state(per_key: int, places: int, holders: int, line: int, paused: int) -
 
 def whole_records(connection: Reader, ns: Sequence[int]) -> list[JobRecord]:
     """Read jobs with everything that belongs to their record, in the order of `ns`."""
+    if not ns:
+        return []
     rows = read_table(connection, SQL["whole"], {"ns": numbers(ns)})
     errors = errors_of(connection, [n for n, count, *_ in rows if count])
     records = {n: _whole.make([*fields, errors.get(n, ())]) for n, _, _, *fields in rows}

@@ -5,6 +5,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 
 import msgspec
 
+from aiq.backends.relational.connection import Parameters, Question
 from aiq.backends.relational.terms import plain
 
 K = TypeVar("K", bound=Hashable)
@@ -14,7 +15,7 @@ V = TypeVar("V")
 class Step(Protocol):
     """What a shelf needs of the step that it belongs to."""
 
-    def peek(self, sql: str, parameters: dict[str, object], decoder: "msgspec.json.Decoder[Any]") -> Any:
+    def peek(self, sql: str, parameters: Parameters, decoder: "msgspec.json.Decoder[Any]") -> Any:
         """Read what no gathered row can change, as one JSON text of whatever the decoder makes, hence Any."""
         ...
 
@@ -46,11 +47,14 @@ class Shelf(Generic[K, V]):
     def fetch(self, keys: Iterable[K]) -> None:
         """Read rows that will be asked for, all at once."""
         unknown = self.unknown(keys)
-        if not unknown:
-            return
-        self._rows.update(dict.fromkeys(unknown))
-        asked = msgspec.json.encode(unknown).decode()
-        self._rows.update(self._step.peek(self._read, {"keys": asked}, decoder_of(self._row)))
+        for sql, parameters in self.questions(unknown):
+            self._rows.update(dict.fromkeys(unknown))
+            self._rows.update(self._step.peek(sql, parameters, decoder_of(self._row)))
+
+    def questions(self, keys: Iterable[K]) -> list[Question]:
+        """What `fetch` will ask, for `foresee`."""
+        unknown = self.unknown(keys)
+        return [(self._read, {"keys": msgspec.json.encode(unknown).decode()})] if unknown else []
 
     def unknown(self, keys: Iterable[K]) -> list[K]:
         """Those of some keys of which nobody has asked yet, in their order, and each once."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from aiq.backends.relational.admission import admission
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.ending import end
 from aiq.backends.relational.fan_in import look_ahead
 from aiq.backends.relational.moves import add_error, add_event, move, unchanged
@@ -71,16 +72,25 @@ def lose_patience(tx: Transaction, limit: int, queues: Sequence[str] | None = No
     At most `limit` are looked at, of some queues or of all. One whose pool is not parked, or that has no freer route,
     waits anew. Spec: ROUTE-5
     """
-    asked = {"now_ms": tx.now_ms, "limit": limit, "queues": None if queues is None else ids(queues)}
-    over = sorted(tx.table(SQL["impatient"], asked))
+    over = sorted(tx.table(*question_impatient(tx, limit, queues)))
     jobs = tx.fetch(job_id for _, job_id in over)
     return sum([_lose_patience(tx, job) for job in jobs])
+
+
+def question_impatient(tx: Transaction, limit: int, queues: Sequence[str] | None) -> Question:
+    """What `lose_patience` will ask, for `foresee`."""
+    return SQL["impatient"], {"now_ms": tx.now_ms, "limit": limit, "queues": None if queues is None else ids(queues)}
 
 
 def anybody_impatient(tx: Transaction) -> bool:
     """Whether upkeep has a job to look at whose patience is over: nobody waits for that, so it is not among what is
     due."""
-    return bool(tx.rows(SQL["impatience"], {"now_ms": tx.now_ms})[0][0])
+    return bool(tx.rows(*question_impatience(tx))[0][0])
+
+
+def question_impatience(tx: Transaction) -> Question:
+    """What `anybody_impatient` will ask, for `foresee`."""
+    return SQL["impatience"], {"now_ms": tx.now_ms}
 
 
 def next_due_ms(tx: Transaction) -> int | None:
@@ -90,18 +100,30 @@ def next_due_ms(tx: Transaction) -> int | None:
     """
     if tx.admission is not None:
         tx.admission.write()
-    asked = {"grace_ms": CANCEL_GRACE_MS, "now_ms": tx.now_ms, "never_ms": MAX_INSTANT_MS}
-    *instants, outgoing = tx.rows(SQL["next"], asked)[0]
+    *instants, outgoing = tx.rows(*question_next(tx))[0]
     if outgoing:
         return 0
     known = [at_ms for at_ms in instants if at_ms is not None]
     return max(0, min(known) - tx.now_ms) if known else None
 
 
+def question_next(tx: Transaction) -> Question:
+    """What `next_due_ms` will ask, for `foresee`."""
+    return SQL["next"], {"grace_ms": CANCEL_GRACE_MS, "now_ms": tx.now_ms, "never_ms": MAX_INSTANT_MS}
+
+
+def questions_of_claim(tx: Transaction, limit: int) -> list[Question]:
+    """What `promote` and `revoke` will ask, for `foresee`."""
+    return [_question(tx, kind, limit) for kind in ("due", "expired")]
+
+
+def _question(tx: Transaction, kind: str, limit: int) -> Question:
+    return SQL[kind], {"now_ms": tx.now_ms, "requested_ms": tx.now_ms - CANCEL_GRACE_MS, "limit": limit}
+
+
 def _sweep(tx: Transaction, kind: str, limit: int, act: Callable[[Transaction, Job], None]) -> int:
     """Act on what is due, in the order of (instant, id), and say on how many. Spec: TIME-4, CLAIM-9"""
-    bounds = {"now_ms": tx.now_ms, "requested_ms": tx.now_ms - CANCEL_GRACE_MS, "limit": limit}
-    job_ids = [job_id for _, job_id in sorted(tx.table(SQL[kind], bounds))]
+    job_ids = [job_id for _, job_id in sorted(tx.table(*_question(tx, kind, limit)))]
     jobs = tx.fetch(job_ids)
     look_ahead(tx, jobs)
     running = [job.record for job in jobs if job.record.state is State.RUNNING]

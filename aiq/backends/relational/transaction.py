@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
-from aiq.backends.relational.connection import Connection, Parameters, Row
+from aiq.backends.relational.connection import Connection, Parameters, Question, Row
 from aiq.backends.relational.rows import SQL as JOBS
 from aiq.backends.relational.rows import Job, ids, job_from_row
 from aiq.backends.relational.statements import load
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 SQL: Final = load("transaction")
 METRICS: Final = load("metrics")
 _NONE: Final[Parameters] = {}
+COUNTERS: Final[Question] = (SQL["counters"], _NONE)
+"""What asks for the numbers that were given last."""
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 
 NEWS_KEPT: Final = 1_000
@@ -112,6 +114,11 @@ class Transaction:
         found = self.rows(sql, parameters)
         return found[0] if found else None
 
+    def foresee(self, questions: Iterable[Question]) -> None:
+        """Say what is about to be asked, so that it goes together. What was gathered is written before."""
+        self.flush()
+        self.connection.foresee(questions)
+
     def peek(self, sql: str, parameters: Parameters, decoder: "msgspec.json.Decoder[Any]") -> Any:
         """Read what no gathered row can change: one JSON text, of whatever the decoder makes."""
         return decoder.decode(self.connection.rows(sql, parameters)[0][0])
@@ -170,12 +177,16 @@ class Transaction:
     def fetch(self, job_ids: Iterable[str]) -> list[Job]:
         """Read jobs that will be asked for, all at once; those that are stored."""
         known = list(dict.fromkeys(job_ids))
-        unknown = [job_id for job_id in known if job_id not in self._jobs]
-        if unknown:
-            for row in self.table(JOBS["hot"], {"ids": ids(unknown)}):
+        for question in self.questions(known):
+            for row in self.table(*question):
                 job = job_from_row(row)
                 self._jobs[job.record.id] = job
         return [self._jobs[job_id] for job_id in known if job_id in self._jobs]
+
+    def questions(self, job_ids: Iterable[str]) -> list[Question]:
+        """What `fetch` will ask, for `foresee`."""
+        unknown = [job_id for job_id in dict.fromkeys(job_ids) if job_id not in self._jobs]
+        return [(JOBS["hot"], {"ids": ids(unknown)})] if unknown else []
 
     def job(self, job_id: str) -> Job | None:
         """The job as it stands now, with what this step has done to it."""
@@ -246,15 +257,21 @@ class Transaction:
         """The numbers that this step has given out with `next_change`."""
         return range(self._first_change, self._counters[2] + 1) if self._counters else range(0)
 
+    def read_counters(self) -> None:
+        """Read the numbers that were given last, as whoever gives one does. Before anything is written this
+        goes together with other questions.
+        """
+        if not self._counters:
+            *self._counters, self._lifo = self.connection.rows(*COUNTERS)[0]
+            self._first_change = self._counters[2] + 1
+
     def _several(self, which: int, count: int) -> range:
         first = self._next(which)
         self._counters[which] += count - 1
         return range(first, first + count)
 
     def _next(self, which: int) -> int:
-        if not self._counters:
-            *self._counters, self._lifo = self.connection.rows(SQL["counters"], _NONE)[0]
-            self._first_change = self._counters[2] + 1
+        self.read_counters()
         self._counters[which] += 1
         return self._counters[which]
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final
 
+from aiq.backends.relational.connection import Parameters
 from aiq.backends.relational.gone import SQL as GONE
 from aiq.backends.relational.gone import remove_long
 from aiq.backends.relational.retention import SQL, get_retention
@@ -30,6 +31,9 @@ def trim(tx: Transaction, limit: int) -> None:
 def anything_to_trim(tx: Transaction) -> bool:
     """Whether the next upkeep has something to remove here."""
     retention = get_retention(tx)
+    first: Parameters = {"limit": 1}
+    oldest = [(SQL[name], first) for name in ("oldest_events", "minutes", "usage")]
+    tx.foresee([*oldest, (SQL["count_events"], {})])
     kinds = (("streams", retention.streams), ("minutes", retention.minutes), ("usage", retention.usage))
     return bool(_old_events(tx, retention.events, 1)) or any(_old(tx, kind, keep, 1) for kind, keep in kinds)
 

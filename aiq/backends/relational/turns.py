@@ -10,6 +10,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from aiq.backends.relational.connection import Parameters, Question
 from aiq.backends.relational.shelf import decoder_of
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
@@ -128,6 +129,10 @@ class Turns:
                 return None if found is None else self._rows[found[2]]
             self._read_ahead(chunk)
 
+    def questions(self, chunk: int) -> list[Question]:
+        """What `next` will ask where no line was read ahead yet, for `foresee`."""
+        return [self._question_ahead(chunk)] if self.begins else []
+
     def upcoming(self, count: int) -> list[LineRow]:
         """The open lines whose turns are next, as far as they were read ahead."""
         return [self._rows[tenant] for _, _, tenant in self._open[:count]]
@@ -168,8 +173,12 @@ class Turns:
             if not row.wake_at_ms:
                 insort(self._open, (row.service, row.digest, row.tenant))
 
-    def _learn(self, sql: str, **parameters: object) -> list[LineRow]:
-        found: list[LineRow] = self._tx.peek(sql, {**self._place, **parameters}, decoder_of(LineRow))
+    def _question_ahead(self, chunk: int) -> Question:
+        service, behind = self._ahead or _FIRST
+        return SQL["next_lines"], {**self._place, "service": service, "digest": behind, "count": chunk}
+
+    def _learn(self, sql: str, parameters: Parameters) -> list[LineRow]:
+        found: list[LineRow] = self._tx.peek(sql, parameters, decoder_of(LineRow))
         for row in found:
             self.learn(row)
         return found
@@ -191,8 +200,8 @@ class Turns:
         return self._ahead == _FIRST
 
     def _read_ahead(self, chunk: int) -> None:
-        service, behind = self._ahead or _FIRST
-        found = self._learn(SQL["next_lines"], service=service, digest=behind, count=chunk)
+        sql, asked = self._question_ahead(chunk)
+        found = self._learn(sql, asked)
         # Some may stand elsewhere by now; how far was read is a matter of what is stored.
         self._ahead = max((row.service, row.digest) for row in found) if len(found) == chunk else None
 
@@ -204,14 +213,22 @@ class Turns:
 
 def fetch_lines(tx: Transaction, wanted: Mapping[Turns, Iterable[str]]) -> None:
     """Read lines that will be asked for, by whose turns they are among: all at once."""
-    asked = [(turns, tenant) for turns, tenants in wanted.items() for tenant in turns.unknown(tenants)]
-    if not asked:
-        return
-    keys = msgspec.json.encode([(*turns.key, tenant) for turns, tenant in asked]).decode()
-    for place, row in tx.peek(SQL["lines"], {"keys": keys}, decoder_of(tuple[int, LineRow])):
-        asked[place][0].learn(row)
+    asked = _unknown(wanted)
+    for sql, parameters in question_of_lines(wanted):
+        for place, row in tx.peek(sql, parameters, decoder_of(tuple[int, LineRow])):
+            asked[place][0].learn(row)
     for turns, tenant in asked:
         turns.learn(LineRow(tenant, digest(tenant)))
+
+
+def question_of_lines(wanted: Mapping[Turns, Iterable[str]]) -> list[Question]:
+    """What `fetch_lines` will ask, for `foresee`."""
+    keys = [(*turns.key, tenant) for turns, tenant in _unknown(wanted)]
+    return [(SQL["lines"], {"keys": msgspec.json.encode(keys).decode()})] if keys else []
+
+
+def _unknown(wanted: Mapping[Turns, Iterable[str]]) -> list[tuple[Turns, str]]:
+    return [(turns, tenant) for turns, tenants in wanted.items() for tenant in turns.unknown(tenants)]
 
 
 def read_first(tx: Transaction, wanted: Sequence[Turns], count: int) -> None:

@@ -3,11 +3,12 @@
 from dataclasses import dataclass, replace
 
 from aiq.backends.relational.calendar import count_due
-from aiq.backends.relational.forgetting import anything_to_forget, forget
-from aiq.backends.relational.graves import any_group_to_forget, forget_groups
+from aiq.backends.relational.forgetting import anything_to_forget, forget, question_of_forgetting
+from aiq.backends.relational.graves import any_group_to_forget, forget_groups, question_of_groups
 from aiq.backends.relational.holding import go_on_letting_go
 from aiq.backends.relational.outbox import apply_outbox
 from aiq.backends.relational.purge import any_free_id, anything_over, forget_ids, purge
+from aiq.backends.relational.retention import KEPT
 from aiq.backends.relational.retire import require_open
 from aiq.backends.relational.sweeps import (
     anybody_impatient,
@@ -16,13 +17,15 @@ from aiq.backends.relational.sweeps import (
     lose_patience,
     next_due_ms,
     promote,
+    question_impatience,
+    question_next,
     revoke,
     time_out,
 )
 from aiq.backends.relational.transaction import Transaction
 from aiq.backends.relational.trim import anything_to_trim, trim
 from aiq.backends.relational.trim_jobs import anything_to_trim_of_jobs, trim_jobs
-from aiq.backends.relational.workers import any_long_silent, forget_workers
+from aiq.backends.relational.workers import any_long_silent, forget_workers, question_silent
 from aiq.model import Upkept
 from aiq.rules.retention import soon
 
@@ -47,6 +50,8 @@ class Look:
 def look(tx: Transaction) -> Look:
     """Look what there is to do, and when there is more. Spec: TIME-7, KEEP-9"""
     require_open(tx)
+    forgotten = [question_of_forgetting(tx), question_silent(tx), question_of_groups(tx)]
+    tx.foresee([question_next(tx), *forgotten, question_impatience(tx), KEPT])
     next_ms = next_due_ms(tx)
     more = anything_to_forget(tx) or any_long_silent(tx) or any_group_to_forget(tx)
     due = more or next_ms == 0 or anybody_impatient(tx)

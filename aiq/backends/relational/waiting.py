@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.bounds import MAX_BATCH, PLACE_KEPT_MS
@@ -17,6 +18,8 @@ from aiq.rules.books import WaitingCall
 
 SQL: Final = load("waiting")
 
+ANYBODY: Final[Question] = (SQL["any"], {})
+"""What asks whether any call waits for anything."""
 _Need: TypeAlias = tuple[str, str, int, int, int, int]
 
 
@@ -50,7 +53,7 @@ class WaitingLine:
     def any(self) -> bool:
         """Whether any call waits for anything."""
         if self._any is None:
-            self._any = bool(self._tx.rows(SQL["any"])[0][0])
+            self._any = bool(self._tx.rows(*ANYBODY)[0][0])
         return self._any
 
     def of(self, name: str, part: str) -> Sequence[WaitingCall]:

@@ -4,6 +4,7 @@ from typing import Final
 
 import msgspec
 
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
 from aiq.bounds import WORKER_KEPT_MS
@@ -40,4 +41,9 @@ def forget_workers(tx: Transaction, limit: int) -> None:
 
 def any_long_silent(tx: Transaction) -> bool:
     """Whether there is a worker to forget."""
-    return bool(tx.rows(SQL["silent"], {"since_ms": tx.now_ms - WORKER_KEPT_MS})[0][0])
+    return bool(tx.rows(*question_silent(tx))[0][0])
+
+
+def question_silent(tx: Transaction) -> Question:
+    """What `any_long_silent` will ask, for `foresee`."""
+    return SQL["silent"], {"since_ms": tx.now_ms - WORKER_KEPT_MS}

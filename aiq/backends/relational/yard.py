@@ -165,7 +165,10 @@ class StoredYard:
         if len(fronts) > 1:
             self._lanes.read_first(fronts, self._queue, _FIRST_LOOK)
         else:
-            self._lanes.pools.fetch([(self._queue, name)])
+            pools, lines = self._lanes.pools, [self._lanes.turns(self._queue, one.pool, one.rank) for one in fronts]
+            turns = [question for line in lines for question in line.questions(_FIRST_LOOK)]
+            self._tx.foresee([*pools.questions([(self._queue, name)]), *turns])
+            pools.fetch([(self._queue, name)])
 
     def _place(self, line: Line) -> Place | None:
         """Where the first job of a line stands. Those of the lines after it are read with it."""

@@ -11,13 +11,13 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Final, Self, TypeAlias, TypeVar
 
 import aiosqlite
 
-from aiq.backends.relational.connection import Parameters, Row
+from aiq.backends.relational.connection import Parameters, Question, Row
 from aiq.backends.relational.errand import Errand, outcome
 from aiq.backends.sqlite.sql import TEXTS
 
@@ -50,6 +50,9 @@ class Texts:
     def write(self, statement: str, parameters: Parameters) -> None:
         """See `aiq.backends.relational.connection`. Nothing is won by waiting."""
         self.run(statement, parameters)
+
+    def foresee(self, questions: Iterable[Question]) -> None:
+        """See `aiq.backends.relational.connection`. Nothing is won by asking before the time."""
 
 
 class WorkConnection(aiosqlite.Connection):
