@@ -4,11 +4,11 @@ Those who write wait for each other at one lock of the storage, which goes with 
 decide and write, however many statements that takes, and nothing changes in between.
 """
 
+import hashlib
 import os
 import random
 import secrets
 import time
-import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -76,7 +76,7 @@ class Home:
     @property
     def channel(self) -> str:
         """On which notifications of this storage are heard."""
-        return f"aiq_{zlib.crc32(self.address.schema.encode()):08x}"
+        return f"aiq_{hashlib.sha256(self.address.schema.encode()).hexdigest()[:32]}"
 
     @property
     def notice(self) -> Notice:

@@ -1,7 +1,8 @@
 """What a notification says: which process it comes from and, where that is little, what has changed.
 
-Whoever hears it need not look then. Anybody in the database may listen, so that topics go as numbers: no name of a
-queue and no id of a job can be read from them. Two topics of one number wake each other's waiters in vain.
+Whoever hears it need not look at once. Anybody in the database may listen, so that topics go as numbers: names of
+queues and ids of jobs cannot be read from them, though they can be guessed. Two topics of one number wake each other's
+waiters in vain. Anybody may also send one that is not true, which costs a wake-up, or one that the next look finds.
 """
 
 from collections.abc import Collection
@@ -32,7 +33,8 @@ class Notice:
     def add(self, topics: Collection[str], changes: range) -> None:
         """One more step. Where it does not follow the one before, somebody else's lies in between."""
         follows = not self._changes or self._changes.stop == changes.start
-        if not changes or not follows or len(self._topics) + len(topics) > MOST_TOPICS:
+        # What has changed and is no topic, such as what was loaded, only a look can tell.
+        if not changes or not topics or not follows or len(self._topics) + len(topics) > MOST_TOPICS:
             self._is_whole = False
         else:
             self._topics.update(topics)
@@ -62,4 +64,4 @@ def read(text: str) -> Heard:
         start, stop, *topics = map(int, rest.split())
     except ValueError:
         return Heard(word, range(0), [])
-    return Heard(word, range(start, stop), topics)
+    return Heard(word, range(start, stop), topics) if 0 < start < stop else Heard(word, range(0), [])

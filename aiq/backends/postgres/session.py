@@ -30,6 +30,9 @@ WRITES_AT_ONCE: Final = 64
 """How many statements are gathered into one script at most."""
 QUESTIONS_AT_ONCE: Final = 32
 """How many questions are one statement at most."""
+COMBINATIONS: Final = 64
+"""How many such statements a connection has at most: each is prepared once, and the server keeps its plan. Steps of
+many queues or limits would make ever new ones; what comes beyond is asked question by question."""
 
 _TURNS: Final = 3
 _NOT_HERE: Final = (
@@ -55,6 +58,7 @@ class Session:
     """
 
     __slots__ = (
+        "_combined",
         "_described",
         "_loop",
         "_named",
@@ -79,6 +83,7 @@ class Session:
         self._loop = loop
         self._named: dict[str, Prepared] = {}
         self._writes: list[tuple[str, str]] = []
+        self._combined: set[tuple[str, ...]] = set()
         self._seen: dict[tuple[object, ...], Sequence[Row]] = {}
         """Answers to what was foreseen, as long as nothing is written."""
         self._planned_at, self._planned_for = time.monotonic(), 0
@@ -108,9 +113,12 @@ class Session:
         fresh = [key for key in asked if key not in self._seen][:QUESTIONS_AT_ONCE]
         if len(fresh) < 2:
             return
-        text = together(tuple([str(name) for name, *_ in fresh]))
+        names = tuple([str(name) for name, *_ in fresh])
+        if names not in self._combined and len(self._combined) >= COMBINATIONS:
+            return
+        self._combined.add(names)
         given = [value for _, *values in fresh for value in values]
-        (answers,) = self.do(self._fetch(text, given))
+        (answers,) = self.do(self._fetch(together(names), given))
         for key, rows in zip(fresh, answers, strict=True):
             self._seen[key] = [tuple(row) for row in rows]
 

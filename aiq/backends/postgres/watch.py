@@ -33,7 +33,7 @@ LOOK_S: Final = 0.5
 """How often is looked while nothing can be heard."""
 HEARING_LOOK_S: Final = 3.0
 """The same while notifications are heard: for those that were lost, and for jobs that were left without one."""
-TEST_S: Final = 60.0
+TEST_S: Final = 30.0
 """How often a listener sends itself a word, to find out that nothing can be heard any more: no error says so."""
 TEST_PATIENCE_S: Final = 5.0
 REST_S: Final = 0.005
@@ -174,10 +174,7 @@ class Watch:
         """Look whenever something is heard, and now and then, until nobody has waited for a while."""
         loop = asyncio.get_running_loop()
         if not self._home.address.pooled or self._home.address.listen:
-            async with asyncio.timeout(TEST_PATIENCE_S):
-                await connection.add_listener(self._home.channel, self._hear)
-            connection.add_termination_listener(lambda _: self._heard.set())
-            self.hears = True
+            await self._tune_in(connection)
         last_waited = last_tested = loop.time()
         while True:
             await self._look(connection)
@@ -193,6 +190,16 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARING_LOOK_S if self.hears else LOOK_S):
                     await self._heard.wait()
+
+    async def _tune_in(self, connection: Connection) -> None:
+        """Listen. Where not even our own word comes back, as behind a pooler that nobody told of, looks come often."""
+        async with asyncio.timeout(TEST_PATIENCE_S):
+            await connection.add_listener(self._home.channel, self._hear)
+        connection.add_termination_listener(lambda _: self._heard.set())
+        await self._send_word(connection)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_S):
+                await self._answered.wait()
 
     async def _look(self, connection: Connection) -> None:
         self._heard.clear()
@@ -211,14 +218,19 @@ class Watch:
 
     async def _test(self, connection: Connection) -> None:
         """Send a word to ourselves. Where it does not come back, the connection is made anew."""
+        async with asyncio.timeout(TEST_PATIENCE_S):
+            await self._send_word(connection)
+            await self._answered.wait()
+
+    async def _send_word(self, connection: Connection) -> None:
         self._word = _TEST + secrets.token_hex(8)
         self._answered.clear()
         async with asyncio.timeout(TEST_PATIENCE_S):
             await connection.execute("SELECT pg_notify($1, $2)", self._home.channel, self._word)
-            await self._answered.wait()
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, said: object) -> None:
         if said == self._word:
+            self.hears = True
             self._answered.set()
         elif not str(said).startswith(_TEST):
             notice = read(str(said))

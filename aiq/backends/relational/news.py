@@ -35,6 +35,9 @@ class News:
     """How a topic is known in `wakeups`."""
     wakeups: Wakeups = field(default_factory=Wakeups)
     seen: int = 0
+    """The change up to which a look has found everything, or this process has made it."""
+    heard: int = 0
+    """The change up to which everything is seen, or was told of by others. Hints: the next look goes on from `seen`."""
     newest: int = 0
     """The last change of which this process knows, whether or not it has seen all before it."""
     moved_to: str | None = None
@@ -48,18 +51,20 @@ class News:
             self.newest = max(self.newest, changes.stop - 1)
             if self.seen + 1 == changes.start:
                 self.seen = changes.stop - 1
+            if self.heard + 1 == changes.start:
+                self.heard = changes.stop - 1
 
     def hear(self, topics: Collection[Hashable], changes: range) -> bool:
-        """The same of what another process says it has committed. False where something before it is not known yet, and
-        everything is to be looked for."""
+        """Tell of what another process says it has committed. False where something before it is not known yet, and
+        everything is to be looked for. It need not be true: only the next look makes it certain."""
         with self._lock:
-            follows = changes.start <= self.seen + 1 < changes.stop
+            known = changes.stop > changes.start and changes.stop <= self.heard + 1
+            follows = changes.start <= self.heard + 1 < changes.stop
             if follows:
-                self.seen = changes.stop - 1
-                self.newest = max(self.newest, self.seen)
+                self.heard = changes.stop - 1
         if follows:
             self.wakeups.notify(topics)
-        return follows
+        return follows or known
 
     def check_here(self) -> None:
         """Refuse to wait where nothing will happen any more.
@@ -85,9 +90,12 @@ class News:
 
     def _take(self, found: Found) -> bool:
         """Note how far others have got; False where they cannot be named, and everybody has to look."""
-        # What has gone back is another history, or what somebody said was not true.
-        self.seen = found.last if found.last < found.seen else max(self.seen, found.last)
-        self.newest = max(self.newest, found.last)
+        if found.last < found.seen:
+            # What has gone back is another history.
+            self.seen = self.newest = found.last
+        self.seen, self.newest = max(self.seen, found.last), max(self.newest, found.last)
+        # What was heard and is not there was not true, or is told of again.
+        self.heard = self.seen
         retired, self.moved_to = found.moved_to != self.moved_to, found.moved_to
         return len(found.rows) == found.last - found.seen and not retired and not found.left
 

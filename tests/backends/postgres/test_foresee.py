@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from aiq.backends.postgres import session as sessions
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.session import QUESTIONS_AT_ONCE, Session
 from aiq.backends.postgres.sql import TEXTS, together
@@ -136,3 +137,19 @@ async def test_a_call_is_reserved_and_reported_in_seven_round_trips_each(trips: 
 
     # Begin; whether it may be written; the run; what stands for it; where it stood; what is written; commit.
     assert len(trips) <= 2 * 7
+
+
+async def test_beyond_so_many_combinations_questions_are_asked_one_by_one(
+    trips: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "COMBINATIONS", 0)
+
+    def act(session: Session) -> None:
+        trips.clear()
+        # In an order in which nobody else asks: a connection may have been used before.
+        session.foresee([NOBODY, TOLD, COUNTERS])
+        assert trips == []
+        assert session.rows(*COUNTERS)
+
+    async with opened() as storage:
+        await within(storage, act)

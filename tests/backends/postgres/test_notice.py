@@ -30,6 +30,10 @@ def test_a_step_that_has_no_number_is_not_named() -> None:
     assert noticed((["queue:a"], FIRST), (["queue:b"], range(0))) == "word"
 
 
+def test_a_change_without_a_topic_is_not_named() -> None:
+    assert noticed((["queue:a"], FIRST), ([], SECOND)) == "word"
+
+
 def test_many_topics_are_not_named() -> None:
     assert noticed(([f"job:{count}" for count in range(MOST_TOPICS + 1)], FIRST)) == "word"
 
@@ -63,5 +67,5 @@ def test_what_is_told_after_something_unnamed_is_named_again() -> None:
 
 
 def test_a_text_of_another_release_says_only_that_there_is_something() -> None:
-    for text in ("", "word", "word queue:a", "word 1", "word 1 x"):
+    for text in ("", "word", "word queue:a", "word 1", "word 1 x", "word -3 2 7", "word 2 2 7", "word 0 9"):
         assert read(text).changes == range(0)

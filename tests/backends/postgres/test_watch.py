@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from threading import Event
 
 import pytest
 
 from aiq.backends.postgres import notice, watch
+from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.storage import PostgresStorage
@@ -133,20 +135,56 @@ async def test_what_was_not_heard_is_looked_for_at_the_next_notification(
     await woken(here, "job:a", mark)
 
 
+@pytest.mark.parametrize("last", [10**6, 10**20], ids=["many", "more than there are numbers"])
 async def test_a_notification_that_lies_about_what_has_changed_is_forgotten_at_the_next_look(
-    pair: tuple[Storage, Storage],
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
+    monkeypatch.setattr(watch, "HEARING_LOOK_S", 0.1)
     here, elsewhere = pair
     mark = await here.wait(["job:a"], after=None, timeout_ms=0)
     liar = notice.Notice(home(here).channel, "liar")
-    liar.add(["job:a"], range(1, 1_000_000))
+    liar.add(["job:a"], range(1, last))
     await asyncio.to_thread(postgres_server().ask, "SELECT pg_notify($1, $2)", liar.channel, liar.take())
     mark = await woken(here, "job:a", mark)
 
     await enqueue_one(elsewhere, "a")
 
     await woken(here, "job:a", mark)
-    assert home(here).news.seen == 1
+    assert home(here).news.newest == 1
+
+
+async def test_what_a_notification_has_left_out_is_found_by_the_next_look(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "HEARING_LOOK_S", 0.1)
+    here, elsewhere = pair
+    mark = await here.wait(["job:a"], after=None, timeout_ms=0)
+    monkeypatch.setattr(Line, "owe_notice", lambda line, _, changes: _owe(line, ["job:b"], changes))
+
+    await enqueue_one(elsewhere, "a")
+
+    await woken(here, "job:a", mark)
+
+
+_owe = Line.owe_notice
+
+
+async def test_where_no_word_comes_back_it_is_looked_often(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, elsewhere = pair
+    monkeypatch.setattr(watch.Watch, "_hear", lambda *_: None)
+    mark = await here.wait(["job:a"], after=None, timeout_ms=0)
+
+    await enqueue_one(elsewhere, "a")
+
+    await woken(here, "job:a", mark)
+
+
+async def test_schemas_whose_names_have_one_short_digest_do_not_hear_each_other() -> None:
+    one, other = (replace(parse("postgresql://h/d"), schema=name) for name in ("uejgtcuo", "iiwucoup"))
+
+    assert Home(one, None).channel != Home(other, None).channel
 
 
 async def test_a_storage_goes_on_in_a_new_loop_when_that_in_which_it_was_waited_at_has_ended(
