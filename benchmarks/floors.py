@@ -70,7 +70,8 @@ async def _hear_redis(url: str) -> None:
 @asynccontextmanager
 async def _postgres(url: str) -> AsyncIterator[_Send]:
     connection, _ = await connect_postgres(url)
-    await connection.execute(f"CREATE TABLE {NAME} (told text)")
+    # A run that was killed has left it.
+    await connection.execute(f"DROP TABLE IF EXISTS {NAME}; CREATE TABLE {NAME} (told text)")
     try:
         # Both in one transaction, which is committed as one.
         yield lambda told: connection.execute(f"INSERT INTO {NAME} VALUES ('{told}'); NOTIFY {NAME}, '{told}'")

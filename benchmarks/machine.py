@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
 
 from benchmarks.private import store_of
 from benchmarks.stores import ask_postgres, ask_redis
@@ -27,17 +28,37 @@ def machine() -> dict[str, str]:
 
 
 def version_of(url: str) -> str:
-    """Store and version, and what it promises where a server can be asked."""
+    """The store and its version."""
     match store_of(url):
         case "redis":
             return f"Redis {ask_redis(url, 'INFO')['redis_version']}"
         case "postgres":
-            said = "SELECT concat_ws(', ', split_part(version(), ' (', 1), 'fsync ' || current_setting('fsync'), "
-            return str(ask_postgres(url, f"{said} 'synchronous_commit ' || current_setting('synchronous_commit'))"))
+            return str(ask_postgres(url, "SELECT split_part(version(), ' (', 1)"))
         case "sqlite":
             return f"SQLite {sqlite3.sqlite_version}"
         case other:
             return other
+
+
+def promised_by(url: str) -> str:
+    """What survives a crash, as the server or the address has it."""
+    options = dict(parse_qsl(urlsplit(url).query))
+    match store_of(url):
+        case "redis":
+            told = {name: _redis_setting(url, name) for name in ("appendonly", "appendfsync")}
+        case "postgres":
+            asked = "SELECT current_setting($1)"
+            told = {name: str(ask_postgres(url, asked, name)) for name in ("fsync", "synchronous_commit")}
+        case "sqlite":
+            told = {"synchronous": "full, the default"}
+        case _:
+            told = {}
+    return ", ".join(f"{name} {value}" for name, value in {**told, **options}.items())
+
+
+def _redis_setting(url: str, name: str) -> str:
+    (value,) = ask_redis(url, "CONFIG", "GET", name).values()
+    return str(value.decode())
 
 
 def _processor() -> str:

@@ -90,6 +90,7 @@ async def feed(queue: aiq.Queue, seconds: float, rate: int, place: Place, pid: i
         await queue.enqueue_many([work.job(number) for number in range(jobs, due)])
         jobs = due
         if spent >= seconds * len(samples) / SAMPLES:
+            # The rate that was reached is that of the jobs which are told in the end.
             waited += await caught_up(queue, MOST_BEHIND_S * rate)
             samples.append(Sample(jobs, resident(pid), await asyncio.to_thread(place.bytes)))
         await asyncio.sleep(0.1)
@@ -153,7 +154,7 @@ def main() -> None:
     found = summary(samples)
     rows = [[name, *[f"{size:,.0f}" for size in asdict(one).values()]] for name, one in found.items()]
     shown = table(["bytes", "middle", "end", f"more for {PER:,} jobs"], rows)
-    told["jobs"] = samples[-1].jobs
+    told |= {"jobs": samples[-1].jobs, "jobs a second": round(samples[-1].jobs / (60 * given.minutes))}
     report(told, {"figures": found, "samples": samples}, [shown], as_json=given.json)
 
 

@@ -4,12 +4,12 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 
-from benchmarks.machine import machine, version_of
+from benchmarks.machine import machine, promised_by, version_of
 
 
 def about(url: str, **asked: object) -> dict[str, object]:
-    """The machine, the store, and what was asked for: figures without these mean nothing."""
-    return {**machine(), "store": version_of(url), **asked}
+    """The machine, the store with what it promises, and what was asked for: figures without these mean nothing."""
+    return {**machine(), "store": f"{version_of(url)}, {promised_by(url)}", **asked}
 
 
 def report(told: Mapping[str, object], found: Mapping[str, object], shown: Iterable[str], *, as_json: bool) -> None:

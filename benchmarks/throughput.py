@@ -132,7 +132,7 @@ def show(found: dict[str, dict[str, Spread]]) -> str:
     """A table for people: plain jobs, those with limits, and the ratio of both sides of each round."""
     names = [field.name for field in fields(Round)]
     rows = [[name.replace("_", " "), *[str(each[name]) for each in found.values()]] for name in names]
-    return table(["jobs a second", "plain", "with limits", "ratio"][: len(found) + 1], rows)
+    return table(["jobs a second, or CPU", "plain", "with limits", "ratio"][: len(found) + 1], rows)
 
 
 def loop_factory(*, uvloop: bool) -> Callable[[], asyncio.AbstractEventLoop]:
