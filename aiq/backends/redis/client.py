@@ -71,9 +71,8 @@ class Client:
         return await self._wholly(self._evaluated(name, prefix, arguments))
 
     async def _evaluated(self, name: str, prefix: str, arguments: Sequence[bytes]) -> Sequence[bytes]:
-        wanted = await composed(name)
-
         async def evaluated(connection: AbstractConnection) -> Sequence[bytes]:
+            wanted = await composed(name)  # It is there by now.
             found: Sequence[bytes]
             try:
                 found = await exchange(connection, "EVALSHA", wanted.sha, 1, prefix, *arguments)
@@ -84,7 +83,7 @@ class Client:
                 await self._spread(connection)
             return found
 
-        return await self._asked(evaluated)
+        return await self._asked(evaluated, script=name)
 
     async def _spread(self, connection: AbstractConnection) -> None:
         """Wait until as many replicas have what was written as the address asks for."""
@@ -148,11 +147,13 @@ class Client:
             raise
         return step.result()
 
-    async def _asked(self, work: _Work[_T]) -> _T:
-        """Do something with a connection before the deadline."""
+    async def _asked(self, work: _Work[_T], script: str = "") -> _T:
+        """Do something with a connection before the deadline, once the script is there that it takes."""
         progress = _Progress()
         try:
             async with asyncio.timeout(self.address.timeout_ms / 1000):
+                if script:
+                    await composed(script)
                 return await self._followed(work, progress)
         except TimeoutError as error:
             await self._learn(error, progress)

@@ -11,9 +11,11 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from threading import Thread
 from typing import Final
 
 from aiq.backends.redis import words
@@ -79,15 +81,38 @@ def script(name: str) -> Script:
     return compose(name, source(name))
 
 
-_composed: Final[dict[str, Script]] = {}
+_composed: Final[dict[str, Future[Script]]] = {}
+"""At most one for each operation, for all loops and threads."""
 
 
 async def composed(name: str) -> Script:
-    """The same, made in another thread: that takes up to a tenth of a second, in which the loop would stand still."""
-    found = _composed.get(name)
-    if found is None:
-        found = _composed[name] = await asyncio.to_thread(script, name)
+    """The same, made in a thread: that takes up to a tenth of a second, in which the loop would stand still.
+
+    Not in a thread of the loop's executor: there handlers run, which may all be waiting for this very call.
+    """
+    found = _composed.get(name) or _begun(name)
+    return found.result() if found.done() else await asyncio.wrap_future(found)
+
+
+def _begun(name: str) -> Future[Script]:
+    mine: Future[Script] = Future()
+    mine.set_running_or_notify_cancel()  # Whoever is cancelled while he waits leaves it to the others.
+    found = _composed.setdefault(name, mine)
+    if found is mine:
+        try:
+            Thread(target=_make, args=(name, mine), name=f"aiq-script-{name}", daemon=True).start()
+        except RuntimeError:  # The machine gives no thread: then the loop stands still.
+            _make(name, mine)
     return found
+
+
+def _make(name: str, made: Future[Script]) -> None:
+    try:
+        made.set_result(script(name))
+    except Exception as error:  # noqa: BLE001 - it is the answer to whoever waits
+        # Whoever comes next tries again: no file could be opened, perhaps.
+        _composed.pop(name, None)
+        made.set_exception(error)
 
 
 def compose(name: str, body: str) -> Script:

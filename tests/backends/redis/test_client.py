@@ -12,6 +12,7 @@ from aiq.backends.redis import client as client_module
 from aiq.backends.redis.address import parse
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.errors import ours
+from aiq.backends.redis.scripts import Script
 from aiq.errors import Corrupt, Misconfigured, Unavailable
 from tests.chaos.notes import until
 from tests.chaos.proxy import Proxy, proxied
@@ -64,6 +65,21 @@ async def test_a_server_that_does_not_answer_is_waited_for_until_the_deadline_an
         proxy.light_up()
 
         assert await client.ask("ECHO", "c") == b"c"
+
+
+async def test_making_a_script_counts_against_the_deadline_and_has_sent_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(_: str) -> Script:
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(client_module, "composed", never)
+    async with to(server().port, "?timeout=0.1") as client:
+        with pytest.raises(Unavailable, match=r"within 0\.1 s") as told:
+            async with asyncio.timeout(10):
+                await client.run("count", "{aiq:none}", [])
+
+        assert not told.value.outcome_unknown
 
 
 async def test_nothing_was_sent_to_a_server_that_is_not_there() -> None:

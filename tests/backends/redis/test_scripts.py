@@ -1,8 +1,10 @@
 """What can be read off the scripts without running them."""
 
+import asyncio
 import re
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from threading import get_ident
+from threading import Event, Thread, get_ident
 
 import pytest
 
@@ -92,16 +94,91 @@ def test_the_page_names_the_rights_that_scripts_and_client_need() -> None:
     assert set(commands()) == {right[1:] for right in rights("x") if right.startswith("+")}
 
 
-async def test_a_loop_does_not_stand_still_while_a_script_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
-    made_by: list[int] = []
+@pytest.fixture
+def made_in(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The threads in which scripts were made since none was known, one for each."""
+    threads: list[int] = []
 
     def made(name: str) -> scripts.Script:
-        made_by.append(get_ident())
+        threads.append(get_ident())
+        return scripts.compose(name, "return 1")
+
+    monkeypatch.setattr(scripts, "_composed", {})
+    monkeypatch.setattr(scripts, "script", made)
+    return threads
+
+
+async def test_a_loop_does_not_stand_still_while_a_script_is_made(made_in: list[int]) -> None:
+    assert await scripts.composed("get") is await scripts.composed("get")
+    assert len(made_in) == 1
+    assert made_in != [get_ident()]
+
+
+async def test_a_script_is_made_once_for_all_who_come_at_once_whatever_their_loop(made_in: list[int]) -> None:
+    found = await asyncio.gather(
+        *[scripts.composed("get") for _ in range(50)],
+        *[asyncio.to_thread(asyncio.run, scripts.composed("get")) for _ in range(3)],
+    )
+
+    assert len({id(one) for one in found}) == 1
+    assert len(made_in) == 1
+
+
+async def test_a_script_is_made_while_every_thread_of_the_handlers_waits(made_in: list[int]) -> None:
+    over = Event()
+    with ThreadPoolExecutor(1) as handlers:
+        asyncio.get_running_loop().set_default_executor(handlers)
+        waiting = asyncio.get_running_loop().run_in_executor(None, over.wait)
+        try:
+            async with asyncio.timeout(10):
+                await scripts.composed("get")
+        finally:
+            over.set()
+            await waiting
+
+
+async def test_whoever_is_cancelled_leaves_the_script_to_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = Event(), Event()
+
+    def slowly(name: str) -> scripts.Script:
+        begun.set()
+        go_on.wait()
+        return scripts.compose(name, "return 1")
+
+    monkeypatch.setattr(scripts, "_composed", {})
+    monkeypatch.setattr(scripts, "script", slowly)
+    leaves, stays = (asyncio.create_task(scripts.composed("get")) for _ in range(2))
+    await asyncio.to_thread(begun.wait)
+    leaves.cancel()
+    await asyncio.wait({leaves})
+    go_on.set()
+
+    assert (await stays).name == "get"
+
+
+async def test_a_script_that_could_not_be_made_is_made_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    failures = [OSError("Too many open files")]
+
+    def made(name: str) -> scripts.Script:
+        if failures:
+            raise failures.pop()
         return scripts.compose(name, "return 1")
 
     monkeypatch.setattr(scripts, "_composed", {})
     monkeypatch.setattr(scripts, "script", made)
 
-    assert await scripts.composed("get") is await scripts.composed("get")
-    assert len(made_by) == 1
-    assert made_by != [get_ident()]
+    with pytest.raises(OSError, match="open files"):
+        await scripts.composed("get")
+    assert (await scripts.composed("get")).name == "get"
+
+
+async def test_without_a_thread_to_be_had_a_script_is_made_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, made_in: list[int]
+) -> None:
+    def refused(_: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", refused)
+
+    assert (await scripts.composed("get")).name == "get"
+    assert made_in == [get_ident()]
