@@ -10,7 +10,7 @@ import pytest
 import redis
 
 from aiq.errors import AiqError, Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
-from aiq.model import Capability, ChunkKind, JobFilter, Renewed, Settlement, State, Suspended
+from aiq.model import Append, Capability, ChunkKind, JobFilter, Renewed, Settlement, State, Suspended
 from aiq.storage import Storage, append
 from aiq.testing.actions import (
     GOOD,
@@ -364,6 +364,40 @@ async def test_a_step_that_stumbles_leaves_no_item_behind_and_is_made_once_it_ca
         kinds = [chunk.kind for chunk in (await storage.read(run.id, after=0)).chunks]
         assert kinds == [ChunkKind.DATA, ChunkKind.END]
         assert await storage.audit() == []
+
+
+DAMAGES = {
+    "another type": ("stream:bad", [("DEL",), ("SET", "x")]),
+    "an item too many": ("stream:bad", [("XADD", "9-0", "m", "x", "d", "y")]),
+    "its row": ("streams", [("HSET", "bad", b"\xc1")]),
+    "its record": ("jobs", [("HSET", "bad", b"\0x")]),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("how", ["append", "append twice", "exchange"])
+async def test_a_damaged_stream_leaves_those_of_others_as_they_were(started: Start, damage: str, how: str) -> None:
+    one = started()
+    async with opened(one.url(), Clock()) as storage:
+        await storage.enqueue([job("good"), job("bad")])
+        good, bad = sorted(await claim_some(storage, 2), key=lambda run: run.id, reverse=True)
+        await storage.append([Append(run.lease, chunks("a")) for run in (good, bad)])
+        key, commands = DAMAGES[damage]
+        for command, *words in commands:
+            one.ask(command, f"{{aiq:default}}:{key}", *words)
+
+        more = [Append(run.lease, chunks("b", first=2)) for run in (good, bad)]
+        work: Awaitable[object]
+        if how == "exchange":
+            work = storage.exchange([Settlement(run.lease, run.id, GOOD) for run in (good, bad)])
+        else:
+            work = storage.append([more[0], *more] if how == "append twice" else more)
+        with pytest.raises(Corrupt, match="audit"):
+            await work
+
+        assert (await append(storage, good.lease, chunks("b", first=2))).last == 2
+        await end(storage, good, GOOD)
+        assert [chunk.number for chunk in (await storage.read("good")).chunks] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 65_536])

@@ -20,11 +20,10 @@ end
 local function known_from(job_id, run, seq)
   local found = {}
   if seq > run.count then return found end
-  local first, last = digits(number_of(run, seq)), digits(number_of(run, run.count))
-  items.flush()
-  for _, entry in ipairs(call('XRANGE', key('stream', job_id), first, last, 'COUNT', 2 * bounds.MAX_BATCH)) do
-    local told = cmsgpack.unpack(entry[2][2])
-    if told[5] then found[told[5]] = {told[1], entry[2][4], told[4]} end
+  local first, last = number_of(run, seq), number_of(run, run.count)
+  for _, item in ipairs(items.between(job_id, first, last, 2 * bounds.MAX_BATCH)) do
+    local told = cmsgpack.unpack(item[1])
+    if told[5] then found[told[5]] = {told[1], item[2], told[4]} end
   end
   return found
 end

@@ -10,8 +10,8 @@
 
 local MARKERS = {succeeded = 'end', dead = 'error', cancelled = 'cancelled'}
 
--- What this step has added, and not yet written: {job, number, what is said of it, bytes}.
-local pending = {}
+-- What this step has added, and not yet written: {job, number, what is said of it, bytes}; and for which jobs.
+local pending, added = {}, {}
 
 -- What is known of the items of a job.
 function items.of(job_id)
@@ -22,12 +22,33 @@ function items.keep(job_id, stream)
   rows.put('streams', job_id, stream)
 end
 
--- Write what this step has added. Who looks at a stream that this step may have added to, or cuts it, does this first.
+-- Items of a job from a number to another, {what is said of it, bytes}: those in its stream, up to `most`, and those
+-- that this step has added.
+function items.between(job_id, first, last, most)
+  local found = {}
+  for _, entry in ipairs(call('XRANGE', key('stream', job_id), digits(first), digits(last), 'COUNT', most)) do
+    found[#found + 1] = {entry[2][2], entry[2][4]}
+  end
+  for _, one in ipairs(pending) do
+    if one[1] == job_id and one[2] >= first and one[2] <= last then found[#found + 1] = {one[3], one[4]} end
+  end
+  return found
+end
+
+-- Write what this step has added. Who cuts a stream that this step may have added to does this first.
 function items.flush()
   for _, one in ipairs(pending) do
     call('XADD', key('stream', one[1]), digits(one[2]) .. '-0', 'm', one[3], 'd', one[4])
   end
-  pending = {}
+  pending, added = {}, {}
+end
+
+-- Refuse to add to a stream that is no stream, or goes further than its record: that could not be written, and the items
+-- of other jobs, written before it, would be in no record.
+local function fit(job_id, number)
+  if #call('XREVRANGE', key('stream', job_id), '+', digits(number), 'COUNT', 1) == 0 then return end
+  local told = 'The stream of job ' .. job_id .. ' holds item ' .. digits(number) .. ', and its record ends before that. '
+  step.refuse('Corrupt', {told .. 'Nothing was changed. Run `audit()`, and report what it says.'})
 end
 
 -- Add one item under the job's next number. `job` is changed in place.
@@ -35,6 +56,10 @@ end
 -- It is written with the record: a number that is in the stream and not in the record could never be added again.
 function items.add_item(job, kind, data, step_key, seq)
   local number = job.chunks + 1
+  if not added[job.id] then
+    fit(job.id, number)
+    added[job.id] = true
+  end
   if #pending == 0 then step.when_written(items.flush) end
   local said = cmsgpack.pack({kind, job.fence, step.now_ms, step_key or false, seq or false})
   pending[#pending + 1] = {job.id, number, said, data}
