@@ -5,6 +5,7 @@ another run in it costs, see decision 16; no timer decides how long anything wai
 """
 
 import asyncio
+import contextvars
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Final, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
 from aiq.engine.tasks import PATIENCE_S
-from aiq.errors import Conflict, StorageError, Unavailable
+from aiq.errors import StorageFull, Unavailable
 from aiq.model import Append, Appended, Lease, NewChunk
 from aiq.storage import AppendRefused, Streams
 
@@ -20,6 +21,7 @@ CALL_BYTES: Final = 16 * MAX_CHUNK_BYTES
 """Bytes beyond which no further run goes with an append, so that talkative runs do not hold up the steps of others."""
 _Answer: TypeAlias = Appended | AppendRefused
 _ENDED: Final = "The loop that appended for several runs was told to end."
+_CLOSED: Final = "The worker has ended, and appends nothing more."
 
 
 @dataclass(eq=False, slots=True)
@@ -53,15 +55,20 @@ class Appends:
 
         Raises:
             AiqError: as `aiq.storage.append`.
+            CancelledError: also when this was closed before it was added; so nobody tries again for ever.
         """
+        if self._closed:
+            raise asyncio.CancelledError(_CLOSED)
         asked = _Asked(Append(lease, chunks), asyncio.get_running_loop().create_future())
         self._waiting.append(asked)
         self._start()
         return await asked.answer
 
     async def close(self) -> None:
-        """Give up what is not stored yet, since the runs are over; what comes later is dropped."""
+        """Give up what is not stored yet, since the runs are over: who waits for it, or comes later, is cancelled."""
         self._closed = True
+        while self._waiting:
+            self._waiting.popleft().answer.cancel(_CLOSED)
         if self._pump is not None:
             self._pump.cancel()
             await asyncio.wait({self._pump}, timeout=PATIENCE_S)
@@ -71,7 +78,8 @@ class Appends:
             return
         # Before the task: an eager one runs at once, and may be over before it has a name.
         self._busy = True
-        self._pump = asyncio.get_running_loop().create_task(self._run())
+        # It appends for all runs: what the first of them has set in its context is not for the others' calls.
+        self._pump = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
         # A callback and no `finally`: a task that is cancelled before it began runs neither of its own lines.
         self._pump.add_done_callback(self._stopped)
 
@@ -105,7 +113,8 @@ class Appends:
         return together
 
     async def _send(self, together: Sequence[_Asked]) -> None:
-        """Make one append for those who still wait. Where it is refused for what stands in it, each makes his own."""
+        """Make one append for those who still wait. Where it fails for what one of them says, or for what is stored of
+        him, each makes his own."""
         wanted = [asked for asked in together if not asked.answer.done()]
         if not wanted:
             return
@@ -113,10 +122,19 @@ class Appends:
         try:
             answers = await self._storage.append([asked.said for asked in wanted])
         except Exception as error:  # noqa: BLE001 - it is the answer to each of them
-            if len(wanted) > 1 and (not isinstance(error, StorageError) or isinstance(error, Conflict)):
+            if len(wanted) > 1 and not isinstance(error, (Unavailable, StorageFull)):
                 for asked in wanted:
                     await self._send([asked])
                 return
-            answers = [error] * len(wanted)
+            answers = [error, *[_same(error) for _ in wanted[1:]]]
         for asked, answer in zip(wanted, answers, strict=True):
             asked.tell(answer)
+
+
+def _same(error: Exception) -> Exception:
+    """The error for another who hears it: each raises it on his own way, and may note something on it."""
+    same = type(error).__new__(type(error), *error.args)
+    vars(same).update(vars(error), __notes__=[*getattr(error, "__notes__", ())])
+    same.__context__, same.__cause__ = error.__context__, error.__cause__
+    same.__suppress_context__ = error.__suppress_context__
+    return same.with_traceback(error.__traceback__)

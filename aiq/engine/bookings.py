@@ -5,6 +5,7 @@ its own under load, and no timer decides how long it waits.
 """
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -96,7 +97,8 @@ class Bookings:
         if not self._busy and not self._closed:
             # Before the task: an eager one runs at once, and may be over before it has a name.
             self._busy = True
-            self._pump = asyncio.get_running_loop().create_task(self._run())
+            # It asks for all runs: what the first of them has set in its context is not for the others' calls.
+            self._pump = asyncio.get_running_loop().create_task(self._run(), context=contextvars.Context())
             # A callback and no `finally`: a task that is cancelled before it began runs neither of its own lines.
             self._pump.add_done_callback(self._stopped)
 

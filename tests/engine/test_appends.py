@@ -2,12 +2,15 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
+from random import Random
 
 import pytest
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
 from aiq.engine.appends import CALL_BYTES, Appends
-from aiq.errors import Conflict, LeaseLost, LostReason, TooLarge, Unavailable
+from aiq.engine.timing import MAX_BACKOFF_MS, patiently
+from aiq.errors import Conflict, Corrupt, LeaseLost, LostReason, StorageFull, TooLarge, Unavailable
 from aiq.model import Append, Appended, Lease, NewChunk
 from aiq.storage import AppendRefused
 from aiq.testing.actions import chunks
@@ -91,8 +94,10 @@ async def test_what_nobody_can_store_of_one_run_is_found_out_and_the_others_are_
 
 
 @virtually
-@pytest.mark.parametrize("error", [TooLarge("chunk", 2, 1, "Smaller."), Conflict("no", reason="chunk")])
-async def test_a_call_refused_for_what_stands_in_it_is_made_again_by_each(world: World, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [TooLarge("chunk", 2, 1, "Smaller."), Conflict("no", reason="chunk"), Corrupt("one of them")]
+)
+async def test_a_call_that_fails_for_one_of_its_runs_is_made_again_by_each(world: World, error: Exception) -> None:
     shelf = Shelf()
     shelf.failures = [error]
     appends = gathering(shelf)
@@ -101,12 +106,14 @@ async def test_a_call_refused_for_what_stands_in_it_is_made_again_by_each(world:
 
 
 @virtually
-async def test_a_storage_that_is_not_there_is_told_to_each_who_may_try_again(world: World) -> None:
+@pytest.mark.parametrize("error", [Unavailable("gone"), StorageFull("full")])
+async def test_a_storage_that_is_not_there_is_told_to_each_who_may_try_again(world: World, error: Exception) -> None:
     shelf = Shelf()
-    shelf.failures = [Unavailable("gone")]
+    shelf.failures = [error]
     appends = gathering(shelf)
 
-    assert await ended(say(appends, "a"), say(appends, "b")) == [Unavailable, Unavailable]
+    assert await ended(say(appends, "a"), say(appends, "b")) == [type(error)] * 2
+    assert shelf.trips == [["a1", "b1"]]
     assert await ended(say(appends, "a"), say(appends, "b")) == [Appended, Appended]
 
 
@@ -143,18 +150,62 @@ async def test_no_append_takes_more_than_its_bounds(world: World, items: list[Ne
 
 
 @virtually
-async def test_closing_gives_up_what_is_not_stored(world: World) -> None:
+async def test_closing_gives_up_what_is_not_stored_and_nobody_goes_on_waiting(world: World) -> None:
     shelf = Shelf()
     appends = gathering(shelf)
-    said = say(appends, "a")
+    under_way = say(appends, "a")
     await asyncio.sleep(0.5)
+    waiting = say(appends, "b")
+    await asyncio.sleep(0.1)
 
     await appends.close()
 
-    assert await ended(said) == [Unavailable]
-    later = say(appends, "b")
-    await asyncio.sleep(10)
-    assert not later.done()
+    assert await ended(under_way, waiting, say(appends, "c")) == [Unavailable, *[asyncio.CancelledError] * 2]
     assert shelf.trips == [["a1"]]
-    later.cancel()
-    await asyncio.wait({later})
+
+
+@virtually
+async def test_who_tries_again_while_a_storage_is_away_does_not_try_for_ever(world: World) -> None:
+    shelf = Shelf()
+    appends = gathering(shelf)
+    said = asyncio.create_task(patiently(lambda: appends.append(Lease("a", 1, "x"), []), rng=Random(1)))
+    await asyncio.sleep(0.5)
+    await appends.close()
+    await asyncio.sleep(MAX_BACKOFF_MS / 1000)
+
+    assert said.cancelled()
+
+
+SPAN: ContextVar[str] = ContextVar("SPAN", default="none")
+
+
+@virtually
+async def test_no_run_lends_its_context_to_what_is_sent_for_others(world: World) -> None:
+    seen: list[str] = []
+
+    class Seeing(Shelf):
+        async def append(self, appends: Sequence[Append]) -> list[Appended | AppendRefused]:
+            seen.append(SPAN.get())
+            return await super().append(appends)
+
+    appends = gathering(Seeing())
+    SPAN.set("of the first")
+
+    assert await ended(say(appends, "a"), say(appends, "b")) == [Appended, Appended]
+    assert seen == ["none"]
+
+
+@virtually
+async def test_each_run_hears_of_a_failure_by_an_error_of_its_own(world: World) -> None:
+    shelf = Shelf()
+    lost = Unavailable("lost", outcome_unknown=True)
+    lost.__cause__ = OSError("reset")
+    shelf.failures = [lost]
+    appends = gathering(shelf)
+    first, other = await asyncio.gather(say(appends, "a"), say(appends, "b"), return_exceptions=True)
+    assert isinstance(first, Unavailable)
+    assert isinstance(other, Unavailable)
+    first.add_note("job a")
+
+    assert (str(other), other.outcome_unknown, other.__cause__) == ("lost", True, lost.__cause__)
+    assert other.__notes__ == []

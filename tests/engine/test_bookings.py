@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextvars import ContextVar
 from random import Random
 
 import pytest
@@ -211,6 +212,25 @@ async def test_a_storage_that_never_answers_does_not_keep_a_worker_from_ending(w
 
     assert asked.cancelled()
     assert world.clock() - before_ms == PATIENCE_S * 1000
+
+
+SPAN: ContextVar[str] = ContextVar("SPAN", default="none")
+
+
+@virtually
+async def test_no_run_lends_its_context_to_what_is_sent_for_others(world: World) -> None:
+    seen: list[str] = []
+
+    class Seeing(Book):
+        async def acquire(self, calls: Sequence[CallRequest]) -> list[Acquired]:
+            seen.append(SPAN.get())
+            return await super().acquire(calls)
+
+    desk = bookings(Seeing(), world)
+    SPAN.set("of the first")
+    await asyncio.gather(desk.acquire(call("a", 1)), desk.acquire(call("b", 1)))
+
+    assert seen == ["none"]
 
 
 @virtually
