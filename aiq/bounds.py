@@ -11,8 +11,8 @@ from typing import Final
 MAX_BATCH: Final = 256
 """Jobs in one enqueue, settlements and claims in one exchange, leases in one renewal, chunks in one append."""
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
-"""Payload bytes in one enqueue and given by one claim, result bytes in one exchange: what a store may have to hold in
-memory inside one atomic step."""
+"""Payload bytes in one enqueue and given by one claim, result bytes in one exchange, bytes of all chunks in one append:
+what a store may have to hold in memory inside one atomic step."""
 MAX_PAGE: Final = 256
 """Rows that one `get`, `list`, `read` or `get_steps` answers with."""
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024

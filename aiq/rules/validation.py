@@ -169,10 +169,15 @@ def check_renewal(leases: Sequence[Lease], lease_ms: int | None) -> None:
 
 
 def check_appends(appends: Sequence[Append]) -> None:
-    """Refuse runs or items that are too many, and items that are too large or of a kind that the store alone writes."""
+    """Refuse runs or items that are too many, and items that are too large, alone or together, or of a kind that the
+    store alone writes."""
     check_count("list of appends", len(appends), bounds.MAX_BATCH)
     check_count("list of chunks", sum([len(one.chunks) for one in appends]), bounds.MAX_BATCH)
-    for chunk in chain.from_iterable([one.chunks for one in appends]):
+    chunks = list(chain.from_iterable([one.chunks for one in appends]))
+    size = sum([len(chunk.data) for chunk in chunks])
+    if size > bounds.MAX_BATCH_BYTES:
+        raise TooLarge("list of chunks", size, bounds.MAX_BATCH_BYTES, IN_PARTS, unit=" bytes")
+    for chunk in chunks:
         check_range("sequence number of a chunk", chunk.seq, 1, bounds.MAX_INSTANT_MS)
         check_size("chunk", chunk.data, bounds.MAX_CHUNK_BYTES)
         if chunk.kind not in (ChunkKind.DATA, ChunkKind.LOG, ChunkKind.PROGRESS):

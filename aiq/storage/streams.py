@@ -22,8 +22,10 @@ class Streams(Protocol):
         Conflict("chunk") where it was used for other bytes; by TooLarge where the stream has no room.
 
         Raises:
-            TooLarge: an item is over MAX_CHUNK_BYTES, or these are more than MAX_BATCH runs, or items of all together;
-                nothing was added.
+            TooLarge: an item is over MAX_CHUNK_BYTES, or these are more than MAX_BATCH runs, or items of all together,
+                or these over MAX_BATCH_BYTES; nothing was added.
+            Corrupt: what is stored of one of the jobs cannot be read, or added to; nothing was added. An append for
+                each run tells which.
         Spec: STREAM-1, STREAM-2, STREAM-3, STREAM-4, STREAM-10, STREAM-11, STREAM-12, STREAM-13, STREAM-14
         """
         ...

@@ -1,5 +1,6 @@
 """Chapter 8: the numbered output of a job."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
@@ -44,6 +45,13 @@ S, K = State, ChunkKind
 async def run_again(storage: Storage, run: JobRecord) -> JobRecord:
     await end(storage, run, Released())
     return await claim_one(storage)
+
+
+async def append_large(storage: Storage, run: JobRecord, texts: Sequence[str]) -> None:
+    """As many appends as so many bytes take."""
+    fitting = bounds.MAX_BATCH_BYTES // bounds.MAX_CHUNK_BYTES
+    for start_at in range(0, len(texts), fitting):
+        await append(storage, run.lease, chunks(*texts[start_at : start_at + fitting], first=start_at + 1))
 
 
 async def the_items(storage: Storage, after: int = 0) -> list[tuple[int, ChunkKind, bytes]]:
@@ -277,7 +285,7 @@ async def test_a_full_stream_takes_no_more_and_the_job_can_still_succeed(storage
     full = "x" * bounds.MAX_CHUNK_BYTES
     fitting = bounds.MAX_STREAM_BYTES // (bounds.MAX_CHUNK_BYTES + bounds.ITEM_OVERHEAD_BYTES)
     assert fitting <= bounds.MAX_BATCH
-    await append(storage, run.lease, chunks(*(full for _ in range(fitting))))
+    await append_large(storage, run, [full] * fitting)
     before = await get_one(storage)
 
     with pytest.raises(TooLarge):
@@ -294,7 +302,7 @@ async def test_an_item_without_data_takes_room_in_the_stream_too(storage: Storag
     run = await start(storage)
     fitting, rest = divmod(bounds.MAX_STREAM_BYTES, bounds.MAX_CHUNK_BYTES + bounds.ITEM_OVERHEAD_BYTES)
     texts = [*("x" * bounds.MAX_CHUNK_BYTES for _ in range(fitting)), "x" * (rest - 2 * bounds.ITEM_OVERHEAD_BYTES)]
-    await append(storage, run.lease, chunks(*texts))
+    await append_large(storage, run, texts)
     await append(storage, run.lease, chunks("", first=fitting + 2))
 
     with pytest.raises(TooLarge):
@@ -405,16 +413,17 @@ async def test_a_run_that_is_refused_changes_nothing_of_the_others(
 ) -> None:
     one, other, third = [await start(storage, name) for name in ("job", "other", "third")]
     much = "x" * bounds.MAX_CHUNK_BYTES
-    await append(storage, third.lease, chunks(*[much] * 4))
-    lease, items = third.lease, chunks("y", first=5)
+    count = bounds.MAX_STREAM_BYTES // bounds.MAX_CHUNK_BYTES - 4 if refused == "full" else 4
+    await append_large(storage, third, [much] * count)
+    lease, items = third.lease, chunks("y", first=count + 1)
     if refused == "lost":
         await end(storage, third, Released())
     elif refused == "unknown":
         lease = replace(lease, job_id="nobody")
     elif refused == "full":
-        items = chunks(*[much] * (bounds.MAX_STREAM_BYTES // bounds.MAX_CHUNK_BYTES - 4), first=5)
+        items = chunks(*[much] * 4, first=count + 1)
     else:
-        items = chunks("y", first=6 if refused == "gap" else 1)
+        items = chunks("y", first=count + 2 if refused == "gap" else 1)
     before = await get_one(storage, "third")
     first, last = two(one, other)
 
@@ -438,6 +447,19 @@ async def test_an_append_has_bounds_over_all_its_runs(storage: Storage) -> None:
 
     assert await the_items(storage) == []
     assert len(await storage.append([Append(one.lease, half), Append(other.lease, half)])) == 2
+
+
+@clause("STORE-9")
+async def test_an_append_has_a_bound_in_bytes_over_all_its_runs(storage: Storage) -> None:
+    one, other = await start(storage), await start(storage, "other")
+    half = ["x" * bounds.MAX_CHUNK_BYTES] * (bounds.MAX_BATCH_BYTES // bounds.MAX_CHUNK_BYTES // 2)
+
+    with pytest.raises(TooLarge):
+        await storage.append([Append(one.lease, chunks(*half)), Append(other.lease, chunks(*half, "x"))])
+
+    assert await the_items(storage) == []
+    told = await storage.append([Append(one.lease, chunks(*half)), Append(other.lease, chunks(*half))])
+    assert [type(answer) for answer in told] == [Appended, Appended]
 
 
 @clause("STREAM-4", "STREAM-14")

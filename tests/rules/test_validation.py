@@ -1,6 +1,6 @@
 """Every bound is tried at its edge: the last value that passes, and the first that does not."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from aiq import bounds
 from aiq.errors import FlowInvalid, InvalidInput, InvalidName, TooLarge
 from aiq.model import (
+    Append,
     BudgetSpec,
     CallRequest,
     CallState,
@@ -47,6 +48,11 @@ CALL = CallRequest(lease=LEASE, number=1)
 REPORT = Report(lease=LEASE, call=0, state=CallState.OPEN)
 WIDE = Usage(**{f"c{number}": 1 for number in range(bounds.MAX_CATEGORIES + 1)})
 PAUSE = Throttle(limit="l")
+FULL = NewChunk(1, b"x" * bounds.MAX_CHUNK_BYTES, ChunkKind.LOG, "step")
+
+
+def check_chunks(chunks: Sequence[NewChunk]) -> None:
+    v.check_appends([Append(LEASE, chunks)])
 
 
 @pytest.mark.parametrize("name", ["a", "0", "A-b_c.d", "x" * 128])
@@ -267,11 +273,16 @@ REFUSED: list[tuple[str, Callable[[], None], type[InvalidInput]]] = [
     ("queue of a claim", lambda: v.check_claim(ClaimRequest("w", 1, "l", (Want("", 1),))), InvalidName),
     ("wanted count", lambda: v.check_claim(ClaimRequest("w", 1, "l", (Want("q", -1),))), InvalidInput),
     ("too many queues", lambda: v.check_claim(ClaimRequest("w", 1, "l", (Want("q", 1),) * 257)), TooLarge),
-    ("chunk", lambda: v.check_chunks([NewChunk(1, b"x" * (bounds.MAX_CHUNK_BYTES + 1))]), TooLarge),
-    ("too many chunks", lambda: v.check_chunks([NewChunk(1, b"")] * 257), TooLarge),
-    ("chunk before the first", lambda: v.check_chunks([NewChunk(0, b"")]), InvalidInput),
-    ("marker by a run", lambda: v.check_chunks([NewChunk(1, b"", ChunkKind.END)]), InvalidInput),
-    ("step of a chunk", lambda: v.check_chunks([NewChunk(1, b"", step="")]), InvalidInput),
+    ("chunk", lambda: check_chunks([NewChunk(1, b"x" * (bounds.MAX_CHUNK_BYTES + 1))]), TooLarge),
+    ("too many chunks", lambda: check_chunks([NewChunk(1, b"")] * 257), TooLarge),
+    (
+        "too many bytes of chunks",
+        lambda: check_chunks([FULL] * (bounds.MAX_BATCH_BYTES // bounds.MAX_CHUNK_BYTES + 1)),
+        TooLarge,
+    ),
+    ("chunk before the first", lambda: check_chunks([NewChunk(0, b"")]), InvalidInput),
+    ("marker by a run", lambda: check_chunks([NewChunk(1, b"", ChunkKind.END)]), InvalidInput),
+    ("step of a chunk", lambda: check_chunks([NewChunk(1, b"", step="")]), InvalidInput),
     ("step key", lambda: v.check_step(Step("", StepKind.VALUE, b"")), InvalidInput),
     ("step's value", lambda: v.check_step(Step("k", StepKind.VALUE, b"x" * (bounds.MAX_STEP_BYTES + 1))), TooLarge),
     ("wait by a run", lambda: v.check_step(Step("k", StepKind.TIMER, b"")), InvalidInput),
@@ -293,7 +304,7 @@ def test_what_is_at_its_bound_passes() -> None:
     v.check_settlements([Settlement(LEASE, "1", Suspended("k", "s", 0)), Settlement(LEASE, "2", Waiting("k", 0))])
     v.check_result(b"x" * bounds.MAX_RESULT_BYTES)
     v.check_claim(ClaimRequest("w", 0, "l", (Want("q", 0), Want("q", 10_000))))
-    v.check_chunks([NewChunk(1, b"x" * bounds.MAX_CHUNK_BYTES, ChunkKind.LOG, "step")])
+    check_chunks([FULL] * (bounds.MAX_BATCH_BYTES // bounds.MAX_CHUNK_BYTES))
     v.check_step(Step("k", StepKind.VALUE, b"x" * bounds.MAX_STEP_BYTES))
     v.check_signal("s", "1", b"x" * bounds.MAX_SIGNAL_BYTES)
     v.check_limit(1)

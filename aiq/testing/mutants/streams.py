@@ -252,6 +252,9 @@ STREAMS: Final[dict[str, Mutant]] = {
     "a_chunk_has_no_bound": mutant(
         "STREAM-10", ("rules.validation", '        check_size("chunk", chunk.data, bounds.MAX_CHUNK_BYTES)\n', "")
     ),
+    "an_append_may_have_any_weight": mutant(
+        "STORE-9", ("rules.validation", "size = sum([len(chunk.data) for chunk in chunks])", "size = 0")
+    ),
     "an_append_does_not_tell_of_a_cancel": mutant(
         "STREAM-11", ("append", "record.cancel_requested_at_ms is not None", "False")
     ),
