@@ -178,7 +178,7 @@ async def streamed(storage: Storage, clock: Clock) -> None:
     await append(storage, lost.lease, chunks("lost"))
     clock.advance_ms(1_000)
     await storage.upkeep()
-    await storage.append((await claim_one(storage, "streams")).lease, chunks("one", "two"))
+    await append(storage, (await claim_one(storage, "streams")).lease, chunks("one", "two"))
 
 
 async def parked(storage: Storage, clock: Clock) -> None:

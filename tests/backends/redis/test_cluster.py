@@ -46,7 +46,7 @@ def move(cluster: Cluster, namespace: str, *, stop_at: int | None = None) -> Ite
 
 async def test_a_namespace_stands_still_while_its_slot_moves_and_is_whole_when_it_has_come(cluster: Cluster) -> None:
     name = "moving"
-    async with opened(cluster.url(name, "&timeout=0.3"), Clock()) as storage:
+    async with opened(cluster.url(name, "&timeout=1"), Clock()) as storage:
         await storage.enqueue([job(f"{n}") for n in range(10)])
         runs = await claim_some(storage, 4)
         steps = 0
