@@ -46,6 +46,7 @@ AiqError
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
+from typing import TypeVar
 
 
 class LostReason(StrEnum):
@@ -435,3 +436,15 @@ class ItemFailed(AiqError):
 
 class ResultInvalid(RunError):
     """A handler or step returned something that does not fit its annotation, or cannot be stored as JSON."""
+
+
+_E = TypeVar("_E", bound=Exception)
+
+
+def twin(error: _E) -> _E:
+    """The same error for another who hears it: each raises it on a way of his own, and may note something on it."""
+    same = type(error).__new__(type(error), *error.args)
+    vars(same).update(vars(error), __notes__=[*getattr(error, "__notes__", ())])
+    same.__context__, same.__cause__ = error.__context__, error.__cause__
+    same.__suppress_context__ = error.__suppress_context__
+    return same.with_traceback(error.__traceback__)

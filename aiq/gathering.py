@@ -8,15 +8,23 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Final
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES
-from aiq.errors import Corrupt, Misconfigured, Moved, QueueFull, ReadOnly, StorageFull, StorageMismatch, Unavailable
+from aiq.errors import (
+    Corrupt,
+    Misconfigured,
+    Moved,
+    QueueFull,
+    ReadOnly,
+    StorageFull,
+    StorageMismatch,
+    Unavailable,
+    twin,
+)
 from aiq.model import Enqueued, JobSpec
 from aiq.storage import Storage
 from aiq.storage.finishing import finished
-
-E = TypeVar("E", bound=Exception)
 
 _OF_ALL: Final = (Unavailable, StorageFull, ReadOnly, Misconfigured, StorageMismatch, Corrupt, Moved)
 """What is wrong with the storage, and not with one of the jobs: whoever travelled together is told the same."""
@@ -139,7 +147,7 @@ class Gathering:
             together[0].refuse(error)
         elif isinstance(error, _OF_ALL):
             for caller in together:
-                caller.refuse(_twin(error))
+                caller.refuse(twin(error))
         else:
             for part in _parts(together, error):
                 await self._send(part)
@@ -163,13 +171,3 @@ def _by_room(together: Sequence[_Caller], full: QueueFull) -> tuple[list[_Caller
         room -= wanted
         (late if wanted and room < 0 else others).append(caller)
     return others, late
-
-
-def _twin(error: E) -> E:
-    """The same error for somebody else, who adds to it what he knows of his job."""
-    twin = type(error).__new__(type(error), *error.args)
-    twin.__dict__.update({name: value for name, value in error.__dict__.items() if name != "__notes__"})
-    for note in getattr(error, "__notes__", ()):
-        twin.add_note(note)
-    twin.__cause__ = error
-    return twin

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
 from aiq.engine.tasks import PATIENCE_S
-from aiq.errors import StorageFull, Unavailable
+from aiq.errors import StorageFull, Unavailable, twin
 from aiq.model import Append, Appended, Lease, NewChunk
 from aiq.storage import AppendRefused, Streams
 
@@ -126,15 +126,6 @@ class Appends:
                 for asked in wanted:
                     await self._send([asked])
                 return
-            answers = [error, *[_same(error) for _ in wanted[1:]]]
+            answers = [error, *[twin(error) for _ in wanted[1:]]]
         for asked, answer in zip(wanted, answers, strict=True):
             asked.tell(answer)
-
-
-def _same(error: Exception) -> Exception:
-    """The error for another who hears it: each raises it on his own way, and may note something on it."""
-    same = type(error).__new__(type(error), *error.args)
-    vars(same).update(vars(error), __notes__=[*getattr(error, "__notes__", ())])
-    same.__context__, same.__cause__ = error.__context__, error.__cause__
-    same.__suppress_context__ = error.__suppress_context__
-    return same.with_traceback(error.__traceback__)

@@ -11,19 +11,21 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
-from typing import TypeAlias, TypeVar
+from typing import Final, TypeAlias, TypeVar
 
 from aiq.bounds import MAX_BATCH
 from aiq.engine.outage import Outage
 from aiq.engine.tasks import PATIENCE_S
 from aiq.engine.timing import Backoff, BootClock
-from aiq.errors import LeaseLost, StorageFull, Unavailable
+from aiq.errors import LeaseLost, StorageFull, Unavailable, twin
 from aiq.model import Acquired, CallRequest, Lease, Report, Reported
 from aiq.storage import Limits
 
 _Q = TypeVar("_Q")
 _A = TypeVar("_A")
 _log = logging.getLogger("aiq.worker")
+
+_CLOSED: Final = "The worker has ended, and books no more calls."
 
 Heard: TypeAlias = Callable[[Reported | LeaseLost], None]
 """Who is told what the storage answered to a report."""
@@ -66,7 +68,10 @@ class Bookings:
 
         Raises:
             StorageError: any but Unavailable and StorageFull, which are waited for.
+            CancelledError: also when this was closed before it was answered.
         """
+        if self._closed:
+            raise asyncio.CancelledError(_CLOSED)
         answer: asyncio.Future[Acquired] = asyncio.get_running_loop().create_future()
         self._asked.append(_Asked(request, answer))
         self._start()
@@ -75,6 +80,9 @@ class Bookings:
     def report(self, report: Report, heard: Heard) -> "asyncio.Future[None]":
         """Send a report soon. The future is done when it was answered, or given up."""
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self._closed:
+            done.cancel(_CLOSED)
+            return done
         told = self._told.setdefault((report.lease, report.call), _Told(report, heard, done))
         told.report = report
         self._start()
@@ -140,7 +148,7 @@ class Bookings:
         except Exception as error:  # noqa: BLE001 - it is the answer to each of them
             for asked in batch:
                 if not asked.answer.done():
-                    asked.answer.set_exception(error)
+                    asked.answer.set_exception(twin(error))
         finally:
             for asked in batch:
                 asked.answer.cancel()

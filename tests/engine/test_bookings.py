@@ -248,3 +248,28 @@ async def test_what_waits_behind_a_round_trip_that_is_torn_down_still_goes_out(w
 
     assert book.trips == [("report", ["a1settled"]), ("report", ["b1settled"]), ("acquire", ["c1"])]
     assert asked.result() == Admitted(max_output=1)
+
+
+@virtually
+async def test_whoever_comes_after_the_end_is_cancelled_at_once(world: World) -> None:
+    desk = bookings(Book(), world)
+    await desk.close()
+
+    with pytest.raises(asyncio.CancelledError):
+        async with asyncio.timeout(1):
+            await desk.acquire(call("a", 1))
+
+    assert desk.report(word("a", 1), nobody).cancelled()
+
+
+@virtually
+async def test_each_call_hears_of_a_failure_by_an_error_of_its_own(world: World) -> None:
+    book = Book()
+    book.failures = [Corrupt("It contradicts itself.")]
+    desk = bookings(book, world)
+    first, other = await asyncio.gather(desk.acquire(call("a", 1)), desk.acquire(call("b", 1)), return_exceptions=True)
+    assert isinstance(first, Corrupt)
+    first.add_note("job a")
+
+    assert isinstance(other, Corrupt)
+    assert other.__notes__ == []
