@@ -17,7 +17,7 @@ from aiq.errors import (
     ResultTimeout,
     Unavailable,
 )
-from aiq.looking import POLL_MS, first_look, next_look
+from aiq.looking import POLL_MS, first_look, next_look, read_end, read_on
 from aiq.misuse import check_signal
 from aiq.model import (
     Band,
@@ -132,7 +132,7 @@ class Job(Generic[R_co]):
                 if chunk.kind in kinds:
                     yield chunk
             if page.more:
-                page = await self._storage.read(self.id, after=after)
+                page = await read_on(self._storage, self.id, after)
                 continue
             # The state was read in the same step as the items, so nothing can follow a terminal one.
             if page.state.terminal:
@@ -140,7 +140,7 @@ class Job(Generic[R_co]):
             if not follow:
                 return
             page, mark = await next_look(self._storage, self.id, after, mark)
-        _raise_unless_succeeded(await self._stored())
+        _raise_unless_succeeded(self._kept(await read_end(self._storage, self.id)))
 
     async def text(self, after: int = 0) -> AsyncIterator[str]:
         """Follow the text that the job emits. Resets are passed over: after a lost run, text may come twice.
@@ -314,10 +314,12 @@ class Job(Generic[R_co]):
         return await self._storage.wait(topics, after=None, timeout_ms=0)
 
     async def _stored(self) -> JobRecord:
-        try:
-            return await self.record()
-        except NotFound:
-            raise ResultGone(self.id, self.gone, self.found_by) from None
+        return self._kept((await self._storage.get([self.id]))[0])
+
+    def _kept(self, record: JobRecord | None) -> JobRecord:
+        if record is None:
+            raise ResultGone(self.id, self.gone, self.found_by)
+        return record
 
 
 async def until_known(call: Callable[[], Awaitable[T]]) -> T:

@@ -2,15 +2,18 @@
 
 A thousand readers of a job would else ask the storage a thousand times for each of its items. Nobody waits for company,
 and nobody for a slow reader: those who have come to the same item share one look, and a reader who is behind makes his
-own until he has caught up. They share it by one Queue in one loop. What each still asks for himself is a mark and what
-is there already when he begins, and at the end how the job has ended.
+own until he has caught up. They share it by one Queue in one loop. Those who begin while others do share one more look
+at what is there already, and so do those who ask at the end how the job has ended.
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary, ref
 
-from aiq.model import StreamPage
+from aiq.errors import twin
+from aiq.model import JobRecord, StreamPage
+from aiq.questions import questions
 from aiq.storage import Storage, job_topic, stream_topic
 
 POLL_MS: Final = 1_000
@@ -46,14 +49,37 @@ closed before they have ended go with it."""
 
 
 async def first_look(storage: Storage, job_id: str, after: int) -> Look:
-    """Read the items behind a number that are there already.
+    """Read the items behind a number that are there already. Those who begin while others do share one more look.
 
     Raises:
         NotFound: no such job.
     """
     # The mark comes first, so that no change falls between the look and a wait.
-    mark = await storage.wait(_topics(job_id), after=None, timeout_ms=0)
-    return Look(await storage.read(job_id, after=after), mark)
+    mark = await _mark(storage, job_id)
+    return Look(await read_on(storage, job_id, after), mark)
+
+
+async def read_on(storage: Storage, job_id: str, after: int) -> StreamPage:
+    """Read the items behind a number. Those who ask for the same while that is under way share one more read, which
+    begins later: nothing that they know of is missed.
+
+    Raises:
+        NotFound: the job is gone.
+    """
+
+    async def read(_: Sequence[None]) -> list[StreamPage]:
+        return [await _page(storage, job_id, after)]
+
+    return await questions(storage, ("page", job_id, after), read).answer(None)
+
+
+async def read_end(storage: Storage, job_id: str) -> JobRecord | None:
+    """Read how a job has ended; those who ask meanwhile share one more read."""
+
+    async def read(_: Sequence[None]) -> list[JobRecord | None]:
+        return await storage.get([job_id])
+
+    return await questions(storage, ("end", job_id), read).answer(None)
 
 
 async def next_look(storage: Storage, job_id: str, after: int, mark: str) -> Look:
@@ -61,7 +87,7 @@ async def next_look(storage: Storage, job_id: str, after: int, mark: str) -> Loo
 
     Where others wait for the same, this is theirs, too. Whoever comes to it late misses nothing: it ends with the first
     item behind `after`, and its mark is older than what was read with it. A look that fails is an error of whoever made
-    it; the others share one more, and where that fails, too, its error.
+    it; the others share one more, and where that fails, too, each hears of its error.
 
     Raises:
         NotFound: the job is gone.
@@ -76,7 +102,7 @@ async def next_look(storage: Storage, job_id: str, after: int, mark: str) -> Loo
             return await _confirmed(storage, job_id, after, turn.found)
         if turn.error is not None:
             if has_failed:
-                raise turn.error
+                raise twin(turn.error)
             has_failed = True
         # One of the others goes on: whoever made it has left, or has heard of an error that may be over.
         before, turn = turn, turn.next or _turns.get(place)
@@ -98,15 +124,29 @@ async def next_look(storage: Storage, job_id: str, after: int, mark: str) -> Loo
 
 async def _look(storage: Storage, job_id: str, after: int, mark: str) -> Look:
     mark = await storage.wait(_topics(job_id), after=mark, timeout_ms=POLL_MS)
-    return Look(await storage.read(job_id, after=after), mark)
+    return Look(await _page(storage, job_id, after), mark)
+
+
+async def _page(storage: Storage, job_id: str, after: int) -> StreamPage:
+    return await storage.read(job_id, after=after)
 
 
 async def _confirmed(storage: Storage, job_id: str, after: int, found: Look) -> Look:
     """What another has found. An item that is new to us was read after we came; an end without one may be that of a
     generation before a redrive that we know of already."""
     if found.page.state.terminal and not found.page.chunks:
-        return Look(await storage.read(job_id, after=after), found.mark)
+        return Look(await read_on(storage, job_id, after), found.mark)
     return found
+
+
+async def _mark(storage: Storage, job_id: str) -> str:
+    """A mark, the same for all who ask for one meanwhile, whatever their jobs."""
+
+    async def mark(job_ids: Sequence[str]) -> list[str]:
+        topics = {topic for one in job_ids for topic in _topics(one)}
+        return [await storage.wait(topics, after=None, timeout_ms=0)] * len(job_ids)
+
+    return await questions(storage, "mark", mark).answer(job_id)
 
 
 def _topics(job_id: str) -> set[str]:

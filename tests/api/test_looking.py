@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+from collections.abc import Collection, Sequence
 from weakref import ref
 
 import pytest
@@ -9,10 +10,11 @@ import pytest
 import aiq
 from aiq import looking
 from aiq.backends import open_storage
+from aiq.bounds import MAX_PAGE
 from aiq.errors import Unavailable
 from aiq.looking import Look, first_look, next_look
-from aiq.model import JobRecord, StreamPage, Succeeded
-from aiq.storage import append
+from aiq.model import Died, JobError, JobRecord, StreamPage, Succeeded
+from aiq.storage import Storage, append
 from aiq.testing import Faulty, Refuse
 from aiq.testing.actions import chunks, claim_one, end
 
@@ -20,13 +22,36 @@ READERS = 20
 
 
 class Tapped(Faulty):
-    """It counts the looks at streams."""
+    """It counts the looks at streams, the marks and the looks at records. An answer about a stream stands still while
+    it is told to."""
 
-    looks = 0
+    looks = marks = records = 0
+
+    def __init__(self, storage: Storage) -> None:
+        super().__init__(storage)
+        self.stands = asyncio.Event()
+        self.stands.set()
 
     async def read(self, job_id: str, *, after: int = 0, limit: int = 256) -> StreamPage:
         self.looks += 1
-        return await super().read(job_id, after=after, limit=limit)
+        page = await super().read(job_id, after=after, limit=limit)
+        await self._travel()
+        return page
+
+    async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
+        self.marks += after is None
+        await asyncio.sleep(0)
+        return await super().wait(topics, after=after, timeout_ms=timeout_ms)
+
+    async def get(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
+        self.records += 1
+        await asyncio.sleep(0)
+        return await super().get(job_ids)
+
+    async def _travel(self) -> None:
+        """No server answers in the turn of the loop in which it is asked."""
+        await asyncio.sleep(0)
+        await self.stands.wait()
 
 
 @pytest.fixture
@@ -161,7 +186,7 @@ async def test_readers_in_another_loop_make_looks_of_their_own(tapped: Tapped) -
     await asyncio.gather(*readers)
 
 
-async def test_an_end_that_another_has_read_is_looked_at_again(tapped: Tapped) -> None:
+async def test_an_end_that_another_has_read_is_looked_at_again_by_all_together(tapped: Tapped) -> None:
     # It may be that of a generation that was redriven since.
     run = await running(tapped)
     readers = await waiting(tapped, run.id)
@@ -169,4 +194,56 @@ async def test_an_end_that_another_has_read_is_looked_at_again(tapped: Tapped) -
     await end(tapped, run, Succeeded(b"1"))
     await asyncio.gather(*readers)
 
-    assert tapped.looks == before + READERS
+    assert tapped.looks == before + 2
+
+
+async def test_a_crowd_that_begins_at_once_costs_one_look_and_one_mark(tapped: Tapped) -> None:
+    run = await running(tapped)
+    await append(tapped, run.lease, chunks("a"))
+    found = await asyncio.gather(*[first_look(tapped, run.id, 0) for _ in range(READERS)])
+
+    assert (tapped.looks, tapped.marks) == (1, 1)
+    assert [[chunk.text for chunk in look.page.chunks] for look in found] == [["a"]] * READERS
+
+
+async def test_who_begins_while_another_does_misses_nothing_that_he_knows_of(tapped: Tapped) -> None:
+    run = await running(tapped)
+    tapped.stands.clear()
+    first = asyncio.create_task(first_look(tapped, run.id, 0))
+    await all_wait()
+    await append(tapped, run.lease, chunks("a"))
+    second = asyncio.create_task(first_look(tapped, run.id, 0))
+    await all_wait()
+    tapped.stands.set()
+
+    assert [chunk.text for chunk in (await second).page.chunks] == ["a"]
+    assert (await first).page.chunks == ()
+
+
+async def test_a_crowd_reads_a_long_history_page_by_page_together(tapped: Tapped) -> None:
+    run = await running(tapped)
+    for first in range(1, 2 * MAX_PAGE, MAX_PAGE):
+        await append(tapped, run.lease, chunks(*"x" * MAX_PAGE, first=first))
+    await end(tapped, run, Succeeded(b"1"))
+    job = aiq.Queue(tapped).job(run.id, work)
+
+    async def length() -> int:
+        return len([chunk async for chunk in job.stream()])
+
+    assert await asyncio.gather(*[length() for _ in range(READERS)]) == [2 * MAX_PAGE] * READERS
+    assert tapped.looks == 3
+
+
+async def test_those_who_read_to_the_end_ask_together_how_the_job_has_ended(tapped: Tapped) -> None:
+    run = await running(tapped)
+    await append(tapped, run.lease, chunks("a"))
+    await end(tapped, run, Died(JobError(type="ValueError", message="no")))
+    job = aiq.Queue(tapped).job(run.id, work)
+
+    async def ending() -> str:
+        with pytest.raises(aiq.JobDead) as dead:
+            [_ async for _ in job.stream()]
+        return dead.value.cause
+
+    assert len(set(await asyncio.gather(*[ending() for _ in range(READERS)]))) == 1
+    assert tapped.records == 1
