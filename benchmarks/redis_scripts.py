@@ -3,20 +3,18 @@
     python -m benchmarks.redis_scripts --jobs 100000
 
 A server does nothing else while it runs a script, so these times, and not only the throughput, decide what else it can
-do. The server tells them itself, in its slow log, which is emptied; to note each command that a script gives takes some
-of that time. Beside them stands what the caller waits, one call after another, with the way there and back. Of a server
-that --url names the slow log is emptied, and its settings slowlog-log-slower-than and slowlog-max-len are others
-meanwhile.
+do. The server counts them itself (INFO commandstats); nothing of it is changed. Beside them stands what the caller
+waits, one call after another, with the way there and back.
 """
 
 import asyncio
+import re
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import Any, Final
+from typing import Final
 
 from aiq.backends.redis.address import parse
 from aiq.backends.redis.client import Client
@@ -33,9 +31,8 @@ LOT = 100
 """How many jobs the calls for many settle, claim and renew at once, as a worker does."""
 CONTENT = b"x" * 256
 LEASE_MS = 3_600_000
-_SLOW_LOG: Final = {"slowlog-log-slower-than": 0, "slowlog-max-len": 128}
-"""Settings by which every command is noted, those that a script gives too. The script stands behind these, so that it
-is among the newest, of which the server keeps so many."""
+_SCRIPTS: Final = re.compile(r"^cmdstat_(?:eval|evalsha):calls=(\d+),usec=(\d+)", re.MULTILINE)
+"""How many scripts a server has run, and for how many microseconds, the commands that they gave included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,8 @@ class Timing:
 class Bench:
     """A storage, and the jobs that it has given out."""
 
-    def __init__(self, storage: RedisStorage, slow: "SlowLog") -> None:
-        self._storage, self._slow = storage, slow
+    def __init__(self, storage: RedisStorage, client: Client) -> None:
+        self._storage, self._client = storage, client
         self._number = 0
         self._runs: list[JobRecord] = []
 
@@ -80,19 +77,19 @@ class Bench:
     async def _timed(self, operation: str, call: Callable[[], Awaitable[object]]) -> Timing:
         # The server is sent a script, and reads it, once for all.
         await call()
-        async with self._slow.noting():
-            noted, taken = zip(*[await self.round(call) for _ in range(ROUNDS)], strict=True)
-        return Timing(operation, *(round(one, 2) for one in (*points(noted), *points(taken), max(taken))))
+        busy, taken = zip(*[await self.round(call) for _ in range(ROUNDS)], strict=True)
+        return Timing(operation, *(round(one, 2) for one in (*points(busy), *points(taken), max(taken))))
 
     async def round(self, call: Callable[[], Awaitable[object]]) -> tuple[float, float]:
-        """The milliseconds of one call: the server's, and the caller's. A round that was not noted ends the program."""
+        """The milliseconds of one call: the server's, and the caller's. Other scripts meanwhile end the program."""
+        scripts, busy_us = await scripts_run(self._client)
         began = time.perf_counter_ns()
         await call()
         took_ms = (time.perf_counter_ns() - began) / 1_000_000
-        noted = await self._slow.taken()
-        if len(noted) != 1:
-            sys.exit(f"The slow log has {len(noted)} scripts of a call, not one. Measure where nobody else empties it.")
-        return noted[0], took_ms
+        scripts_after, busy_us_after = await scripts_run(self._client)
+        if scripts_after - scripts != 1:
+            sys.exit(f"{scripts_after - scripts} scripts ran in one call. Measure where nobody else has any.")
+        return (busy_us_after - busy_us) / 1000, took_ms
 
     async def _enqueue(self, count: int) -> None:
         first, self._number = self._number + 1, self._number + count
@@ -113,39 +110,10 @@ class Bench:
         await self._storage.renew([run.lease for run in self._runs[:LOT]])
 
 
-class SlowLog:
-    """What the server notes of how long it was busy with each script. Its settings are put back."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    @asynccontextmanager
-    async def noting(self) -> AsyncIterator[None]:
-        """Let the server note every command until the block has ended."""
-        before = [await self._config(name) for name in _SLOW_LOG]
-        try:
-            for name, value in _SLOW_LOG.items():
-                await self._client.ask("CONFIG", "SET", name, value)
-            await self._client.ask("SLOWLOG", "RESET")
-            yield
-        finally:
-            for name, was in zip(_SLOW_LOG, before, strict=True):
-                await self._client.ask("CONFIG", "SET", name, was)
-
-    async def taken(self) -> list[float]:
-        """The milliseconds of each script of this namespace since this was last asked, the newest first."""
-        entries = await self._client.ask("SLOWLOG", "GET", -1)
-        await self._client.ask("SLOWLOG", "RESET")
-        return [took_ms for took_ms in map(self._milliseconds, entries) if took_ms]
-
-    async def _config(self, name: str) -> bytes:
-        _, value = await self._client.ask("CONFIG", "GET", name)
-        found: bytes = value
-        return found
-
-    def _milliseconds(self, entry: list[Any]) -> float:  # Any: number, instant, microseconds, command …
-        command, ours = entry[3], self._client.address.prefix.encode()
-        return entry[2] / 1000 if command[0] in (b"EVALSHA", b"EVAL") and command[3] == ours else 0.0
+async def scripts_run(client: Client) -> tuple[int, int]:
+    """How many scripts the server has run, and for how many microseconds."""
+    counted = _SCRIPTS.findall((await client.ask("INFO", "commandstats")).decode().replace("\r", ""))
+    return sum(int(calls) for calls, _ in counted), sum(int(us) for _, us in counted)
 
 
 def name(number: int) -> str:
@@ -173,7 +141,7 @@ async def measure(url: str, jobs: int) -> tuple[float, list[Timing]]:
     """Fill a namespace, and measure: the bytes of a queued job, and each operation."""
     storage, client = await open_redis(url), Client(parse(url))
     try:
-        bench = Bench(storage, SlowLog(client))
+        bench = Bench(storage, client)
         before = await memory(url)
         await bench.fill(jobs)
         per_job = (await memory(url) - before) / jobs
