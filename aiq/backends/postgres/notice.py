@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 from zlib import crc32
 
-MOST_TOPICS: Final = 64
-"""A notification that would name more names none: the server takes 8,000 bytes, and a look costs less than to go
-through many."""
+MOST_TOPICS: Final = 256
+"""A notification that would name more names none: the server takes 8,000 bytes."""
+MOST_RANGES: Final = 16
+"""The same of its changes, between which lie those of others."""
 
 
 def number(topic: str) -> int:
@@ -27,41 +28,48 @@ class Notice:
     channel: str
     word: str
     _topics: set[str] = field(default_factory=set)
-    _changes: range = range(0)
+    _changes: list[range] = field(default_factory=list)
     _is_whole: bool = True
 
     def add(self, topics: Collection[str], changes: range) -> None:
-        """One more step. Where it does not follow the one before, somebody else's lies in between."""
-        follows = not self._changes or self._changes.stop == changes.start
-        # What has changed and is no topic, such as what was loaded, only a look can tell.
-        if not changes or not topics or not follows or len(self._topics) + len(topics) > MOST_TOPICS:
-            self._is_whole = False
+        """One more step."""
+        self._topics.update(topics)
+        if self._changes and self._changes[-1].stop == changes.start:
+            self._changes[-1] = range(self._changes[-1].start, changes.stop)
         else:
-            self._topics.update(topics)
-            self._changes = range(self._changes.start if self._changes else changes.start, changes.stop)
+            self._changes.append(changes)
+        # What has changed and is no topic, such as what was loaded, only a look can tell.
+        if not changes or not topics or len(self._topics) > MOST_TOPICS or len(self._changes) > MOST_RANGES:
+            self._forget(is_whole=False)
 
     def take(self) -> str:
         """Its text. What comes after that begins anew."""
         told = [self.word]
         if self._is_whole and self._changes:
-            told += map(str, (self._changes.start, self._changes.stop, *map(number, self._topics)))
-        self._topics, self._changes, self._is_whole = set(), range(0), True
+            told.append(",".join([f"{changes.start}:{changes.stop}" for changes in self._changes]))
+            told += map(str, map(number, self._topics))
+        self._forget(is_whole=True)
         return " ".join(told)
+
+    def _forget(self, *, is_whole: bool) -> None:
+        self._topics, self._changes, self._is_whole = set(), [], is_whole
 
 
 class Heard(NamedTuple):
     """What a notification has said. Without changes it says no more than that there are some."""
 
     word: str
-    changes: range
+    changes: tuple[range, ...]
     topics: list[int]
 
 
 def read(text: str) -> Heard:
     """Understand a notification. One that is none of these, such as that of another release, says little."""
-    word, _, rest = text.partition(" ")
+    word, *rest = text.split(" ")
     try:
-        start, stop, *topics = map(int, rest.split())
-    except ValueError:
-        return Heard(word, range(0), [])
-    return Heard(word, range(start, stop), topics) if 0 < start < stop else Heard(word, range(0), [])
+        changes = [range(*map(int, one.split(":", 1))) for one in rest[0].split(",")]
+        topics = list(map(int, rest[1:]))
+    except (IndexError, TypeError, ValueError):
+        return Heard(word, (), [])
+    is_sane = len(changes) <= MOST_RANGES and all(0 < one.start < one.stop for one in changes)
+    return Heard(word, tuple(changes), topics) if is_sane else Heard(word, (), [])

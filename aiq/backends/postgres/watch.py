@@ -21,7 +21,7 @@ from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.beginning import opening
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.line import connect
-from aiq.backends.postgres.notice import number, read
+from aiq.backends.postgres.notice import Heard, number, read
 from aiq.backends.postgres.sql import TEXTS
 from aiq.backends.relational.connection import Row
 from aiq.backends.relational.news import MANY, Found
@@ -38,6 +38,11 @@ TEST_S: Final = 30.0
 TEST_PATIENCE_S: Final = 5.0
 REST_S: Final = 0.005
 """A pause after each look, so that a storm of notifications is heard in gusts."""
+GAP_S: Final = 0.03
+"""How long a change is awaited of which a later one was heard before it is looked for: lines tell of theirs up to 10 ms
+late."""
+ATTENDED_S: Final = 0.25
+"""How long is looked while nobody waits any more: who waits now and then finds nothing old when he comes."""
 FIRST_MS: Final = 1_000
 """How long a first mark waits for the first look at most: a mark without one is told of anything that comes later."""
 IDLE_S: Final = 30.0
@@ -95,8 +100,13 @@ class Watch:
     def __init__(self, home: Home) -> None:
         self._home = home
         self._waiting = 0
+        self._last_waited = 0.0
+        self._came = asyncio.Event()
+        self._rests = False
+        """Whether nobody waits, and so nothing is taken note of."""
         self._begun = asyncio.Event()
         self._heard = asyncio.Event()
+        self._gap: asyncio.TimerHandle | None = None
         self._word = ""
         self._answered = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -114,6 +124,7 @@ class Watch:
         if after is not None:
             self._home.news.check_here()
         self._waiting += 1
+        self._came.set()
         try:
             if not self._begun.is_set():
                 with contextlib.suppress(TimeoutError):
@@ -123,6 +134,7 @@ class Watch:
             mark = await self._home.news.wakeups.wait(keys, after=after, timeout_ms=timeout_ms)
         finally:
             self._waiting -= 1
+            self._last_waited = asyncio.get_running_loop().time()
         if after is not None:
             self._home.news.check_here()
         return mark
@@ -175,14 +187,13 @@ class Watch:
         loop = asyncio.get_running_loop()
         if not self._home.address.pooled or self._home.address.listen:
             await self._tune_in(connection)
-        last_waited = last_tested = loop.time()
+        last_tested = loop.time()
         while True:
             await self._look(connection)
             self._tell_of_recovery()
             self._begun.set()
             await asyncio.sleep(REST_S)
-            last_waited = loop.time() if self._waiting else last_waited
-            if loop.time() - last_waited > IDLE_S:
+            if not await self._is_attended():
                 return
             if self.hears and loop.time() - last_tested > TEST_S:
                 last_tested = loop.time()
@@ -190,6 +201,24 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARING_LOOK_S if self.hears else LOOK_S):
                     await self._heard.wait()
+
+    async def _is_attended(self) -> bool:
+        """Whether somebody waits, or has just now. Else rest until somebody comes; False if nobody does for long."""
+        loop = asyncio.get_running_loop()
+        if self._waiting or loop.time() - self._last_waited < ATTENDED_S:
+            return True
+        self._came.clear()
+        self._rests = True
+        try:
+            async with asyncio.timeout(IDLE_S):
+                await self._came.wait()
+        except TimeoutError:
+            return False
+        finally:
+            self._rests = False
+        # What has happened meanwhile is looked for at once.
+        self._heard.set()
+        return True
 
     async def _tune_in(self, connection: Connection) -> None:
         """Listen. Where not even our own word comes back, as behind a pooler that nobody told of, looks come often."""
@@ -234,8 +263,29 @@ class Watch:
             self._answered.set()
         elif not str(said).startswith(_TEST):
             notice = read(str(said))
-            if notice.word != self._home.word and not self._home.news.hear(notice.topics, notice.changes):
-                self._heard.set()
+            if notice.word != self._home.word and not self._rests:
+                self._take(notice)
+
+    def _take(self, notice: Heard) -> None:
+        """Note what others have done. Where it is not said, it is looked for at once, and after a while where something
+        is missing."""
+        if not notice.changes:
+            self._heard.set()
+            return
+        self._home.news.hear(notice.topics, notice.changes)
+        self._await_missing()
+
+    def _await_missing(self) -> None:
+        lacks = self._home.news.lacks
+        if lacks is not None and self._gap is None:
+            self._gap = asyncio.get_running_loop().call_later(GAP_S, self._miss, lacks)
+
+    def _miss(self, lacked: int) -> None:
+        self._gap = None
+        if self._home.news.lacks == lacked:
+            self._heard.set()
+        else:
+            self._await_missing()
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 """What this process knows of the changes in a store that numbers them, and whom it wakes for those of others."""
 
 import threading
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -12,6 +12,8 @@ from aiq.storage import events_topic, job_topic, queue_topic, stream_topic
 
 MANY: Final = 1_000
 """Changes between two looks from which on everybody is woken: to name them all would keep the loop too long."""
+MANY_AHEAD: Final = 64
+"""Of how many steps is remembered that they were told of before those that came first. From then on it is looked."""
 _TOPICS: Final[tuple[Callable[[str], str], ...]] = (job_topic, stream_topic, str)
 """What a row of `watch.jobs` is about, by its kind."""
 
@@ -38,6 +40,8 @@ class News:
     """The change up to which a look has found everything, or this process has made it."""
     heard: int = 0
     """The change up to which everything is seen, or was told of by others. Hints: the next look goes on from `seen`."""
+    _ahead: dict[int, int] = field(default_factory=dict)
+    """Changes behind those, first and beyond the last: who commits first is not always heard first."""
     newest: int = 0
     """The last change of which this process knows, whether or not it has seen all before it."""
     moved_to: str | None = None
@@ -51,20 +55,30 @@ class News:
             self.newest = max(self.newest, changes.stop - 1)
             if self.seen + 1 == changes.start:
                 self.seen = changes.stop - 1
-            if self.heard + 1 == changes.start:
-                self.heard = changes.stop - 1
+            self._follow(changes)
 
-    def hear(self, topics: Collection[Hashable], changes: range) -> bool:
-        """Tell of what another process says it has committed. False where something before it is not known yet, and
-        everything is to be looked for. It need not be true: only the next look makes it certain."""
+    def hear(self, topics: Collection[Hashable], changes: Iterable[range]) -> None:
+        """Tell of what another process says it has committed. It need not be true, nor all: only the next look makes it
+        certain."""
         with self._lock:
-            known = changes.stop > changes.start and changes.stop <= self.heard + 1
-            follows = changes.start <= self.heard + 1 < changes.stop
-            if follows:
-                self.heard = changes.stop - 1
-        if follows:
+            new = [one for one in changes if one.stop > self.heard + 1]
+            for one in new:
+                self._follow(one)
+        if new:
             self.wakeups.notify(topics)
-        return follows or known
+
+    @property
+    def lacks(self) -> int | None:
+        """The first change of which nothing is known, where something is of later ones."""
+        with self._lock:
+            return self.heard + 1 if self._ahead else None
+
+    def _follow(self, changes: range) -> None:
+        ahead = self._ahead
+        if len(ahead) < MANY_AHEAD:
+            ahead[changes.start] = max(changes.stop, ahead.get(changes.start, 0))
+        while ahead and (first := min(ahead)) <= self.heard + 1:
+            self.heard = max(self.heard, ahead.pop(first) - 1)
 
     def check_here(self) -> None:
         """Refuse to wait where nothing will happen any more.
@@ -96,6 +110,7 @@ class News:
         self.seen, self.newest = max(self.seen, found.last), max(self.newest, found.last)
         # What was heard and is not there was not true, or is told of again.
         self.heard = self.seen
+        self._ahead.clear()
         retired, self.moved_to = found.moved_to != self.moved_to, found.moved_to
         return len(found.rows) == found.last - found.seen and not retired and not found.left
 

@@ -135,6 +135,71 @@ async def test_what_was_not_heard_is_looked_for_at_the_next_notification(
     await woken(here, "job:a", mark)
 
 
+async def test_steps_that_are_heard_in_another_order_are_not_looked_for(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "GAP_S", 3_600.0)
+    here, _ = pair
+    mark = await here.wait(["queue:default"], after=None, timeout_ms=0)
+    looks = counted_looks(monkeypatch)
+
+    for first in (3, 2, 1):
+        teller = notice.Notice(home(here).channel, f"other{first}")
+        teller.add(["queue:default"], range(first, first + 1))
+        await asyncio.to_thread(postgres_server().ask, "SELECT pg_notify($1, $2)", teller.channel, teller.take())
+        mark = await woken(here, "queue:default", mark)
+
+    assert looks == []
+    assert home(here).news.lacks is None
+
+
+async def test_nothing_is_looked_for_while_nobody_waits_and_who_comes_back_hears_of_it(
+    pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "ATTENDED_S", 0.0)
+    monkeypatch.setattr(notice, "MOST_TOPICS", 0)
+    told, rests = told_of(monkeypatch), rest_of(monkeypatch)
+    here, elsewhere = pair
+    mark = await here.wait(["queue:default"], after=None, timeout_ms=0)
+    async with asyncio.timeout(20):
+        await rests.wait()
+    looks = counted_looks(monkeypatch)
+
+    await enqueue_one(elsewhere, "a")
+    async with asyncio.timeout(20):
+        await told.wait()
+    assert looks == []
+    await woken(here, "queue:default", mark)
+
+    assert looks == [home(here)]
+
+
+def told_of(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when a notification is heard that is no word to oneself."""
+    told, hear = asyncio.Event(), watch.Watch._hear
+
+    def noted(self: watch.Watch, connection: object, pid: int, channel: str, said: object) -> None:
+        hear(self, connection, pid, channel, said)
+        if not str(said).startswith("test "):
+            told.set()
+
+    monkeypatch.setattr(watch.Watch, "_hear", noted)
+    return told
+
+
+def rest_of(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Set when nothing is looked for, since nobody waits."""
+    rests, attended = asyncio.Event(), watch.Watch._is_attended
+
+    async def noted(self: watch.Watch) -> bool:
+        if not self._waiting:
+            rests.set()
+        return await attended(self)
+
+    monkeypatch.setattr(watch.Watch, "_is_attended", noted)
+    return rests
+
+
 @pytest.mark.parametrize("last", [10**6, 10**20], ids=["many", "more than there are numbers"])
 async def test_a_notification_that_lies_about_what_has_changed_is_forgotten_at_the_next_look(
     pair: tuple[Storage, Storage], monkeypatch: pytest.MonkeyPatch, last: int
