@@ -153,6 +153,20 @@ async def sealed(storage: Storage, specs: Sequence[JobSpec]) -> Sequence[JobSpec
     return await storage.seal(specs) if isinstance(storage, CodedStorage) else specs
 
 
+async def sealed_result(storage: Storage, job_id: str, result: bytes) -> bytes:
+    """A result as it will be stored, so that it is measured by that, and one that cannot be kept holds up no other.
+
+    Raises:
+        TooLarge, PayloadInvalid, Unavailable: as `Chain.encode`.
+    """
+    return await storage.seal_result(job_id, result) if isinstance(storage, CodedStorage) else result
+
+
+def is_coded(storage: Storage) -> bool:
+    """Whether values are of other lengths there than here, by which its calls and answers are bounded."""
+    return isinstance(storage, CodedStorage)
+
+
 class CodedStorage:
     """Encodes what goes into a storage, and decodes what comes out. What holds no value passes as it is."""
 
@@ -170,6 +184,10 @@ class CodedStorage:
     async def seal(self, specs: Sequence[JobSpec]) -> list[JobSpec]:
         """Jobs with their payloads encoded; those that are stay so."""
         return [spec if isinstance(spec.payload, Sealed) else await self._seal(spec) for spec in specs]
+
+    async def seal_result(self, job_id: str, result: bytes) -> Sealed:
+        """A result encoded."""
+        return Sealed(await self._in(result, "result", job_id))
 
     async def enqueue(self, batch: Sequence[JobSpec], parent: Lease | None = None) -> list[Enqueued]:
         """As the contract says."""
@@ -310,9 +328,13 @@ class CodedStorage:
             # A sample is for people to read, and what is encrypted is not.
             return replace(one, outcome=replace(one.outcome, sample=None))
         outcome = one.outcome
-        if isinstance(outcome, Succeeded):
-            return replace(one, outcome=Succeeded(await self._in(outcome.result, "result", one.lease.job_id)))
-        return one
+        if not isinstance(outcome, Succeeded):
+            return one
+        result = outcome.result
+        if not isinstance(result, Sealed):
+            result = await self.seal_result(one.lease.job_id, result)
+        # Bytes and nothing but bytes, which any store can write.
+        return replace(one, outcome=Succeeded(bytes(result)))
 
     async def _template_in(self, spec: ScheduleSpec) -> JobSpec:
         return replace(spec.template, payload=await self._in(spec.template.payload, "template", spec.name))

@@ -1,6 +1,7 @@
 """One run of one job: what the engine knows of it, and what its Context asks of the engine."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -8,6 +9,7 @@ from functools import partial
 from random import Random
 from typing import Final, TypeVar
 
+from aiq.coded import is_coded, sealed, sealed_result
 from aiq.context import Parked
 from aiq.engine.appends import Appends
 from aiq.engine.bookings import Bookings
@@ -18,7 +20,7 @@ from aiq.engine.streams import Emitter
 from aiq.engine.tasks import Tasks
 from aiq.engine.timing import BootClock, patiently
 from aiq.engine.unserved import Unserved
-from aiq.errors import LeaseLost, LostReason, TooLarge
+from aiq.errors import LeaseLost, LostReason, TooLarge, Unavailable
 from aiq.middleware import EnqueueMiddleware
 from aiq.model import (
     Cancelled,
@@ -38,9 +40,10 @@ from aiq.model import (
 from aiq.needs import Needs
 from aiq.policy import Limit
 from aiq.rules.batches import batches, may_go_on
-from aiq.storage import Storage
+from aiq.storage import Storage, all_records
 
 _T = TypeVar("_T")
+_log = logging.getLogger("aiq.worker")
 
 JOBS_AT_ONCE: Final = 32
 """Jobs that a run reads in one call: each may weigh a payload and a result, and a full page of them 300 MiB."""
@@ -206,7 +209,7 @@ class Run:
         while True:
             page = await self._patiently(partial(storage.get_steps, self.lease.job_id, after=after))
             self.steps.update((step.key, step) for step in page)
-            if not may_go_on(page):
+            if not page or not (is_coded(storage) or may_go_on(page)):
                 return
             after = page[-1].key
 
@@ -269,7 +272,7 @@ class Run:
     async def spawn(self, specs: Sequence[JobSpec]) -> list[Enqueued]:
         """Store children of this run, in batches; a repeat stores none twice."""
         answers: list[Enqueued] = []
-        for batch in batches(specs):
+        for batch in batches(await self._patiently(partial(sealed, self.desk.storage, specs))):
             self.require_live()
             answers += await self._guarded(self._patiently(partial(self.desk.storage.enqueue, batch, self.lease)))
         self.desk.unserved.look(specs, self.extra)
@@ -279,8 +282,29 @@ class Run:
         """Read jobs, a few at a time, in the order asked."""
         found: list[JobRecord | None] = []
         for start in range(0, len(job_ids), JOBS_AT_ONCE):
-            found += await self._patiently(partial(self.desk.storage.get, job_ids[start : start + JOBS_AT_ONCE]))
+            some = job_ids[start : start + JOBS_AT_ONCE]
+            found += await self._patiently(partial(all_records, self.desk.storage, some))
         return found
+
+    async def sealed_result(self, result: bytes) -> bytes:
+        """The result of the run as it will be stored. What has to keep it may be away: other runs go on meanwhile.
+
+        Raises:
+            TooLarge, PayloadInvalid: it cannot be kept.
+        """
+        said = False
+
+        async def kept() -> bytes:
+            nonlocal said
+            try:
+                return await sealed_result(self.desk.storage, self.lease.job_id, result)
+            except Unavailable as error:
+                if not said:
+                    _log.warning("A result cannot be kept yet, and is tried again: %s", error, extra=self.extra)
+                said = True
+                raise
+
+        return await self._patiently(kept)
 
     async def emit(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
         """Add an item to the job's stream, soon; waits only when too much is under way."""

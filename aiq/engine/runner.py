@@ -10,6 +10,7 @@ from typing import Any, assert_never
 import msgspec
 
 from aiq.batching import BatchTask
+from aiq.coded import is_coded
 from aiq.context import Context
 from aiq.engine import dropped
 from aiq.engine.batches import Batches, Left
@@ -67,8 +68,8 @@ class Runner:
                 # It was stuck, and is settled. What the handler has come to now counts for nothing.
                 _log.warning("A handler that was stuck has ended. What it came to is dropped.", extra=run.extra)
                 return
-            outcome = shown(await self._flushed(run, outcome), run.record, self._redact)
-            self._conclude(run, outcome)
+            outcome = await self._sealed(run, await self._flushed(run, outcome))
+            self._conclude(run, shown(outcome, run.record, self._redact))
         finally:
             run.close()
             if run.work is None or run.work.done():
@@ -267,6 +268,21 @@ class Runner:
             if isinstance(outcome, Succeeded):
                 return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
         return outcome
+
+    async def _sealed(self, run: Run, outcome: Outcome | None) -> Outcome | None:
+        """The outcome with its result as it will be stored: by itself, so that one that cannot be kept harms no other."""
+        if not isinstance(outcome, Succeeded) or not is_coded(run.desk.storage):
+            return outcome
+        try:
+            return Succeeded(await run.sealed_result(outcome.result))
+        except asyncio.CancelledError:
+            if run.why is None:
+                raise
+            return self._stopped(run, run.why)
+        except TooLarge as error:
+            return Died(job_error(error, Cause.RESULT))
+        except Exception as error:  # noqa: BLE001 - a codec refuses it, for whatever reason
+            return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
 
 
 class _FailedInProcess(ProcessFailed):

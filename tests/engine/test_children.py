@@ -327,3 +327,19 @@ async def test_a_child_that_will_be_refused_again_kills_its_parent_at_once_and_s
 
     assert (record.state, record.failures) == (State.DEAD, 1)
     assert "Queue 'news' gives the newest first" in await last_error(world, job)
+
+
+@virtually
+async def test_results_that_are_too_much_for_one_answer_are_read_to_the_last(world: World) -> None:
+    @aiq.task
+    async def large(number: int) -> str:
+        return str(number) * 300_000
+
+    @aiq.task
+    async def parent(ctx: aiq.Context) -> int:
+        return sum(map(len, await ctx.gather("kids", [large.job(number) for number in range(1, 9)] * 2)))
+
+    [job] = await world.enqueue(parent.job())
+    record = await finished(world, job, parent, large)
+
+    assert record.result == b"4800000"
