@@ -46,7 +46,10 @@ AiqError
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from aiq.policy import Duration, Limits
 
 
 class LostReason(StrEnum):
@@ -385,14 +388,27 @@ class StepChanged(RunError):
 class RateLimited(RunError):
     """A provider answered 429. The job is given back, no attempt is counted, and its limits pause for everybody.
 
-    `retry_after` is in seconds, None if the provider named no time; `limits` are the names of those that pause,
-    empty for all of the job's. Raise it in a handler, or `raise call.throttled(...)` inside `ctx.call`. `reported` says
-    that its call has paused them already.
+    `retry_after` is in seconds, or a timedelta, None if the provider named no time; so counts a negative one. `limits`,
+    or their names, are those that pause, none for all of the job's. Raise it in a handler, or
+    `raise call.throttled(...)` inside `ctx.call`. `reported` says that its call has paused them already.
+
+    Raises:
+        InvalidInput: `retry_after` is no number, or `limits` is no list of limits or names.
     """
 
-    def __init__(self, message: str = "", *, retry_after: float | None = None, limits: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        retry_after: "Duration | None" = None,
+        limits: "Limits" = (),
+    ) -> None:
+        # They stand on this floor, and need these errors to be there first.
+        from aiq.policy import limit_name, limits_of, seconds_of
+
         super().__init__(message or "The provider answered that it is over its rate limit.")
-        self.retry_after, self.limits = retry_after, tuple(limits)
+        self.retry_after = None if retry_after is None else seconds_of("retry_after", retry_after)
+        self.limits = tuple(map(limit_name, limits_of(limits)))
         self.reported = False
 
 

@@ -14,20 +14,19 @@ from typing import Final, Protocol
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_PAYLOAD_BYTES
 from aiq.engine import dropped
 from aiq.engine.ahead import Ahead
-from aiq.engine.exchanger import Exchanger
+from aiq.engine.exchanger import Exchanger, Received
 from aiq.engine.leases import Held, Leases
 from aiq.engine.outbox import Answer, Entry, Outbox
 from aiq.engine.rest import Rest
 from aiq.engine.run import Run
 from aiq.engine.slots import Slots
 from aiq.engine.statistics import Count, Tally
-from aiq.errors import LeaseLost, LostReason, TooLarge
+from aiq.errors import InvalidInput, LeaseLost, LostReason, TooLarge
 from aiq.model import (
     Cause,
     ClaimRequest,
     Deferred,
     Died,
-    Exchanged,
     JobError,
     JobRecord,
     Outcome,
@@ -189,7 +188,7 @@ class Intake:
         if wanted == 0 or len(answer.claimed) >= wanted or _cut_short(answer.claimed):
             self._rest.look = True
 
-    async def _send(self, entries: Iterable[Entry], claim: ClaimRequest | None) -> tuple[int, Exchanged]:
+    async def _send(self, entries: Iterable[Entry], claim: ClaimRequest | None) -> tuple[int, Received]:
         start = asyncio.get_running_loop().call_later(HEAD_START_S, self._begin)
         try:
             return await self._exchanger.send([entry.settlement for entry in entries], claim)
@@ -260,12 +259,19 @@ class Intake:
             if answer.state is State.RUNNING:
                 return False
             self._tally.add(_count(entry.settlement.outcome, answer.state))
-        elif isinstance(answer, TooLarge):
-            self._outbox.put(entry.run, Died(JobError(type="TooLarge", message=str(answer), cause=Cause.RESULT)))
+        elif isinstance(answer, InvalidInput):
+            if entry.answer is None:
+                self._die(entry.run, answer)
             return False
         elif entry.answer is None:
             self._refused(entry.run, entry.settlement.outcome, answer)
         return True
+
+    def _die(self, run: Run, error: InvalidInput) -> None:
+        """No store could record what a run came to, nor what the next one would come to; of an error any can."""
+        _log.error("The run's outcome was refused (%s), so its job is dead.", type(error).__name__, extra=run.extra)
+        cause = Cause.RESULT if isinstance(error, TooLarge) else Cause.HANDLER
+        self._outbox.put(run, Died(JobError(type=type(error).__name__, message=str(error), cause=cause)))
 
     def _refused(self, run: Run, outcome: Outcome, lost: LeaseLost) -> None:
         if run.parked:

@@ -7,10 +7,11 @@ from typing import TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES
 from aiq.engine.run import Run
-from aiq.errors import LeaseLost, TooLarge
+from aiq.errors import InvalidInput, LeaseLost
 from aiq.model import Outcome, Settled, Settlement, Succeeded
 
-Answer: TypeAlias = Settled | LeaseLost | TooLarge
+Answer: TypeAlias = Settled | LeaseLost | InvalidInput
+"""What became of a settlement; InvalidInput, such as TooLarge, where no store could record what it says."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from aiq.engine.streams import Emitter
 from aiq.engine.tasks import Tasks
 from aiq.engine.timing import BootClock, patiently
 from aiq.engine.unserved import Unserved
-from aiq.errors import LeaseLost, LostReason, TooLarge, Unavailable
+from aiq.errors import InvalidInput, LeaseLost, LostReason, Unavailable
 from aiq.middleware import EnqueueMiddleware
 from aiq.model import (
     Cancelled,
@@ -74,7 +74,7 @@ class Desk:
     bookings: Bookings
     lines: Lines
     needs: Needs
-    settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | TooLarge]]"
+    settle: "Callable[[Run, Outcome], asyncio.Future[Settled | LeaseLost | InvalidInput]]"
     stopping: "Callable[[Run], None]"
     lend: "Callable[[Run], None]"
     take_back: "Callable[[Run], None]"
@@ -243,16 +243,16 @@ class Run:
             self._parking -= 1
         return self._parked_or_over(answer.result())
 
-    def _parked_or_over(self, answer: Settled | LeaseLost | TooLarge) -> Step:
+    def _parked_or_over(self, answer: Settled | LeaseLost | InvalidInput) -> Step:
         if isinstance(answer, Settled) and answer.step is not None and not self.parked:
             self.require_owned()
             self.steps[answer.step.key] = answer.step
             return answer.step
-        if isinstance(answer, LeaseLost) and not self.parked:
+        if isinstance(answer, LeaseLost | InvalidInput) and not self.parked:
             raise answer
         raise Parked
 
-    def answered(self, answer: Settled | LeaseLost | TooLarge) -> None:
+    def answered(self, answer: Settled | LeaseLost | InvalidInput) -> None:
         """The storage has answered a wait, whether or not its asker is still there to hear it."""
         if isinstance(answer, Settled) and answer.state is not State.RUNNING:
             self.parked = True

@@ -14,6 +14,7 @@ from aiq.policy.durations import (
     instant_of,
     lease_ms_of,
     max_deferral_ms_of,
+    seconds_of,
     timeout_ms_of,
 )
 from aiq.policy.figures import Money, dollars, per_mille, usd_micros, whole
@@ -57,6 +58,7 @@ __all__ = [
     "money",
     "per_mille",
     "routes_of",
+    "seconds_of",
     "timeout_ms_of",
     "usd_micros",
     "whole",

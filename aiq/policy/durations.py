@@ -17,13 +17,9 @@ def duration_ms(kind: str, value: Duration, *, low_ms: int = 0, high_ms: int = b
     Raises:
         InvalidInput: not a number of seconds, or outside low_ms..high_ms.
     """
-    seconds = value.total_seconds() if isinstance(value, timedelta) else value
-    try:
-        finite = math.isfinite(seconds)
-    except (TypeError, OverflowError):
-        finite = False
-    if not finite:
-        raise InvalidInput(f"{kind} is {value!r}; pass seconds as a number, or a timedelta.")
+    seconds = seconds_of(kind, value)
+    if not math.isfinite(seconds):
+        raise _no_duration(kind, value)
     ms = round(seconds * 1000)
     if seconds > 0:
         ms = max(ms, 1)
@@ -31,6 +27,24 @@ def duration_ms(kind: str, value: Duration, *, low_ms: int = 0, high_ms: int = b
         low, high = low_ms / 1000, high_ms / 1000
         raise InvalidInput(f"{kind} is {seconds:,.12g} s; it must be from {low:g} s to {high:,.12g} s.")
     return ms
+
+
+def seconds_of(kind: str, value: Duration) -> float:
+    """The seconds of a duration, however long, also where they are no time: a provider may say what it likes.
+
+    Raises:
+        InvalidInput: no number that Python can reckon with as a float.
+    """
+    seconds = value.total_seconds() if isinstance(value, timedelta) else value
+    try:
+        math.isfinite(seconds)
+    except (TypeError, OverflowError) as error:
+        raise _no_duration(kind, value) from error
+    return seconds
+
+
+def _no_duration(kind: str, value: object) -> InvalidInput:
+    return InvalidInput(f"{kind} is {value!r:.100}; pass seconds as a number, or a timedelta.")
 
 
 def lease_ms_of(value: Duration) -> int:

@@ -1,6 +1,7 @@
 """What becomes of a run whose provider had no room, whatever its handler raised and wherever it ran."""
 
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from random import Random
 from typing import Any
@@ -103,6 +104,26 @@ def test_the_limits_of_the_route_pause_and_no_others() -> None:
 def test_limits_that_the_error_names_pause_instead() -> None:
     job = record(limits=("gpt", "team"))
     assert outcome(aiq.RateLimited(limits=["other"]), job).throttles == (Throttle(limit="other"),)
+
+
+def test_limits_may_be_named_as_a_call_takes_them_and_a_time_as_a_timedelta() -> None:
+    gpt = aiq.Limit("gpt", requests=1)
+    found = outcome(aiq.RateLimited(limits=[gpt, "team"], retry_after=timedelta(seconds=2)))
+    assert found.throttles == (
+        Throttle(limit="gpt", retry_after_ms=2_000),
+        Throttle(limit="team", retry_after_ms=2_000),
+    )
+
+
+@pytest.mark.parametrize("wrong", [{"limits": "gpt"}, {"limits": ["open ai"]}, {"limits": [7]}, {"retry_after": "20"}])
+def test_what_cannot_pause_a_limit_is_refused_where_it_is_written(wrong: dict[str, Any]) -> None:
+    with pytest.raises(aiq.InvalidInput):
+        aiq.RateLimited(**wrong)
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("inf"), float("nan")])
+def test_a_time_of_a_provider_that_is_none_kills_no_job(seconds: float) -> None:
+    assert 1_000 <= outcome(aiq.RateLimited(retry_after=seconds)).delay_ms <= 1_100
 
 
 def test_what_its_call_has_reported_pauses_nothing_twice() -> None:

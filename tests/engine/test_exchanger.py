@@ -3,13 +3,14 @@
 import asyncio
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
 
 from aiq.engine.exchanger import Exchanger
-from aiq.errors import Corrupt, StorageFull, Unavailable
-from aiq.model import ClaimRequest, Exchanged, JobSpec, Lease, Released, Settlement, State, Want
+from aiq.errors import Corrupt, InvalidName, StorageFull, Unavailable
+from aiq.model import ClaimRequest, Exchanged, JobSpec, Lease, Released, Settled, Settlement, State, Want
 from aiq.testing import LoseReply, Refuse
 from tests.engine.world import World, virtually
 
@@ -143,6 +144,41 @@ async def test_an_outage_of_minutes_is_told_again_once_a_minute_with_its_length(
     assert [record.levelname for record in caplog.records] == ["WARNING"] * 4 + ["INFO"]
     seconds = [int(re.findall(r"(\d+) s\b", record.getMessage())[0]) for record in caplog.records[1:]]
     assert all(0 <= told - due <= 15 for told, due in zip(seconds, (60, 120, 180, 200), strict=True))
+
+
+class Choosy:
+    """Refuses one settlement, and so the exchange that has it, as a store does."""
+
+    def __init__(self, refused: Settlement) -> None:
+        self.refused = refused
+        self.asked: list[tuple[Sequence[Settlement], ClaimRequest | None]] = []
+
+    async def exchange(self, settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        self.asked.append((settlements, claim))
+        if self.refused in settlements:
+            raise InvalidName("limit", "open ai")
+        return Exchanged(tuple(Settled(State.READY) for _ in settlements), (), 7)
+
+
+@virtually
+async def test_a_settlement_that_no_store_could_record_harms_no_other(world: World) -> None:
+    bad = replace(SETTLEMENT, id="bad")
+    storage = Choosy(bad)
+
+    _, answer = await exchanger(world, storage).send((SETTLEMENT, bad, SETTLEMENT), CLAIM)
+
+    assert [type(one) for one in answer.settled] == [Settled, InvalidName, Settled]
+    assert storage.asked[-1] == ((), CLAIM)
+    assert answer.next_due_ms == 7
+
+
+@virtually
+async def test_a_claim_that_no_store_could_answer_is_not_asked_again(world: World) -> None:
+    storage = Scripted(InvalidName("worker", "\0"))
+
+    with pytest.raises(InvalidName):
+        await exchanger(world, storage).send((), CLAIM)
+    assert len(storage.asked) == 1
 
 
 @virtually

@@ -1,6 +1,7 @@
 """Settling what is done and claiming what is next, by a whole worker in virtual time."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 import aiq
 from aiq.bounds import MAX_BATCH
 from aiq.errors import Corrupt, Unavailable
-from aiq.model import State
+from aiq.model import ClaimRequest, Exchanged, Settlement, Sleeping, State
 from aiq.testing import Delay, LoseReply, Refuse
 from tests.engine.world import START_MS, World, virtually
 
@@ -283,6 +284,49 @@ async def test_a_storage_beyond_repair_ends_the_worker_with_its_error(world: Wor
     world.faults.exchange = torn  # type: ignore[assignment, method-assign]
     with pytest.raises(Corrupt):
         await engine.run()
+
+
+@virtually
+async def test_an_outcome_that_no_store_could_record_kills_its_job_alone(world: World) -> None:
+    @aiq.task
+    async def wrong() -> None:
+        error = aiq.RateLimited()
+        error.limits = ("open ai",)
+        raise error
+
+    bad, *good = await world.enqueue(wrong.job(), *[noop.job(n) for n in range(5)])
+    await world.drain(wrong, noop)
+
+    record = await world.get(bad)
+    assert (record.state, record.errors[-1].type) == (State.DEAD, "InvalidName")
+    assert "open ai" in record.errors[-1].message
+    assert [(await world.get(job)).failures for job in good] == [0] * 5
+    assert {await world.state(job) for job in good} == {State.SUCCEEDED}
+
+
+@virtually
+async def test_a_wait_that_no_store_could_record_is_refused_to_the_handler(world: World) -> None:
+    heard: list[str] = []
+
+    @aiq.task
+    async def sleeper(ctx: aiq.Context) -> None:
+        try:
+            await ctx.sleep("night", 5)
+        except aiq.InvalidInput as error:
+            heard.append(str(error))
+
+    exchange = world.storage.exchange
+
+    async def sleepless(settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        if any(isinstance(one.outcome, Sleeping) for one in settlements):
+            raise aiq.InvalidInput("Nobody sleeps here.")
+        return await exchange(settlements, claim)
+
+    world.faults.exchange = sleepless  # type: ignore[assignment, method-assign]
+    [job] = await world.enqueue(sleeper.job())
+    await world.drain(sleeper)
+
+    assert (await world.state(job), heard) == (State.SUCCEEDED, ["Nobody sleeps here."])
 
 
 @virtually
