@@ -13,6 +13,8 @@ import pytest
 import aiq
 from aiq.backends import open_storage
 from aiq.backends.postgres import atomic, watch
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.beginning import writers_lock
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import migrate
 from aiq.backends.relational import step
@@ -233,6 +235,30 @@ async def test_patience_that_the_role_is_given_is_not_that_of_steps(started: Sta
         await other.close()
 
         assert await states(storage, "a", "b") == [State.READY, State.READY]
+
+
+async def hold_writers(one: Postgres, url: str, seconds: float) -> asyncio.Task[None]:
+    """Keep the lock of those who write for a while from now on, as somebody else's step does."""
+    connection = await connect(one.port)
+    await connection.execute(f"BEGIN; {writers_lock(parse(url))}")
+
+    async def let_go() -> None:
+        await connection.execute(f"SELECT pg_sleep({seconds}); COMMIT")
+        await connection.close()
+
+    return asyncio.create_task(let_go())
+
+
+async def test_nor_that_of_steps_of_one_statement(started: Start) -> None:
+    one = await started()
+    for name in ("statement_timeout", "lock_timeout"):
+        one.tell(f"ALTER ROLE {USER} SET {name} = '200ms'")
+    async with opened(one.url(), Clock()) as storage:
+        holding = await hold_writers(one, one.url(), 0.6)
+        await enqueue_one(storage)
+        await holding
+
+        assert await states(storage, "job") == [State.READY]
 
 
 # -- The server lets nobody else in

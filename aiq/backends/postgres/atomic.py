@@ -21,6 +21,7 @@ from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.beginning import (
     HAS_WAITED,
     lock_of,
+    longest_ms,
     opening,
     patience_ms,
     row_patience_ms,
@@ -150,12 +151,25 @@ def call(
         with _surely(home, line, session):
             # The name of a schema has been looked at, see `address`; that of a function is ours.
             text = f'SELECT {owing}, step.* FROM "{home.address.schema}".{function}({places}) AS step'  # noqa: S608
-            owes, *row = session.call(text, given)
+            owes, *row = _asked(home, session, text, given)
         if owes:
             _flush(home, line, session)
         return tuple(row)
 
     return _patiently(home, line, attempt, unwanted)
+
+
+def _asked(home: Home, session: Session, text: str, given: Sequence[object]) -> Row:
+    try:
+        return session.call(text, given)
+    except asyncpg.QueryCanceledError as error:
+        if not home.address.pooled:
+            raise
+        raise Unavailable(
+            f"A step of one statement was ended by the server of {home.address.url} ({error}). Behind a pooler the "
+            "statement_timeout of the role or the database holds for it: give it as long as a step may take, "
+            f"ALTER ROLE … SET statement_timeout TO {longest_ms(home.address)}, and let the pooler RECONNECT."
+        ) from error
 
 
 def _waiting(home: Home, line: Line, until: float) -> Session:

@@ -26,17 +26,27 @@ def opening(address: Address, how: str, more: str = "") -> str:
     The statements are written for plans by index, and it does not depend on statistics that they get one: a storage
     that was empty when a plan was made may hold a million jobs a minute later.
     """
-    longest_ms = address.timeout_ms * _SHARE_PERCENT // 100
     return (
         f"BEGIN ISOLATION LEVEL {how}; SET LOCAL search_path TO '{address.schema}'; SET LOCAL jit TO off; "
-        f"SET LOCAL lock_timeout TO {patience_ms(address)}; SET LOCAL statement_timeout TO {longest_ms}; "
+        f"SET LOCAL lock_timeout TO {patience_ms(address)}; SET LOCAL statement_timeout TO {longest_ms(address)}; "
         f"SET LOCAL idle_in_transaction_session_timeout TO {IDLE_MS}; {more}"
     )
 
 
+def session(address: Address) -> str:
+    """The same for a step of one statement, which begins by itself: what holds for as long as a connection stays. A
+    pooler does not pass on what it is told as the connection is made."""
+    return f"SET default_transaction_isolation TO 'read committed'; SET statement_timeout TO {longest_ms(address)}"
+
+
+def longest_ms(address: Address) -> int:
+    """How long one statement may take at most."""
+    return address.timeout_ms * _SHARE_PERCENT // 100
+
+
 def patience_ms(address: Address) -> int:
     """How long one statement may wait for others at most."""
-    return address.timeout_ms * _SHARE_PERCENT // 100 * _SHARE_PERCENT // 100
+    return longest_ms(address) * _SHARE_PERCENT // 100
 
 
 def row_patience_ms(address: Address) -> int:

@@ -20,6 +20,7 @@ import asyncpg
 from asyncpg.exceptions import ClientConfigurationError
 
 from aiq.backends.postgres.address import Address
+from aiq.backends.postgres.beginning import session
 from aiq.backends.postgres.durable import flushing
 from aiq.backends.postgres.errors import DRIVERS
 from aiq.backends.postgres.notice import Notice
@@ -71,8 +72,7 @@ async def connect(address: Address, dsn: str, timeout_s: float) -> "asyncpg.Conn
     if address.pooled is None:
         await _check_direct(connection, address, timeout_s)
     if not address.pooled:
-        # A pooler does not pass this on when it is told at the start. Steps of one statement have what is the default.
-        await connection.execute("SET default_transaction_isolation TO 'read committed'", timeout=timeout_s)
+        await connection.execute(session(address), timeout=timeout_s)
     return connection
 
 

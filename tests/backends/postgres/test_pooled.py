@@ -6,12 +6,14 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.beginning import writers_lock
 from aiq.backends.postgres.migrate import migrate
 from aiq.backends.postgres.watch import LOOK_S
 from aiq.errors import Misconfigured, Unavailable
 from aiq.storage import Storage
 from aiq.testing.actions import claim_one, claim_some, enqueue_one
-from tests.postgres_servers import DATABASE, USER, Pooler, Postgres, postgres_server
+from tests.postgres_servers import DATABASE, USER, Pooler, Postgres, connect, postgres_server
 from tests.schemas import schemas
 from tests.stores import opened
 
@@ -149,3 +151,20 @@ async def test_a_pooler_that_lets_nobody_else_in_is_told(schema: str) -> None:
                     pass
     finally:
         pooler.end()
+
+
+async def test_patience_that_the_role_is_given_is_named_where_it_ends_a_step_of_one_statement(
+    narrow: Pooler, schema: str
+) -> None:
+    server, url = postgres_server(), narrow.url(schema, "&pooled=true")
+    holder = await connect(server.port)
+    server.tell(f"ALTER ROLE {USER} SET statement_timeout = '200ms'")
+    try:
+        async with opened(url, None) as storage:
+            await holder.execute(f"BEGIN; {writers_lock(parse(url))}")
+            with pytest.raises(Unavailable, match=r"ALTER ROLE … SET statement_timeout TO 9000") as told:
+                await enqueue_one(storage)
+            assert not told.value.outcome_unknown
+    finally:
+        server.tell(f"ALTER ROLE {USER} RESET statement_timeout")
+        await holder.close()
