@@ -38,6 +38,7 @@ class Schemas:
         self._server.tell(
             f"GRANT USAGE ON SCHEMA {schema} TO {WORKER};"
             f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema} TO {WORKER};"
+            f"REVOKE INSERT, UPDATE, DELETE ON {schema}.aiq_migrations FROM {WORKER};"
         )
         # What it is like now is what it can become again.
         aside(self._remember(schema))

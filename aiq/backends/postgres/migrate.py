@@ -33,6 +33,12 @@ HELD_MS: Final = 2_000
 """How long a turn waits for a table, while all who write wait for it. Vacuum gives way after one second of that."""
 NAMED: Final = 3
 """How many of those who are in its way it names at most."""
+_THERE: Final = (
+    theirs.DuplicateTableError,
+    theirs.DuplicateFunctionError,
+    theirs.DuplicateColumnError,
+    theirs.DuplicateObjectError,
+)
 _LOCK: Final = "SELECT pg_advisory_xact_lock(6383986, 1)"
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -55,7 +61,7 @@ async def migrate(url: str) -> list[int]:
     was left open, it is rolled back and tried again after a pause: everybody else would wait behind it.
 
     Raises:
-        StorageMismatch: a later version of aiq has migrated it.
+        StorageMismatch: a later version of aiq has migrated it, or what was applied does not say so.
         Misconfigured: the user may not make schemas or tables there.
         Unavailable: the server cannot be reached, or somebody was in the way for a minute, whom the text names.
     """
@@ -92,10 +98,23 @@ async def _turn(address: Address, connection: Connection) -> list[int]:
         raise newer(address, found)
     applied = [number for number in sorted(migrations()) if number > found]
     for number in applied:
-        await connection.execute(migrations()[number])
+        try:
+            await connection.execute(migrations()[number])
+        except _THERE as error:
+            raise _untold(address, number, error) from error
         await connection.execute("INSERT INTO aiq_migrations VALUES ($1, $2)", number, host_clock())
     await connection.execute("COMMIT")
     return applied
+
+
+def _untold(address: Address, number: int, error: BaseException) -> StorageMismatch:
+    """What is said where a migration has been applied, or something of one, and no row tells of it."""
+    table = f"{address.schema}.aiq_migrations"
+    return StorageMismatch(
+        f"{address.url} has something of migration {number} already ({error}), and no row of {table} tells of it: "
+        "nothing was changed. If that was deleted, put it back: "
+        f"INSERT INTO {table} VALUES ({number}, 0). What is none of aiq's needs another schema."
+    )
 
 
 def _beginning(address: Address) -> str:

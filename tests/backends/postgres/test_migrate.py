@@ -10,7 +10,7 @@ from aiq.backends.postgres import migrate as ours
 from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.beginning import writers_lock
 from aiq.backends.postgres.migrate import migrate, migrations
-from aiq.errors import Unavailable
+from aiq.errors import StorageMismatch, Unavailable
 from aiq.testing.actions import enqueue_one
 from tests.chaos.notes import until
 from tests.postgres_servers import Postgres, connect, postgres_server
@@ -129,3 +129,18 @@ async def test_a_server_that_is_mute_ends_a_migration(
             await migrate(url)
     finally:
         await writer.close()
+
+
+async def test_a_migration_that_was_applied_and_is_not_told_of_is_not_applied_again(
+    server: Postgres, schema: str
+) -> None:
+    newest = max(migrations())
+    server.tell(f"DELETE FROM {schema}.aiq_migrations WHERE number = {newest}")
+
+    with pytest.raises(StorageMismatch) as told:
+        await migrate(server.url(schema))
+
+    mend = f"INSERT INTO {schema}.aiq_migrations VALUES ({newest}, 0)"
+    assert mend in str(told.value)
+    server.tell(mend)
+    assert await migrate(server.url(schema)) == []

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 import aiq
@@ -103,3 +104,13 @@ async def test_who_does_not_see_the_schema_takes_it_for_missing(
     with pytest.raises(StorageMismatch, match="aiq migrate"):
         async with aiq.Queue(address("guest")):
             pass
+
+
+@pytest.mark.parametrize("role", ["aiq_worker", "aiq_dashboard", "shop"])
+async def test_nobody_but_the_owner_says_which_migrations_were_applied(
+    role: str, server: Postgres, address: Callable[[str], str]
+) -> None:
+    for change in ("DELETE FROM", "UPDATE", "INSERT INTO"):
+        what = {"UPDATE": "SET number = 0", "INSERT INTO": "VALUES (0, 0)"}.get(change, "")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            server.tell(f"{change} aiq.aiq_migrations {what}", user=role)
