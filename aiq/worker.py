@@ -183,7 +183,10 @@ class Worker:
         """
         if self._engine is not None:
             self._engine.stop()
-            await self._until_over()
+        else:
+            # It may be starting; there is nothing to finish yet.
+            self._unwanted = True
+        await self._until_over()
 
     async def _begin(self, *, until_idle: bool) -> None:
         if self._serving is not None and not self._serving.done():
@@ -213,6 +216,11 @@ class Worker:
                 self._tell_what_it_serves()
                 started.set()
                 await engine.run(until_idle=until_idle)
+            except Exception as error:
+                if started.is_set():
+                    # Whoever started it may not look before the program ends.
+                    _log.error("The worker has ended: %s: %s", type(error).__name__, error)
+                raise
             finally:
                 self._engine = None
 
@@ -228,7 +236,8 @@ class Worker:
         except asyncio.CancelledError:
             await self._end_now()
             raise
-        self._serving.result()
+        if not self._serving.cancelled():
+            self._serving.result()
 
     async def _end_now(self) -> None:
         """The caller is cancelled: what is claimed is given back first."""

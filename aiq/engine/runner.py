@@ -270,7 +270,7 @@ class Runner:
         return outcome
 
     async def _sealed(self, run: Run, outcome: Outcome | None) -> Outcome | None:
-        """The outcome with its result as it will be stored: by itself, so that one that cannot be kept harms no other."""
+        """The outcome with its result as it will be stored. By itself: one that cannot be kept is to harm no other."""
         if not isinstance(outcome, Succeeded) or not is_coded(run.desk.storage):
             return outcome
         try:

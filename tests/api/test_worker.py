@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -183,6 +184,51 @@ async def test_a_signal_that_comes_while_a_worker_starts_ends_it_in_order(tmp_pa
         await running
 
         assert await job.state() is aiq.State.READY
+
+
+async def test_stopping_a_worker_that_is_still_starting_ends_it_before_it_has_begun_a_job(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/jobs.db"
+    async with aiq.Queue(url) as queue:
+        job = await queue.enqueue(double.job(1))
+        worker = aiq.Worker(url, tasks=[double])
+        running = asyncio.create_task(worker.run())
+        await asyncio.sleep(0)
+
+        await worker.stop()
+
+        assert running.done() or await asyncio.wait_for(running, 20) is None
+        assert await job.state() is aiq.State.READY
+
+
+async def test_a_worker_inside_a_program_says_what_ended_it_in_the_log_and_to_whoever_stops_it(
+    queue: aiq.Queue, storage: Faulty, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(*_: object) -> NoReturn:
+        raise aiq.Corrupt("two rows of one id")
+
+    monkeypatch.setattr(storage, "exchange", broken)
+    worker = aiq.Worker(queue, tasks=[double])
+
+    with pytest.raises(aiq.Corrupt):
+        async with worker:
+            assert worker._serving is not None
+            await asyncio.wait({worker._serving})
+            with pytest.raises(aiq.Corrupt, match="two rows"):
+                await worker.stop()
+
+    assert [one.message for one in caplog.records if one.levelno == logging.ERROR] == [
+        "The worker has ended: Corrupt: two rows of one id"
+    ]
+
+
+async def test_stopping_a_worker_whose_run_was_cancelled_is_nothing(queue: aiq.Queue) -> None:
+    worker = aiq.Worker(queue, tasks=[double])
+    running = asyncio.create_task(worker.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait({running})
+
+    await worker.stop()
 
 
 async def test_a_second_signal_gives_back_at_once(queue: aiq.Queue) -> None:
