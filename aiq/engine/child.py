@@ -53,6 +53,9 @@ def serve(pipe: Connection) -> None:
     """Answer requests until the worker closes the pipe, or dies."""
     # Ctrl-C reaches every process of a terminal. The worker decides what happens to this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # So does SIGTERM where a service manager ends all of a group. Not ignored, as programs that a handler starts would
+    # inherit that; a function they do not.
+    signal.signal(signal.SIGTERM, lambda *_: None)
     threading.Thread(target=_end_with_worker, name="aiq-orphan", daemon=True).start()
     rng = SystemRandom()
     while True:

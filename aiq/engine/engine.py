@@ -89,7 +89,9 @@ class Engine:
             rng=rng,
             redact=settings.redact,
         )
-        self._shutdown = Shutdown(self._intake, self._slots, grace_ms=settings.grace_ms)
+        self._shutdown = Shutdown(
+            self._intake, self._slots, settle_stuck=self._runner.settle_stuck, grace_ms=settings.grace_ms
+        )
 
     @property
     def statistics(self) -> Statistics:

@@ -116,7 +116,7 @@ class Processes:
             ProcessDied: there is no answer, and the next request gets a new process.
         """
         async with self._places:
-            worker = self._idle.pop() if self._idle else _Child()
+            worker = self._free()
             call = self._threads.submit(partial(worker.call, request))
             try:
                 await asyncio.wait({call.done})
@@ -126,6 +126,15 @@ class Processes:
             result = call.done.result()
             self._idle.append(worker)
             return result
+
+    def _free(self) -> "_Child":
+        """An idle process that lives still, or a new one."""
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_alive():
+                return worker
+            worker.let_go()
+        return _Child()
 
     def close(self) -> None:
         """End idle processes; those that work were killed with their runs."""
@@ -146,12 +155,27 @@ class _Child:
 
     def call(self, request: bytes) -> bytes:
         """Ask, and wait for the answer. Blocks, so it is called in a thread."""
-        pipe = self._pipe or self._start()
         try:
-            pipe.send_bytes(request)
-            return pipe.recv_bytes()
+            return self._sent(request).recv_bytes()
         except (EOFError, OSError) as error:
             raise ProcessDied(f"The process of the handler {self._end()} before it answered.") from error
+
+    def _sent(self, request: bytes) -> Connection:
+        if self._pipe is not None:
+            try:
+                self._pipe.send_bytes(request)
+            except OSError:
+                # It has died while it was idle, and has not read it.
+                self._pipe.close()
+            else:
+                return self._pipe
+        pipe = self._start()
+        pipe.send_bytes(request)
+        return pipe
+
+    def is_alive(self) -> bool:
+        """Whether it is there, once it was started."""
+        return self._process is not None and self._process.is_alive()
 
     def kill(self) -> None:
         """End it at once, whatever it does."""

@@ -6,7 +6,7 @@ while its handler still has its grace.
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final
 
 from aiq.engine.intake import Intake
@@ -24,8 +24,8 @@ SETTLE_S: Final = 2.0
 class Shutdown:
     """Asked once it is orderly, asked twice it is quick."""
 
-    def __init__(self, intake: Intake, slots: Slots, *, grace_ms: int) -> None:
-        self._intake, self._slots = intake, slots
+    def __init__(self, intake: Intake, slots: Slots, *, settle_stuck: Callable[[Run], None], grace_ms: int) -> None:
+        self._intake, self._slots, self._settle_stuck = intake, slots, settle_stuck
         self._grace_ms = grace_ms
         self._asked = asyncio.Event()
         self._hurried = asyncio.Event()
@@ -57,6 +57,9 @@ class Shutdown:
         for run in list(self._slots.runs):
             run.stop(Stop.SHUTDOWN)
         await _first_of(self._slots.empty(), timeout_s=UNWIND_S)
+        for run in list(self._slots.runs):
+            # Left to run out, its lease would be a stall, and count as an attempt.
+            self._settle_stuck(run)
         self._intake.end()
         await asyncio.wait({intake}, timeout=SETTLE_S)
         if not intake.done():

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import aiq
-from aiq.engine.pools import ProcessDied, Processes, Threads
+from aiq.engine.pools import ProcessDied, Processes, Threads, _Child
 from aiq.model import Cause, State
 
 who: ContextVar[str] = ContextVar("who", default="nobody")
@@ -33,6 +33,13 @@ def cube(number: int) -> int:
 @aiq.task(kind="process", retry=aiq.Retry(attempts=2, first_delay=0))
 def killed() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+@aiq.task(kind="process", retry=aiq.Retry(attempts=1))
+def told_to_end() -> int:
+    os.kill(os.getpid(), signal.SIGTERM)
+    # What a handler starts can be ended as ever.
+    return -subprocess.run([sys.executable, "-c", "import os; os.kill(os.getpid(), 15)"], check=False).returncode
 
 
 @aiq.task(kind="process", retry=aiq.Retry(attempts=1))
@@ -242,6 +249,28 @@ async def test_a_killed_process_is_a_failure_of_its_job_alone_and_the_worker_liv
         "The process of the handler was ended by signal 9 before it answered."
     ] * 2
     assert (dead.state, dead.cause, alive.result) == (State.DEAD, Cause.HANDLER, b"8")
+
+
+async def test_a_process_outlives_a_sigterm_to_its_group_since_its_worker_decides() -> None:
+    [record] = await run(told_to_end.job(), processes=1)
+
+    assert record.result == b"15"
+
+
+@pytest.mark.parametrize("is_seen", [True, False], ids=["seen", "while it is handed a job"])
+async def test_a_process_that_has_died_while_it_was_idle_costs_no_job_an_attempt(
+    monkeypatch: pytest.MonkeyPatch, is_seen: bool
+) -> None:
+    if not is_seen:
+        monkeypatch.setattr(_Child, "is_alive", lambda _: True)
+    async with aiq.Queue("memory://") as queue, aiq.Worker(queue, tasks=[process_id], processes=1):
+        first = await (await queue.enqueue(process_id.job())).result(20)
+        os.kill(first, signal.SIGKILL)
+        assert await asyncio.to_thread(looked_for, lambda: not computes(first))
+
+        second = await queue.enqueue(process_id.job(), attempts=1)
+
+        assert await second.result(20) != first
 
 
 async def test_a_process_over_its_timeout_is_killed() -> None:

@@ -139,6 +139,26 @@ async def test_a_worker_whose_storage_is_away_stops_all_the_same(world: World) -
 
 
 @virtually
+async def test_a_handler_that_takes_long_to_unwind_costs_its_job_no_attempt(world: World) -> None:
+    @aiq.task
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(1_000)
+        finally:
+            await asyncio.sleep(8)
+
+    [job] = await world.enqueue(slow.job().using(attempts=1))
+    worker = await world.start(slow, grace_ms=1_000)
+    await world.until(job, State.RUNNING)
+
+    await worker.stop()
+
+    record = await world.get(job)
+    assert (record.state, record.failures, record.stalls) == (State.READY, 0, 0)
+    assert passed_s(world) <= 1 + 5
+
+
+@virtually
 async def test_a_handler_that_never_ends_does_not_keep_the_worker_from_ending(world: World) -> None:
     ended = asyncio.Event()
     handlers: list[asyncio.Task[Any]] = []
