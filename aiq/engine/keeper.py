@@ -13,6 +13,7 @@ import sys
 import traceback
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from operator import attrgetter
 from random import Random
 from typing import Final, TypeAlias, assert_never
 
@@ -138,7 +139,9 @@ class Keeper:
         blocked_ms = self._pulse.blocked_ms()
         self._pulse.ask()
         self._warn_if_blocked(blocked_ms, held)
-        due = [one for one in held if liveness(blocked_ms, one.lease_ms) is not Liveness.GONE]
+        alive = (one for one in held if liveness(blocked_ms, one.lease_ms) is not Liveness.GONE)
+        # A round that is cut short is gone on with by the next one.
+        due = sorted(alive, key=attrgetter("heard_ms"))
         try:
             async with asyncio.timeout(max(self._interval_ms(), MIN_PATIENCE_MS) / 1000):
                 for start in range(0, len(due), MAX_BATCH):

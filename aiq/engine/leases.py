@@ -39,7 +39,7 @@ class Held:
     later, when not even an answer has come that the job is still ours to settle.
     """
 
-    __slots__ = ("_heard_ms", "asked_to_cancel", "ends_ms", "expired", "gone", "lease", "lease_ms", "owner")
+    __slots__ = ("asked_to_cancel", "ends_ms", "expired", "gone", "heard_ms", "lease", "lease_ms", "owner")
 
     def __init__(self, lease: Lease, lease_ms: int, sent_ms: int, owner: Owner) -> None:
         self.lease = lease
@@ -52,18 +52,18 @@ class Held:
         """The keeper has told the owner that it is over."""
         self.asked_to_cancel = False
         """The keeper has told the owner of a cancel."""
-        self._heard_ms = sent_ms
+        self.heard_ms = sent_ms
 
     def renewed(self, sent_ms: int, lease_ms: int) -> None:
         """A renewal sent at `sent_ms` was granted for `lease_ms`."""
         self.lease_ms = lease_ms
         self.ends_ms = local_end_ms(sent_ms, lease_ms)
-        self._heard_ms = sent_ms
+        self.heard_ms = sent_ms
 
     def ran_out(self, sent_ms: int) -> None:
         """The storage answered that the lease has expired, and that nobody has taken the job yet."""
         self.expired = True
-        self._heard_ms = sent_ms
+        self.heard_ms = sent_ms
 
     def live(self, now_ms: int) -> bool:
         """Whether the run may start something new."""
@@ -71,7 +71,7 @@ class Held:
 
     def silent(self, now_ms: int) -> bool:
         """Whether nothing was heard for one more lease after its end."""
-        return now_ms >= local_end_ms(self._heard_ms, self.lease_ms) + self.lease_ms
+        return now_ms >= local_end_ms(self.heard_ms, self.lease_ms) + self.lease_ms
 
 
 class Leases:

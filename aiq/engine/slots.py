@@ -24,6 +24,7 @@ class Slots:
         self._free = dict(sizes)
         self._lent: set[Run] = set()
         self._told: set[Run] = set()
+        self._by_job: dict[str, Run] = {}
         self._order = list(sizes)
         self._empty = asyncio.Event()
         self._empty.set()
@@ -33,6 +34,7 @@ class Slots:
     def take(self, run: Run) -> None:
         """Give a run its place."""
         self.runs.add(run)
+        self._by_job[run.record.id] = run
         self._free[run.record.queue] -= 1
         self._empty.clear()
 
@@ -43,6 +45,8 @@ class Slots:
         self.take_back(run)
         self.runs.remove(run)
         self._told.discard(run)
+        if self._by_job.get(run.record.id) is run:
+            del self._by_job[run.record.id]
         self._free[run.record.queue] += 1
         if not self.runs:
             self._empty.set()
@@ -68,6 +72,10 @@ class Slots:
         """A run was told to stop. Until its place is given back, its handler may still be at work."""
         if run in self.runs:
             self._told.add(run)
+
+    def run_of(self, job_id: str) -> Run | None:
+        """The last run of a job whose handler is not over, if there is one."""
+        return self._by_job.get(job_id)
 
     def unwinds(self, job_id: str) -> bool:
         """Whether an earlier run of a job is still here although it was told to stop."""

@@ -3,17 +3,20 @@
 import asyncio
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from random import Random
+from typing import cast
 
 import pytest
 
 import aiq
+from aiq.bounds import MAX_BATCH
 from aiq.engine.keeper import Keeper, Liveness, Pulse, blocking_line, liveness
 from aiq.engine.leases import Held, Leases
 from aiq.errors import LostReason
-from aiq.model import Cause, Died, JobError, JobSpec, State
-from aiq.storage import claim, settle
+from aiq.model import Cause, Died, JobError, JobSpec, Lease, Renewed, State
+from aiq.storage import Jobs, claim, settle
 from aiq.testing import Refuse
 from aiq.testing.actions import wish
 from tests.engine.world import World, virtually
@@ -226,6 +229,29 @@ async def test_short_and_long_leases_are_renewed_together_at_a_third_of_the_shor
     await task
 
     assert (await world.get("long")).state is State.RUNNING
+
+
+@virtually
+async def test_a_round_that_was_cut_short_is_gone_on_with_by_the_next_one(world: World) -> None:
+    renewed: list[str] = []
+
+    class Slow:
+        async def renew(self, leases: Sequence[Lease]) -> list[Renewed]:
+            await asyncio.sleep(0.25)
+            renewed.extend({lease.job_id for lease in leases})
+            return [Renewed(3_000, cancel_requested=False, paused=False) for _ in leases]
+
+    leases = Leases()
+    for batch in range(6):
+        lease = Lease(f"of batch {batch}", 1, "lease")
+        leases.add(Held(replace(lease, fence=fence), 3_000, world.clock(), Owner()) for fence in range(MAX_BATCH))
+    await asyncio.sleep(1)
+    keeper = Keeper(cast(Jobs, Slow()), leases, lambda _: None, clock=world.clock, rng=Random(1), thread=0)
+
+    for _ in range(2):
+        await keeper.round()
+
+    assert set(renewed) == {f"of batch {batch}" for batch in range(6)}
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,11 @@ import pytest
 import aiq
 from aiq.errors import LeaseLost
 from aiq.model import Cause, DeadQuery, State
+from aiq.storage import claim
+from aiq.testing import Refuse
+from aiq.testing.actions import wish
 from tests.engine.handlers import slow
-from tests.engine.world import START_MS, World, virtually
+from tests.engine.world import START_MS, Working, World, virtually
 
 AT_ONCE = aiq.Retry(attempts=3, first_delay=0)
 
@@ -165,3 +168,50 @@ async def test_the_slot_of_a_stuck_handler_is_free_again_when_it_ends(world: Wor
     assert worker.statistics.running == 0
     assert await world.state(stuck) is State.DEAD
     await worker.stop()
+
+
+@virtually
+async def test_a_worker_that_is_given_the_job_of_its_own_run_ends_that_run_first(world: World) -> None:
+    begun: list[float] = []
+    at_once = most = 0
+
+    @aiq.task(lease=30, retry=aiq.Retry(attempts=5))
+    async def long() -> None:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        begun.append(passed_s(world))
+        try:
+            await asyncio.sleep(200)
+        finally:
+            at_once -= 1
+
+    # Renewals fail, exchanges do not: nobody tells the run that its lease has run out.
+    world.faults.plan(*[Refuse("renew")] * 8)
+    [job] = await world.enqueue(long.job())
+    worker = await world.start(long, slots=4)
+    await world.until(job, State.SUCCEEDED)
+    await worker.stop()
+
+    assert (len(begun), most) == (2, 1)
+    await world.clean()
+
+
+@virtually
+async def test_a_job_that_comes_to_its_earlier_run_is_given_back_though_nothing_else_is_settled(world: World) -> None:
+    first, second = await world.enqueue(deaf.job(100), deaf.job(0))
+    engine = world.engine(deaf, slots=1)
+    await engine.start()
+    working = Working(engine, asyncio.create_task(engine.run()))
+    await world.until(first, State.RUNNING)
+    [record] = await claim(world.storage, wish())
+    earlier, again = engine.begin(record, world.clock()), engine.begin(record, world.clock())
+    engine._slots.take(earlier)
+    engine._slots.tell(earlier)
+
+    engine._intake._give_place(again)
+
+    await world.until(second, State.SCHEDULED)
+    assert passed_s(world) < 1
+    engine._slots.give_back(earlier)
+    await working.stop()
