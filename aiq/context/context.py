@@ -130,6 +130,7 @@ class Context:
             wanted = digest([args, kwargs])
             step = self._run.steps.get(key)
             if step is None:
+                await self._points.until_it_stays()
                 self._run.require_live()
                 with self._points.inside(key):
                     value = fn(*args, **kwargs)

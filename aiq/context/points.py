@@ -21,6 +21,8 @@ class Points:
         self._names: set[str] = set()
         self._working: set[str] = set()
         self._quiet = asyncio.Event()
+        self._leaving = 0
+        self._stays = asyncio.Event()
 
     @property
     def innermost(self) -> str | None:
@@ -46,6 +48,12 @@ class Points:
         finally:
             self._names.remove(name)
 
+    async def until_it_stays(self) -> None:
+        """Come to where a step may begin: once it is known of each wait on its way whether the run leaves its worker
+        with it. What a step paid meanwhile would be lost."""
+        while self._leaving:
+            await self._stays.wait()
+
     @contextmanager
     def inside(self, key: str) -> Iterator[None]:
         """Do the work of a step: its items carry its key, and no branch parks the run before it is saved."""
@@ -66,9 +74,21 @@ class Points:
         try:
             while self._working:
                 await self._quiet.wait()
-            yield
+            with self._leaves():
+                yield
         finally:
             self._begin(mine)
+
+    @contextmanager
+    def _leaves(self) -> Iterator[None]:
+        self._leaving += 1
+        self._stays.clear()
+        try:
+            yield
+        finally:
+            self._leaving -= 1
+            if not self._leaving:
+                self._stays.set()
 
     def _begin(self, keys: Iterable[str]) -> None:
         self._working.update(keys)

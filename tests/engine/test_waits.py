@@ -1,12 +1,15 @@
 """Waits for people and for time, which hold nothing."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import aiq
-from aiq.model import State
+from aiq.model import ClaimRequest, Exchanged, Settlement, State
 from tests.engine.handlers import APPROVAL, double, finished, last_error
 from tests.engine.world import World, virtually
+
+ANSWER = aiq.Signal("answer", int)
 
 
 @virtually
@@ -116,3 +119,37 @@ async def test_a_cancelled_job_that_waits_is_over_at_once(world: World) -> None:
 
     assert await world.state(job) is State.CANCELLED
     await worker.stop()
+
+
+@virtually
+async def test_a_step_that_begins_while_a_wait_is_on_its_way_is_paid_once(world: World) -> None:
+    paid: list[float] = []
+    exchange = world.faults.exchange
+
+    async def slowly(settlements: Sequence[Settlement], claim: ClaimRequest | None = None) -> Exchanged:
+        await asyncio.sleep(2)
+        return await exchange(settlements, claim)
+
+    async def pay() -> int:
+        paid.append(asyncio.get_running_loop().time())
+        await asyncio.sleep(30)
+        return 1
+
+    @aiq.task
+    async def asks(ctx: aiq.Context) -> int:
+        async def pays() -> int:
+            await asyncio.sleep(1)
+            return await ctx.step("pay", pay)
+
+        answer, cost = await asyncio.gather(ctx.wait_for(ANSWER), pays())
+        return answer + cost
+
+    world.faults.exchange = slowly  # type: ignore[method-assign]
+    [job] = await world.enqueue(asks.job())
+    worker = await world.start(asks)
+    await world.until(job, State.SUSPENDED)
+    await world.storage.send(job, ANSWER.name, "one", b"41")
+    record = await world.until(job, State.SUCCEEDED)
+    await worker.stop()
+
+    assert (record.result, len(paid)) == (b"42", 1)
