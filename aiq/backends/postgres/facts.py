@@ -94,3 +94,18 @@ def snapshot_fact(age_ms: int | None, *, sees_all: bool) -> Fact:
         )
         return Fact("snapshots", Level.OK, text)
     return Fact("snapshots", Level.OK, "No transaction has been open for long.")
+
+
+def wakeups_fact(address: Address, *, hears: bool) -> Fact:
+    """Say whether notifications come through. Without them somebody who waits hears later, and asks more often."""
+    if hears:
+        return Fact("wake-ups", Level.OK, "Notifications are heard.")
+    if address.pooled and not address.listen:
+        return Fact("wake-ups", Level.OK, "Behind a pooler none are heard without &listen=: whoever waits looks often.")
+    return Fact(
+        "wake-ups",
+        Level.WARN,
+        "Notifications are not heard: whoever waits looks every half second.",
+        "The log aiq.postgres says why, if there was an error. The user must be allowed to call pg_notify, and listen= "
+        "must name the server itself.",
+    )

@@ -7,6 +7,7 @@ that a handler blocks does not keep one open either.
 
 import asyncio
 import atexit
+import logging
 import queue
 import ssl
 import threading
@@ -22,13 +23,15 @@ from asyncpg.exceptions import ClientConfigurationError
 from aiq.backends.postgres.address import Address
 from aiq.backends.postgres.beginning import session
 from aiq.backends.postgres.durable import flushing
-from aiq.backends.postgres.errors import DRIVERS
+from aiq.backends.postgres.errors import DRIVERS, LOST
 from aiq.backends.postgres.notice import Notice
 from aiq.backends.postgres.session import Session
 from aiq.backends.relational.errand import Errand, outcome
 from aiq.errors import Misconfigured, Unavailable
 
 T = TypeVar("T")
+
+_log = logging.getLogger("aiq.postgres")
 
 Work: TypeAlias = Callable[["Line", Callable[[], bool]], T]
 """What is done in the thread. The second argument tells whether anybody still waits for it."""
@@ -106,6 +109,8 @@ class Line:
         self._loop = asyncio.new_event_loop()
         self._told_at = 0.0
         self._owes_notice = False
+        self._is_silent = False
+        """Whether it could not notify, and has said so."""
         self._ending = False
         self._thread = threading.Thread(target=self._serve, name="aiq-postgres", daemon=True)
         self._thread.start()
@@ -207,8 +212,28 @@ class Line:
         session.until = self._told_at + self.address.timeout_ms / 1_000
         try:
             session.rows("watch.tell", told)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, LOST):
+                self.drop()
+            else:
+                self._tell_of_silence(error)
         except Exception:  # noqa: BLE001 - a hint that is lost must not end the thread
             self.drop()
+        else:
+            self._tell_of_speech()
+
+    def _tell_of_silence(self, error: asyncpg.PostgresError) -> None:
+        """The server will not notify, and the connection is as it was. Say it once: it is tried after each step."""
+        if not self._is_silent:
+            _log.warning(
+                "%s notifies nobody (%s): other processes see what is new when they look.", self.address.url, error
+            )
+        self._is_silent = True
+
+    def _tell_of_speech(self) -> None:
+        if self._is_silent:
+            self._is_silent = False
+            _log.warning("%s notifies again.", self.address.url)
 
     def _end(self) -> None:
         if self._owes_notice:

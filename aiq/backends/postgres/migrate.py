@@ -110,10 +110,10 @@ async def _turn(address: Address, connection: Connection) -> list[int]:
 def _untold(address: Address, number: int, error: BaseException) -> StorageMismatch:
     """What is said where a migration has been applied, or something of one, and no row tells of it."""
     table = f"{address.schema}.aiq_migrations"
+    row = f"INSERT INTO {table} VALUES ({number}, 0)"  # noqa: S608 - a reader runs it
     return StorageMismatch(
         f"{address.url} has something of migration {number} already ({error}), and no row of {table} tells of it: "
-        "nothing was changed. If that was deleted, put it back: "
-        f"INSERT INTO {table} VALUES ({number}, 0). What is none of aiq's needs another schema."
+        f"nothing was changed. If that was deleted, put it back: {row}. What is none of aiq's needs another schema."
     )
 
 

@@ -5,9 +5,10 @@ from aiq.backends.postgres import atomic
 from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.door import ServerDoor
+from aiq.backends.postgres.facts import wakeups_fact
 from aiq.backends.postgres.line import Line
 from aiq.backends.relational.faces import Faces
-from aiq.model import Capability
+from aiq.model import Capability, Fact
 from aiq.storage import Storage, Transactional
 
 
@@ -32,6 +33,12 @@ class PostgresStorage(ServerDoor, Faces):
         """Open the same schema again, with connections and threads of its own; wake-ups are shared."""
         self._check_usable()
         return PostgresStorage(self._home, *await open_lines(self._home))
+
+    async def facts(self) -> list[Fact]:
+        """See `aiq.storage.Upkeep`. Whether notifications come through is found out by listening for a moment."""
+        found = await super().facts()
+        await self._wait(["facts"], after=None, timeout_ms=0)
+        return [*found, wakeups_fact(self._home.address, hears=self._watch.hears)]
 
     async def close(self) -> None:
         """Let go of the connections once what was asked for is done. Closing twice is fine."""

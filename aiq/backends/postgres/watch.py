@@ -19,7 +19,7 @@ import msgspec
 
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.beginning import opening
-from aiq.backends.postgres.errors import DRIVERS
+from aiq.backends.postgres.errors import DRIVERS, LOST
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.notice import Heard, number, read
 from aiq.backends.postgres.sql import TEXTS
@@ -113,6 +113,8 @@ class Watch:
         self._pause_s = _AGAIN_S[0]
         self._is_lost = False
         """Whether it could not look, and has said so."""
+        self._is_deaf = False
+        """Whether the server would not have it listen, and it has said so."""
         self.hears = False
         """Whether notifications come through, as far as is known."""
 
@@ -185,7 +187,8 @@ class Watch:
     async def _follow(self, connection: Connection) -> None:
         """Look whenever something is heard, and now and then, until nobody has waited for a while."""
         loop = asyncio.get_running_loop()
-        if not self._home.address.pooled or self._home.address.listen:
+        can_listen = not self._home.address.pooled or self._home.address.listen
+        if can_listen:
             await self._tune_in(connection)
         last_tested = loop.time()
         while True:
@@ -195,9 +198,9 @@ class Watch:
             await asyncio.sleep(REST_S)
             if not await self._is_attended():
                 return
-            if self.hears and loop.time() - last_tested > TEST_S:
+            if can_listen and loop.time() - last_tested > TEST_S:
                 last_tested = loop.time()
-                await self._test(connection)
+                await (self._test(connection) if self.hears else self._tune_in(connection))
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(HEARING_LOOK_S if self.hears else LOOK_S):
                     await self._heard.wait()
@@ -222,13 +225,29 @@ class Watch:
 
     async def _tune_in(self, connection: Connection) -> None:
         """Listen. Where not even our own word comes back, as behind a pooler that nobody told of, looks come often."""
-        async with asyncio.timeout(TEST_PATIENCE_S):
-            await connection.add_listener(self._home.channel, self._hear)
-        connection.add_termination_listener(lambda _: self._heard.set())
-        await self._send_word(connection)
+        try:
+            async with asyncio.timeout(TEST_PATIENCE_S):
+                await connection.add_listener(self._home.channel, self._hear)
+            connection.add_termination_listener(self._end_hearing)
+            await self._send_word(connection)
+        except asyncpg.PostgresError as error:
+            if isinstance(error, LOST):
+                raise
+            self._tell_of_deafness(error)
+            return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LOOK_S):
                 await self._answered.wait()
+
+    def _end_hearing(self, _connection: Any) -> None:
+        self._heard.set()
+
+    def _tell_of_deafness(self, error: asyncpg.PostgresError) -> None:
+        """A server may refuse notifications, as a standby does, and can be looked at all the same. Say it once."""
+        if not self._is_deaf:
+            url = self._home.address.url
+            _log.warning("Notifications of %s cannot be heard (%s): it is looked at every %s s.", url, error, LOOK_S)
+        self._is_deaf = True
 
     async def _look(self, connection: Connection) -> None:
         self._heard.clear()
@@ -259,6 +278,9 @@ class Watch:
 
     def _hear(self, _connection: Any, _pid: int, _channel: str, said: object) -> None:
         if said == self._word:
+            if self._is_deaf:
+                self._is_deaf = False
+                _log.warning("Notifications of %s are heard again.", self._home.address.url)
             self.hears = True
             self._answered.set()
         elif not str(said).startswith(_TEST):
