@@ -7,6 +7,7 @@ Sources, as of 2026:
         cache is not in `input_tokens`; "Rate limits" for the headers.
 """
 
+import re
 from collections.abc import Mapping
 
 from aiq.bounds import MAX_AMOUNT, MAX_OPAQUE_BYTES
@@ -19,6 +20,8 @@ _TOKENS = (
     "anthropic-ratelimit-input-tokens-remaining",
     "anthropic-ratelimit-tokens-remaining",
 )
+
+_DIGITS = re.compile(r"[0-9]{1,20}")
 
 
 def usage_of(response: object) -> Usage | None:
@@ -52,7 +55,9 @@ def headers_of(answer: object) -> Mapping[str, str]:
 
 def lowered(headers: Mapping[str, object]) -> dict[str, str]:
     """Headers by their names in lower case: a plain dict does not know that case does not count."""
-    return {name.lower(): value for name, value in headers.items() if isinstance(value, str)}
+    texts = {name: value for name, value in headers.items() if isinstance(value, str)}
+    # A dict of somebody else's may have keys that are no texts.
+    return {str(name).lower(): value for name, value in texts.items()}
 
 
 def read(source: object, name: str) -> object:
@@ -113,4 +118,4 @@ def _model(response: object) -> str:
 
 def _first(headers: Mapping[str, str], names: tuple[str, ...]) -> int | None:
     found = (headers[name] for name in names if name in headers)
-    return next((min(int(value), MAX_AMOUNT) for value in found if value.isascii() and value.isdecimal()), None)
+    return next((min(int(value), MAX_AMOUNT) for value in found if _DIGITS.fullmatch(value)), None)

@@ -47,7 +47,14 @@ class Refusal:
 
 
 def refusal_of(error: BaseException) -> Refusal | None:
-    """What an error says of a rate limit or of a spent quota; None if it is about something else."""
+    """What an error says of a rate limit or of a spent quota; None if it is about something else, or cannot be read."""
+    try:
+        return _refusal_of(error)
+    except Exception:  # noqa: BLE001 - an error of somebody else's class may raise anything, and has failed its run
+        return None
+
+
+def _refusal_of(error: BaseException) -> Refusal | None:
     if isinstance(error, QuotaExhausted):
         return Refusal(quota=True)
     if isinstance(error, RateLimited):
@@ -120,13 +127,16 @@ def _is_spent(text: str) -> bool:
 
 def _text(error: object) -> str:
     """All that an error says: its own text, its code, and the body of its response."""
-    said = [str(read(error, name) or "") for name in ("code", "type", "status", "body", "details")]
+    told = [read(error, name) for name in ("code", "type", "status", "body", "details")]
+    said = [*told, error, read(read(error, "response"), "text")]
+    return "\n".join(_said(part)[:MAX_TEXT] for part in said if part is not None)
+
+
+def _said(part: object) -> str:
     try:
-        said.append(str(error))
-        said.append(str(getattr(getattr(error, "response", None), "text", "")))
+        return str(part)
     except Exception:  # noqa: BLE001 - a body that was not read, or a __str__ that raises: what else is told must do
-        said.append("")
-    return "\n".join(part[:MAX_TEXT] for part in said)
+        return ""
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
@@ -145,7 +155,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
 def _date(value: str) -> datetime | None:
     try:
         read_date = parsedate_to_datetime(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return read_date if read_date.tzinfo else read_date.replace(tzinfo=UTC)
 

@@ -24,11 +24,12 @@ from aiq.engine.samples import shown
 from aiq.engine.unroutable import Unroutable
 from aiq.errors import LeaseLost, PayloadInvalid, ProcessFailed, ResultGone, TooLarge
 from aiq.middleware import RunCall, RunMiddleware, chained
-from aiq.model import Cancelled, Cause, Deferred, Died, Failure, Outcome, Released, Retried, State, Succeeded
+from aiq.model import Cancelled, Cause, Deferred, Died, Failure, JobError, Outcome, Released, Retried, State, Succeeded
+from aiq.policy import Retry
 from aiq.rules.arguments import upstream
 from aiq.rules.coding import check_readable
 from aiq.rules.retention import result_of
-from aiq.rules.retry import job_error, leaves
+from aiq.rules.retry import draw_delay_ms, job_error, leaves
 from aiq.rules.staging import OPENER
 from aiq.task import Task
 
@@ -68,9 +69,14 @@ class Runner:
                 # It was stuck, and is settled. What the handler has come to now counts for nothing.
                 _log.warning("A handler that was stuck has ended. What it came to is dropped.", extra=run.extra)
                 return
-            outcome = await self._sealed(run, await self._flushed(run, outcome))
-            self._conclude(run, shown(outcome, run.record, self._redact))
+            self._conclude(run, await self._final(run, outcome))
         finally:
+            if not run.over:
+                # Else the lease would be renewed as long as the worker lives, and nobody would work on the job.
+                _log.error(
+                    "The run has come to no outcome; its job comes back when its lease is over.", extra=run.extra
+                )
+                self._finish(run, None)
             run.close()
             if run.work is None or run.work.done():
                 self._vacate(run)
@@ -105,7 +111,26 @@ class Runner:
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is its job's outcome
-            return self._raised(run, error)
+            try:
+                return self._raised(run, error)
+            except Exception as second:  # noqa: BLE001 - of somebody's class that cannot be read
+                return self._untold(run, error, second)
+
+    async def _final(self, run: Run, outcome: Outcome | None) -> Outcome | None:
+        """The outcome as it is settled, once nothing of the run is left to be stored before it."""
+        try:
+            outcome = await self._sealed(run, await self._flushed(run, outcome))
+            return shown(outcome, run.record, self._redact)
+        except Exception as error:  # noqa: BLE001 - a failure must be recordable, whatever is the matter with it
+            return self._untold(run, error, error)
+
+    def _untold(self, run: Run, error: BaseException, why: Exception) -> Retried:
+        """A failure of which no more can be told than its name."""
+        _log.error("What a run has failed with cannot be told: %s", type(why).__name__, extra=run.extra)
+        task = self._tasks.get(run.record.task)
+        policy = Retry() if task is None else task.retry
+        said = JobError(type=type(error).__qualname__, message=f"(It cannot be told: {type(why).__name__}.)")
+        return Retried(said, draw_delay_ms(policy, run.record.attempt, self._rng))
 
     async def _perform(self, run: Run) -> Outcome | None:
         record = run.record

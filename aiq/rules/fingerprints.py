@@ -98,9 +98,9 @@ def place_of(exc: BaseException) -> str:
 def _plain(exc: BaseException, name: str) -> str:
     try:
         value = getattr(exc, name, None)
+        return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     except Exception:  # noqa: BLE001 - a user's property may raise anything, and its failure is not the one to tell
         return ""
-    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
 def _frames(exc: BaseException) -> Iterator[FrameType]:

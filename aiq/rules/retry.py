@@ -59,7 +59,7 @@ def job_error(exc: BaseException, cause: Cause | None = None) -> JobError:
     return JobError(
         type=kind,
         message=message,
-        traceback=cleared_error("".join(traceback.format_exception(exc))),
+        traceback=cleared_error(_traceback_of(exc)),
         cause=cause or _cause_of(told),
         fingerprint=fingerprint(kinds, code, place, "" if place else alike(said)),
         code=cleared_text(code),
@@ -76,11 +76,14 @@ def repeatable(policy: Retry, exc: BaseException) -> bool:
 
 def leaves(exc: BaseException) -> Iterator[BaseException]:
     """What a task group or a gather collected, however deep; an ordinary exception is its own leaf."""
-    if isinstance(exc, BaseExceptionGroup):
-        for inner in exc.exceptions:
-            yield from leaves(inner)
-    else:
-        yield exc
+    # No recursion: a group may be nested deeper than Python goes.
+    left = [exc]
+    while left:
+        one = left.pop()
+        if isinstance(one, BaseExceptionGroup):
+            left += reversed(one.exceptions)
+        else:
+            yield one
 
 
 def _text_of(exc: BaseException) -> str:
@@ -89,6 +92,14 @@ def _text_of(exc: BaseException) -> str:
         return str(exc)
     except Exception as second:  # noqa: BLE001  a user's __str__ may raise anything
         return f"(its __str__ raised {type(second).__name__})"
+
+
+def _traceback_of(exc: BaseException) -> str:
+    """As Python writes it; it fails at a SyntaxError with odd figures, at notes that raise, and at groups too deep."""
+    try:
+        return "".join(traceback.format_exception(exc))
+    except Exception as second:  # noqa: BLE001  as in _text_of
+        return f"(It cannot be written: {type(second).__name__}.)"
 
 
 def _cause_of(told: Iterable[BaseException]) -> Cause:

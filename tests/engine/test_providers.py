@@ -142,6 +142,10 @@ def test_headers_that_say_nothing_of_what_is_left_lower_nothing(headers: dict[st
     assert remaining_of("gpt", headers) is None
 
 
+def test_a_figure_of_thousands_of_digits_says_nothing() -> None:
+    assert remaining_of("gpt", {"x-ratelimit-remaining-requests": "9" * 5_000}) is None
+
+
 def test_headers_come_with_a_response_or_with_the_response_of_an_error() -> None:
     response = SimpleNamespace(headers={"Retry-After": "3"})
     assert headers_of(response) == headers_of(SimpleNamespace(response=response)) == {"retry-after": "3"}

@@ -249,6 +249,32 @@ def test_an_error_that_cannot_say_what_it_is_still_has_its_status() -> None:
     assert refusal_of(Mute()) == Refusal()
 
 
+class Truthless:
+    """As an array of numbers is: whether it is empty cannot be asked."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"headers": {"retry-after": "Mon, 01 Jan 2024 00:00:00 +99999999999999"}},
+        {"headers": {"retry-after": f"{10**24} Jan 1 00:00:00"}},
+        {"headers": {1: "x"}},
+        {"body": Truthless()},
+    ],
+)
+def test_what_cannot_be_read_of_an_answer_hides_nothing_else(odd: dict[str, Any]) -> None:
+    assert refusal_of(Answered(status_code=429, **odd)) == Refusal()
+
+
+def test_an_error_that_nothing_can_be_read_of_is_no_refusal() -> None:
+    error = aiq.RateLimited()
+    error.retry_after = "soon"  # type: ignore[assignment]
+    assert refusal_of(error) is None
+
+
 def test_a_text_of_megabytes_is_not_searched_to_its_end() -> None:
     assert refusal_of(Answered(status_code=429, body=" " * 10**6 + json.dumps(OPENAI_SPENT))) == Refusal()
 

@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 import aiq
 from aiq.model import Cause, State
+from aiq.testing import Delay
 from tests.engine.world import World, virtually
 
 
@@ -249,3 +252,60 @@ async def test_handlers_inherit_no_context_from_the_worker_or_from_each_other(wo
     await world.drain(look, slots=1)
 
     assert [(await world.get(job)).result for job in jobs] == [b'"nobody"', b'"nobody"']
+
+
+class Unsure(type):
+    """Whether something is one of its classes cannot be asked."""
+
+    def __instancecheck__(cls, instance: object) -> bool:
+        raise RuntimeError("nobody knows")
+
+
+class Odd(Exception, metaclass=Unsure):
+    pass
+
+
+@virtually
+async def test_an_error_that_cannot_be_judged_fails_its_run_like_any_other(world: World) -> None:
+    @aiq.task(retry=aiq.Retry(attempts=2, never=Odd))
+    async def fails() -> None:
+        raise ValueError("no luck")
+
+    [job] = await world.enqueue(fails.job())
+    await world.drain(fails)
+    worker = await world.start(fails)
+    record = await world.until(job, State.DEAD)
+    await worker.stop()
+
+    assert [(error.type, error.message) for error in record.errors] == [
+        ("ValueError", "(It cannot be told: RuntimeError.)")
+    ] * 2
+
+
+@virtually
+async def test_a_run_that_comes_to_no_outcome_lets_go_of_its_lease(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs: list[asyncio.Task[object] | None] = []
+
+    @aiq.task
+    async def talks(ctx: aiq.Context) -> None:
+        runs.append(asyncio.current_task())
+        await ctx.emit("a")
+
+    gate = asyncio.Event()
+    world.faults.plan(Delay("append", gate))
+    [job] = await world.enqueue(talks.job())
+    worker = await world.start(talks)
+    await asyncio.sleep(1)
+    for _ in range(2):
+        # What no stop does: a run that is stopped is cancelled once.
+        assert runs[0] is not None
+        runs[0].cancel()
+        await asyncio.sleep(1)
+    gate.set()
+    record = await world.until(job, State.SUCCEEDED)
+    await worker.stop()
+
+    assert (len(runs), record.stalls) == (2, 1)
+    assert "no outcome" in caplog.text

@@ -136,3 +136,44 @@ def test_a_group_is_told_by_what_it_holds() -> None:
 
     assert (one.type, one.cause) == ("aiq.errors.ChildFailed", Cause.CHILD)
     assert (two.type, two.message, two.cause) == ("ExceptionGroup", "ValueError: a; KeyError: 'b'", Cause.HANDLER)
+
+
+class Text(str):
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+class Coded(Exception):
+    def __init__(self, code: object) -> None:
+        super().__init__("no luck")
+        self.code = code
+
+
+class Noted(Exception):
+    @property
+    def __notes__(self) -> list[str]:
+        raise RuntimeError("no notes")
+
+
+def nested(deep: int) -> ExceptionGroup[Exception]:
+    group = ExceptionGroup("no luck", [ValueError("no luck")])
+    for _ in range(deep):
+        group = ExceptionGroup("no luck", [group])
+    return group
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        Coded(Text("x")),
+        Coded(10**5_000),
+        Noted("no luck"),
+        SyntaxError("no luck", ("file", 1, "x", "text")),  # type: ignore[arg-type]  # as a parser of one's own makes it
+        nested(2_000),
+    ],
+    ids=["code", "figure", "notes", "syntax", "depth"],
+)
+def test_an_error_that_cannot_be_written_in_full_is_recorded_all_the_same(error: Exception) -> None:
+    assert "no luck" in job_error(error).message
