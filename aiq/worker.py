@@ -156,8 +156,8 @@ class Worker:
     async def run_until_idle(self) -> Statistics:
         """Work until nothing is running, ready or due in the queues served. For tests and scripts.
 
-        Jobs that stand ready behind a limit are waited for. Those that wait for a signal, or for a time that has not
-        come, stay as they are.
+        Jobs that stand ready behind a limit are waited for. Those that wait for a signal, for a time that has not come,
+        or behind a job of their key that does, stay as they are, and so do those behind a pause.
         """
         await self._begin(until_idle=True)
         await self._until_over()

@@ -11,6 +11,7 @@ from aiq.engine.batches import Batches
 from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Unsaid
 from aiq.engine.exchanger import Exchanger
+from aiq.engine.idleness import any_to_come
 from aiq.engine.intake import Intake
 from aiq.engine.leases import Held, Leases
 from aiq.engine.lines import Lines
@@ -28,7 +29,7 @@ from aiq.engine.unroutable import Unroutable
 from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
 from aiq.errors import StorageFull, Unavailable
-from aiq.model import Beat, JobRecord, State
+from aiq.model import Beat, JobRecord
 from aiq.needs import Needs
 from aiq.storage import Storage, queue_topic
 
@@ -184,18 +185,10 @@ class Engine:
         try:
             done = await self._upkeep.once()
             if not done.did_something:
-                return not await self._any_ready()
+                return not await any_to_come(self._storage, self._settings.slots)
         except (Unavailable, StorageFull):
             return False
         self._intake.look()
-        return False
-
-    async def _any_ready(self) -> bool:
-        """Whether a job stands ready all the same: behind a limit, which opens by itself. A paused queue does not."""
-        for queue in self._settings.slots:
-            counts = await self._storage.count(queue)
-            if counts.get(queue, {}).get(State.READY) and not (await self._storage.get_queue(queue)).paused:
-                return True
         return False
 
     def _census(self) -> Beat:

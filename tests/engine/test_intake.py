@@ -11,6 +11,7 @@ from aiq.bounds import MAX_BATCH
 from aiq.errors import Corrupt, Unavailable
 from aiq.model import ClaimRequest, Exchanged, Settlement, Sleeping, State
 from aiq.testing import Delay, LoseReply, Refuse
+from tests.engine.handlers import APPROVAL
 from tests.engine.world import START_MS, World, virtually
 
 
@@ -340,6 +341,29 @@ async def test_run_until_idle_waits_for_jobs_that_jobs_enqueue(world: World) -> 
     done = await world.drain(chain, slots=1)
 
     assert done.succeeded == 6
+
+
+@virtually
+async def test_run_until_idle_leaves_what_stands_behind_a_paused_key(world: World) -> None:
+    jobs = await world.enqueue(*[noop.job(number).using(key="k") for number in range(3)])
+    await world.storage.pause_key("default", "k")
+
+    await world.drain(noop)
+
+    assert {await world.state(job) for job in jobs} == {State.READY}
+
+
+@virtually
+async def test_run_until_idle_leaves_what_stands_behind_a_parked_job_of_its_key(world: World) -> None:
+    @aiq.task
+    async def asks(ctx: aiq.Context) -> bool:
+        return await ctx.wait_for(APPROVAL)
+
+    first, second = await world.enqueue(asks.job().using(key="k"), noop.job(1).using(key="k"))
+
+    await world.drain(asks, noop)
+
+    assert (await world.state(first), await world.state(second)) == (State.SUSPENDED, State.READY)
 
 
 @virtually
