@@ -13,9 +13,11 @@ _BEHIND: Final = frozenset({Gate.PAUSE, Gate.KEY, Gate.TURN, Gate.BAND})
 
 
 async def any_to_come(storage: Storage, queues: Iterable[str]) -> bool:
-    """Whether a job stands ready that this worker will be given by itself, as behind a limit. One in a paused queue, or
-    behind a paused key or a job of its key that is parked, will not. Of a queue MAX_PAGE ready jobs are looked at; where
-    there are more, it may be one of them."""
+    """Whether a job stands ready that this worker will be given by itself, as behind a limit.
+
+    One in a paused queue, or behind a paused key or a job of its key that is parked, will not. Of a queue MAX_PAGE
+    ready jobs are looked at; where there are more, it may be one of them.
+    """
     for queue in queues:
         counts = await storage.count(queue)
         ready = counts.get(queue, {}).get(State.READY, 0)

@@ -16,7 +16,7 @@ from redis.exceptions import MovedError, NoScriptError, ReadOnlyError, ResponseE
 
 from aiq.backends.redis.address import Address, Kind, Place
 from aiq.backends.redis.connecting import connected, exchange, fresh, let_go
-from aiq.backends.redis.errors import ELSEWHERE, FAILURES, NOT_YET, ours
+from aiq.backends.redis.errors import CUT_OFF, ELSEWHERE, FAILURES, NOT_YET, ours
 from aiq.backends.redis.places import Places, places, share_s
 from aiq.backends.redis.scripts import composed
 from aiq.errors import Misconfigured, Unavailable
@@ -80,13 +80,16 @@ class Client:
                 # Not SCRIPT LOAD and EVALSHA: somebody may flush the scripts between the two.
                 found = await exchange(connection, "EVAL", wanted.text, 1, prefix, *arguments)
             if self.address.replicas and wanted.writes:
-                await self._spread(connection)
+                await self._spread(connection, prefix)
             return found
 
         return await self._asked(evaluated, script=name)
 
-    async def _spread(self, connection: AbstractConnection) -> None:
+    async def _spread(self, connection: AbstractConnection, prefix: str) -> None:
         """Wait until as many replicas have what was written as the address asks for."""
+        # What a repeat finds written was perhaps written by another connection, and newer servers let each wait for its
+        # own writes alone.
+        await exchange(connection, "HSET", f"{prefix}:spread", "asked", 1)
         wanted, patience_ms = self.address.replicas, self.address.timeout_ms // 2
         reached: int = await exchange(connection, "WAIT", wanted, patience_ms)
         if reached < wanted:
@@ -170,6 +173,10 @@ class Client:
                 async with self._taken(progress) as connection:
                     progress.sent = True
                     return await work(connection)
+            except Unavailable:
+                # It has no replicas left that could take over, or another one has: the sentinels know.
+                self._doubt(progress.place)
+                raise
             except FAILURES as error:
                 if not await self._learn(error, progress):
                     raise
@@ -223,12 +230,19 @@ class Client:
         if isinstance(error, NOT_YET):
             return self.address.kind is Kind.CLUSTER
         if isinstance(error, ResponseError) and not isinstance(error, ELSEWHERE):
+            if str(error).startswith(CUT_OFF):
+                self._doubt(place)
             return False
         self._places.lost(place)
         await self._drop()
         if isinstance(ours(error, self.url, sent=False), Misconfigured):
             return False  # It is the address that must change: a wrong password stays one until the deadline.
         return self.address.kind in _SEVERAL and (isinstance(error, ReadOnlyError) or not progress.sent)
+
+    def _doubt(self, place: Place | None) -> None:
+        """Ask the sentinels before the next operation whether this is the primary still."""
+        if place is not None and self.address.kind is Kind.SENTINEL:
+            self._places.lost(place)
 
     async def _drop(self) -> None:
         while self._free:

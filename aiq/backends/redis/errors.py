@@ -14,6 +14,8 @@ FAILURES: Final = (driver.RedisError, OSError, TimeoutError)
 
 ELSEWHERE: Final = (driver.ReadOnlyError, driver.ClusterDownError)
 """Replies after which another server is the one to ask. Nothing was done."""
+CUT_OFF: Final = ("NOREPLICAS", "MASTERDOWN")
+"""How replies begin of a server that may have been replaced, and was not told. Nothing was done."""
 NOT_YET: Final = (driver.AskError, driver.TryAgainError)
 """The slot is on its way to another node. Nothing was done, and nothing is to be done before it has come there: a
 script that ran now would see some of its keys here and some there."""

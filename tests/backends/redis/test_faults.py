@@ -28,6 +28,7 @@ from aiq.testing.actions import (
 )
 from aiq.testing.clock import Clock
 from tests.backends.redis.repeating import repeated
+from tests.backends.redis.test_places import listening, naming
 from tests.chaos.notes import until
 from tests.servers import PASSWORD, USER, Server
 from tests.stores import opened
@@ -270,6 +271,42 @@ async def test_a_write_that_must_have_a_replica_is_not_acknowledged_without_one(
         other = started("--replicaof", "127.0.0.1", str(one.port))
         other.until(lambda: other.info("master_link_status") == "up")
         await enqueue_one(storage)
+
+
+@pytest.mark.parametrize("asked_of", ["the server", "the address"])
+async def test_a_primary_without_replicas_is_left_for_the_one_that_the_sentinels_name(
+    started: Start, asked_of: str
+) -> None:
+    old, new = started(), started()
+    more = "&replicas=1" if asked_of == "the address" else ""
+    for one in (old, new):
+        one.ask("ACL", "SETUSER", USER, "+wait")
+    named = bytearray(naming(old.port))
+    async with listening(named) as sentinel:
+        url = f"redis+sentinel://{USER}:{PASSWORD}@127.0.0.1:{sentinel}/jobs?timeout=1{more}"
+        async with opened(url, Clock()) as storage:
+            if not more:
+                old.ask("CONFIG", "SET", "min-replicas-to-write", 1)
+            named[:] = naming(new.port)
+            with pytest.raises(Unavailable, match=r"NOREPLICAS|0 of 1 replicas"):
+                await enqueue_one(storage)
+
+            with suppress(Unavailable):
+                await enqueue_one(storage)
+
+    assert new.ask("DBSIZE") > 0
+
+
+async def test_what_a_repeat_has_found_written_is_waited_for_like_what_it_writes_itself(started: Start) -> None:
+    # Newer servers let a connection wait for nothing where it has written nothing itself.
+    one = started()
+    one.ask("ACL", "SETUSER", USER, "+wait")
+    async with opened(one.url(more="&timeout=0.4&replicas=1"), Clock()) as storage:
+        for _ in range(2):
+            with pytest.raises(Unavailable, match="0 of 1 replicas"):
+                await enqueue_one(storage)
+
+        assert one.ask("HGET", "{aiq:default}:spread", "asked") == "1"
 
 
 async def test_a_row_that_is_removed_by_hand_stops_nobody_for_ever(started: Start) -> None:
