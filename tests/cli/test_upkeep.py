@@ -72,6 +72,12 @@ def test_whoever_may_not_make_a_schema_is_told_so(address: str, capsys: pytest.C
     ("url", "told"),
     [
         ("postgresql://me:hunter2/@host/jobs", "%2F"),
+        ("postgresql://me:55432?hunter2@127.0.0.1/jobs", "%3F"),
+        ("postgresql://me:55432/x?hunter2@127.0.0.1/jobs", "%3F"),
+        ("postgresql://me:1?timeout=hunter2@127.0.0.1/jobs", "%3F"),
+        ("postgresql://me:hunter2?x@127.0.0.1/jobs", "%3F"),
+        ("postgresql://me:hunter2#x@127.0.0.1/jobs", "%23"),
+        ("postgresql://me:hunter2[x@127.0.0.1/jobs", "%5B"),
         ("postgresql://me:hunter2@127.0.0.1/jobs?sslmode=maybe", "sslmode"),
     ],
 )

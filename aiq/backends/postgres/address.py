@@ -19,8 +19,10 @@ SYNCHRONOUS: Final = ("on", "off", "local", "remote_write", "remote_apply")
 _SCHEMA: Final = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 _NO_ADDRESS: Final = (
     "The address of a Postgres storage is postgresql://USER:PASSWORD@HOST:PORT/DATABASE. In a user or password write "
-    "/ as %2F, @ as %40, # as %23, [ as %5B."
+    "/ as %2F, ? as %3F, @ as %40, # as %23, [ as %5B."
 )
+_MAY_HAVE_AT: Final = frozenset({"listen", "user", "password", "sslpassword", "options", "application_name"})
+"""Settings whose values may have an @ as it is. In any other it stands behind half of a password."""
 _OURS: Final = frozenset({"schema", "timeout", "pooled", "synchronous_commit", "listen"})
 _SWITCH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -55,6 +57,9 @@ def parse(url: str) -> Address:
         # What it says may have a password in it.
         raise Misconfigured(_NO_ADDRESS) from None
     if parts.scheme not in SCHEMES or parts.fragment or "@" in parts.path:
+        raise Misconfigured(_NO_ADDRESS)
+    written = [piece.partition("=") for piece in parts.query.split("&")]
+    if any("@" in name or ("@" in value and name not in _MAY_HAVE_AT) for name, _, value in written):
         raise Misconfigured(_NO_ADDRESS)
     query = parse_qsl(parts.query, keep_blank_values=True)
     ours = {name: value for name, value in query if name in _OURS}

@@ -70,7 +70,8 @@ async def connect(address: Address, dsn: str, timeout_s: float) -> "asyncpg.Conn
     except ValueError:
         # What it has taken for a port may be half of a password.
         raise Misconfigured(
-            "The address of a Postgres storage has a port that is no number. In a password write / as %2F, @ as %40."
+            "The address of a Postgres storage has a port that is no number. In a password write / as %2F, ? as %3F, "
+            "@ as %40."
         ) from None
     if address.pooled is None:
         await _check_direct(connection, address, timeout_s)
