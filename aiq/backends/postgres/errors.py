@@ -111,6 +111,10 @@ def translated(error: BaseException, address: Address) -> StorageError | Invalid
     """The error of aiq for one of the driver's, of which nothing has come."""
     if isinstance(error, _NO_SCHEMA):
         return missing(address)
+    if isinstance(error, theirs.UndefinedFunctionError):
+        # `aiq migrate` makes none that its table says is there.
+        found = f"not all functions of aiq ({str(error).partition(chr(10))[0]})"
+        return missing(address, found, "If it has nothing to do, restore the schema. ")
     if isinstance(error, _NO_TEXT):
         return InvalidInput(f"A text holds a character that no database keeps, such as NUL ({error}).")
     if isinstance(error, _NO_VALUE):
@@ -121,9 +125,9 @@ def translated(error: BaseException, address: Address) -> StorageError | Invalid
     return Unavailable(f"{address.url} cannot be used just now ({type(error).__name__}: {error}).")
 
 
-def missing(address: Address, found: str = "no schema of aiq") -> StorageMismatch:
-    """What is said where the schema is not the one that this version works with."""
+def missing(address: Address, found: str = "no schema of aiq", more: str = "") -> StorageMismatch:
+    """What is said where the schema is not the one that this version works with. `more` is what else may help."""
     return StorageMismatch(
         f"{address.url} has {found} in {address.schema!r}. Run `aiq migrate --url …` with the address of its owner, "
-        "and start again."
+        f"and start again. {more}".rstrip()
     )

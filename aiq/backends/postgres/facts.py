@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from aiq.backends.postgres.address import Address
-from aiq.backends.postgres.migrate import migrations
+from aiq.backends.postgres.migrate import OLDEST_SERVER, migrations
 from aiq.backends.relational.retire import marks
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.transaction import Transaction
@@ -17,7 +17,6 @@ from aiq.rules.facts import clock_fact, inbox_fact, moving_fact
 SQL: Final = load("facts")
 INBOX: Final = load("inbox")
 
-OLDEST_SERVER: Final = 130_000
 _OLD_SNAPSHOT_MS: Final = 300_000
 _CONNECTIONS_LEFT: Final = 10
 
@@ -43,8 +42,8 @@ def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
 def server_fact(version: int) -> Fact:
     """Say which server it is."""
     text = f"PostgreSQL {version // 10_000}.{version % 10_000}."
-    if version < OLDEST_SERVER:
-        return Fact("server", Level.FAIL, text, "aiq needs PostgreSQL 13 or newer.")
+    if version < OLDEST_SERVER * 10_000:
+        return Fact("server", Level.FAIL, text, f"aiq needs PostgreSQL {OLDEST_SERVER} or newer.")
     return Fact("server", Level.OK, text)
 
 

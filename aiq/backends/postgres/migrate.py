@@ -20,9 +20,10 @@ from aiq.backends.postgres.errors import AGAIN, missing, ours
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.session import Session
 from aiq.backends.relational.connection import Row
-from aiq.errors import StorageMismatch, Unavailable
+from aiq.errors import Misconfigured, StorageMismatch, Unavailable
 
 FOLDER: Final = Path(__file__).parent / "migrations"
+OLDEST_SERVER: Final = 13
 LONGEST_MS: Final = 600_000
 """How long it may take in all: what it changes may be large, and everybody who writes waits for that."""
 WAITING_S: Final = 60.0
@@ -62,7 +63,7 @@ async def migrate(url: str) -> list[int]:
 
     Raises:
         StorageMismatch: a later version of aiq has migrated it, or what was applied does not say so.
-        Misconfigured: the user may not make schemas or tables there.
+        Misconfigured: the user may not make schemas or tables there, or the server is too old.
         Unavailable: the server cannot be reached, or somebody was in the way for a minute, whom the text names.
     """
     address = parse(url)
@@ -70,9 +71,15 @@ async def migrate(url: str) -> list[int]:
         async with asyncio.timeout(LONGEST_MS / 1_000):
             connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
             try:
+                _check_server(address, connection.get_server_version().major)
                 return await _patiently(address, connection)
             finally:
                 await connection.close(timeout=address.timeout_ms / 1_000)
+
+
+def _check_server(address: Address, major: int) -> None:
+    if major < OLDEST_SERVER:
+        raise Misconfigured(f"{address.url} is PostgreSQL {major}, and aiq needs PostgreSQL {OLDEST_SERVER} or newer.")
 
 
 async def _patiently(address: Address, connection: Connection) -> list[int]:

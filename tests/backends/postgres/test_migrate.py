@@ -4,13 +4,15 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import asyncpg
 import pytest
+from asyncpg.types import ServerVersion
 
 from aiq.backends.postgres import migrate as ours
 from aiq.backends.postgres.address import parse
 from aiq.backends.postgres.beginning import writers_lock
 from aiq.backends.postgres.migrate import migrate, migrations
-from aiq.errors import StorageMismatch, Unavailable
+from aiq.errors import Misconfigured, StorageMismatch, Unavailable
 from aiq.testing.actions import enqueue_one
 from tests.chaos.notes import until
 from tests.postgres_servers import Postgres, connect, postgres_server
@@ -144,3 +146,21 @@ async def test_a_migration_that_was_applied_and_is_not_told_of_is_not_applied_ag
     assert mend in str(told.value)
     server.tell(mend)
     assert await migrate(server.url(schema)) == []
+
+
+async def test_a_server_that_is_too_old_is_told_which_is_new_enough(
+    server: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = ServerVersion(12, 22, 0, "final", 0)
+    monkeypatch.setattr(asyncpg.Connection, "get_server_version", lambda _: old)
+
+    with pytest.raises(Misconfigured, match="is PostgreSQL 12, and aiq needs PostgreSQL 13 or newer"):
+        await migrate(server.url(schemas().name()))
+
+
+async def test_a_function_that_is_not_there_is_none_that_comes_with_time(server: Postgres, schema: str) -> None:
+    async with opened(server.url(schema), None) as storage:
+        server.tell(f"ALTER FUNCTION {schema}.aiq_enqueue_4 RENAME TO gone")
+
+        with pytest.raises(StorageMismatch, match=r"aiq_enqueue_4.*aiq migrate"):
+            await enqueue_one(storage)
