@@ -2,7 +2,7 @@
 
 import re
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from redis import exceptions as driver
@@ -29,6 +29,10 @@ def ours(error: Exception, url: str, *, sent: bool) -> StorageError:
             return made(url, text)
     if isinstance(error, driver.ConnectionError) and _certificate(error):
         return Misconfigured(f"{url} cannot be trusted ({text}). Name the authority: ?ssl_ca_certs=/path/to/ca.pem.")
+    if isinstance(error, driver.ConnectionError) and url.startswith("rediss") and _unreadable(error):
+        return Misconfigured(
+            f"A file that {url} names cannot be read ({text}). Look at ssl_ca_certs, ssl_certfile and ssl_keyfile."
+        )
     if isinstance(error, driver.InvalidResponse):
         return Misconfigured(f"What answers at {url} is no Redis server ({text:.200}). Look at host and port.")
     if isinstance(error, driver.ResponseError):
@@ -58,13 +62,19 @@ _IN_A_SCRIPT: Final = ", on @user_script:"
 """How it ends what a script has raised. Ours raise where what is stored is not as they left it."""
 
 
-def _certificate(error: BaseException | None) -> bool:
+def _certificate(error: BaseException) -> bool:
+    # A server that ends during the handshake has said nothing of certificates.
+    return any(isinstance(one, ssl.SSLError) and not isinstance(one, ssl.SSLEOFError) for one in _causes(error))
+
+
+def _unreadable(error: BaseException) -> bool:
+    return any(isinstance(one, FileNotFoundError | PermissionError | IsADirectoryError) for one in _causes(error))
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        # A server that ends during the handshake has said nothing of certificates.
-        if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _refused(url: str, text: str) -> StorageError:
@@ -80,6 +90,8 @@ def _closed(url: str, text: str) -> StorageError:
 
 
 def _lacking(url: str, text: str) -> StorageError:
+    if "SENTINEL" in text.upper():
+        return Misconfigured(f"What answers at {url} is no sentinel ({text:.200}). They mostly listen at port 26379.")
     return Misconfigured(
         f"{url} lacks a command that a storage needs ({text}). It takes Redis 7.0 or newer, or Valkey, with all of the "
         "commands in docs/redis.md: bring the server up to date, or give back what was renamed or disabled there."

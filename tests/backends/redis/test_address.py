@@ -79,6 +79,7 @@ def test_a_password_is_in_no_message_about_the_address_around_it() -> None:
         ("redis://a?connections=0", "from 1 on"),
         ("redis://a?ssl_ca_certs=/ca.pem", "no setting ssl_ca_certs"),
         ("rediss://a?ssl_cert_reqs=optional", "required, which is the default, or none"),
+        ("rediss://a?ssl_keyfile=/key.pem", "ssl_certfile="),
         ("redis+unix://", "three slashes"),
         ("redis+unix://host/path", "three slashes"),
         ("redis+sentinel://a", "redis\\+sentinel://HOST:26379/SERVICE"),

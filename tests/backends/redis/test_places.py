@@ -114,3 +114,16 @@ async def test_after_a_connection_was_cut_while_it_lay_idle_the_sentinels_are_as
 
 def at_eof(connection: AbstractConnection) -> bool:
     return connection._reader is not None and connection._reader.at_eof()
+
+
+@pytest.mark.parametrize("setting", ["ssl_ca_certs=/nonexistent", "ssl_certfile=/nonexistent"])
+async def test_a_file_for_tls_that_is_not_there_is_no_outage(setting: str) -> None:
+    async with to(f"rediss://127.0.0.1:{server().port}?{setting}") as client:
+        with pytest.raises(Misconfigured, match="cannot be read"):
+            await client.ask("PING")
+
+
+async def test_a_server_that_is_no_sentinel_is_told_to_be_none() -> None:
+    async with to(f"redis+sentinel://127.0.0.1:{server().port}/jobs?timeout=2") as client:
+        with pytest.raises(Misconfigured, match="is no sentinel"):
+            await client.ask("PING")
