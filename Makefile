@@ -38,7 +38,7 @@ test-faults: .venv/.ready redis-server postgres ## The slow tests: kill processe
 	@echo "== fault tests"
 	@$(BIN)/python -m pytest -m faults
 	@echo "== the suite on a Redis cluster, behind sentinels and through pgbouncer"
-	@$(BIN)/python -m pytest tests/conformance --numprocesses auto --dist worksteal -k "not test_model" \
+	@$(BIN)/python -m pytest tests/conformance --numprocesses auto --dist worksteal -k "not test_model_" \
 		--aiq-backend=tests.stores:redis_cluster --aiq-backend=tests.stores:redis_sentinel \
 		--aiq-backend=tests.stores:postgres_pooled
 

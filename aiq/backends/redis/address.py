@@ -174,7 +174,7 @@ def _settings(parts: SplitResult, kind: Kind) -> dict[str, str]:
     if settings.get("ssl_cert_reqs", "required") not in ("required", "none"):
         raise Misconfigured("ssl_cert_reqs is required, which is the default, or none.")
     if "ssl_keyfile" in settings and "ssl_certfile" not in settings:
-        raise Misconfigured("ssl_keyfile is the key of a certificate. Name that, too: ssl_certfile=/path/to/client.pem.")
+        raise Misconfigured("ssl_keyfile is the key of a certificate. Name that too: ssl_certfile=/path/to/client.pem.")
     return settings
 
 
