@@ -122,7 +122,7 @@ class BatchContext:
         """Say what was used for item `n` outside of `ctx.call`: a Usage, or a response of `openai` or `anthropic`.
 
         Raises:
-            InvalidInput: it says nothing of its use.
+            InvalidInput: it says nothing of its use, or is of one model more than MAX_LIMITS.
         Spec: USAGE-1, CALL-12
         """
         run = self._seats[n].run

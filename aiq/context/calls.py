@@ -274,12 +274,14 @@ def names_of(limits: Iterable[Named | str]) -> tuple[str, ...]:
     """The names of limits that may be given as such.
 
     Raises:
-        InvalidInput: one is neither, or there are more than MAX_LIMITS.
+        InvalidInput: one is neither, or there twice, or there are more than MAX_LIMITS.
     """
     names = tuple(one if isinstance(one, str) else _name(one) for one in limits)
     check_count("list of limits", len(names), MAX_LIMITS)
     for name in names:
         check_name("limit", name)
+    if len(set(names)) < len(names):
+        raise InvalidInput(f"The limits {', '.join(names)} name one twice; a call takes each limit once.")
     return names
 
 

@@ -301,7 +301,7 @@ class Context:
         It is added to what this run has reported so before, and sent soon.
 
         Raises:
-            InvalidInput: it says nothing of its use.
+            InvalidInput: it says nothing of its use, or is of one model more than MAX_LIMITS.
         Spec: USAGE-1, CALL-12
         """
         usage = usage_from(used, self._run.record.model)

@@ -7,7 +7,7 @@ its own under load, and no timer decides how long it waits.
 import asyncio
 import contextvars
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from random import Random
@@ -17,7 +17,7 @@ from aiq.bounds import MAX_BATCH
 from aiq.engine.outage import Outage
 from aiq.engine.tasks import PATIENCE_S
 from aiq.engine.timing import Backoff, BootClock
-from aiq.errors import LeaseLost, StorageFull, Unavailable, twin
+from aiq.errors import LeaseLost, StorageFull, Unavailable
 from aiq.model import Acquired, CallRequest, Lease, Report, Reported
 from aiq.storage import Limits
 
@@ -125,15 +125,24 @@ class Bookings:
         if not batch:
             return
         try:
-            reports = [told.report for told in batch]
-            for told, answer in zip(batch, await self._patiently(self._storage.report, reports), strict=True):
-                told.heard(answer)
-        except Exception:  # noqa: BLE001 - nobody is left who could do anything about it
-            _log.exception("%d reports of calls were not taken; what they said counts by its estimate.", len(batch))
+            await self._report(batch)
         finally:
             for told in batch:
                 if not told.done.done():
                     told.done.set_result(None)
+
+    async def _report(self, batch: Sequence[_Told]) -> None:
+        """Report together. Where that fails for what one says, or for what is stored of him, each goes alone."""
+        try:
+            reports = [told.report for told in batch]
+            for told, answer in zip(batch, await self._patiently(self._storage.report, reports), strict=True):
+                told.heard(answer)
+        except Exception:  # noqa: BLE001 - nobody is left who could do anything about it
+            if len(batch) > 1:
+                for told in batch:
+                    await self._report([told])
+                return
+            _log.exception("A report of a call was not taken; what it said counts by its estimate.")
 
     async def _ask(self) -> None:
         waiting = [asked for asked in self._asked if not asked.answer.done()]
@@ -141,17 +150,28 @@ class Bookings:
         if not batch:
             return
         try:
-            requests = [asked.request for asked in batch]
-            for asked, answer in zip(batch, await self._patiently(self._storage.acquire, requests), strict=True):
-                if not asked.answer.done():
-                    asked.answer.set_result(answer)
-        except Exception as error:  # noqa: BLE001 - it is the answer to each of them
-            for asked in batch:
-                if not asked.answer.done():
-                    asked.answer.set_exception(twin(error))
+            await self._acquire(batch)
         finally:
             for asked in batch:
                 asked.answer.cancel()
+
+    async def _acquire(self, batch: Sequence[_Asked]) -> None:
+        """Ask for those who still wait. As in `_report`: what one has asked wrongly is his own error alone."""
+        wanted = [asked for asked in batch if not asked.answer.done()]
+        if not wanted:
+            return
+        try:
+            answers = await self._patiently(self._storage.acquire, [asked.request for asked in wanted])
+        except Exception as error:  # noqa: BLE001 - it is the answer to whoever asked
+            if len(wanted) > 1:
+                for asked in wanted:
+                    await self._acquire([asked])
+            elif not wanted[0].answer.done():
+                wanted[0].answer.set_exception(error)
+            return
+        for asked, answer in zip(wanted, answers, strict=True):
+            if not asked.answer.done():
+                asked.answer.set_result(answer)
 
     async def _patiently(self, call: Callable[[list[_Q]], Awaitable[list[_A]]], questions: list[_Q]) -> list[_A]:
         """Everything here may be repeated: a call is known by its run and number, and a report says all there is."""

@@ -8,10 +8,10 @@ from itertools import islice
 from random import Random
 from typing import Final, Protocol
 
-from aiq.bounds import MAX_OPEN_CALLS
+from aiq.bounds import MAX_CATEGORIES, MAX_LIMITS, MAX_OPEN_CALLS
 from aiq.engine.bookings import Bookings
 from aiq.engine.lines import Lines, Place
-from aiq.errors import LeaseLost
+from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
     FIRST,
     Acquired,
@@ -28,6 +28,7 @@ from aiq.model import (
     Reported,
     Usage,
 )
+from aiq.rules.checks import check_count
 
 _log = logging.getLogger("aiq.worker")
 
@@ -180,9 +181,19 @@ class Calls:
                 place.wake()
 
     def add(self, usage: Usage) -> None:
-        """Say what the handler has used outside of its calls, on top of what it said before: that is call 0."""
+        """Say what the handler has used outside of its calls, on top of what it said before: that is call 0.
+
+        Raises:
+            TooLarge: it is of more than MAX_LIMITS models, or of one in more than MAX_CATEGORIES categories.
+        """
         before = self._beside.get(usage.model)
-        self._beside[usage.model] = usage if before is None else before + usage
+        after = usage if before is None else before + usage
+        # What no store takes is refused to who says it: later it would be lost, with all that was said before.
+        check_count("list of categories of one model", len(after.tokens), MAX_CATEGORIES)
+        models = len(self._beside) + (before is None)
+        if models > MAX_LIMITS:
+            raise TooLarge("list of models used beside calls", models, MAX_LIMITS, "Use others in calls: ctx.call(…).")
+        self._beside[usage.model] = after
         self.report(FIRST, CallState.OPEN, tuple(self._beside.values()))
 
     async def flush(self) -> None:

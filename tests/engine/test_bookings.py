@@ -10,7 +10,7 @@ import pytest
 from aiq.bounds import MAX_BATCH
 from aiq.engine.bookings import Bookings
 from aiq.engine.tasks import PATIENCE_S
-from aiq.errors import Corrupt, LeaseLost, StorageFull, Unavailable
+from aiq.errors import Corrupt, InvalidInput, LeaseLost, StorageFull, Unavailable
 from aiq.model import Acquired, Admitted, CallRequest, CallState, Lease, Report, Reported
 from tests.engine.world import World, virtually
 
@@ -139,7 +139,7 @@ async def test_a_report_is_repeated_until_it_is_taken(world: World) -> None:
 async def test_an_error_that_no_repeat_mends_is_the_answer_to_each_and_the_next_goes_on(world: World) -> None:
     book = Book()
     desk = bookings(book, world)
-    book.failures = [Corrupt("a row")]
+    book.failures = [Corrupt("a row")] * 3
     answers = await asyncio.gather(desk.acquire(call("a", 1)), desk.acquire(call("b", 1)), return_exceptions=True)
 
     assert [type(answer) for answer in answers] == [Corrupt, Corrupt]
@@ -153,8 +153,37 @@ async def test_reports_that_cannot_be_taken_hold_up_nobody(world: World, caplog:
     book.failures = [Corrupt("a row")]
     await asyncio.wait({desk.report(word("a", 1), nobody)})
 
-    assert "1 reports of calls were not taken" in caplog.text
+    assert "A report of a call was not taken" in caplog.text
     assert await desk.acquire(call("a", 2)) == Admitted(max_output=2)
+
+
+class Choosy(Book):
+    """Refuses what one job says or asks, and so the round trip that it goes with, as a store does."""
+
+    async def _trip(self, kind: str, names: list[str]) -> None:
+        await super()._trip(kind, names)
+        if any(name.startswith("bad") for name in names):
+            raise InvalidInput("It names a limit twice.")
+
+
+@virtually
+async def test_a_call_that_no_store_could_answer_is_refused_to_its_asker_alone(world: World) -> None:
+    desk = bookings(Choosy(), world)
+    asked = [desk.acquire(call(job, 1)) for job in ("a", "bad", "b")]
+    first, bad, last = await asyncio.gather(*asked, return_exceptions=True)
+
+    assert (first, type(bad), last) == (Admitted(max_output=1), InvalidInput, Admitted(max_output=1))
+
+
+@virtually
+async def test_a_report_that_no_store_could_take_loses_no_other(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    book, heard = Choosy(), list[Reported | LeaseLost]()
+    desk = bookings(book, world)
+    await asyncio.wait({desk.report(word(job, 1), heard.append) for job in ("a", "bad", "b")})
+
+    assert heard == [Reported(late=True)] * 2
+    assert book.trips[1:] == [("report", ["a1settled"]), ("report", ["bad1settled"]), ("report", ["b1settled"])]
+    assert caplog.text.count("was not taken") == 1
 
 
 @virtually
@@ -265,11 +294,11 @@ async def test_whoever_comes_after_the_end_is_cancelled_at_once(world: World) ->
 @virtually
 async def test_each_call_hears_of_a_failure_by_an_error_of_its_own(world: World) -> None:
     book = Book()
-    book.failures = [Corrupt("It contradicts itself.")]
+    book.failures = [Corrupt("It contradicts itself.") for _ in range(3)]
     desk = bookings(book, world)
     first, other = await asyncio.gather(desk.acquire(call("a", 1)), desk.acquire(call("b", 1)), return_exceptions=True)
     assert isinstance(first, Corrupt)
     first.add_note("job a")
 
     assert isinstance(other, Corrupt)
-    assert other.__notes__ == []
+    assert not hasattr(other, "__notes__")

@@ -8,6 +8,7 @@ import pytest
 
 import aiq
 import aiq.testing
+from aiq.bounds import MAX_LIMITS
 from aiq.model import (
     Admitted,
     CallState,
@@ -264,3 +265,34 @@ async def test_a_report_that_says_nothing_is_refused(world: World) -> None:
     job = await run(world, handler)
 
     assert "pass aiq.Usage(" in (await world.get(job)).errors[-1].message
+
+
+@virtually
+async def test_a_limit_that_is_named_twice_is_refused_before_anything_is_asked(world: World) -> None:
+    booked = Booked(world)
+
+    async def handler(ctx: aiq.Context) -> None:
+        async with ctx.call(GPT, "gpt"):
+            raise AssertionError("admitted")
+
+    job = await run(world, handler)
+
+    assert "name one twice" in (await world.get(job)).errors[-1].message
+    assert not [trip for trip in booked.trips if trip.startswith("acquire")]
+
+
+@virtually
+async def test_a_model_too_many_is_refused_to_the_handler_and_what_was_said_before_counts(world: World) -> None:
+    booked, refused = Booked(world), list[str]()
+
+    async def handler(ctx: aiq.Context) -> None:
+        for n in range(MAX_LIMITS):
+            ctx.report(aiq.Usage(model=f"m{n}", input=1))
+        with pytest.raises(aiq.TooLarge) as caught:
+            ctx.report(aiq.Usage(model="another", input=1))
+        refused.append(str(caught.value))
+
+    await run(world, handler)
+
+    assert "list of models" in refused[0]
+    assert len(booked.told[-1].used) == MAX_LIMITS
