@@ -97,6 +97,8 @@ class Floor:
     def offer(self) -> Offer | None:
         """The head that is next: of the most urgent band, save for the floor, and of the lowest position. BAND-1"""
         if self._offered is not None:
+            if not any(self._places.values()):
+                return self._only(self._offered)
             self._let_in(self._offered)
         while True:
             self._ranks = [band for band, places in self._places.items() if places]
@@ -108,6 +110,15 @@ class Floor:
             if found is not None:
                 self._offered = found.stand
                 return found._replace(favoured=favoured is not None)
+
+    def _only(self, stand: Stand) -> Offer | None:
+        """What the one pool offers that is left: it is its turn, wherever its jobs stand."""
+        if any(stand.pool.credits):
+            self._leave_out(stand)
+        found = self._of(stand)
+        self._ranks = [] if found is None else [found.rank]
+        self._offered = None if found is None else stand
+        return found
 
     def _let_in(self, stand: Stand) -> None:
         """Let a pool of which something was offered stand where it stands now."""

@@ -1,6 +1,9 @@
 """What many pools offer to a claim: chapter 12."""
 
+import pytest
+
 from aiq.model import Band, LimitSpec
+from aiq.rules.books import Front
 from tests.rules.ledger import Ledger
 from tests.rules.test_dispatch import ids
 
@@ -20,6 +23,19 @@ def test_a_claim_looks_at_no_more_pools_than_it_takes_jobs_from() -> None:
 
     assert ids(ledger.claim(3)) == ["0", "1", "2"]
     assert ledger.looked == 3
+
+
+def test_of_the_only_pool_nobody_asks_whose_turn_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger()
+    asked: list[str] = []
+    ledger.put(LimitSpec(name="l", requests=1_000))
+    for number in range(5):
+        ledger.add(f"{number}", limits=("l",))
+    monkeypatch.setattr(ledger, "front", asked.append)
+    monkeypatch.setattr(ledger, "fronts", lambda: [Front(Band.NORMAL, 1, "l|")])
+
+    assert ids(ledger.claim(5)) == ["0", "1", "2", "3", "4"]
+    assert asked == []
 
 
 def test_an_urgent_job_of_one_pool_goes_before_those_of_all_others() -> None:
