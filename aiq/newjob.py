@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Final, Generic, Literal, NoReturn, TypeVar, Unpack
 
 import msgspec
+from msgspec.structs import replace as with_fields
 
 from aiq.errors import InvalidInput
 from aiq.model import Band, BudgetSpec, Estimate, JobRecord, JobSpec, RouteSpec
@@ -45,7 +46,7 @@ class Place:
 
 ALONE: Final = Place()
 _NOTHING: Final = Chosen()
-_OWN: Final = ("id", "payload", "digest")
+_OWN: Final = ("id", "payload", "digest", "estimate", "budgets", "creates")
 _SHARED: Final = [field.name for field in fields(JobSpec) if field.name not in _OWN]
 _spec: Final = maker(JobSpec, (*_OWN, *_SHARED))
 
@@ -151,7 +152,7 @@ class NewJob(Generic[R_co]):
             while_parked=_first(chosen.while_parked, "hold"),
             limits=tuple(map(limit_name, self.limits)),
             routes=_routes_of(self, parent),
-            estimate=chosen.estimate or self._estimate(payload),
+            estimate=chosen.estimate or _estimated(self, payload),
             budgets=tuple(dict.fromkeys((*own_budgets, *inherited))),
             creates=tuple(spec for spec in own_budgets.values() if spec is not None),
             max_deferral_ms=_first(chosen.max_deferral_ms, task.max_deferral_ms),
@@ -163,10 +164,6 @@ class NewJob(Generic[R_co]):
             on_unique=chosen.on_unique,
             on_parent=_first(chosen.on_parent, "cancel"),
         )
-
-    def _estimate(self, payload: bytes) -> Estimate | None:
-        """What its task says that it needs. With the output of another job among its arguments nobody can tell yet."""
-        return None if self.arguments.places else self.task.estimated(payload)
 
 
 def all_using(jobs: Iterable[NewJob[R_co]], options: JobOptions) -> list[NewJob[R_co]]:
@@ -189,8 +186,9 @@ def all_using(jobs: Iterable[NewJob[R_co]], options: JobOptions) -> list[NewJob[
 def specs_of(jobs: Iterable[NewJob[object]], ids: Iterable[str], *, queue_default: str) -> list[JobSpec]:
     """What a storage is handed of jobs that stand alone, as `NewJob.spec` makes it of each.
 
-    Those of one task of which the same was said differ in their ids and arguments alone. All else is worked out for the
-    first of them, which takes longer than to write it down again.
+    Those of one task of which the same was said differ in their ids and arguments, and what follows from these: what
+    the task estimates, and the id of a budget of the job's own. All else is worked out for the first of them, which
+    takes longer than to write it down again.
     """
     specs: list[JobSpec] = []
     mould: _Mould | None = None
@@ -207,9 +205,7 @@ class _Mould:
     """What the jobs of one task have in common of which the same was said."""
 
     def __init__(self, job: NewJob[object], made: JobSpec) -> None:
-        chosen = job.chosen
-        own = chosen.id is not None or chosen.budget is not None
-        self._serves = not own and (made.estimate is None or chosen.estimate is not None)
+        self._serves = job.chosen.id is None
         self._job, self._made = job, made
 
     def fits(self, job: NewJob[object]) -> bool:
@@ -222,7 +218,17 @@ class _Mould:
         before, after = self._around
         payload = job.arguments.envelope(ALONE.id_of)
         digest = sha256(before + job.arguments.canonical + after).hexdigest()
-        return _spec(job_id, payload, digest, *self._shared)
+        estimate = job.chosen.estimate or _estimated(job, payload)
+        return _spec(job_id, payload, digest, estimate, *self._budgets(job_id), *self._shared)
+
+    def _budgets(self, job_id: str) -> tuple[tuple[str, ...], tuple[BudgetSpec, ...]]:
+        """The budgets that a job draws from, and those that come with it."""
+        made = self._made
+        if not made.creates or made.creates[0].id != _own_id(made.id):
+            return made.budgets, made.creates
+        # It has no other: what else a job draws from comes from a parent or a flow.
+        own = _own_id(job_id)
+        return (own,), (with_fields(made.creates[0], id=own),)
 
     # Only when a second job fits: where none does, this would be work for nothing.
     @cached_property
@@ -234,6 +240,11 @@ class _Mould:
     @cached_property
     def _shared(self) -> list[object]:
         return [getattr(self._made, name) for name in _SHARED]
+
+
+def _estimated(job: NewJob[object], payload: bytes) -> Estimate | None:
+    """What its task says that it needs. With the output of another job among its arguments nobody can tell yet."""
+    return None if job.arguments.places else job.task.estimated(payload)
 
 
 def _said(*values: T | None) -> T | None:
@@ -258,12 +269,17 @@ def _routes_of(job: NewJob[object], parent: JobRecord | None) -> tuple[RouteSpec
     return routes[start:] + routes[:start]
 
 
+def _own_id(job_id: str) -> str:
+    """Of the budget that comes with a job."""
+    return f"job:{job_id}"
+
+
 def _own_budgets(chosen: Chosen, job_id: str, place: Place) -> dict[str, BudgetSpec | None]:
     """The budgets that come with a job, by id, nearest first; None for one that is stored already."""
     found: dict[str, BudgetSpec | None] = {}
     if chosen.budget is None and place.budget is None:
         return found
-    for budget, own_id in ((chosen.budget, f"job:{job_id}"), (place.budget, f"flow:{place.flow}")):
+    for budget, own_id in ((chosen.budget, _own_id(job_id)), (place.budget, f"flow:{place.flow}")):
         if isinstance(budget, Budget):
             spec = budget.spec(own_id)
             found.setdefault(spec.id, spec)

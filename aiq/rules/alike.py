@@ -95,9 +95,11 @@ def charged(part: Part, charge: int) -> Part:
 class Alike:
     """What was worked out in one step so far. It holds for the limits, prices and estimates of that step alone."""
 
-    __slots__ = ("accounts", "asks", "wants")
+    __slots__ = ("accounts", "asks", "fitting", "wants")
 
     def __init__(self) -> None:
+        self.fitting: set[Hashable] = set()
+        """What new jobs take of limits that are stored and can give it."""
         self.asks: dict[Hashable, Ask] = {}
         self.wants: dict[Need, Want] = {}
         self.accounts: dict[Hashable, Account] = {}

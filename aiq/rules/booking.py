@@ -49,9 +49,12 @@ def check_at_enqueue(books: Books, spec: JobSpec) -> None:
         TooLarge: it draws from more than MAX_CHAIN budgets.
     """
     ways = [(route.limits, route.model) for route in spec.routes] or [(spec.limits, "")]
-    for names, model in ways:
-        for name in names:
-            _check_fits(books, spec.estimate, model, name)
+    alike = (spec.limits, spec.routes, spec.estimate)
+    if alike not in books.alike.fitting:
+        for names, model in ways:
+            for name in names:
+                _check_fits(books, spec.estimate, model, name)
+        books.alike.fitting.add(alike)
     if spec.budgets:
         _check_budgets(books, spec, [model for _, model in ways])
 

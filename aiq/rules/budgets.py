@@ -43,11 +43,7 @@ def check_budget(spec: BudgetSpec) -> None:
     Raises:
         InvalidInput: the text says what to pass instead.
     """
-    check_opaque("id of a budget", spec.id)
-    if spec.parent is not None:
-        check_opaque("parent of a budget", spec.parent)
-    if spec.parent == spec.id:
-        raise InvalidInput(f'Budget "{spec.id}" is its own parent; leave the parent out.')
+    check_whose(spec)
     check_amounts(f'caps of budget "{spec.id}"', spec.caps)
     check_weights(f'budget "{spec.id}"', spec.weights)
     if spec.window not in (None, "day", "month"):
@@ -57,6 +53,19 @@ def check_budget(spec: BudgetSpec) -> None:
     if spec.on_exceeded not in tuple(OnExceeded):
         words = ", ".join(OnExceeded)
         raise InvalidInput(f'on_exceeded of budget "{spec.id}" is {spec.on_exceeded!r:.100}; pass one of {words}.')
+
+
+def check_whose(spec: BudgetSpec) -> None:
+    """Refuse a budget with an improper id or parent; `check_budget` asks the rest too.
+
+    Raises:
+        InvalidInput: the text says what to pass instead.
+    """
+    check_opaque("id of a budget", spec.id)
+    if spec.parent is not None:
+        check_opaque("parent of a budget", spec.parent)
+    if spec.parent == spec.id:
+        raise InvalidInput(f'Budget "{spec.id}" is its own parent; leave the parent out.')
 
 
 def check_amounts(kind: str, amounts: Amounts) -> None:

@@ -41,7 +41,7 @@ from aiq.model import (
 )
 from aiq.model.usage import check_amount, check_model
 from aiq.policy.figures import check_name
-from aiq.rules.budgets import check_amounts, check_budget
+from aiq.rules.budgets import check_amounts, check_budget, check_whose
 from aiq.rules.checks import (
     IN_PARTS,
     check_count,
@@ -81,9 +81,11 @@ __all__ = [
 ]
 
 
-_OWN: Final = frozenset({"id", "digest", "payload"})
-"""What each job has of its own, however alike they are."""
+_OWN: Final = frozenset({"id", "digest", "payload", "estimate", "budgets", "creates"})
+"""What each job has of its own, however alike they are. An estimate was checked when it was made."""
 _shared: Final = attrgetter(*(field.name for field in fields(JobSpec) if field.name not in _OWN))
+_terms: Final = attrgetter("caps", "weights", "window", "on_exceeded")
+"""What budgets of many jobs have in common."""
 
 
 def check_spec(spec: JobSpec) -> None:
@@ -98,12 +100,15 @@ def check_specs(specs: Iterable[JobSpec]) -> None:
     in little, and to look at all of each took longer than to store it.
     """
     before: tuple[object, ...] | None = None
+    terms: Sequence[tuple[object, ...]] = ()
     for spec in specs:
         _check_own(spec)
         shared = _shared(spec)
         if before is None or not all(map(is_, shared, before)):
             _check_shared(spec)
         before = shared
+        if spec.budgets or spec.creates:
+            terms = _check_budgets(spec, terms)
 
 
 def check_batch(batch: Sequence[JobSpec], parent: Lease | None = None) -> None:
@@ -289,7 +294,7 @@ def _check_shared(spec: JobSpec) -> None:
     _check_texts(spec)
     _check_numbers(spec)
     check_count("list of dependencies", len(spec.depends_on), bounds.MAX_DEPENDENCIES)
-    _check_admission(spec)
+    _check_limits(spec)
     _check_unique(spec)
     if spec.on_parent not in ("cancel", "leave"):
         raise InvalidInput(f"on_parent is {spec.on_parent!r}; pass cancel or leave.")
@@ -357,18 +362,28 @@ def _check_unique(spec: JobSpec) -> None:
         )
 
 
-def _check_admission(spec: JobSpec) -> None:
-    """What a job takes of limits and budgets."""
+def _check_limits(spec: JobSpec) -> None:
+    """What a job takes of limits, on each of its routes."""
     _check_limit_names(spec.limits)
     check_count("list of routes", len(spec.routes), bounds.MAX_LIMITS)
     for route in spec.routes:
         _check_route(route)
+
+
+def _check_budgets(spec: JobSpec, before: Sequence[tuple[object, ...]]) -> Sequence[tuple[object, ...]]:
+    """What a job draws from, and what comes with it. The very terms of those of the job `before` it are not looked at
+    again; the answer is these of its own."""
     check_count("list of budgets", len(spec.budgets), bounds.MAX_CHAIN)
     for budget_id in spec.budgets:
         check_opaque("id of a budget", budget_id)
     check_count("list of budgets to create", len(spec.creates), bounds.MAX_CHAIN)
-    for budget in spec.creates:
-        check_budget(budget)
+    found = [_terms(budget) for budget in spec.creates]
+    for place, budget in enumerate(spec.creates):
+        if place < len(before) and all(map(is_, found[place], before[place])):
+            check_whose(budget)
+        else:
+            check_budget(budget)
+    return found
 
 
 def _check_route(route: RouteSpec) -> None:

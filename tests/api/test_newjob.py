@@ -244,6 +244,33 @@ def test_many_jobs_are_what_each_of_them_is_alone() -> None:
     assert specs == [job.spec(job_id=own, queue_default="notes") for job, own in zip(jobs, ids, strict=True)]
 
 
+@pytest.mark.parametrize(
+    "budget",
+    [
+        aiq.Budget(usd="2"),
+        aiq.Budget(tokens=9, parent="team"),
+        aiq.Budget("team", tokens=9),
+        aiq.Budget(tenant="t", tokens=9),
+        "team",
+    ],
+)
+def test_many_jobs_with_a_budget_are_what_each_of_them_is_alone(budget: aiq.Budget | str) -> None:
+    jobs, ids = all_using(some_jobs(), {"budget": budget}), [f"j{n}" for n in range(12)]
+
+    specs = specs_of(jobs, ids, queue_default="notes")
+
+    assert specs == [job.spec(job_id=own, queue_default="notes") for job, own in zip(jobs, ids, strict=True)]
+
+
+def test_what_a_job_alone_says_of_its_budget_is_shared_by_many() -> None:
+    jobs = all_using([note.job(text) for text in "abc"], {"budget": aiq.Budget(usd="2")})
+
+    first, *others = specs_of(jobs, ["a", "b", "c"], queue_default="notes")
+
+    assert [spec.creates[0].id for spec in others] == ["job:b", "job:c"]
+    assert all(spec.creates[0].caps is first.creates[0].caps for spec in others)
+
+
 def test_options_of_many_jobs_are_those_of_each() -> None:
     options: JobOptions = {"queue": "slow", "delay": 2}
 

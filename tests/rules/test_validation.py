@@ -179,6 +179,26 @@ def test_a_job_is_looked_at_behind_one_that_is_alike(field: str, passes: Any, fa
         v.check_specs([SPEC, SPEC, replace(SPEC, **{field: fails})])
 
 
+CAPS = {"tokens": 5}
+
+
+@pytest.mark.parametrize(
+    "budget",
+    [
+        BudgetSpec(id="", caps=CAPS),
+        BudgetSpec(id="job:b", parent="", caps=CAPS),
+        BudgetSpec(id="job:b", parent="job:b", caps=CAPS),
+        BudgetSpec(id="job:b", caps={"tokens": -1}),
+        BudgetSpec(id="job:b", caps=CAPS, weights={"input": -1}),
+    ],
+)
+def test_a_budget_is_looked_at_behind_one_that_is_alike(budget: BudgetSpec) -> None:
+    alike = [replace(SPEC, creates=(BudgetSpec(id=own, caps=CAPS),)) for own in ("job:a", "job:b")]
+    v.check_specs(alike)
+    with pytest.raises(InvalidInput):
+        v.check_specs([*alike, replace(SPEC, creates=(budget,))])
+
+
 def test_a_job_that_depends_on_itself_is_refused() -> None:
     with pytest.raises(FlowInvalid, match="itself"):
         v.check_spec(replace(SPEC, depends_on=("a",)))

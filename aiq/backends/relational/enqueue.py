@@ -3,7 +3,8 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -15,7 +16,7 @@ from aiq.backends.relational.ledger import Ledger
 from aiq.backends.relational.moves import add_event, position_of
 from aiq.backends.relational.rows import Job, ids
 from aiq.backends.relational.statements import load
-from aiq.backends.relational.terms import brings, terms_of
+from aiq.backends.relational.terms import Texts, brings
 from aiq.backends.relational.transaction import SQL as COMMON
 from aiq.backends.relational.transaction import Transaction
 from aiq.backends.relational.unique import answer, look_up, take_key
@@ -38,7 +39,16 @@ from aiq.storage import job_topic, queue_topic
 SQL: Final = load("enqueue")
 
 _SPEC_FIELDS: Final = [field.name for field in fields(JobSpec)]
+_place_of: Final = attrgetter("queue", "tenant", "band", "key", "limits", "routes", "estimate")
+"""What it depends on where a job stands when it is ready."""
 _encoder: Final = msgspec.json.Encoder()
+
+
+class _Entry(NamedTuple):
+    """Where a new job that takes part in admission will stand once it is ready, and the terms that it brings."""
+
+    line: LineKey
+    terms: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +83,12 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None, *, b
         _check_room(tx, standing, fresh)
     awaited = {dependency for spec in fresh for dependency in spec.depends_on}
     _await(tx, [job for job_id, job in standing.items() if job_id in awaited])
-    lines = _lines(tx, fresh)
+    entries = _entries(tx, fresh)
     branch = None if parent is None else _branch(tx, parent)
     answers = [
         answer(tx, spec, taken[spec.id])
         if spec.id in taken
-        else _store(tx, standing, spec, parent, branch, awaited, lines.get(spec.id))
+        else _store(tx, standing, spec, parent, branch, awaited, entries.get(spec.id))
         for spec in batch
     ]
     if parent is not None and fresh:
@@ -216,7 +226,7 @@ def _store(
     parent: Job | None,
     branch: Branch | None,
     awaited: Collection[str],
-    line: LineKey | None,
+    entry: _Entry | None,
 ) -> Enqueued:
     known = standing.get(spec.id)
     if known is not None:
@@ -230,11 +240,10 @@ def _store(
     tx.later(SQL["job"], hot)
     tx.later(SQL["spec"], _cold(n, spec), payload=spec.payload)
     in_lane = not spec.ordered or arrive(tx, n, spec, change.state, branch)
-    terms = terms_of(spec)
-    if line is not None:
-        hot |= _gated(tx, spec, change, hot["position"], line, in_lane=in_lane)
-    if terms is not None:
-        tx.later(SQL["terms"], (n, terms))
+    if entry is not None:
+        hot |= _gated(tx, spec, change, hot["position"], entry.line, in_lane=in_lane)
+    if entry is not None and entry.terms is not None:
+        tx.later(SQL["terms"], (n, entry.terms))
     if parent is None and change.state is not State.WAITING:
         admission(tx).queues.count(spec.queue, 1)
     if parent is not None:
@@ -328,15 +337,23 @@ def _hot(tx: Transaction, n: int, spec: JobSpec, change: Change, parent: Job | N
     }
 
 
-def _lines(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, LineKey]:
-    """Where the new jobs will stand that take part in admission; all of it is read at once."""
+def _entries(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, _Entry]:
+    """Of new jobs that take part in admission where they will stand, all of which is read at once, and what they
+    bring."""
     gated = [spec for spec in fresh if spec.tenant or brings(spec)]
     if not gated:
         return {}
-    lanes = admission(tx).lanes
-    lines = {spec.id: lanes.key_of(_as_ready(spec)) for spec in gated}
+    lanes, texts = admission(tx).lanes, Texts()
+    lines: dict[tuple[object, ...], LineKey] = {}
+    found = {}
+    for spec in gated:
+        place = _place_of(spec)
+        line = lines.get(place)
+        if line is None:
+            line = lines[place] = lanes.key_of(_as_ready(spec))
+        found[spec.id] = _Entry(line, texts.of(spec))
     lanes.fetch(lines.values(), lifting=True)
-    return lines
+    return found
 
 
 def _as_ready(spec: JobSpec) -> JobRecord:

@@ -1,6 +1,8 @@
 """What a job brings to its admission, as one JSON text: most jobs of a task bring the same, so it is read once."""
 
 from functools import lru_cache
+from itertools import chain
+from operator import attrgetter, is_
 from typing import Final
 
 import msgspec
@@ -37,13 +39,42 @@ def plain(value: object) -> object:
 
 _encoder: Final = msgspec.json.Encoder(enc_hook=plain)
 _decoder: Final = msgspec.json.Decoder(Terms)
+_ceiling: Final = attrgetter("parent", "caps", "weights", "window", "on_exceeded")
+"""What a budget says beside its id."""
 
 
 def terms_of(spec: JobSpec) -> str | None:
     """What a job brings, None for one that brings nothing."""
-    if not brings(spec):
-        return None
-    own = _own_of(spec.id)
+    return Texts().of(spec)
+
+
+class Texts:
+    """The terms of many jobs: where all values of a job's terms are the very same as those of the job before, so is the
+    text."""
+
+    def __init__(self) -> None:
+        self._before: tuple[object, ...] = ()
+        self._text = ""
+
+    def of(self, spec: JobSpec) -> str | None:
+        """What a job brings, None for one that brings nothing."""
+        if not brings(spec):
+            return None
+        own = _own_of(spec.id)
+        values = _values(spec, own)
+        if len(values) != len(self._before) or not all(map(is_, values, self._before)):
+            self._before, self._text = values, _text(spec, own)
+        return self._text
+
+
+def _values(spec: JobSpec, own: str) -> tuple[object, ...]:
+    """What the terms of a job are made of."""
+    budgets = [_OWN if name == own else name for name in spec.budgets]
+    creates = [(_OWN if one.id == own else one.id, *_ceiling(one)) for one in spec.creates]
+    return (spec.limits, spec.routes, spec.estimate, len(budgets), *budgets, *chain.from_iterable(creates))
+
+
+def _text(spec: JobSpec, own: str) -> str:
     found = own in spec.budgets or any(one.id == own for one in spec.creates)
     terms = Terms(spec.limits, spec.routes, spec.estimate, spec.budgets, spec.creates, found)
     return _encoder.encode(terms.renamed(own, _OWN) if found else terms).decode()
