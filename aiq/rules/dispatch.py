@@ -15,6 +15,7 @@ from aiq.rules.drawing import Hopeless, Short
 from aiq.rules.fairness import PLAIN
 from aiq.rules.offers import Floor, Head, Offer, Stand
 from aiq.rules.planning import Blocked, Plan
+from aiq.rules.rows import Row
 
 BYPASS = 4
 """What may pass a pool's head is one part in so many of its cost: a head waits at most that much longer for them."""
@@ -49,6 +50,8 @@ class _Claim:
             found = planning.plan(self._books, offer.head.record)
             if isinstance(found, Plan):
                 self._give(offer, found)
+                if self._goes_on():
+                    self._give_row(offer)
             elif isinstance(found, Blocked) and found.by is None:
                 self._park_pool(offer, found)
             else:
@@ -64,20 +67,41 @@ class _Claim:
 
     def _give(self, offer: Offer, found: Plan) -> int:
         """Give a job to the claim, and tell what it cost; 0 when the claim has no room for it and ends. FAIR-1"""
-        stand, record = offer.stand, offer.head.record
+        record = offer.head.record
         if not self._takes(record):
             self._left = 0
             return 0
         cost = planning.book(self._books, record, record.fence + 1, found)
         self._floor.pay(offer, cost)
+        self._hand_over(offer.stand, record, cost)
+        offer.stand.forget(record.band)
+        return cost
+
+    def _hand_over(self, stand: Stand, record: JobRecord, cost: int) -> None:
         if stand.pool.name != PLAIN:
             stand.served[record.band] = self._books.serve(record, cost)
         if stand.pool.head == record.id:
             stand.change(head="", bypass=0)
         self._yard.give(record)
         self._left -= 1
-        stand.forget(record.band)
-        return cost
+
+    def _give_row(self, offer: Offer) -> None:
+        """Give what stands behind a job in the only line that is left, as long as it asks for the same: it is its turn,
+        and there is no other pool, band or line that could gain by it."""
+        line = self._floor.only_line(offer.stand, offer.head.record.band)
+        if line is None:
+            return
+        row = Row(self._books, offer.head.record)
+        while self._left > 0:
+            record = self._yard.head(line)
+            found = None if record is None else row.plan(record)
+            if record is None or found is None:
+                break
+            if not self._takes(record):
+                self._left = 0
+                break
+            self._hand_over(offer.stand, record, row.book(record, record.fence + 1, found))
+        row.close()
 
     def _refuse(self, stand: Stand, head: Head, found: Blocked | Short | Hopeless) -> None:
         """Put a job where it is in nobody's way, other than its own tenant's or key's."""

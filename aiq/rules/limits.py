@@ -134,6 +134,20 @@ def has_plenty(spec: LimitSpec, state: LimitState, part: Part) -> bool:
     return spec.tokens is None or state.tokens - state.held >= (part.charge + part.rest) * _tokens(spec).sub
 
 
+def plenty(spec: LimitSpec, state: LimitState, part: Part) -> int:
+    """How many parts that are alike are there beyond doubt, one after the other: each of so many finds `has_plenty`."""
+    if not has_plenty(spec, state, part):
+        return 0
+    found = [bounds.MAX_BATCH]
+    if spec.concurrency is not None:
+        found.append(spec.concurrency - state.running)
+    if spec.requests is not None and part.requests:
+        found.append(state.requests // (part.requests * _requests(spec).sub))
+    if spec.tokens is not None and part.charge + part.rest:
+        found.append((state.tokens - state.held) // ((part.charge + part.rest) * _tokens(spec).sub))
+    return min(found)
+
+
 def wait_ms(spec: LimitSpec, state: LimitState, part: Part, ahead: tuple[int, int, int] = (0, 0, 0)) -> int | None:
     """How long until a call may take its part: 0 is now, None is when somebody gives something back.
 
@@ -163,10 +177,15 @@ def wait_ms(spec: LimitSpec, state: LimitState, part: Part, ahead: tuple[int, in
     return max(waits)
 
 
-def taken(spec: LimitSpec, state: LimitState, part: Part) -> LimitState:
-    """Take what was admitted, the unit of concurrency with it. Spec: CALL-1"""
+def taken(spec: LimitSpec, state: LimitState, part: Part, times: int = 1) -> LimitState:
+    """Take what was admitted, the unit of concurrency with it; `times` over where so many are alike. Spec: CALL-1"""
     return _moved(
-        spec, state, requests=-part.requests, tokens=-part.charge, held=part.rest, units=1 if part.slot else 0
+        spec,
+        state,
+        requests=-part.requests * times,
+        tokens=-part.charge * times,
+        held=part.rest * times,
+        units=times if part.slot else 0,
     )
 
 

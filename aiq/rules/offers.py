@@ -43,6 +43,8 @@ class Stand:
         self.heads: dict[Band, Head | None] = {}
         self.served: dict[Band, int] = {}
         self.offer: Offer | None = None
+        self.several = False
+        """Whether several lines of a band were found to have jobs. It may be one by now."""
 
     def change(self, **fields: Any) -> None:  # Any: the fields of Pool, which are checked there
         """Change the pool's row; `Floor.flush` writes it."""
@@ -110,6 +112,15 @@ class Floor:
             if found is not None:
                 self._offered = found.stand
                 return found._replace(favoured=favoured is not None)
+
+    def only_line(self, stand: Stand, band: Band) -> Line | None:
+        """The one line that has jobs yet, where a pool of which one was given is the only one and has no other band."""
+        if stand.several or len(stand.bands) > 1 or any(self._places.values()):
+            return None
+        line = self._yard.line(stand.pool.name, band)
+        if line is not None:
+            stand.several = self._yard.line(stand.pool.name, band, (line.service, line.digest)) is not None
+        return None if stand.several else line
 
     def _only(self, stand: Stand) -> Offer | None:
         """What the one pool offers that is left: it is its turn, wherever its jobs stand."""

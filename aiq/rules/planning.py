@@ -120,14 +120,25 @@ def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
     if not found.takings and not found.drafts:
         return charging.JOB
     for taking in found.takings:
-        spec, key = taking.bound
-        books.put_limit_state(spec.name, key, limits.taken(spec, taking.state, taking.part))
+        take(books, taking)
+    reserve(books, record, fence, found, tuple([taking.part for taking in found.takings]))
+    return found.cost or charging.cost((), cost_limit(books, record))
+
+
+def take(books: Books, taking: Taking, times: int = 1) -> None:
+    """Take of one limit what was planned, `times` over where so many are alike."""
+    spec, key = taking.bound
+    books.put_limit_state(spec.name, key, limits.taken(spec, taking.state, taking.part, times))
+
+
+def reserve(books: Books, record: JobRecord, fence: int, found: Plan, parts: tuple[Part, ...]) -> None:
+    """Hold of its budgets what a job's first call may spend, and keep what it has taken: these parts of its limits."""
     reservation = Reservation(
         job_id=record.id,
         fence=fence,
         call=FIRST,
         need=found.need,
-        parts=tuple([taking.part for taking in found.takings]),
+        parts=parts,
         draws=drawing.hold(books, found.drafts),
         prices=found.prices,
         cost=found.cost,
@@ -135,7 +146,6 @@ def book(books: Books, record: JobRecord, fence: int, found: Plan) -> int:
         opened_at_ms=books.now_ms,
     )
     books.put_reservation(reservation)
-    return found.cost or charging.cost((), cost_limit(books, record))
 
 
 def resumes(record: JobRecord) -> bool:

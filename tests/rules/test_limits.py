@@ -171,6 +171,27 @@ def test_what_is_there_in_plenty_is_there_at_once(
         assert limits.wait_ms(spec, state, part(*asked, slot=True)) == 0
 
 
+@given(
+    st.sampled_from([SPEC, REQUESTS, replace(SPEC, requests=60, concurrency=9), LimitSpec(name="c", concurrency=5)]),
+    st.tuples(st.integers(-5, 90), st.integers(-5, 90), st.integers(0, 20), st.integers(0, 3), st.integers(0, 1)),
+    st.builds(part, st.integers(0, 20), st.integers(0, 20), slot=st.booleans()),
+)
+def test_of_what_is_there_in_plenty_several_find_it_one_after_the_other(
+    spec: LimitSpec, levels: tuple[int, int, int, int, int], asked: Part
+) -> None:
+    requests, tokens, held, running, frozen = levels
+    state = full(spec, requests=requests * S, tokens=tokens * S, held=held * S, running=running)
+    first = state = structs.replace(state, frozen_until_ms=state.at_ms + frozen)
+    asked = structs.replace(asked, requests=1, slot=spec.concurrency is not None)
+    several = min(limits.plenty(spec, state, asked), 50)
+
+    for _ in range(several):
+        assert limits.has_plenty(spec, state, asked)
+        state = limits.taken(spec, state, asked)
+    assert several == 50 or not limits.has_plenty(spec, state, asked)
+    assert not several or state == limits.taken(spec, first, asked, several)
+
+
 def test_most_of_what_fits_is_there_in_plenty() -> None:
     assert limits.has_plenty(SPEC, full(), part(10, 10))
     assert limits.has_plenty(SPEC, full(tokens=20 * S), part(10, 10))
