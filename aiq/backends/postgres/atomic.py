@@ -30,6 +30,7 @@ from aiq.backends.postgres.beginning import (
 )
 from aiq.backends.postgres.durable import RELEASED
 from aiq.backends.postgres.errors import AGAIN, DRIVERS, LOST, READ_ONLY, UNSENT, ours
+from aiq.backends.postgres.isolation import check_isolation
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import check_version
 from aiq.backends.postgres.notice import Notice, number
@@ -73,6 +74,8 @@ class Home:
     pid: int = field(default_factory=os.getpid)
     word: str = field(default_factory=lambda: secrets.token_hex(8))
     """What its notifications begin with, so that whoever is at home, and knows, does not look for what is new."""
+    is_looked_at: bool = False
+    """Whether the role's settings have been looked at, and been warned of."""
 
     @property
     def channel(self) -> str:
@@ -211,6 +214,9 @@ def prepare(home: Home, line: Line) -> None:
     until = time.monotonic() + home.address.timeout_ms / 1_000
     with ours(home.address):
         check_version(home.address, line.session(until))
+        if home.address.pooled and not home.is_looked_at:
+            home.is_looked_at = True
+            check_isolation(home.address, line.session(until))
 
 
 def _patiently(home: Home, line: Line, attempt: Callable[[float], T], unwanted: Callable[[], bool]) -> T:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from aiq.backends.postgres.address import Address
+from aiq.backends.postgres.isolation import ENOUGH
 from aiq.backends.postgres.migrate import OLDEST_SERVER, migrations
 from aiq.backends.relational.retire import marks
 from aiq.backends.relational.statements import load
@@ -27,10 +28,13 @@ def facts(tx: Transaction, address: Address) -> list[Fact]:
 
 
 def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
-    version, number, synchronous, fsync, used, most, snapshot_ms, sees_all, newest_ms = tx.rows(SQL["server"])[0]
+    (version, number, synchronous, fsync, used, most, snapshot_ms, sees_all, newest_ms, isolation) = tx.rows(
+        SQL["server"]
+    )[0]
     yield server_fact(int(version))
     yield schema_fact(number, max(migrations()))
     yield durability_fact(address.synchronous_commit or synchronous, fsync)
+    yield isolation_fact(isolation)
     yield connections_fact(used, int(most))
     yield snapshot_fact(snapshot_ms, sees_all=sees_all)
     yield clock_fact(tx.now_ms if newest_ms is None else newest_ms, tx.now_ms)
@@ -68,6 +72,20 @@ def durability_fact(synchronous: str, fsync: str) -> Fact:
     return Fact(
         "durability", Level.OK, f"synchronous_commit={synchronous}: what is acknowledged survives a loss of power."
     )
+
+
+def isolation_fact(default: str) -> Fact:
+    """Warn of steps that are slower than they need be. Without a pooler each connection sets its own."""
+    text = f"Transactions are {default} by default."
+    if default != ENOUGH:
+        return Fact(
+            "isolation",
+            Level.WARN,
+            f"{text} Behind a pooler each step takes a dozen round trips then.",
+            f"ALTER ROLE … SET default_transaction_isolation TO '{ENOUGH}', or aiq migrate with this address, and let "
+            "the pooler RECONNECT.",
+        )
+    return Fact("isolation", Level.OK, text)
 
 
 def connections_fact(used: int, most: int) -> Fact:

@@ -17,6 +17,7 @@ from aiq.backends.clock import host_clock
 from aiq.backends.postgres.address import Address, parse
 from aiq.backends.postgres.beginning import IDLE_MS, lock_of, opening, patience_ms, writers_lock
 from aiq.backends.postgres.errors import AGAIN, missing, ours
+from aiq.backends.postgres.isolation import mend_isolation
 from aiq.backends.postgres.line import connect
 from aiq.backends.postgres.session import Session
 from aiq.backends.relational.connection import Row
@@ -59,7 +60,8 @@ async def migrate(url: str) -> list[int]:
     """Make the schema, apply what is missing, one after the other under a lock, and return the numbers applied.
 
     All of it is one transaction. Where a transaction of somebody's keeps what has to be changed, such as a report that
-    was left open, it is rolled back and tried again after a pause: everybody else would wait behind it.
+    was left open, it is rolled back and tried again after a pause: everybody else would wait behind it. Through a
+    pooler the default isolation of the user is looked after as well, see `isolation`.
 
     Raises:
         StorageMismatch: a later version of aiq has migrated it, or what was applied does not say so.
@@ -72,7 +74,10 @@ async def migrate(url: str) -> list[int]:
             connection = await connect(address, address.dsn, address.timeout_ms / 1_000)
             try:
                 _check_server(address, connection.get_server_version().major)
-                return await _patiently(address, connection)
+                applied = await _patiently(address, connection)
+                if address.pooled:
+                    await mend_isolation(address, connection)
+                return applied
             finally:
                 await connection.close(timeout=address.timeout_ms / 1_000)
 

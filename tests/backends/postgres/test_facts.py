@@ -14,7 +14,7 @@ from aiq.model import Fact, Level
 from aiq.storage import Storage
 from aiq.testing.actions import enqueue_one
 from tests.chaos.notes import until
-from tests.postgres_servers import Pooler, Postgres, private_server
+from tests.postgres_servers import DATABASE, USER, Pooler, Postgres, private_server
 from tests.stores import opened
 
 REFUSE = "REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC"
@@ -110,3 +110,29 @@ async def test_who_cannot_listen_looks_and_listens_as_soon_as_he_can(
     told = [record.message for record in caplog.records if "heard" in record.message]
     assert len(told) == 2
     assert "permission denied" in told[0]
+
+
+async def test_a_stricter_isolation_behind_a_pooler_is_warned_of_once_and_mended_by_migrate(
+    server: Postgres, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.tell(f"ALTER DATABASE {DATABASE} SET default_transaction_isolation = 'serializable'")
+    mending = f"ALTER ROLE {USER} IN DATABASE {DATABASE} SET default_transaction_isolation TO 'read committed'"
+    pooler = Pooler(server)
+    url = pooler.start().url(more="&pooled=true")
+    try:
+        async with opened(url, None) as storage:
+            await (await storage.sibling()).close()
+            strict = await fact(storage, "isolation")
+            await migrate(url)
+        pooler.kill()
+        pooler.start()
+        async with opened(url, None) as storage:
+            mended = await fact(storage, "isolation")
+    finally:
+        pooler.end()
+
+    warned, run = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert mending in warned
+    assert "aiq migrate" in warned
+    assert run.endswith(mending)
+    assert [one.level for one in (strict, mended)] == [Level.WARN, Level.OK]
