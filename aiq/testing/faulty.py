@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeAlias, TypeVar, assert_never, cast
 
 from aiq.bounds import MAX_PAGE, MAX_SWEEP
-from aiq.errors import Conflict, LeaseLost, NotFound, Unavailable
+from aiq.errors import Conflict, LeaseLost, NotFound, StorageError, Unavailable
 from aiq.model import (
     Acquired,
     Amounts,
@@ -85,9 +85,10 @@ class LoseReply:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The operation does not happen, and its caller hears `Unavailable`."""
+    """The operation does not happen, and its caller hears `error`, or else `Unavailable`."""
 
     operation: str
+    error: StorageError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +138,8 @@ class Faulty:
             case LoseReply():
                 await make()
                 raise Unavailable(f"The reply of {operation} was lost.", outcome_unknown=True)
-            case Refuse():
-                raise Unavailable(f"{operation} was refused.")
+            case Refuse(error=error):
+                raise error or Unavailable(f"{operation} was refused.")
             case Delay(until=gate):
                 await gate.wait()
                 return await make()

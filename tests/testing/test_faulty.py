@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from aiq.backends import open_storage
-from aiq.errors import Unavailable
+from aiq.errors import StorageFull, Unavailable
 from aiq.model import State
 from aiq.storage import Storage
 from aiq.testing import CancelAt, Clock, Delay, Faulty, LoseReply, Refuse
@@ -43,6 +43,15 @@ async def test_a_refused_operation_did_not_happen() -> None:
         await enqueue_one(faulty)
 
     assert not refused.value.outcome_unknown
+    assert await states(faulty, "job") == [None]
+
+
+async def test_a_refused_operation_says_why_it_was_refused() -> None:
+    faulty = Faulty(await opened(), Refuse("enqueue", StorageFull("no room")))
+
+    with pytest.raises(StorageFull, match="no room"):
+        await enqueue_one(faulty)
+
     assert await states(faulty, "job") == [None]
 
 
