@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final, Literal, NoReturn, TypeAlias, TypeVar
 
-from aiq.errors import ResultTimeout, Unavailable
+from aiq.errors import OUTAGES, ResultTimeout
 from aiq.job import Job, until_known
 from aiq.model import CancelAnswer, State
 from aiq.policy import Duration, duration_ms
@@ -70,7 +70,7 @@ class Question:
             try:
                 async with scope:
                     return await job.result(None if until is None else max(0.0, until - _now()))
-            except Unavailable as error:
+            except OUTAGES as error:
                 if until is not None and _now() + OUTAGE_PAUSE_S >= until:
                     _unheard(job.id, error)
             except TimeoutError as error:
@@ -94,7 +94,7 @@ class Question:
         try:
             async with asyncio.timeout(LAST_LOOK_S):
                 return (await until_known(lambda: self._storage.cancel([job_id], force=False)))[0]
-        except (TimeoutError, Unavailable):
+        except (TimeoutError, *OUTAGES):
             return None
 
 

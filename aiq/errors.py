@@ -46,7 +46,7 @@ AiqError
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
     from aiq.policy import Duration, Limits
@@ -158,6 +158,10 @@ class StorageFull(StorageError):
 
 class ReadOnly(StorageError):
     """The storage refuses writes. Check permissions, or connect to the primary."""
+
+
+OUTAGES: Final = (Unavailable, StorageFull, ReadOnly)
+"""What passes, by itself or by an operator's hand, so that the same call may succeed later: a worker waits for that."""
 
 
 class Misconfigured(StorageError):

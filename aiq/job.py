@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from typing import TYPE_CHECKING, Any, Final, Generic, Literal, TypeVar, cast
 
 from aiq.errors import (
+    OUTAGES,
     InvalidInput,
     JobCancelled,
     JobDead,
@@ -325,17 +326,19 @@ class Job(Generic[R_co]):
 async def until_known(call: Callable[[], Awaitable[T]]) -> T:
     """Make a call that can be repeated, again while nobody knows whether it happened: three times in all.
 
-    What was unknown once stays unknown until there is an answer, even if a later try surely did nothing.
+    What was unknown once stays unknown until there is an answer, even if a later try surely did nothing: a server that
+    fails with an answer on its way may take no writes when it is asked again.
 
     Raises:
         Unavailable: as the last try of unknown outcome did.
+    Spec: OUTAGE-4
     """
     unknown: Unavailable | None = None
     for pause_s in (*PAUSES_S, None):
         try:
             return await call()
-        except Unavailable as error:
-            unknown = error if error.outcome_unknown else unknown
+        except OUTAGES as error:
+            unknown = error if isinstance(error, Unavailable) and error.outcome_unknown else unknown
             if unknown is None:
                 raise
         if pause_s is not None:

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from weakref import WeakValueDictionary, ref
 
 from aiq.bounds import MAX_BATCH
-from aiq.errors import Unavailable, twin
+from aiq.errors import OUTAGES, Unavailable, twin
 from aiq.storage import Storage
 
 Q = TypeVar("Q", bound=Hashable)
@@ -97,7 +97,7 @@ class Questions(Generic[Q, A]):
         try:
             answers = await self._ask(list(together))
         except Exception as error:  # noqa: BLE001 - it is the answer to each of them
-            if len(together) > 1 and not isinstance(error, Unavailable):
+            if len(together) > 1 and not isinstance(error, OUTAGES):
                 for question, waiting in together.items():
                     await self._tell({question: waiting})
                 return

@@ -14,6 +14,7 @@ import time
 from random import Random
 
 from aiq.backends import open_storage
+from aiq.engine.timing import boot_ms
 from aiq.engine.upkeep import Upkeep
 from aiq.model import ClaimRequest, JobSpec, Keep, RetentionSpec, Settlement, Succeeded, Want
 from aiq.storage import Storage, claim
@@ -57,7 +58,7 @@ def keep_up(url: str) -> None:
 
     async def run() -> None:
         storage = await open_storage(url)
-        await Upkeep(storage, rng=Random(1)).run()
+        await Upkeep(storage, clock=boot_ms, rng=Random(1)).run()
 
     asyncio.run(run())
 

@@ -9,15 +9,16 @@ import contextvars
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from random import Random
 from typing import Final, TypeAlias, TypeVar
 
 from aiq.bounds import MAX_BATCH
-from aiq.engine.outage import Outage
+from aiq.engine.outage import Outage, patiently
 from aiq.engine.tasks import PATIENCE_S
-from aiq.engine.timing import Backoff, BootClock
-from aiq.errors import LeaseLost, StorageFull, Unavailable
+from aiq.engine.timing import BootClock
+from aiq.errors import LeaseLost
 from aiq.model import Acquired, CallRequest, Lease, Report, Reported
 from aiq.storage import Limits
 
@@ -49,7 +50,7 @@ class _Told:
 
 
 class Bookings:
-    """Asks for calls and reports them, those of all runs together, again and again while the storage is unavailable.
+    """Asks for calls and reports them, those of all runs together, again and again while the storage has an outage.
 
     Reports go first, since what they give back may be what a call waits for. What one caller does, or its
     cancellation, never reaches the others.
@@ -67,7 +68,7 @@ class Bookings:
         """The storage's answer. Whoever is cancelled here must give the call back by a report: it may be admitted.
 
         Raises:
-            StorageError: any but Unavailable and StorageFull, which are waited for.
+            StorageError: any that is no outage; these are waited for.
             CancelledError: also when this was closed before it was answered.
         """
         if self._closed:
@@ -175,13 +176,4 @@ class Bookings:
 
     async def _patiently(self, call: Callable[[list[_Q]], Awaitable[list[_A]]], questions: list[_Q]) -> list[_A]:
         """Everything here may be repeated: a call is known by its run and number, and a report says all there is."""
-        backoff = Backoff(self._rng)
-        while True:
-            try:
-                answers = await call(questions)
-            except (Unavailable, StorageFull) as error:
-                self._outage.failed(error)
-                await asyncio.sleep(backoff.next_ms() / 1000)
-            else:
-                self._outage.over()
-                return answers
+        return await patiently(partial(call, questions), self._outage, rng=self._rng)

@@ -15,6 +15,7 @@ from aiq.engine.idleness import any_to_come
 from aiq.engine.intake import Intake
 from aiq.engine.leases import Held, Leases
 from aiq.engine.lines import Lines
+from aiq.engine.outage import Outage
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.presence import here
 from aiq.engine.rest import Rest
@@ -28,7 +29,7 @@ from aiq.engine.tasks import PATIENCE_S, Tasks
 from aiq.engine.unroutable import Unroutable
 from aiq.engine.unserved import Unserved
 from aiq.engine.upkeep import Upkeep
-from aiq.errors import StorageFull, Unavailable
+from aiq.errors import OUTAGES
 from aiq.model import Beat, JobRecord
 from aiq.needs import Needs
 from aiq.storage import Storage, queue_topic
@@ -50,7 +51,7 @@ class Engine:
         self._leases = Leases()
         self._slots = Slots(settings.slots)
         self._keeper = settings.keeper(storage, self._leases, clock, rng, self._census)
-        self._upkeep = Upkeep(storage, rng=rng)
+        self._upkeep = Upkeep(storage, clock=clock, rng=rng)
         self._threads = Threads(settings.threads, "aiq-handler")
         self._processes = Processes(settings.processes)
         self._rest = Rest(storage, [queue_topic(name) for name in settings.slots], tasks=self._tasks, rng=rng)
@@ -73,6 +74,7 @@ class Engine:
             stopping=self._stopping,
             lend=self._intake.lend,
             take_back=self._intake.take_back,
+            outage=Outage(_log, "What runs ask of the storage waits", "It takes what runs ask of it", clock=clock),
             middleware=settings.enqueue_middleware,
             tasks=self._tasks,
             clock=clock,
@@ -186,7 +188,7 @@ class Engine:
             done = await self._upkeep.once()
             if not done.did_something:
                 return not await any_to_come(self._storage, self._settings.slots)
-        except (Unavailable, StorageFull):
+        except OUTAGES:
             return False
         self._intake.look()
         return False

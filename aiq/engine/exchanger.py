@@ -9,7 +9,7 @@ from random import Random
 from aiq.engine.outage import Outage
 from aiq.engine.outbox import Answer
 from aiq.engine.timing import Backoff, BootClock
-from aiq.errors import InvalidInput, StorageFull, Unavailable
+from aiq.errors import OUTAGES, InvalidInput, Unavailable
 from aiq.model import ClaimRequest, Exchanged, JobRecord, Settlement
 from aiq.storage import Jobs
 
@@ -27,8 +27,8 @@ class Received:
 
 
 class Exchanger:
-    """Sends the same exchange again while the storage does not answer: a repeat does nothing twice, and only its
-    answer tells what became of the first. `stopping` says that the claim half is not wanted any more."""
+    """Sends the same exchange again while the storage has an outage: a repeat does nothing twice, and only its answer
+    tells what became of the first. `stopping` says that the claim half is not wanted any more. Spec: OUTAGE-1"""
 
     def __init__(self, storage: Jobs, *, clock: BootClock, rng: Random, stopping: Callable[[], bool]) -> None:
         self._storage = storage
@@ -43,7 +43,7 @@ class Exchanger:
 
         Raises:
             InvalidInput: it is the claim that is refused.
-            StorageError: any but Unavailable and StorageFull, which are waited for.
+            StorageError: any that is no outage; these are waited for.
         """
         try:
             sent_ms, answer = await self._send(settlements, claim)
@@ -68,7 +68,7 @@ class Exchanger:
         while settlements or claim is not None:
             try:
                 answer = await self._storage.exchange(settlements, claim)
-            except (Unavailable, StorageFull) as error:
+            except OUTAGES as error:
                 self._outage.failed(error)
                 unknown = unknown or (isinstance(error, Unavailable) and error.outcome_unknown)
                 await asyncio.sleep(backoff.next_ms() / 1000)

@@ -17,7 +17,7 @@ from typing import Final
 
 from aiq.engine.tasks import Tasks
 from aiq.engine.timing import MAX_BACKOFF_MS
-from aiq.errors import Moved, Unavailable
+from aiq.errors import OUTAGES, Moved
 from aiq.model import Band, MustWait
 from aiq.storage import Wakeups, limit_topic
 
@@ -142,7 +142,7 @@ class Lines:
                 # Whoever asks now is told so.
                 line.changed()
                 return
-            except Unavailable as error:
+            except OUTAGES as error:
                 _log.debug("Not listening to a limit for a while: %s", error)
                 await asyncio.sleep(self._rng.randint(MAX_BACKOFF_MS // 2, MAX_BACKOFF_MS) / 1000)
             line.changed()

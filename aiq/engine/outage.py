@@ -1,9 +1,16 @@
-"""How a worker that waits for its storage says so: often enough to be noticed, too seldom to fill a disk."""
+"""How a worker waits for its storage, and says so: often enough to be noticed, too seldom to fill a disk."""
 
+import asyncio
 import logging
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from random import Random
+from typing import Final, TypeVar
 
-from aiq.engine.timing import BootClock
+from aiq.engine.timing import Backoff, BootClock
+from aiq.errors import OUTAGES
+
+_T = TypeVar("_T")
 
 REPEAT_MS: Final = 60_000
 """A warning is repeated no sooner than this."""
@@ -16,6 +23,7 @@ class Outage:
         self._log, self._what, self._end, self._clock = log, what, end, clock
         self._since_ms: int | None = None
         self._told_ms = 0
+        self._waiting = 0
 
     def failed(self, error: Exception) -> None:
         """It has failed, once more or for the first time."""
@@ -33,3 +41,44 @@ class Outage:
         if self._since_ms is not None:
             self._log.info("%s after %d s.", self._end, (self._clock() - self._since_ms) // 1000)
             self._since_ms = None
+
+    @contextmanager
+    def waited_for(self) -> Iterator[None]:
+        """One of several waits for its end, which has come when none of them waits any more.
+
+        A full storage may take what one of them says, and not what another does.
+        """
+        self._waiting += 1
+        try:
+            yield
+        except asyncio.CancelledError:
+            # It was given up; whether it is over nobody knows.
+            if self._waiting == 1:
+                self._since_ms = None
+            raise
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self.over()
+
+
+async def patiently(call: Callable[[], Awaitable[_T]], outage: Outage, *, rng: Random) -> _T:
+    """Make a call that may be repeated, again and again while the storage has an outage.
+
+    It has no end of its own: what bounds it is the run it serves, which is cancelled when it is told to stop, and by
+    the keeper after a lease of silence.
+
+    Spec: OUTAGE-2
+    """
+    try:
+        return await call()
+    except OUTAGES as error:
+        outage.failed(error)
+    backoff = Backoff(rng)
+    with outage.waited_for():
+        while True:
+            await asyncio.sleep(backoff.next_ms() / 1000)
+            try:
+                return await call()
+            except OUTAGES as error:
+                outage.failed(error)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from aiq.engine.tasks import Tasks
-from aiq.errors import Moved, Unavailable
+from aiq.errors import OUTAGES, Moved
 from aiq.storage import Wakeups
 
 _log = logging.getLogger("aiq.worker")
@@ -87,7 +87,7 @@ class Rest:
         except Moved:
             # Whoever looks now is told so, and the worker ends by it.
             self._look()
-        except Unavailable as error:
+        except OUTAGES as error:
             _log.debug("Not listening for wake-ups until the next poll: %s", error)
         finally:
             self._listening = False

@@ -1,7 +1,6 @@
 """One run of one job: what the engine knows of it, and what its Context asks of the engine."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,11 +15,12 @@ from aiq.engine.bookings import Bookings
 from aiq.engine.calls import Calls, Unsaid
 from aiq.engine.leases import Held
 from aiq.engine.lines import Lines
+from aiq.engine.outage import Outage, patiently
 from aiq.engine.streams import Emitter
 from aiq.engine.tasks import Tasks
-from aiq.engine.timing import BootClock, patiently
+from aiq.engine.timing import BootClock
 from aiq.engine.unserved import Unserved
-from aiq.errors import InvalidInput, LeaseLost, LostReason, Unavailable
+from aiq.errors import InvalidInput, LeaseLost, LostReason
 from aiq.middleware import EnqueueMiddleware
 from aiq.model import (
     Cancelled,
@@ -43,7 +43,6 @@ from aiq.rules.batches import batches, may_go_on
 from aiq.storage import Storage, all_records
 
 _T = TypeVar("_T")
-_log = logging.getLogger("aiq.worker")
 
 JOBS_AT_ONCE: Final = 32
 """Jobs that a run reads in one call: each may weigh a payload and a result, and a full page of them 300 MiB."""
@@ -78,6 +77,7 @@ class Desk:
     stopping: "Callable[[Run], None]"
     lend: "Callable[[Run], None]"
     take_back: "Callable[[Run], None]"
+    outage: Outage
     middleware: Sequence[EnqueueMiddleware]
     tasks: Tasks
     clock: BootClock
@@ -292,26 +292,14 @@ class Run:
         Raises:
             TooLarge, PayloadInvalid: it cannot be kept.
         """
-        said = False
-
-        async def kept() -> bytes:
-            nonlocal said
-            try:
-                return await sealed_result(self.desk.storage, self.lease.job_id, result)
-            except Unavailable as error:
-                if not said:
-                    _log.warning("A result cannot be kept yet, and is tried again: %s", error, extra=self.extra)
-                said = True
-                raise
-
-        return await self._patiently(kept)
+        return await self._patiently(partial(sealed_result, self.desk.storage, self.lease.job_id, result))
 
     async def emit(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
         """Add an item to the job's stream, soon; waits only when too much is under way."""
         self.require_owned()
         if self._emitter is None:
             desk = self.desk
-            self._emitter = Emitter(desk.appends, self.lease, self, rng=desk.rng)
+            self._emitter = Emitter(desk.appends, self.lease, self, outage=desk.outage, rng=desk.rng)
         await self._emitter.put(kind, data, step)
 
     # What the runner needs.
@@ -349,7 +337,7 @@ class Run:
         return await self._patiently(partial(self.desk.storage.save_step, self.lease, step))
 
     async def _patiently(self, call: Callable[[], Awaitable[_T]]) -> _T:
-        return await patiently(call, rng=self.desk.rng)
+        return await patiently(call, self.desk.outage, rng=self.desk.rng)
 
     async def _guarded(self, answer: Awaitable[_T]) -> _T:
         try:

@@ -12,8 +12,8 @@ from typing import Final, Protocol, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
 from aiq.engine.appends import Appends
+from aiq.engine.outage import Outage, patiently
 from aiq.engine.remarks import Room
-from aiq.engine.timing import patiently
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import ChunkKind, Lease, NewChunk
 
@@ -41,9 +41,9 @@ class Listener(Protocol):
 class Emitter:
     """The items of one run, in order. After an error nothing more is taken, and whoever comes next hears it."""
 
-    def __init__(self, appends: Appends, lease: Lease, listener: Listener, *, rng: Random) -> None:
+    def __init__(self, appends: Appends, lease: Lease, listener: Listener, *, outage: Outage, rng: Random) -> None:
         self._appends, self._lease, self._listener = appends, lease, listener
-        self._rng = rng
+        self._outage, self._rng = outage, rng
         self._room = Room(0 if lease.fence == 1 else None)
         self._waiting: deque[Waiting] = deque()
         self._bytes = 0
@@ -144,7 +144,8 @@ class Emitter:
 
     async def _append(self, batch: list[NewChunk]) -> None:
         try:
-            answer = await patiently(partial(self._appends.append, self._lease, batch), rng=self._rng)
+            append = partial(self._appends.append, self._lease, batch)
+            answer = await patiently(append, self._outage, rng=self._rng)
         except Exception as error:  # noqa: BLE001 - kept for whoever emits or flushes next
             self._broke(error)
             return

@@ -4,22 +4,17 @@ A worker compares durations only, never its clock with the storage's. Both can b
 the clock by hand.
 """
 
-import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from random import Random
-from typing import Final, TypeAlias, TypeVar
-
-from aiq.errors import Unavailable
-
-_T = TypeVar("_T")
+from typing import Final, TypeAlias
 
 BootClock: TypeAlias = Callable[[], int]
 """Milliseconds that never step back, from an arbitrary start."""
 
 FIRST_BACKOFF_MS: Final = 50
 MAX_BACKOFF_MS: Final = 5_000
-"""A storage that comes back is found within this time, without a restart (LIVE-4)."""
+"""A storage that comes back is found within this time, without a restart. Spec: OUTAGE-1"""
 
 
 def boot_ms() -> int:
@@ -50,16 +45,3 @@ class Backoff:
     def reset(self) -> None:
         """Begin again with the shortest pause."""
         self._ceiling_ms = FIRST_BACKOFF_MS
-
-
-async def patiently(call: Callable[[], Awaitable[_T]], *, rng: Random) -> _T:
-    """Make a call that may be repeated, again and again while the storage is unavailable.
-
-    It has no end of its own: what bounds it is the run it serves, which the keeper cancels after a lease of silence.
-    """
-    backoff = Backoff(rng)
-    while True:
-        try:
-            return await call()
-        except Unavailable:
-            await asyncio.sleep(backoff.next_ms() / 1000)

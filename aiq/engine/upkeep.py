@@ -13,8 +13,9 @@ from typing import Final, Protocol
 
 from aiq.bounds import MAX_SWEEP
 from aiq.engine.calendar import Calendar
-from aiq.engine.timing import Backoff
-from aiq.errors import StorageFull, Unavailable
+from aiq.engine.outage import Outage
+from aiq.engine.timing import Backoff, BootClock
+from aiq.errors import OUTAGES
 from aiq.storage import Schedules
 from aiq.storage import Upkeep as _Upkeep
 
@@ -43,8 +44,9 @@ class Round:
 class Upkeep:
     """Calls `storage.upkeep` when something is due, and fires schedules."""
 
-    def __init__(self, storage: Storage, *, rng: Random) -> None:
+    def __init__(self, storage: Storage, *, clock: BootClock, rng: Random) -> None:
         self._storage, self._rng = storage, rng
+        self._outage = Outage(_log, "The storage's housekeeping could not be done", "It is done again", clock=clock)
         self._calendar = Calendar(storage)
         self._sooner = asyncio.Event()
         self._due_at = 0.0
@@ -93,10 +95,11 @@ class Upkeep:
             self._heard_at = inf
             try:
                 done = await self.once()
-            except (Unavailable, StorageFull) as error:
-                _log.debug("Upkeep will be tried again: %s", error)
+            except OUTAGES as error:
+                self._outage.failed(error)
                 self._next_round_in(backoff.next_ms())
             else:
+                self._outage.over()
                 backoff.reset()
                 self._plan(done)
 

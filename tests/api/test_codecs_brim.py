@@ -124,7 +124,7 @@ async def test_a_result_that_nobody_keeps_yet_holds_up_no_other_and_is_stored_wh
         bucket.takes_all = True
         assert await waits.result(20) == "x" * 300_000
 
-    said = [one for one in caplog.messages if "cannot be kept yet" in one]
+    said = [one for one in caplog.messages if "What runs ask" in one]
     assert len(said) == 1
     assert "403" in said[0]
 

@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from threading import Event
 
 import asyncpg
@@ -22,8 +23,9 @@ from aiq.bounds import MAX_NAME_CHARS
 from aiq.errors import ReadOnly, Unavailable
 from aiq.model import Renewed, Settlement, State
 from aiq.storage import Storage
-from aiq.testing.actions import GOOD, claim_one, claim_some, end, enqueue_one, job, start, states
+from aiq.testing.actions import GOOD, claim_one, claim_some, end, enqueue_one, get_one, job, start, states
 from aiq.testing.clock import Clock
+from aiq.testing.marks import clause
 from tests.backends.redis.repeating import repeated
 from tests.chaos.notes import until
 from tests.chaos.proxy import proxied
@@ -221,6 +223,38 @@ async def test_a_user_who_is_made_read_only_stores_nothing_until_he_may_write_ag
         one.tell(f"ALTER ROLE {USER} RESET default_transaction_read_only")
         await enqueue_one(storage, "after")
         assert await storage.audit() == []
+
+
+@clause("OUTAGE-1", "OUTAGE-2")
+async def test_a_worker_waits_for_a_database_that_is_read_only_for_a_while_and_its_run_ends_and_pays_once(
+    started: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = await started()
+    began, read_only, paid = asyncio.Event(), asyncio.Event(), list[str]()
+
+    @aiq.task(lease=LONG_MS / 1000)
+    async def long(ctx: aiq.Context) -> str:
+        began.set()
+        await read_only.wait()
+        return await ctx.step("pay", lambda: paid.append("once") or "paid", returns=str)  # type: ignore[func-returns-value]
+
+    async with aiq.Queue(one.url()) as queue, aiq.Worker(queue, tasks=[long, quick]):
+        jobs = [await queue.enqueue(long.job()), await queue.enqueue(quick.job(1))]
+        await began.wait()
+        one.tell(f"ALTER DATABASE {DATABASE} SET default_transaction_read_only = on")
+        end_connections(one)
+        read_only.set()
+        with pytest.raises(ReadOnly):
+            await queue.enqueue(quick.job(2))
+        told = ("What runs ask", "housekeeping", "Leases")
+        await until(lambda: all(what in caplog.text for what in told), "each part has met it")
+        one.tell(f"ALTER DATABASE {DATABASE} RESET ALL", database="postgres")
+
+        async with asyncio.timeout(60):
+            assert [await repeated(partial(job.result, 60)) for job in jobs] == ["paid", 1]
+        run = await get_one(queue.storage, jobs[0].id)
+        assert await repeated(queue.storage.audit) == []
+    assert (paid, run.fence, run.errors) == (["once"], 1, ())
 
 
 async def test_patience_that_the_role_is_given_is_not_that_of_steps(started: Start, amid: Amid) -> None:

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,11 @@ from aiq.model import TERMINAL, JobFilter, Settled, Settlement, State
 from aiq.storage import Storage
 from aiq.testing.actions import GOOD, claim_one, claim_some, end, enqueue_one, get_one, job, states, value
 from aiq.testing.clock import Clock
+from aiq.testing.marks import clause
 from tests.backends.redis.repeating import repeated
 from tests.chaos.notes import until
 from tests.chaos.proxy import proxied
-from tests.servers import PASSWORD, USER, Server, Watched
+from tests.servers import PASSWORD, USER, Server, Watched, free_port
 from tests.stores import opened
 
 pytestmark = pytest.mark.faults
@@ -297,6 +299,35 @@ async def test_a_job_whose_server_stands_still_for_longer_than_its_lease_ends_on
             assert await repeated(lambda: job.result(timeout=60)) == "done"
         events = await repeated(lambda: queue.storage.events_of(job.id))
         assert [event.target for event in events if event.target in TERMINAL] == [State.SUCCEEDED]
+
+
+@clause("OUTAGE-1", "OUTAGE-2")
+async def test_a_worker_waits_for_a_server_that_follows_another_for_a_while_and_its_run_ends_and_pays_once(
+    started: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = started()
+    began, read_only, paid = asyncio.Event(), asyncio.Event(), list[str]()
+
+    @aiq.task(lease=60)
+    async def long(ctx: aiq.Context) -> str:
+        began.set()
+        await read_only.wait()
+        return await ctx.step("pay", lambda: paid.append("once") or "paid", returns=str)  # type: ignore[func-returns-value]
+
+    async with aiq.Queue(one.url()) as queue, aiq.Worker(queue, tasks=[long, quick]):
+        jobs = [await queue.enqueue(long.job()), await queue.enqueue(quick.job(1))]
+        await began.wait()
+        # It keeps what it has: the port leads to no server that it could copy.
+        one.ask("REPLICAOF", "127.0.0.1", free_port())
+        read_only.set()
+        told = ("What runs ask", "housekeeping", "Leases")
+        await until(lambda: all(what in caplog.text for what in told), "each part has met it")
+        one.ask("REPLICAOF", "NO", "ONE")
+
+        async with asyncio.timeout(60):
+            assert [await repeated(partial(job.result, 60)) for job in jobs] == ["paid", 1]
+        run = await get_one(queue.storage, jobs[0].id)
+    assert (paid, run.fence, run.errors) == (["once"], 1, ())
 
 
 async def test_a_worker_lives_through_a_server_that_forgets_everything(started: Start) -> None:

@@ -9,8 +9,9 @@ import pytest
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
 from aiq.engine.appends import CALL_BYTES, Appends
-from aiq.engine.timing import MAX_BACKOFF_MS, patiently
-from aiq.errors import Conflict, Corrupt, LeaseLost, LostReason, StorageFull, TooLarge, Unavailable
+from aiq.engine.outage import patiently
+from aiq.engine.timing import MAX_BACKOFF_MS
+from aiq.errors import Conflict, Corrupt, LeaseLost, LostReason, ReadOnly, StorageFull, TooLarge, Unavailable
 from aiq.model import Append, Appended, Lease, NewChunk
 from aiq.storage import AppendRefused
 from aiq.testing.actions import chunks
@@ -106,7 +107,7 @@ async def test_a_call_that_fails_for_one_of_its_runs_is_made_again_by_each(world
 
 
 @virtually
-@pytest.mark.parametrize("error", [Unavailable("gone"), StorageFull("full")])
+@pytest.mark.parametrize("error", [Unavailable("gone"), StorageFull("full"), ReadOnly("a replica")])
 async def test_a_storage_that_is_not_there_is_told_to_each_who_may_try_again(world: World, error: Exception) -> None:
     shelf = Shelf()
     shelf.failures = [error]
@@ -168,7 +169,8 @@ async def test_closing_gives_up_what_is_not_stored_and_nobody_goes_on_waiting(wo
 async def test_who_tries_again_while_a_storage_is_away_does_not_try_for_ever(world: World) -> None:
     shelf = Shelf()
     appends = gathering(shelf)
-    said = asyncio.create_task(patiently(lambda: appends.append(Lease("a", 1, "x"), []), rng=Random(1)))
+    saying = patiently(lambda: appends.append(Lease("a", 1, "x"), []), world.outage, rng=Random(1))
+    said = asyncio.create_task(saying)
     await asyncio.sleep(0.5)
     await appends.close()
     await asyncio.sleep(MAX_BACKOFF_MS / 1000)

@@ -10,7 +10,7 @@ import pytest
 from aiq.bounds import MAX_BATCH
 from aiq.engine.bookings import Bookings
 from aiq.engine.tasks import PATIENCE_S
-from aiq.errors import Corrupt, InvalidInput, LeaseLost, StorageFull, Unavailable
+from aiq.errors import Corrupt, InvalidInput, LeaseLost, ReadOnly, StorageFull, Unavailable
 from aiq.model import Acquired, Admitted, CallRequest, CallState, Lease, Report, Reported
 from tests.engine.world import World, virtually
 
@@ -112,7 +112,8 @@ async def test_no_round_trip_is_larger_than_a_batch(world: World) -> None:
 
 @virtually
 @pytest.mark.parametrize(
-    "error", [Unavailable("lost", outcome_unknown=True), Unavailable("refused"), StorageFull("full")]
+    "error",
+    [Unavailable("lost", outcome_unknown=True), Unavailable("refused"), StorageFull("full"), ReadOnly("a replica")],
 )
 async def test_a_storage_that_does_not_answer_is_asked_the_same_again(world: World, error: Exception) -> None:
     book = Book()

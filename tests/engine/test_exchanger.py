@@ -9,9 +9,10 @@ from random import Random
 import pytest
 
 from aiq.engine.exchanger import Exchanger
-from aiq.errors import Corrupt, InvalidName, StorageFull, Unavailable
+from aiq.errors import Corrupt, InvalidName, ReadOnly, StorageFull, Unavailable
 from aiq.model import ClaimRequest, Exchanged, JobSpec, Lease, Released, Settled, Settlement, State, Want
 from aiq.testing import LoseReply, Refuse
+from aiq.testing.marks import clause
 from tests.engine.world import World, virtually
 
 CLAIM = ClaimRequest("worker", 1, "lease", (Want("default", 5),))
@@ -90,8 +91,10 @@ async def test_a_worker_that_stops_repeats_a_claim_that_may_have_happened(world:
 
 
 @virtually
-async def test_a_full_storage_is_waited_for(world: World) -> None:
-    storage = Scripted(*[StorageFull("no room")] * 10)
+@clause("OUTAGE-1")
+@pytest.mark.parametrize("error", [StorageFull("no room"), ReadOnly("a replica")])
+async def test_a_storage_that_takes_no_writes_for_a_while_is_waited_for(world: World, error: Exception) -> None:
+    storage = Scripted(*[error] * 10)
 
     await exchanger(world, storage).send((SETTLEMENT,), None)
 

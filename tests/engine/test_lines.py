@@ -3,13 +3,17 @@
 import asyncio
 from random import Random
 
+import pytest
+
 import aiq
 from aiq.bounds import PLACE_KEPT_MS
 from aiq.engine.lines import AT_ONCE, KEEP_MS, Lines
 from aiq.engine.tasks import Tasks
+from aiq.errors import ReadOnly, StorageError, StorageFull, Unavailable
 from aiq.model import Band, MustWait, Usage
 from aiq.storage import limit_topic
 from aiq.testing import Refuse
+from aiq.testing.marks import clause
 from tests.engine.booked import Booked, wait
 from tests.engine.world import World, virtually
 
@@ -178,10 +182,12 @@ async def test_nobody_listens_to_a_limit_for_which_nobody_waits(world: World) ->
     await crowd.end()
 
 
+@clause("OUTAGE-1")
 @virtually
-async def test_a_line_that_could_not_listen_does_so_again(world: World) -> None:
+@pytest.mark.parametrize("error", [Unavailable("away"), StorageFull("no room"), ReadOnly("a replica")])
+async def test_a_line_that_could_not_listen_does_so_again(world: World, error: StorageError) -> None:
     crowd = Crowd(world)
-    world.faults.plan(Refuse("wait"), Refuse("wait"))
+    world.faults.plan(Refuse("wait", error), Refuse("wait", error))
     await crowd.join("one")
     await asyncio.sleep(15)
 

@@ -35,7 +35,8 @@ def room(chunks: list[Chunk]) -> int:
 async def next_run(world: World) -> tuple[Emitter, Counting]:
     await end(world.storage, await get_one(world.storage), Released())
     run, storage = await claim_one(world.storage), Counting(world)
-    return Emitter(Appends(storage), run.lease, Listener(), rng=Random(1)), storage  # type: ignore[arg-type]
+    appends = Appends(storage)  # type: ignore[arg-type]  # it asks for this one only
+    return Emitter(appends, run.lease, Listener(), outage=world.outage, rng=Random(1)), storage
 
 
 @virtually

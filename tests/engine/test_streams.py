@@ -44,7 +44,8 @@ async def emitter(world: World) -> tuple[Emitter, Counting, Listener]:
     await world.storage.enqueue([JobSpec(id="job", task="work")])
     [record] = await claim(world.storage, wish())
     storage, listener = Counting(world), Listener()
-    return Emitter(Appends(storage), record.lease, listener, rng=Random(1)), storage, listener  # type: ignore[arg-type]
+    appends = Appends(storage)  # type: ignore[arg-type]  # it asks for this one only
+    return Emitter(appends, record.lease, listener, outage=world.outage, rng=Random(1)), storage, listener
 
 
 async def read(world: World) -> list[bytes]:

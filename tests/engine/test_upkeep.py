@@ -49,7 +49,7 @@ async def run_for(upkeep: Upkeep, seconds: float) -> None:
 async def test_an_idle_worker_looks_a_few_times_a_minute(world: World) -> None:
     storage = Scripted()
 
-    await run_for(Upkeep(storage, rng=Random(1)), 600)
+    await run_for(Upkeep(storage, clock=world.clock, rng=Random(1)), 600)
 
     gaps = [late - early for early, late in zip(storage.asked_ms, storage.asked_ms[1:], strict=False)]
     assert all(IDLE_MS * 4 // 5 <= gap <= IDLE_MS for gap in gaps)
@@ -59,7 +59,7 @@ async def test_an_idle_worker_looks_a_few_times_a_minute(world: World) -> None:
 @virtually
 async def test_what_is_due_is_done_when_it_is_due_and_soon_after(world: World) -> None:
     storage = Scripted(Upkept(next_due_ms=1_234))
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         upkeep.due_in(0)
 
@@ -72,7 +72,7 @@ async def test_what_is_due_is_done_when_it_is_due_and_soon_after(world: World) -
 @virtually
 async def test_a_newer_answer_of_the_storage_counts_also_when_it_is_later(world: World) -> None:
     storage = Scripted()
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         upkeep.due_in(500)
         upkeep.due_in(2_000)
@@ -93,7 +93,7 @@ async def test_what_an_exchange_says_while_a_round_is_under_way_outlives_its_ans
             return await super().upkeep(limit)
 
     storage = Overtaken(Upkept(promoted=1))
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         upkeep.due_in(0)
 
@@ -107,7 +107,7 @@ async def test_what_an_exchange_says_while_a_round_is_under_way_outlives_its_ans
 async def test_a_worker_that_never_rests_looks_as_often_as_one_that_does(world: World) -> None:
     # An exchange knows nothing of what is over, and says again and again that nothing is due.
     storage = Scripted()
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         for _ in range(600):
             await asyncio.sleep(0.1)
@@ -119,7 +119,7 @@ async def test_a_worker_that_never_rests_looks_as_often_as_one_that_does(world: 
 @virtually
 async def test_an_exchange_with_nothing_due_does_not_put_off_what_a_round_has_left_over(world: World) -> None:
     storage = Scripted(*[Upkept(purged=64, next_due_ms=10)] * 20)
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         upkeep.due_in(0)
         for _ in range(200):
@@ -132,7 +132,7 @@ async def test_an_exchange_with_nothing_due_does_not_put_off_what_a_round_has_le
 @virtually
 async def test_a_full_round_is_followed_by_the_next_at_once(world: World) -> None:
     storage = Scripted(*[Upkept(revoked=256, next_due_ms=0)] * 4)
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         upkeep.due_in(0)
 
@@ -146,7 +146,7 @@ async def test_a_storage_that_always_has_something_due_and_never_does_it_is_not_
     world: World,
 ) -> None:
     storage = Scripted(*[Upkept(next_due_ms=0)] * 1_000)
-    upkeep = Upkeep(storage, rng=Random(1))
+    upkeep = Upkeep(storage, clock=world.clock, rng=Random(1))
     async with under_way(upkeep):
         upkeep.due_in(0)
 
@@ -159,7 +159,7 @@ async def test_a_storage_that_always_has_something_due_and_never_does_it_is_not_
 async def test_an_outage_is_waited_for_with_growing_pauses_of_at_most_five_seconds(world: World) -> None:
     storage = Scripted(*[Unavailable("away")] * 20)
 
-    await run_for(Upkeep(storage, rng=Random(1)), 600)
+    await run_for(Upkeep(storage, clock=world.clock, rng=Random(1)), 600)
 
     gaps = [late - early for early, late in zip(storage.asked_ms[:21], storage.asked_ms[1:21], strict=False)]
     assert max(gaps) <= 5_000 + SPREAD_MS
@@ -169,7 +169,7 @@ async def test_an_outage_is_waited_for_with_growing_pauses_of_at_most_five_secon
 
 @virtually
 async def test_a_storage_beyond_repair_ends_upkeep(world: World) -> None:
-    upkeep = Upkeep(Scripted(Corrupt("torn")), rng=Random(1))
+    upkeep = Upkeep(Scripted(Corrupt("torn")), clock=world.clock, rng=Random(1))
 
     with pytest.raises(Corrupt):
         await upkeep.run()

@@ -6,6 +6,7 @@ same seed gives the same run.
 
 import asyncio
 import inspect
+import logging
 import selectors
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import wraps
@@ -17,6 +18,7 @@ from aiq.backends.memory.storage import open_memory
 from aiq.engine.engine import Engine
 from aiq.engine.keeper import Keeper
 from aiq.engine.leases import Held, Leases
+from aiq.engine.outage import Outage
 from aiq.engine.presence import Census
 from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
@@ -94,6 +96,7 @@ class World:
         self.storage = storage
         self.clock = clock
         self.tally = Tally()
+        self.outage = Outage(logging.getLogger("aiq.worker"), "What runs ask waits", "It is taken", clock=clock)
         self._count = self._engines = 0
 
     async def enqueue(self, *jobs: NewJob[Any]) -> list[str]:
