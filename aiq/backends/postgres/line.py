@@ -46,11 +46,12 @@ _STATEMENTS: Final = 1_024
 
 
 async def connect(address: Address, dsn: str, timeout_s: float) -> "asyncpg.Connection[asyncpg.Record]":
-    """Open a connection. Behind a pooler no statement may outlive its transaction.
+    """Open a connection, with all that belongs to it. Behind a pooler no statement may outlive its transaction.
 
     Raises:
         Misconfigured: the driver cannot read the address, or a pooler stands there and the address does not say which.
     """
+    until = time.monotonic() + timeout_s
     settings: dict[str, str] = {} if address.pooled else {"application_name": "aiq"}
     try:
         connection: asyncpg.Connection[asyncpg.Record] = await asyncpg.connect(
@@ -73,11 +74,18 @@ async def connect(address: Address, dsn: str, timeout_s: float) -> "asyncpg.Conn
             "The address of a Postgres storage has a port that is no number. In a password write / as %2F, ? as %3F, "
             "@ as %40."
         ) from None
-    if address.pooled is None:
-        await _check_direct(connection, address, timeout_s)
-    if not address.pooled:
-        await connection.execute(session(address), timeout=timeout_s)
+    with ExitStack() as undo:
+        undo.callback(connection.terminate)
+        if address.pooled is None:
+            await _check_direct(connection, address, _left(until))
+        if not address.pooled:
+            await connection.execute(session(address), timeout=_left(until))
+        undo.pop_all()
     return connection
+
+
+def _left(until: float) -> float:
+    return max(0.001, until - time.monotonic())
 
 
 async def _check_direct(connection: "asyncpg.Connection[asyncpg.Record]", address: Address, timeout_s: float) -> None:
@@ -85,14 +93,8 @@ async def _check_direct(connection: "asyncpg.Connection[asyncpg.Record]", addres
 
     Prepared statements cannot be tried behind one: another client's may bear the same name.
     """
-    is_direct = False
-    try:
-        query = f"SELECT 1 WHERE pg_backend_pid() = {connection.get_server_pid()}"
-        is_direct = await connection.execute(query, timeout=timeout_s) == "SELECT 1"
-    finally:
-        if not is_direct:
-            connection.terminate()
-    if not is_direct:
+    query = f"SELECT 1 WHERE pg_backend_pid() = {connection.get_server_pid()}"
+    if await connection.execute(query, timeout=timeout_s) != "SELECT 1":
         raise Misconfigured(
             f"A pooler stands before {address.url}. Add pooled=true to the address, or, if the pooler leaves each "
             "client the same connection for as long as it stays (session mode), pooled=false."
@@ -162,8 +164,7 @@ class Line:
         return self._session
 
     def _connect(self, until: float) -> Session:
-        left = max(0.001, until - time.monotonic())
-        connection = self._loop.run_until_complete(connect(self.address, self.address.dsn, left))
+        connection = self._loop.run_until_complete(connect(self.address, self.address.dsn, _left(until)))
         with ExitStack() as undo:
             undo.callback(connection.terminate)
             session = Session(self._loop, connection, pooled=bool(self.address.pooled))
