@@ -20,7 +20,18 @@ from aiq.backends.redis.address import parse
 from aiq.backends.redis.client import Client
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.bounds import MAX_BATCH
-from aiq.model import ClaimRequest, JobFilter, JobRecord, JobSpec, Settlement, Succeeded, Want
+from aiq.model import (
+    BudgetSpec,
+    ClaimRequest,
+    Estimate,
+    JobFilter,
+    JobRecord,
+    JobSpec,
+    LimitSpec,
+    Settlement,
+    Succeeded,
+    Want,
+)
 from benchmarks.asking import asked_storage, storage_parser
 from benchmarks.report import about, report
 from benchmarks.spread import table
@@ -31,6 +42,9 @@ LOT = 100
 """How many jobs the calls for many settle, claim and renew at once, as a worker does."""
 CONTENT = b"x" * 256
 LEASE_MS = 3_600_000
+AMPLE = 1_000_000_000
+NEED = Estimate(input=1_000, max_output=1_000, model="bench")
+LIMITS = ("first", "second")
 _SCRIPTS: Final = re.compile(r"^cmdstat_(?:eval|evalsha):calls=(\d+),usec=(\d+)", re.MULTILINE)
 """How many scripts a server has run, and for how many microseconds, the commands that they gave included."""
 
@@ -54,6 +68,7 @@ class Bench:
         self._storage, self._client = storage, client
         self._number = 0
         self._runs: list[JobRecord] = []
+        self._limited: list[JobRecord] = []
 
     async def fill(self, jobs: int) -> None:
         """Store jobs, as many at once as one call takes."""
@@ -67,12 +82,19 @@ class Bench:
             await self._timed(f"enqueue {LOT}", lambda: self._enqueue(LOT)),
             await self._timed("settle 1, claim 1", lambda: self._exchange(1)),
             await self._timed(f"settle {LOT}, claim {LOT}", lambda: self._exchange(LOT)),
+            *await self._measure_limited(),
             await self._timed(f"renew {LOT}", self._renew),
             await self._timed("get 1", lambda: self._storage.get([name(1)])),
             await self._timed(f"list {LOT}", lambda: self._storage.list(JobFilter(), limit=LOT)),
             await self._timed("count", self._storage.count),
             await self._timed("upkeep", self._storage.upkeep),
         ]
+
+    async def _measure_limited(self) -> list[Timing]:
+        """The same of jobs with two limits and a budget of their own, all of which have room."""
+        await self._storage.put_limits([LimitSpec(name=name, requests=AMPLE, tokens=AMPLE) for name in LIMITS])
+        stored = await self._timed(f"enqueue {LOT} with limits and a budget", self._enqueue_limited)
+        return [stored, await self._timed(f"settle {LOT}, claim {LOT} of these", self._exchange_limited)]
 
     async def _timed(self, operation: str, call: Callable[[], Awaitable[object]]) -> Timing:
         # The server is sent a script, and reads it, once for all.
@@ -98,13 +120,22 @@ class Bench:
         ]
         await self._storage.enqueue(jobs)
 
+    async def _enqueue_limited(self) -> None:
+        first, self._number = self._number + 1, self._number + LOT
+        await self._storage.enqueue([limited(name(n)) for n in range(first, first + LOT)])
+
     async def _exchange(self, count: int) -> None:
-        self._number += 1
         ended, self._runs = self._runs[:count], self._runs[count:]
+        self._runs += await self._settled_and_claimed(ended, Want("default", count))
+
+    async def _exchange_limited(self) -> None:
+        self._limited = await self._settled_and_claimed(self._limited, Want("limited", LOT))
+
+    async def _settled_and_claimed(self, ended: Sequence[JobRecord], want: Want) -> list[JobRecord]:
+        self._number += 1
         done = [Settlement(run.lease, f"of {run.id}", Succeeded(CONTENT)) for run in ended]
-        wants = (Want("default", count),)
-        answer = await self._storage.exchange(done, ClaimRequest("bench", self._number, f"l{self._number}", wants))
-        self._runs += answer.claimed
+        answer = await self._storage.exchange(done, ClaimRequest("bench", self._number, f"l{self._number}", (want,)))
+        return list(answer.claimed)
 
     async def _renew(self) -> None:
         await self._storage.renew([run.lease for run in self._runs[:LOT]])
@@ -119,6 +150,22 @@ async def scripts_run(client: Client) -> tuple[int, int]:
 def name(number: int) -> str:
     """An id of a job, as long as those that are made by themselves."""
     return f"{number:032x}"
+
+
+def limited(job_id: str) -> JobSpec:
+    """A job that takes of two limits, and brings a budget."""
+    own = BudgetSpec(id=f"job:{job_id}", caps={"tokens": AMPLE})
+    return JobSpec(
+        id=job_id,
+        task="work",
+        queue="limited",
+        payload=CONTENT,
+        lease_ms=LEASE_MS,
+        limits=LIMITS,
+        estimate=NEED,
+        budgets=(own.id,),
+        creates=(own,),
+    )
 
 
 def points(taken: Sequence[float]) -> tuple[float, float]:
