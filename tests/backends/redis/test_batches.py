@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
-from aiq.model import TOKENS, BudgetSpec, JobRecord, LimitSpec, QueueSettings, Released, Settlement, Succeeded
+from aiq.model import TOKENS, BudgetSpec, JobRecord, JobSpec, LimitSpec, QueueSettings, Released, Settlement, Succeeded
 from aiq.storage import Storage
 from aiq.testing.actions import claim_some, job, wish
 from aiq.testing.clock import Clock
+from aiq.testing.spending import need, tokens
 from tests import stores
 from tests.keys import clean
 from tests.servers import server
@@ -94,6 +95,39 @@ async def test_an_exchange_of_a_hundred_is_as_many_commands_as_one_of_ten(storag
     few, many = await claim_some(storage, 10), await claim_some(storage, 100)
     ten = await commands_of(lambda: storage.exchange(settled(few, b"r" * size), wish(10)))
     hundred = await commands_of(lambda: storage.exchange(settled(many, b"r" * size), wish(100)))
+
+    assert hundred.total() <= ten.total() + SLACK
+
+
+def bound(number: int) -> JobSpec:
+    """A job with two limits, a budget that all draw from, and one of its own."""
+    job_id = f"{number:032x}"
+    own = BudgetSpec(id=f"job:{job_id}", caps={TOKENS: 1_000})
+    return job(job_id, limits=("gpt", "all"), estimate=need(10, 5), budgets=(own.id, "purse"), creates=(own,))
+
+
+async def test_an_exchange_of_a_hundred_with_limits_and_budgets_is_one_command_more_for_each_that_has_ended(
+    storage: Storage,
+) -> None:
+    await storage.put_limits([tokens(burst_ms=60_000), LimitSpec(name="all", requests=60_000)])
+    await storage.put_budgets([BudgetSpec(id="purse", caps={TOKENS: 10**6})])
+    await storage.enqueue([bound(n) for n in range(220)])
+    few, many = await claim_some(storage, 10), await claim_some(storage, 100)
+    ten = await commands_of(lambda: storage.exchange(settled(few), wish(10)))
+    hundred = await commands_of(lambda: storage.exchange(settled(many), wish(100)))
+
+    # What a job has used stands in a hash of its own.
+    assert hundred.total() - len(many) <= ten.total() - len(few) + SLACK
+
+
+async def test_an_enqueue_of_a_hundred_with_limits_and_budgets_is_as_many_commands_as_one_of_ten(
+    storage: Storage,
+) -> None:
+    await storage.put_limits([tokens(), LimitSpec(name="all", requests=60_000)])
+    await storage.put_budgets([BudgetSpec(id="purse", caps={TOKENS: 10**6})])
+    await storage.enqueue([bound(1_000)])
+    ten = await commands_of(lambda: storage.enqueue([bound(n) for n in range(10)]))
+    hundred = await commands_of(lambda: storage.enqueue([bound(n) for n in range(10, 110)]))
 
     assert hundred.total() <= ten.total() + SLACK
 

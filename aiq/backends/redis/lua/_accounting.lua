@@ -26,7 +26,7 @@ function accounting.charged(part, charge)
 end
 
 -- What counts in the end of what a call took of a limit, and the part that says so. spec: CALL-9, CALL-12
-local function on_part(account, spec, part)
+function accounting.on_part(account, spec, part)
   local used = accounting.on_limit(account, spec)
   -- A guess never takes more than was reserved by it.
   if account.guessed then used = math.min(used, part.charge + part.rest) end
@@ -76,7 +76,7 @@ function accounting.closed_part(how, part, account, units)
     after, closed = given_back(how, spec, state, part)
   else
     local used
-    used, closed = on_part(account, spec, part)
+    used, closed = accounting.on_part(account, spec, part)
     after = limits.settled(spec, state, part, used)
   end
   if part.slot and units then
@@ -120,6 +120,25 @@ local function capped(amounts, held)
   return found
 end
 
+-- What a call has spent of a budget in the end.
+function accounting.spent(account, spec, draw)
+  local amounts = on_budget(account, spec)
+  return account.guessed and capped(amounts, draw.held) or amounts
+end
+
+-- By how much the service of a job's line was too low for what was used in the place of what was expected. spec: FAIR-2
+function accounting.in_order(found, account)
+  local spec = found.cost_limit and books.limit(found.cost_limit)
+  for _, part in ipairs(spec and found.parts or {}) do
+    if part.limit == spec.name then
+      local used = accounting.on_limit(account, spec)
+      if account.guessed then used = math.min(used, found.cost) end
+      return used - found.cost
+    end
+  end
+  return 0
+end
+
 -- Close a draw on a budget. What comes back says what stands spent, for a late correction.
 function accounting.closed_draw(how, draw, account)
   local spec = books.budget(draw.budget)
@@ -129,8 +148,7 @@ function accounting.closed_draw(how, draw, account)
   if how == 'expired' then
     after = budgets.spent_in_full(state, draw)
   else
-    local amounts = on_budget(account, spec)
-    after = budgets.settled(state, draw, account.guessed and capped(amounts, draw.held) or amounts)
+    after = budgets.settled(state, draw, accounting.spent(account, spec, draw))
   end
   drawing.put(draw.budget, state, after)
   return drawing.settled(draw, state, after)

@@ -31,6 +31,16 @@ local USUAL_WEIGHT = 1000
 local BAND = 2 ^ 48
 local NUL = '\0'
 
+-- Numbers as they stand in ids, behind a name or before it: those of most jobs of a step are the same.
+local trailing = setmetatable({}, {__index = function(known, number)
+  known[number] = NUL .. digits(number)
+  return known[number]
+end})
+local leading = setmetatable({}, {__index = function(known, number)
+  known[number] = digits(number) .. ' '
+  return known[number]
+end})
+
 local created, lines = {}, {}
 
 -- The id of a part of a limit. A name has no space in it.
@@ -45,17 +55,17 @@ end
 
 -- The id of a run. No text has a NUL in it.
 function books.run(job_id, fence)
-  return job_id .. NUL .. digits(fence)
+  return job_id .. trailing[fence]
 end
 
 -- The id of a call.
 function books.call(job_id, fence, number)
-  return table.concat({job_id, digits(fence), digits(number)}, NUL)
+  return job_id .. trailing[fence] .. trailing[number]
 end
 
 -- The id of how a budget stands in a window.
 function books.window(budget_id, window_ms)
-  return digits(window_ms) .. ' ' .. budget_id
+  return leading[window_ms] .. budget_id
 end
 
 -- The budget and window of such an id.
@@ -128,7 +138,7 @@ end
 
 -- Wake what the limit keeps aside, of any queue, and the calls that wait for it.
 function books.freed(name, part)
-  for _, queue in ipairs(lanes.wake_behind(name, part)) do step.wake('queue:' .. queue) end
+  for _, queue in ipairs(parked.wake_behind(name, part)) do step.wake('queue:' .. queue) end
   local queue = name:match('^queue:(.*)$')
   if queue then step.wake('queue:' .. queue) end
   if counters.get('waiting_calls') == 0 then return end
@@ -312,7 +322,8 @@ function books.put_learned(task, model, learned)
   rows.put('learned', books.task_model(task, model), learned)
 end
 
-local function shaped(found)
+-- A reservation that was read, with its defaults.
+function books.shaped(found)
   if not found or getmetatable(found) == defaults.Reservation then return found end
   setmetatable(found.need, defaults.Need)
   for _, part in ipairs(found.parts or {}) do setmetatable(part, defaults.Part) end
@@ -321,7 +332,7 @@ local function shaped(found)
 end
 
 local function reserved(job_id, fence, number)
-  return shaped(rows.get('reservations', books.call(job_id, fence, number)))
+  return books.shaped(rows.get('reservations', books.call(job_id, fence, number)))
 end
 
 -- A reservation, open or closed, while it is kept; nil where there is none.
@@ -382,9 +393,8 @@ function books.fetch_ends(leases_)
   for place, lease in ipairs(leases_) do runs[place] = books.run(lease.job_id, lease.fence) end
   rows.fetch('open_calls', runs)
   for _, lease in ipairs(leases_) do
-    for _, number in ipairs(books.open_calls(lease.job_id, lease.fence)) do
-      ids[#ids + 1] = books.call(lease.job_id, lease.fence, number)
-    end
+    local calls_ = ledger.is_first_alone(lease.job_id, lease.fence) and {0} or books.open_calls(lease.job_id, lease.fence)
+    for _, number in ipairs(calls_) do ids[#ids + 1] = books.call(lease.job_id, lease.fence, number) end
   end
   rows.fetch('reservations', ids)
 end
@@ -432,6 +442,11 @@ end
 -- category)`.
 function books.add_usage(owner, more)
   consumption.add('job', owner.job_id, owner.minute_ms, more)
+  books.add_shared_use(owner, more)
+end
+
+-- The same without the job, as of several together.
+function books.add_shared_use(owner, more)
   if owner.flow then consumption.add('flow', owner.flow, owner.minute_ms, more) end
   consumption.add('tenant', owner.tenant or '', owner.minute_ms, more)
   consumption.add('all', '', owner.minute_ms, more)
@@ -440,10 +455,16 @@ function books.add_usage(owner, more)
   for _, counted in pairs(more) do events.count_use(figures, counted.tokens or 0, counted.usd_micros or 0) end
 end
 
--- Let the service of a job's line rise by a cost over the tenant's weight, or fall, and tell what it is now.
-function books.serve(job, cost)
-  local line = lanes.line(job.queue, lanes.line_of(job, fairness.pool(job)))
-  local service = fairness.risen(line.service, cost, rows.get('weights', job.tenant) or USUAL_WEIGHT)
+-- What a tenant weighs.
+function books.weight(tenant)
+  return rows.get('weights', tenant) or USUAL_WEIGHT
+end
+
+-- Let the service of a job's line rise by a cost over the tenant's weight, or fall, as often as is said, and tell what it is now.
+function books.serve(job, cost, times)
+  local line, weight = lanes.line(job.queue, lanes.line_of(job, fairness.pool(job))), books.weight(job.tenant)
+  local service = line.service
+  for _ = 1, times or 1 do service = fairness.risen(service, cost, weight) end
   lanes.put_line(job.queue, rows.with(line, {service = service}))
   return service
 end

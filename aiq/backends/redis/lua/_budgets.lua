@@ -192,6 +192,12 @@ function budgets.drawn(state, amounts)
   return standing_at(state, budgets.total(state.held, amounts), state.spent)
 end
 
+-- The same of a state that is the caller's own, and is changed in place.
+function budgets.hold(state, amounts)
+  local held = state.held
+  for name, amount in pairs(amounts) do held[name] = math.min(bounds.MAX_LEVEL, (held[name] or 0) + amount) end
+end
+
 -- Move use so far out of what is held; `used` is all that the call has used, as in every report. Keep the new draw,
 -- which is the second answer.
 --
@@ -214,6 +220,28 @@ function budgets.settled(state, draw, used)
   local change = known(state, draw, budgets.less(used, draw.spent))
   local held, spent = budgets.less(state.held, draw.held), budgets.total(state.spent, change)
   return standing_at(state, held, spent)
+end
+
+-- Whether a change, {held, spent}, may be made by `settle`: nothing of it is left out, nor is any sum more than is kept exactly.
+function budgets.takes(state, change)
+  if known(state, {held = change.held, spent = {}}, change.spent) ~= change.spent then return false end
+  for name, more in pairs(change.spent) do
+    if (state.spent[name] or 0) + more > bounds.MAX_LEVEL then return false end
+  end
+  return true
+end
+
+-- The same as `settled`, of a state that is the caller's own, and is changed in place.
+function budgets.settle(state, change)
+  local held, spent = state.held, state.spent
+  for name, amount in pairs(change.held) do
+    local rest = (held[name] or 0) - amount
+    held[name] = rest ~= 0 and rest or nil
+  end
+  for name, amount in pairs(change.spent) do
+    local sum = (spent[name] or 0) + amount
+    spent[name] = sum ~= 0 and sum or nil
+  end
 end
 
 -- Give back what a draw holds, of a call that was never sent. spec: BUDGET-5

@@ -49,6 +49,14 @@ local function begin_plain(spot, count, given)
   return begun
 end
 
+-- The same of those that are plain, or else of those that budgets bind and that are plain otherwise; and whether the claim is over.
+local function begin_some(spot, count, given)
+  local begun = begin_plain(spot, count, given)
+  if begun > 0 then return begun, false end
+  plain.count()
+  return admitting.begin(spot, count, given)
+end
+
 -- Give what a queue offers as long as that is plain jobs in one line: the order of chapter 12 is then their own. The
 -- answer is how many, and whether the claim is over.
 local function give_plain(queue, count, given)
@@ -58,13 +66,27 @@ local function give_plain(queue, count, given)
   while spot and #given.leased - before < count do
     local id = lanes.first(spot)
     if not id then return #given.leased - before, true end
-    if begin_plain(spot, count - #given.leased + before, given) == 0 then
-      plain.count()
+    local begun, over = begin_some(spot, count - #given.leased + before, given)
+    if over then return #given.leased - before, true end
+    if begun == 0 then
       if not takes_nothing(jobs.get(id)) then break end
       if not given.takes(jobs.get(id)) then return #given.leased - before, true end
       given.give(jobs.get(id))
     end
   end
+  return #given.leased - before, #given.leased - before >= count
+end
+
+-- The same of a queue in which all that could go stands in one line of another pool, as jobs of one kind do that limits bind.
+local function give_bound(queue, count, given)
+  local spot, before = admitting.only_line(queue), #given.leased
+  while spot and #given.leased - before < count do
+    lanes.read_ahead(spot)
+    local begun, over = admitting.begin(spot, count - #given.leased + before, given)
+    if over then return #given.leased - before, true end
+    if begun == 0 then break end
+  end
+  if spot then lanes.look_again(spot) end
   return #given.leased - before, #given.leased - before >= count
 end
 
@@ -77,6 +99,9 @@ local function dispatch_(want, given)
   if not (settings and (settings.concurrency or settings.rate or settings.max_ready)) then
     local number, over = give_plain(want.queue, count, given)
     plain.count()
+    if over then return false end
+    count = count - number
+    number, over = give_bound(want.queue, count, given)
     if over then return false end
     count = count - number
   end

@@ -9,16 +9,8 @@ local UNHARMED = {Released = true, Deferred = true, Held = true}
 
 -- Let the service of the job's line follow what was used instead of what was expected. spec: FAIR-2
 local function settle_order(job, found, account)
-  local spec = found.cost_limit and books.limit(found.cost_limit)
-  if not spec then return end
-  for _, part in ipairs(found.parts) do
-    if part.limit == spec.name then
-      local used = accounting.on_limit(account, spec)
-      if account.guessed then used = math.min(used, found.cost) end
-      if used ~= found.cost then books.serve(job, used - found.cost) end
-      return
-    end
-  end
+  local more = accounting.in_order(found, account)
+  if more ~= 0 then books.serve(job, more) end
 end
 
 local function each(list, of)

@@ -15,6 +15,9 @@ local SUM = 'sum'
 -- owner and place. These alone are changed in place: each job of a batch counts in the same ones.
 local minutes, owners, counting = {}, {job = {}, flow = {}, tenant = {}, all = {}}, {}
 
+-- Jobs of which nothing is counted yet.
+local unused = {}
+
 -- The name of a model and category among the lines of a step. No text has a NUL in it.
 function consumption.line(model, category)
   return model .. NUL .. category
@@ -72,6 +75,7 @@ end
 -- Let the step count in the rows of some lines, those that are not there yet as well.
 local function begin(scope, owner, minute_ms, more)
   local name, places, lines, new = owner_of(scope, owner), {}, {}, {}
+  if scope == 'job' then unused[owner] = nil end
   for line in pairs(more) do
     lines[#lines + 1], places[#places + 1] = line, consumption.digits(minute_ms) .. ' ' .. line
   end
@@ -112,6 +116,35 @@ function consumption.add(scope, owner, minute_ms, more)
     end
     row[3], row[4] = row[3] + (counted.unpriced or 0), row[4] + (counted.estimated or 0)
   end
+end
+
+-- Look which of some jobs have used anything yet, in one command: none of them, mostly.
+function consumption.look(ids)
+  local others = {}
+  for place = 2, #ids do others[place - 1] = key('usage:' .. owner_of('job', ids[place])) end
+  if call('EXISTS', key('usage:' .. owner_of('job', ids[1])), unpack(others)) > 0 then return end
+  for _, id in ipairs(ids) do unused[id] = true end
+end
+
+-- The rows of a job that has used only this, as they are stored, by their places; nil of one with too many lines.
+function consumption.first(minute_ms, lines)
+  local texts, sum = {}, {0, 0, 0}
+  for line, one in pairs(lines) do
+    texts[consumption.digits(minute_ms) .. ' ' .. line] = cmsgpack.pack({one.tokens, one.usd_micros, one.unpriced, one.estimated})
+    sum = {sum[1] + one.tokens, sum[2] + one.usd_micros, sum[3] + 1}
+  end
+  if sum[3] > bounds.MAX_PAGE then return nil end
+  if sum[3] > 0 then texts[SUM] = cmsgpack.pack(sum) end
+  return texts
+end
+
+-- Write these, if it has used nothing before; whether that has been done.
+function consumption.put_first(job_id, texts)
+  if not texts or not unused[job_id] then return false end
+  local name = 'usage:' .. owner_of('job', job_id)
+  for place, text in pairs(texts) do rows.put_text(name, place, text) end
+  unused[job_id] = nil
+  return true
 end
 
 -- Write what was used under a name in a minute, as it was counted elsewhere: {tokens, usd_micros, unpriced, estimated}.

@@ -110,6 +110,11 @@ local function take_note(line)
   return note
 end
 
+-- Whether a job may be let go where a budget has more room than before.
+function holding.may_let_go(budget_id)
+  return counters.get('letting_go') > 0 or holding.standing(holding.line_of('budget', budget_id)) > 0
+end
+
 -- Leave the rest of a line to upkeep.
 function holding.leave_over(line, note)
   if not rows.get('letting_go', line) then

@@ -108,11 +108,17 @@ local function read(spot, count)
   return zsets.read('ZRANGE', spot.lane, 0, count - 1)
 end
 
-local function refill(spot, count)
+local function fetched(spot, count)
   local ids = read(spot, count)
   local window = {ids = ids, at = 1, count = count, gone = {}}
   windows[spot.lane] = window
   jobs.fetch(ids)
+  return window
+end
+
+local function refill(spot, count)
+  local window = fetched(spot, count)
+  local ids = window.ids
   if plain.are(ids) then return window end
   local records = {}
   for _, id in ipairs(ids) do
@@ -172,12 +178,14 @@ function lanes.ahead(spot)
   return window.ids, window.at
 end
 
--- Take so many of the first of these out of a lane of the plain pool.
-function lanes.take_first(spot, count)
-  if count == 0 then return end
-  local window = windows[spot.lane]
-  shelves.drop_read(spot.lane, window.at, window.at + count - 1)
-  window.at, filled[spot.lane] = window.at + count, nil
+-- Read as many of the first jobs of a line as are going to be looked at, whose records nobody has looked into.
+function lanes.read_ahead(spot)
+  fetched(spot, most)
+end
+
+-- Look at the first jobs of a line anew.
+function lanes.look_again(spot)
+  windows[spot.lane] = nil
 end
 
 -- The bands of the plain pool of a queue in whose lanes anything stands, most urgent first.
@@ -359,21 +367,6 @@ function lanes.has_lines(queue, name)
   return rows.get('line_counts', lanes.pool_spot(queue, name)) ~= nil
 end
 
--- The credits of a queue, by band; the first is that of band 0. spec: BAND-3
-function lanes.credits(queue)
-  return rows.get('credits', queue) or {0, 0, 0, 0}
-end
-
-function lanes.put_credits(queue, credits)
-  for _, credit in ipairs(credits) do
-    if credit ~= 0 then
-      rows.put('credits', queue, credits)
-      return
-    end
-  end
-  rows.drop('credits', queue)
-end
-
 -- Open a parked pool.
 function lanes.wake_pool(queue, name)
   lanes.put_pool(rows.with(lanes.pool(queue, name), {wake_at_ms = 0, parked_by = ''}))
@@ -427,7 +420,21 @@ end
 local function lose_queue_credit(spot)
   local credits = rows.get('credits', spot.queue)
   if not credits or credits[spot.band + 1] == 0 or zsets.any(spot.pools) or busy(spot.queue, PLAIN, spot.band) then return end
-  lanes.put_credits(spot.queue, fairness.with_credit(credits, spot.band, 0))
+  purses.put(spot.queue, fairness.with_credit(credits, spot.band, 0))
+end
+
+-- Jobs have left the lane of a line of another pool than the plain one. spec: BAND-2, BAND-3
+local function follow_exit(spot, count)
+  counters.crowd(spot.queue, spot.band, -count)
+  if filled_(spot) then return end
+  local member = turn(lanes.line(spot.queue, spot))
+  zsets.drop(spot.busy, member)
+  zsets.drop(spot.open, member)
+  touch_line(spot)
+  if zsets.any(spot.busy) then return end
+  zsets.drop(spot.pools, spot.pool)
+  lanes.put_pool(lanes.pool(spot.queue, spot.pool))
+  lose_queue_credit(spot)
 end
 
 -- Take a job out of its lane. When it was the last of its band, that loses its credit. spec: BAND-2, BAND-3
@@ -439,16 +446,21 @@ function lanes.exit(spot, id, score)
     lose_queue_credit(spot)
     return
   end
-  counters.crowd(spot.queue, spot.band, -1)
-  if filled_(spot) then return end
-  local member = turn(lanes.line(spot.queue, spot))
-  zsets.drop(spot.busy, member)
-  zsets.drop(spot.open, member)
-  touch_line(spot)
-  if zsets.any(spot.busy) then return end
-  zsets.drop(spot.pools, spot.pool)
-  lanes.put_pool(lanes.pool(spot.queue, spot.pool))
-  lose_queue_credit(spot)
+  follow_exit(spot, 1)
+end
+
+-- Take so many of the first of these out of their lane.
+function lanes.take_first(spot, count)
+  if count == 0 then return end
+  local window = windows[spot.lane]
+  local first, last = window.at, window.at + count - 1
+  window.at, filled[spot.lane] = last + 1, nil
+  if spot.pool == PLAIN then
+    shelves.drop_read(spot.lane, first, last)
+  else
+    for place = first, last do zsets.drop(spot.lane, window.ids[place]) end
+    follow_exit(spot, count)
+  end
 end
 
 -- Let a job that is ready stand in its lane.
@@ -482,17 +494,7 @@ function lanes.same_place(before, job)
   return same and fairness.pool(before) == fairness.pool(job)
 end
 
--- Let a job have patience with a pool until an instant, in the place of what it had. spec: ROUTE-5
-function lanes.begin_patience(job, pool, at_ms)
-  patience.begin(job, pool, at_ms)
-end
-
 -- Forget a job's patience, if it has any.
 function lanes.end_patience(job)
   if #job.routes > 0 then patience.end_(job) end
-end
-
--- Open what a limit, or its part of one tenant or key, keeps aside. The answer is the queues in which that was anything.
-function lanes.wake_behind(limit, part)
-  return parked.wake_behind(limit, part)
 end

@@ -60,6 +60,42 @@ local function moved(spec, state, by)
   }, defaults.LimitState)
 end
 
+-- What is too much to be counted without looking at how it is rounded.
+local FAR = 2 ^ 52
+
+-- What whole units come to on a limit, {requests, tokens, held, units} as `moved` has them, for `limits.change`; nil of more
+-- than can be said without rounding.
+function limits.change_of(spec, by)
+  local by_request, by_token = of_requests(spec), of_tokens(spec)
+  local found = {
+    requests = spec.requests and (by.requests or 0) * by_request.sub,
+    tokens = spec.tokens and (by.tokens or 0) * by_token.sub,
+    held = (by.held or 0) * by_token.sub, units = by.units or 0, strikes = by.strikes,
+    by_request = by_request, by_token = by_token,
+  }
+  for _, name in ipairs({'requests', 'tokens', 'held'}) do
+    if math.abs(found[name] or 0) >= FAR then return nil end
+  end
+  return found
+end
+
+-- The same as `moved`, of a state that is the caller's own and is changed in place, as one that many alike change at once.
+function limits.change(state, change)
+  if not change.requests then
+    state.requests = 0
+  elseif change.requests ~= 0 then
+    state.requests = buckets.bounded(change.by_request, state.requests + change.requests)
+  end
+  if not change.tokens then
+    state.tokens = 0
+  elseif change.tokens ~= 0 then
+    state.tokens = buckets.bounded(change.by_token, state.tokens + change.tokens)
+  end
+  state.held = state.held + change.held
+  state.running = math.max(0, state.running + change.units)
+  if change.strikes then state.strikes = change.strikes end
+end
+
 -- What is still to be taken of what was used; below zero what comes back, if anything does.
 local function owed(spec, charged, used)
   return spec.refund and used - charged or math.max(0, used - charged)
@@ -135,10 +171,33 @@ function limits.wait_ms(spec, state, part, ahead)
   return longest
 end
 
+local function take_of(part)
+  return {requests = -part.requests, tokens = -part.charge, held = part.rest, units = part.slot and 1 or 0}
+end
+
 -- Take what was admitted, the unit of concurrency with it. spec: CALL-1
 function limits.taken(spec, state, part)
-  local units = part.slot and 1 or 0
-  return moved(spec, state, {requests = -part.requests, tokens = -part.charge, held = part.rest, units = units})
+  return moved(spec, state, take_of(part))
+end
+
+-- What taking a part changes, and asks for (`limits.has_room`), worked out once for all whose part is the same; nil of one
+-- that is as large as no other.
+function limits.taking(spec, part)
+  local found = limits.change_of(spec, take_of(part))
+  if not found then return nil end
+  found.concurrency = part.slot and spec.concurrency
+  found.asked = math.min(part.requests * found.by_request.sub, found.by_request.capacity)
+  found.asked_tokens = (part.charge + part.rest) * found.by_token.sub
+  return found
+end
+
+-- Whether a limit has room now for what is taken so, while nobody goes before it: `limits.wait_ms` is 0 then.
+function limits.has_room(state, taking)
+  if taking.concurrency and state.running >= taking.concurrency then return false end
+  if state.frozen_until_ms > state.at_ms or taking.requests and taking.asked > state.requests then return false end
+  if not taking.tokens then return true end
+  if state.held + taking.held > bounds.MAX_LEVEL then return false end
+  return math.min(taking.asked_tokens + state.held, taking.by_token.capacity) <= state.tokens
 end
 
 -- Give back what a call took that was never sent. One that was refused for its rate keeps the request: pass its part
@@ -161,6 +220,12 @@ end
 -- spec: CALL-9, LIMIT-11
 function limits.settled(spec, state, part, used)
   return moved(spec, state, {tokens = -owed(spec, part.charge, used), held = -part.rest, strikes = 0})
+end
+
+-- What such an end changes, with the unit of a part that has one, for `limits.change`.
+function limits.settling(spec, part, used)
+  local units = part.slot and -1 or 0
+  return limits.change_of(spec, {tokens = -owed(spec, part.charge, used), held = -part.rest, strikes = 0, units = units})
 end
 
 -- Charge everything that a lost run took or held; keep charge + rest as what was assumed. spec: CALL-13

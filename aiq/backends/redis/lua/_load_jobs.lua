@@ -58,7 +58,7 @@ function load_jobs.take(one, place)
   jobs.put(nil, job)
   counters.put('positions', math.max(counters.get('positions'), job.position))
   if job.parent_id then call('ZADD', key('children', job.parent_id), digits(job.n), job.id) end
-  if one.patience_end_ms then lanes.begin_patience(job, fairness.pool(job), one.patience_end_ms) end
+  if one.patience_end_ms then patience.begin(job, fairness.pool(job), one.patience_end_ms) end
   if job.held then restore_hold(job, one.held_at or 0, one.need or {}) end
   -- Items that are gone leave their numbers behind; the first that comes says where they begin.
   if job.chunks > 0 then items.keep(job.id, {ranges = {}, trimmed = job.chunks}) end

@@ -13,6 +13,9 @@ local RUN, OWNED = '>c7c6c18c3c3c5c7', 50
 local SECOND, INSTANTS, NO_RESULT, NO_SETTLEMENT = '\0\2\0\1', '>I6I6I6', '\0\0\0', '\0'
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
 local SUCCEEDED = fields.STATE_NUMBERS.succeeded
+-- Of a job that is ready, and not fresh: as RUN, and that nobody owns it, its one event, and no settlement.
+local WHOLE, WHOLE_NAMED = '>c7c6c18c3c3c5c7c3c6c1', 60
+local READY_ONCE, NEVER, NOBODY = string.char(READY, 1, 0, 1, 0, 0), string.rep('\0', 18), '\0\0\6'
 -- A fresh job has one event, and the lane of those that do not come back.
 local BEGUN, BEGUN_EVENT = string.char(1, RUNNING, 1, 0, 2, 0, 1), string.char(3, READY * 16 + RUNNING)
 local SUCCESS_EVENT = string.char(5, RUNNING * 16 + SUCCEEDED)
@@ -73,6 +76,26 @@ function moulds.begin(text, owner, takes)
     .. NO_SETTLEMENT .. sub(text, FRESH_NAMED), step.now_ms + lease_ms, bytes, queue, task, step.now_ms - instants[created]
 end
 
+-- Where is named what a job says that has a whole head, nobody owns, and has had one event and no settlement; nil of others.
+function moulds.named_at(text)
+  if #text < WHOLE_NAMED or sub(text, 50, 52) ~= NOBODY or sub(text, 59, 59) ~= NO_SETTLEMENT then return nil end
+  return WHOLE_NAMED
+end
+
+-- The same of a job that has a whole head, where the length of its lease is known, and nothing has happened to it but that it was
+-- stored: its record, how many bytes its payload has, and how long it has waited; nil where that is not so, and nil and true
+-- where there is no room for the payload.
+function moulds.begin_whole(text, owner, lease_of, takes)
+  local head, position, instants_, payload, result, n, created, owned, event, settled_ = unpack_(WHOLE, text)
+  if sub(head, 2) ~= READY_ONCE or instants_ ~= NEVER or result ~= NO_RESULT then return nil end
+  if owned ~= NOBODY or settled_ ~= NO_SETTLEMENT then return nil end
+  local bytes = sizes[payload] - 1
+  if not takes(bytes) then return nil, true end
+  local number = numbered(events.stamp(BEGUN_EVENT .. n .. SECOND))
+  return sub(head, 1, 1) .. sub(BEGUN, 2) .. position .. begun[lease_of] .. payload .. NO_RESULT .. n .. created .. owner .. event
+    .. number .. NO_SETTLEMENT .. sub(text, WHOLE_NAMED), bytes, step.now_ms - instants[sub(created, 1, 6)]
+end
+
 -- What the runs of a lease have in common that can end like one of them. `text` is the record of that one, the length of whose
 -- owner, lease and numbers of events is told.
 function moulds.of(text, lease_id, fence, number, started_ms, owner_bytes, history_bytes)
@@ -81,7 +104,7 @@ function moulds.of(text, lease_id, fence, number, started_ms, owner_bytes, histo
   return {
     lease_id = lease_id, fence = fence, format = format, bytes = OWNED - 1 + owner_bytes + history_bytes + 1,
     head = head, span = span, result = result, owner = owner, lasted_ms = math.max(0, step.now_ms - started_ms),
-    ended = char(1, SUCCEEDED) .. sub(head, 3, 3) .. pack('>I2', number + 1) .. sub(head, 6, 7),
+    ended = sub(head, 1, 1) .. char(SUCCEEDED) .. sub(head, 3, 3) .. pack('>I2', number + 1) .. sub(head, 6, 7),
     over = sub(span, 1, 6) .. pack('>I6I6', step.now_ms, 0),
     history = '\0\0' .. char(history_bytes + records.EVENT_BYTES),
     event = pack('>I2I2', number + 1, fence), settled = {}, lengths = {},

@@ -9,7 +9,7 @@
 
 local OTHER, PLAIN, IS_FRESH = 0, 1, 2
 -- Where the ids stand of jobs that are alike, and the place of how they are kept.
-local IDS, BRIEFS = 6, 7
+local IDS, BRIEFS, LIMITED = 6, 7, 8
 local READY, RUNNING = fields.STATE_NUMBERS.ready, fields.STATE_NUMBERS.running
 local SUCCEEDED = fields.STATE_NUMBERS.succeeded
 -- A head has no room for more, nor for instants that are so far away.
@@ -27,6 +27,8 @@ local MOST_INLINE = contents.INLINE_BYTES
 local alike
 -- Those whose payloads stand in a table of their own, and are going to be told.
 local apart = {}
+-- Those whose first run this step has begun here: nothing else has happened to them.
+local started = {}
 local calls
 
 local COUNT = {
@@ -111,16 +113,20 @@ local function are_new(batch)
   return has_room(#all)
 end
 
+-- What of digest and payload stands behind a record: a payload that is not small stands in a table of its own.
+local function kept_behind(id, behind, digest_bytes, payload_bytes)
+  if payload_bytes <= contents.INLINE_BYTES then return behind end
+  rows.put_bytes('payloads', id, behind:sub(digest_bytes + 1))
+  return behind:sub(1, digest_bytes)
+end
+
 local function store(alike)
   local queue, task, band, digest_bytes, place, ids = unpack(alike)
   local named, spot = step.blob(place), lanes.plain_spot(queue, band)
   for number, id in ipairs(ids) do
     local n, position, behind = jobs.next_number(), counters.raise('positions'), step.blob(place + number)
     local event, payload_bytes = events.plain('T1', 0, READY, n, 1, 0), #behind - digest_bytes
-    if payload_bytes > contents.INLINE_BYTES then
-      rows.put_bytes('payloads', id, behind:sub(digest_bytes + 1))
-      behind = behind:sub(1, digest_bytes)
-    end
+    behind = kept_behind(id, behind, digest_bytes, payload_bytes)
     local head = records.fresh(position, event, payload_bytes, n, step.now_ms, digest_bytes)
     rows.put_text('jobs', id, head .. named .. behind)
     jobs.put_number(n, id)
@@ -131,13 +137,42 @@ local function store(alike)
   step.wake('queue:' .. queue)
 end
 
+-- The same of jobs that limits or budgets bind, of which is `found` what they have in common (`entering`).
+local function store_limited(alike, found)
+  local queue, task, _, digest_bytes, place, ids = unpack(alike)
+  local positions = {}
+  for number, id in ipairs(ids) do
+    local n, behind = jobs.next_number(), step.blob(place + number)
+    positions[number] = counters.raise('positions')
+    local event, payload_bytes = events.plain('T1', 0, READY, n, 1, 0), #behind - digest_bytes
+    local head = entering.head(found, id, n, positions[number], event, payload_bytes, digest_bytes)
+    rows.put_text('jobs', id, head .. kept_behind(id, behind, digest_bytes, payload_bytes))
+    jobs.put_number(n, id)
+    step.wake_job(id)
+    note('T1', queue, task, 0)
+  end
+  entering.stand(found, ids, positions)
+  step.wake('queue:' .. queue)
+end
+
 -- Store a batch of jobs that are plain, if nothing is to be answered but that all of them are ready. They come by those
 -- that are alike: a list of queue, task, band, how many bytes the digest of each has, the place of what is named of them
 -- and their map, as in a record, behind which comes what stands behind that of each; their ids; and the place of what
--- `briefs.learn` takes of these, or nil.
+-- `briefs.learn` takes of these, or nil; and whether limits or budgets bind them. What is named of these has `shapes.MASK` in the
+-- place of their ids.
 function plain.enqueue(batch)
   if not is_usual_time() or not are_new(batch) then return false end
-  for _, alike in ipairs(batch) do store(alike) end
+  local found = {}
+  for place, alike in ipairs(batch) do
+    found[place] = alike[LIMITED] and entering.look(alike)
+    if alike[LIMITED] and not found[place] then return false end
+  end
+  for place = 1, #batch do
+    if found[place] then entering.check(found[place]) end
+  end
+  for place, alike in ipairs(batch) do
+    if found[place] then store_limited(alike, found[place]) else store(alike) end
+  end
   plain.count()
   return true
 end
@@ -150,7 +185,8 @@ function plain.tell_apart(alike, batch)
   for number, id in ipairs(ids) do
     local place = first + number
     local spec = {id = id, task = task, queue = queue, band = band, lease_ms = lease_ms, payload = place}
-    for name, value in pairs(cmsgpack.unpack(named:sub(at))) do spec[fields.NAMES[name]] = value end
+    local map = table.concat(shapes.pieces(named:sub(at), shapes.MASK), id)
+    for name, value in pairs(cmsgpack.unpack(map)) do spec[fields.NAMES[name]] = value end
     if digest_bytes > 0 then spec.digest = briefs.whole_digest(step.blob(place)) end
     step.cut_blob(place, digest_bytes + 1)
     batch[#batch + 1] = spec
@@ -163,11 +199,15 @@ function plain.has_calls()
   return calls
 end
 
--- Whether a run may have calls that its end has to close, or a schedule waits for that.
-local function is_awaited(id, fence)
+-- Whether a run may have calls that stand in line, or a schedule waits for its end.
+function plain.is_waited_for(id)
   if counters.get('waiting_calls') > 0 then return true end
-  if counters.get('waiting_schedules') > 0 and rows.get('awaited', id) then return true end
-  return plain.has_calls() and #books.open_calls(id, fence) > 0
+  return counters.get('waiting_schedules') > 0 and rows.get('awaited', id) ~= nil
+end
+
+-- The same, or whether it may have calls that its end has to close.
+local function is_awaited(id, fence)
+  return plain.is_waited_for(id) or plain.has_calls() and #books.open_calls(id, fence) > 0
 end
 
 -- Write that a run has succeeded, and what all of these leave: `lasted_ms` is how long it ran.
@@ -199,17 +239,15 @@ local function settle_one(id, text, fence, lease_id, settlement, result, small)
   end
   last_lease = lease_id
   succeed(id, pack(
-    MOVED, PLAIN, SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
+    MOVED, byte(text), SUCCEEDED, lane, number + 1, run, position, started, step.now_ms, 0, payload, #result + 1, n, created, digest,
     0, '', 0, '', #history + EVENT_BYTES, history, event, #settled, settled, sub(text, at), small
   ), result, n, queue, task, lasted_ms)
   return true
 end
 
--- Let a run succeed that still owns its job, whose result stands at a place of the call.
-function plain.settle(id, fence, lease_id, settlement, place)
-  local text, result = text_of(id), step.blob(place)
+local function settle_text(id, text, fence, lease_id, settlement, place)
+  local result = step.blob(place)
   local small = #result <= MOST_INLINE and result or ''
-  if not text or is_awaited(id, fence) then return false end
   if mould and mould.lease_id == lease_id and mould.fence == fence then
     local after, n, queue, task = moulds.settle(mould, text, settlement, #result, small)
     if after then
@@ -218,6 +256,18 @@ function plain.settle(id, fence, lease_id, settlement, place)
     end
   end
   return settle_one(id, text, fence, lease_id, settlement, result, small)
+end
+
+-- Let a run succeed that still owns its job, whose result stands at a place of the call.
+function plain.settle(id, fence, lease_id, settlement, place)
+  local text = text_of(id)
+  if not text or is_awaited(id, fence) then return false end
+  return settle_text(id, text, fence, lease_id, settlement, place)
+end
+
+-- The same of a job that limits and budgets keep from being plain; what it has reserved is for `releasing` to close.
+function plain.settle_limited(id, fence, lease_id, settlement, place)
+  return settle_text(id, plain.limited(id), fence, lease_id, settlement, place)
 end
 
 -- Whether the record of a job is that of a plain one, which nobody has looked into in this step.
@@ -237,13 +287,21 @@ function plain.are(ids)
   return true
 end
 
+-- The record of a job that is not plain, as it is stored, if nobody has looked into it in this step; nil of others.
+function plain.limited(id)
+  if not texts then usual, seen, texts, changed = is_usual_time(), rows.open('jobs') end
+  local text = texts[id]
+  return text and usual and seen[id] == nil and byte(text) == OTHER and text or nil
+end
+
 -- Write that a first run has begun, and what all of these leave: `waited_ms` is how long the job was ready.
-local function start(id, text, expires, payload_bytes, queue, task, waited_ms)
+function plain.start(id, text, expires, payload_bytes, queue, task, waited_ms)
   put(id, text)
   zsets.put('leases', id, expires)
   step.wake_job(id)
   note('T3', queue, task, math.max(0, waited_ms))
   if payload_bytes > MOST_INLINE then apart[#apart + 1] = id end
+  started[id] = true
   return true
 end
 
@@ -254,7 +312,7 @@ local function begin_whole(id, text, lease_id, worker, takes)
   if not takes(payload - 1) then return false end
   local now_ms, _, lease_ms, task, queue = step.now_ms, named_at(text, at)
   local event, expires = events.plain('T3', READY, RUNNING, n, number + 1, 1), now_ms + lease_ms
-  return start(id, pack(
+  return plain.start(id, pack(
     MOVED, PLAIN, RUNNING, lane, number + 1, 1, position, now_ms, 0, expires, payload, result, n, created, digest,
     #lease_id, lease_id, #worker, worker, #history + EVENT_BYTES, history, event, 0, '', sub(text, at), ''
   ), expires, payload - 1, queue, task, now_ms - created)
@@ -267,7 +325,7 @@ local function begin_one(id, lease_id, worker, owner, takes)
   if not text then return false end
   if byte(text) ~= IS_FRESH then return begin_whole(id, text, lease_id, worker, takes) end
   local after, expires, payload_bytes, queue, task, waited_ms = moulds.begin(text, owner, takes)
-  return after ~= nil and start(id, after, expires, payload_bytes, queue, task, waited_ms)
+  return after ~= nil and plain.start(id, after, expires, payload_bytes, queue, task, waited_ms)
 end
 
 -- Begin the first runs of the first jobs of a line, `ids` from a place on to another, as long as they are plain and there
@@ -327,7 +385,7 @@ end
 -- Put the pieces of a job into their places of the answer, as `jobs.tell` has them, if nothing but a first run has happened to
 -- it, which has left no errors and no progress; whether that has been done.
 function plain.tell(id, place)
-  local text = text_of(id)
+  local text = text_of(id) or started[id] and plain.limited(id)
   if not text then return false end
   local state, run, payload, result = records.sizes(text)
   if run > 1 or state ~= READY and state ~= RUNNING and state ~= SUCCEEDED then return false end

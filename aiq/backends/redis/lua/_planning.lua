@@ -132,6 +132,22 @@ function planning.plan(record)
   }
 end
 
+-- The reservation of a run that begins, for its first call.
+function planning.reservation(record, fence, found, parts, draws)
+  return setmetatable({
+    job_id = record.id,
+    fence = fence,
+    call = 0,
+    need = found.need,
+    parts = parts,
+    draws = draws,
+    prices = next(found.prices) and found.prices or nil,
+    cost = found.cost,
+    cost_limit = found.cost_limit,
+    opened_at_ms = step.now_ms,
+  }, defaults.Reservation)
+end
+
 -- Take what was planned in this step, and tell what the job counts for in its order.
 function planning.book(record, fence, found)
   if #found.takings == 0 and #found.drafts == 0 then return charging.JOB end
@@ -141,18 +157,8 @@ function planning.book(record, fence, found)
     books.put_limit_state(spec.name, one.bound.key, limits.taken(spec, one.state, one.part))
     parts[place] = one.part
   end
-  books.open_run(setmetatable({
-    job_id = record.id,
-    fence = fence,
-    call = 0,
-    need = found.need,
-    parts = parts,
-    draws = #found.drafts > 0 and drawing.hold(found.drafts) or nil,
-    prices = next(found.prices) and found.prices or nil,
-    cost = found.cost,
-    cost_limit = found.cost_limit,
-    opened_at_ms = step.now_ms,
-  }, defaults.Reservation))
+  local draws = #found.drafts > 0 and drawing.hold(found.drafts) or nil
+  books.open_run(planning.reservation(record, fence, found, parts, draws))
   if found.cost ~= 0 then return found.cost end
   return charging.cost(NOTHING, planning.cost_limit(record))
 end

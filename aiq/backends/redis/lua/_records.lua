@@ -45,7 +45,7 @@ local TEXTS = {lease_id = true, owner = true, task = true, queue = true}
 
 -- What a plain job may have in its map. One that has anything else takes part in something, or has been somewhere, of
 -- which `plain` knows nothing.
-local IN_PLAIN = {
+records.IN_PLAIN = {
   digest = true, timeout_ms = true, max_attempts = true, max_stalls = true, flow = true, tenant = true,
   max_deferral_ms = true, on_parent = true,
 }
@@ -154,7 +154,7 @@ local function mapped(job, settled)
     local apart = APART[name] or name == 'settled' and settled or has_room(name, value)
     if not nothing and not apart then
       kept[numbers[name] or name] = value
-      plain = plain and IN_PLAIN[name] or false
+      plain = plain and records.IN_PLAIN[name] or false
     end
   end
   return kept, plain

@@ -103,8 +103,9 @@ function rows.has(name, id)
   return row ~= false
 end
 
--- Write a row that nobody has looked into.
+-- Write a row as it is to be stored. Who has looked into what stood there has that no more.
 function rows.put_text(name, id, text)
+  of(name)[id] = nil
   of(name, unread)[id] = text
   of(name, changed)[id] = true
 end

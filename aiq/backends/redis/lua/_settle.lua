@@ -144,16 +144,19 @@ end
 
 -- Read what settling is about to look at, in as few commands as there are tables; of plain jobs that is their record.
 local function fetch(settlements, ids)
-  local told, found, all_succeed = {}, {}, true
+  local told, found, limited, all_succeed = {}, {}, {}, true
   jobs.fetch(ids)
   for place = 1, #settlements do all_succeed = all_succeed and settlements[place][1] ~= nil end
   if all_succeed and plain.are(ids) and not plain.has_calls() then return end
   for place, settlement in ipairs(settlements) do
-    local simple = settlement[1] and plain.is(ids[place])
+    local may = settlement[1] and releasing.may(ids[place])
+    local simple = may or settlement[1] and plain.is(ids[place])
+    if may then limited[#limited + 1] = ids[place] end
     if not simple or plain.has_calls() then told[#told + 1] = (settlement[1] and whole(settlement) or settlement).lease end
     if not simple then found[#found + 1] = jobs.get(ids[place]) end
   end
   if #told > 0 then books.fetch_ends(told) end
+  if #limited > 0 then releasing.fetch(limited) end
   if #found == 0 then return end
   keys.fetch(found)
   unique.fetch(found)
@@ -170,14 +173,16 @@ function settle.all(settlements, bytes)
   for place = 1, #settlements do
     local settlement = settlements[place]
     local success = settlement[1]
-    if success and plain.settle(unpack(settlement)) then
+    if success and (plain.settle(unpack(settlement)) or releasing.settle(unpack(settlement))) then
       answers[place] = true
     else
       plain.count()
+      releasing.write()
       answers[place] = one(success and whole(settlement) or settlement)
     end
   end
   plain.count()
+  releasing.write()
   return answers
 end
 

@@ -99,7 +99,7 @@ function standing.full(spec, state)
 end
 
 -- Whether some need waits less for the new state than for the old one, at the same instant.
-local function roomier(old, new)
+function standing.roomier(old, new)
   return new.tokens > old.tokens
     or new.tokens - new.held > old.tokens - old.held
     or new.requests > old.requests
@@ -110,7 +110,7 @@ end
 function standing.put(bound, old, new)
   local spec = bound.spec
   books.put_limit_state(spec.name, bound.key, new)
-  if not roomier(old, new) then return end
+  if not standing.roomier(old, new) then return end
   -- Of a queue's own bound nobody waits for the rate to be given back, nor for a unit while one is free.
   if standing.full(spec, old) or spec.name:sub(1, #standing.QUEUE) ~= standing.QUEUE then
     books.freed(spec.name, bound.key)

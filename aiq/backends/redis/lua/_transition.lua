@@ -75,7 +75,7 @@ end
 function transition.begin_patience(job, patience_ms)
   local route = job.routes[job.route + 1]
   patience_ms = patience_ms or route and route.patience_ms
-  if patience_ms then lanes.begin_patience(job, fairness.pool(job), step.now_ms + patience_ms) end
+  if patience_ms then patience.begin(job, fairness.pool(job), step.now_ms + patience_ms) end
 end
 
 -- A job that can be claimed, in one of the two lanes (0 returned, 1 fresh); `move` gives it its position.

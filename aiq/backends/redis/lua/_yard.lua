@@ -74,11 +74,11 @@ end
 
 -- The queue's credits, by band.
 function yard.queue_credits(place)
-  return lanes.credits(place.queue)
+  return purses.of(place.queue)
 end
 
 function yard.put_queue_credits(place, credits)
-  lanes.put_credits(place.queue, credits)
+  purses.put(place.queue, credits)
 end
 
 -- Lease a job to the claim.
