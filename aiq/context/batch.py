@@ -100,7 +100,7 @@ class BatchContext:
     def __init__(self, task: str, seats: Sequence[Seat]) -> None:
         self._task, self._seats = task, seats
         self._items = tuple(BatchItem(seat) for seat in seats)
-        self._calling: list[BatchCall] = []
+        self._calling: list[BatchOpening] = []
 
     @property
     def task(self) -> str:
@@ -237,12 +237,15 @@ class BatchCall:
 class BatchOpening:
     """A call of a batch that is asked for. Enter it with `async with`."""
 
-    def __init__(self, seats: Sequence[Seat], calling: list[BatchCall], model: str | None) -> None:
+    def __init__(self, seats: Sequence[Seat], calling: "list[BatchOpening]", model: str | None) -> None:
         self._seats, self._calling, self._model = seats, calling, model
+        self._call: BatchCall | None = None
 
     async def __aenter__(self) -> BatchCall:
         if self._calling:
             raise InvalidInput("A call of this batch is open. Leave the block of one ctx.call before the next.")
+        # Before anything is awaited: another branch of the handler may ask meanwhile.
+        self._calling.append(self)
         opened: dict[int, tuple[Run, Call]] = {}
         try:
             # Together, so that all of them go with one round trip.
@@ -251,17 +254,18 @@ class BatchOpening:
                     if not seat.gone:
                         group.create_task(self._open(n, seat, opened))
         except (Exception, asyncio.CancelledError):
+            self._calling.remove(self)
             for _, call in opened.values():
                 call.give_back()
             raise
-        whole = BatchCall({n: opened[n] for n in sorted(opened)})
-        self._calling.append(whole)
-        return whole
+        self._call = BatchCall({n: opened[n] for n in sorted(opened)})
+        return self._call
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        raised = self._calling.pop().end(error)
+        self._calling.remove(self)
+        raised = error if self._call is None else self._call.end(error)
         if raised is not None and raised is not error:
             raise raised from error
 

@@ -9,6 +9,7 @@ import asyncio
 import contextvars
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any, TypeAlias
 
 from aiq.batching import BatchTask
@@ -175,14 +176,13 @@ class Batches:
         timer = None if timeout_ms is None else loop.call_later(timeout_ms / 1000, batch.time_out)
         try:
             answers = _checked(batch, await self._call(batch))
+            for seat, answer in zip(batch.seats, answers, strict=True):
+                seat.take(answer)
         except (GeneratorExit, KeyboardInterrupt):
             raise
         except BaseException as error:  # noqa: BLE001 - whatever a handler raises is the outcome of its jobs
             for seat in batch.seats:
                 seat.fail(error)
-        else:
-            for seat, answer in zip(batch.seats, answers, strict=True):
-                seat.take(answer)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -211,7 +211,7 @@ class Batches:
 
 
 def _checked(batch: _Batch, answers: object) -> Sequence[object]:
-    """The answers, if there is one for each item.
+    """The answers, if there is one for each item. They are read here: a sequence of somebody's own may fail at that.
 
     Raises:
         BatchInvalid: there is not.
@@ -221,4 +221,7 @@ def _checked(batch: _Batch, answers: object) -> Sequence[object]:
         raise BatchInvalid(batch.task.name, count, f"a `{type(answers).__qualname__}`")
     if len(answers) != count:
         raise BatchInvalid(batch.task.name, count, f"{len(answers)} answers")
-    return answers
+    found = list(islice(answers, count + 1))
+    if len(found) != count:
+        raise BatchInvalid(batch.task.name, count, f"a `{type(answers).__qualname__}` of another length than it says")
+    return found

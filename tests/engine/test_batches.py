@@ -307,3 +307,36 @@ def test_what_the_items_of_a_batch_are_is_known_to_the_handler() -> None:
 
     test()
     assert seen == ["look", "acme", 1, aiq.Estimate(input=3), True]
+
+
+class Torn(Sequence[int]):
+    """As many answers as it is asked for, of which one cannot be read."""
+
+    def __init__(self, length: int) -> None:
+        self.length = length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, n: Any) -> Any:
+        if n == 1:
+            raise RuntimeError("torn")
+        return n
+
+
+class Lying(Torn):
+    def __getitem__(self, n: Any) -> Any:
+        return n
+
+
+@virtually
+@pytest.mark.parametrize(("answers", "said"), [(Torn, "RuntimeError"), (Lying, "aiq.errors.BatchInvalid")])
+async def test_answers_that_cannot_be_read_fail_their_jobs(world: World, answers: type[Torn], said: str) -> None:
+    @aiq.batch_task(retry=ONCE)
+    async def lazy(numbers: list[int]) -> Sequence[int]:
+        return answers(len(numbers))
+
+    jobs = await world.enqueue(*(lazy.job(n) for n in range(3)))
+    await world.drain(lazy)
+
+    assert [(record.state, record.errors[-1].type) for record in await records(world, jobs)] == [(State.DEAD, said)] * 3

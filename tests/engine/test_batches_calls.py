@@ -266,6 +266,48 @@ async def test_a_second_call_can_be_made_after_the_first_and_not_inside_of_it(wo
 
 
 @virtually
+async def test_of_two_calls_at_once_the_second_is_refused_and_ends_nothing_of_the_first(world: World) -> None:
+    booked, refused = Booked(world), list[bool]()
+
+    @aiq.batch_task(retry=ONCE)
+    async def embed(ctx: aiq.BatchContext, texts: list[str]) -> list[str]:
+        async def ask(model: str) -> None:
+            async with ctx.call(model=model) as call:
+                await asyncio.sleep(1)
+                call.settle(Usage(model, input=1))
+
+        answers = await asyncio.gather(ask("first"), ask("second"), return_exceptions=True)
+        refused.extend(isinstance(answer, aiq.InvalidInput) for answer in answers)
+        return texts
+
+    await run(world, embed, declared(1))
+
+    assert refused == [False, True]
+    assert [(report.call, [use.model for use in report.used]) for report in booked.told] == [(1, ["first"])]
+
+
+@virtually
+async def test_a_call_that_could_not_be_opened_is_in_the_way_of_no_other(world: World) -> None:
+    booked = Booked(world)
+
+    @aiq.batch_task(retry=ONCE)
+    async def embed(ctx: aiq.BatchContext, texts: list[str]) -> list[str]:
+        with pytest.raises(ExceptionGroup):
+            async with ctx.call():
+                raise AssertionError
+        booked.acquire = acquire  # type: ignore[method-assign]
+        async with ctx.call() as call:
+            call.settle(Usage(input=1))
+        return texts
+
+    acquire = booked.acquire
+    booked.acquire = _broken_for("job-1", acquire)  # type: ignore[method-assign]
+    [job] = await run(world, embed, declared(1))
+
+    assert await world.state(job) is State.SUCCEEDED
+
+
+@virtually
 async def test_an_error_of_the_storage_gives_back_what_was_admitted(world: World) -> None:
     booked = Booked(world)
 

@@ -3,10 +3,11 @@
 What the driver understands (`sslmode`, several hosts, `target_session_attrs` and so on) is handed on to it.
 """
 
+import os
 import re
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
 from aiq.errors import Misconfigured
 
@@ -23,6 +24,8 @@ _NO_ADDRESS: Final = (
 )
 _MAY_HAVE_AT: Final = frozenset({"listen", "user", "password", "sslpassword", "options", "application_name"})
 """Settings whose values may have an @ as it is. In any other it stands behind half of a password."""
+_PORT: Final = re.compile(r"(?<=[^:]):\d*$")
+"""Behind a host. Of one that is an IPv6 address in brackets it stands behind these."""
 _OURS: Final = frozenset({"schema", "timeout", "pooled", "synchronous_commit", "listen"})
 _SWITCH: Final = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
@@ -33,7 +36,8 @@ class Address:
 
     `pooled` says that a pooler stands in between which gives each transaction any of its connections, so that nothing
     may be left in one; where nothing is said, one is not expected, and refused when it is found. `listen` is an address
-    past the pooler, on which notifications can be heard.
+    past the pooler, on which notifications can be heard. Of `hosts` one that begins with / is a socket; none at all is
+    this machine.
     """
 
     url: str
@@ -43,6 +47,8 @@ class Address:
     pooled: bool | None = None
     synchronous_commit: str | None = None
     listen: str | None = field(default=None, repr=False)
+    hosts: tuple[str, ...] = ()
+    sslmode: str | None = None
 
 
 def parse(url: str) -> Address:
@@ -75,7 +81,16 @@ def parse(url: str) -> Address:
         pooled=_switch("pooled", ours.get("pooled")),
         synchronous_commit=synchronous,
         listen=ours.get("listen"),
+        hosts=_hosts(parts, dict(query)),
+        sslmode=dict(query).get("sslmode", os.environ.get("PGSSLMODE")),
     )
+
+
+def _hosts(parts: SplitResult, query: dict[str, str]) -> tuple[str, ...]:
+    """Where the driver looks for a server: the first of these that says something."""
+    named = parts.netloc.rpartition("@")[2] or query.get("host") or os.environ.get("PGHOST") or ""
+    found = [_PORT.sub("", unquote(one)).strip("[]") for one in named.split(",")]
+    return tuple([one for one in found if one])
 
 
 def _masked(parts: SplitResult) -> str:

@@ -18,6 +18,8 @@ from aiq.rules.facts import clock_fact, inbox_fact, moving_fact
 SQL: Final = load("facts")
 INBOX: Final = load("inbox")
 
+_LOCAL: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+_SAFE: Final = frozenset({"require", "verify-ca", "verify-full"})
 _OLD_SNAPSHOT_MS: Final = 300_000
 _CONNECTIONS_LEFT: Final = 10
 
@@ -34,6 +36,7 @@ def _facts(tx: Transaction, address: Address) -> Iterator[Fact]:
     yield server_fact(int(version))
     yield schema_fact(number, max(migrations()))
     yield durability_fact(address.synchronous_commit or synchronous, fsync)
+    yield transport_fact(address)
     yield isolation_fact(isolation)
     yield connections_fact(used, int(most))
     yield snapshot_fact(snapshot_ms, sees_all=sees_all)
@@ -72,6 +75,15 @@ def durability_fact(synchronous: str, fsync: str) -> Fact:
     return Fact(
         "durability", Level.OK, f"synchronous_commit={synchronous}: what is acknowledged survives a loss of power."
     )
+
+
+def transport_fact(address: Address) -> Fact:
+    """Warn of what may go over a network in clear: by default TLS is used where the server offers it."""
+    is_safe = address.sslmode in _SAFE
+    if is_safe or all(host in _LOCAL or host.startswith("/") for host in address.hosts):
+        return Fact("transport", Level.OK, f"Over {'TLS' if is_safe else 'this machine only'}.")
+    advice = "Use sslmode=verify-full, or require, where others can listen on the network."
+    return Fact("transport", Level.WARN, "Passwords and payloads may go over the network in clear.", advice)
 
 
 def isolation_fact(default: str) -> Fact:

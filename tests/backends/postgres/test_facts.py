@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from aiq.backends.postgres import watch
+from aiq.backends.postgres.address import parse
+from aiq.backends.postgres.facts import transport_fact
 from aiq.backends.postgres.line import Line
 from aiq.backends.postgres.migrate import migrate
 from aiq.backends.postgres.session import Session
@@ -136,3 +138,42 @@ async def test_a_stricter_isolation_behind_a_pooler_is_warned_of_once_and_mended
     assert "aiq migrate" in warned
     assert run.endswith(mending)
     assert [one.level for one in (strict, mended)] == [Level.WARN, Level.OK]
+
+
+@pytest.mark.parametrize(
+    ("url", "level"),
+    [
+        ("postgresql://me@db.internal/jobs", Level.WARN),
+        ("postgresql://me@db.internal:5432/jobs?sslmode=prefer", Level.WARN),
+        ("postgresql://127.0.0.1,db.internal/jobs", Level.WARN),
+        ("postgresql://[fd00::1]:5432/jobs", Level.WARN),
+        ("postgresql:///jobs?host=db.internal", Level.WARN),
+        ("postgresql://me@db.internal/jobs?sslmode=require", Level.OK),
+        ("postgresql://me@db.internal/jobs?sslmode=verify-full", Level.OK),
+        ("postgresql://me@localhost:5432/jobs", Level.OK),
+        ("postgresql://[::1]:5432/jobs", Level.OK),
+        ("postgresql:///jobs", Level.OK),
+        ("postgresql:///jobs?host=/var/run/postgresql", Level.OK),
+        ("postgresql://%2Fvar%2Frun%2Fpostgresql/jobs", Level.OK),
+    ],
+)
+def test_what_may_go_over_a_network_in_clear_is_warned_of(
+    url: str, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("PGHOST", "PGSSLMODE"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert transport_fact(parse(url)).level is level
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "level"), [("PGHOST", "far", Level.WARN), ("PGSSLMODE", "require", Level.OK)]
+)
+def test_what_the_surroundings_say_of_the_server_holds_there(
+    name: str, value: str, level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = {"PGHOST": "postgresql:///jobs", "PGSSLMODE": "postgresql://far/jobs"}[name]
+    monkeypatch.delenv("PGSSLMODE", raising=False)
+    monkeypatch.setenv(name, value)
+
+    assert transport_fact(parse(url)).level is level
