@@ -320,9 +320,10 @@ CREATE INDEX aiq_outbox_job ON aiq_outbox (n);
 INSERT INTO aiq_counters (one, jobs, positions, changes, storage_id)
 VALUES (1, 0, 0, 0, left(replace(gen_random_uuid()::text, '-', ''), 16));
 
--- Rows that are written again and again: room for the next version beside the one before. Of these and of those that go
--- when their time is over what is dead is cleared away after thousands of rows, not after a fifth of a table, which may
--- be a million.
+-- Rows that are written again and again: room for the next version beside the one before. Of these and of jobs that have
+-- ended what is dead is cleared away after thousands of rows, not after a fifth of a table, which may be a million. What
+-- goes with such jobs, as their results and events do, is left to the server's own settings: nobody looks for work there,
+-- and each vacuum goes through all of a table's indexes.
 ALTER TABLE aiq_live SET (
     fillfactor = 80, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000,
     autovacuum_analyze_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0
