@@ -56,6 +56,7 @@ class Emitter:
         """Done with the append under way; None when there is none."""
         self._error: Exception | None = None
         self._told = False
+        self._closed = False
 
     async def put(self, kind: ChunkKind, data: bytes, step: str | None) -> None:
         """Take one item; it is stored soon. Waits while the storage is BUFFER_BYTES or BUFFER_ITEMS behind.
@@ -70,7 +71,8 @@ class Emitter:
             raise TooLarge("chunk", len(data), MAX_CHUNK_BYTES, "Emit it in several parts.", unit=" bytes")
         while self._error is None and (self._bytes >= BUFFER_BYTES or len(self._waiting) >= BUFFER_ITEMS):
             await self._append_done()
-        if isinstance(self._error, TooLarge) and kind is not ChunkKind.DATA:
+        if self._closed or (isinstance(self._error, TooLarge) and kind is not ChunkKind.DATA):
+            # Of a run that is over nothing counts, and what its stray branch asks for next is refused.
             return
         self._raise_error()
         if kind is ChunkKind.PROGRESS and self._waiting and self._waiting[-1][0] is kind:
@@ -96,7 +98,8 @@ class Emitter:
             self._raise_error()
 
     def close(self) -> None:
-        """Give up what is not stored yet: the run is over."""
+        """Give up what is not stored yet, and take nothing more: the run is over."""
+        self._closed = True
         self._forget_waiting()
         if self._pump is not None:
             self._pump.cancel()

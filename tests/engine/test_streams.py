@@ -214,6 +214,22 @@ async def test_a_closed_emitter_leaves_nothing_running(world: World) -> None:
 
 
 @virtually
+async def test_what_a_stray_branch_emits_after_the_end_is_not_taken(world: World) -> None:
+    e, storage, _ = await emitter(world)
+    gate = asyncio.Event()
+    world.faults.plan(Delay("append", gate))
+    stray = asyncio.create_task(emit(e, *[b"a"] * (BUFFER_ITEMS + 2)))
+    await asyncio.sleep(1)
+    assert not stray.done()
+    e.close()
+    await asyncio.wait({stray})
+    gate.set()
+    await asyncio.sleep(1)
+
+    assert storage.sizes == [MAX_BATCH]
+
+
+@virtually
 async def test_cancelling_one_who_waits_does_not_cancel_the_append(world: World) -> None:
     e, _, _ = await emitter(world)
     gate = asyncio.Event()
