@@ -11,18 +11,18 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Final, Self
 
-from aiq.bounds import MAX_BATCH
+from aiq.bounds import MAX_BATCH, MAX_NAME_CHARS
 from aiq.engine.engine import Engine
 from aiq.engine.settings import Settings
 from aiq.engine.statistics import Statistics, Tally
 from aiq.engine.unserved import Unserved
-from aiq.errors import InvalidInput
+from aiq.errors import InvalidInput, TooLarge
 from aiq.middleware import RunMiddleware, middleware_of
 from aiq.misuse import tasks_of
 from aiq.needs import limits_in
 from aiq.policy import Duration, Limit, duration_ms
 from aiq.queue import Queue
-from aiq.rules.validation import check_count, check_name, check_range
+from aiq.rules.validation import check_count, check_name, check_opaque, check_range
 from aiq.schedule import Schedule, schedules_of, store_schedules
 from aiq.storage import Storage
 from aiq.task import Task
@@ -35,6 +35,8 @@ DEFAULT_SLOTS: Final = 64
 MAX_SLOTS: Final = 10_000
 MAX_THREADS: Final = 64
 """The default number of threads for `def` tasks: as many as there are slots, at most this."""
+MAX_NAME_BYTES: Final = 200
+"""The name of a worker: with what is put behind it, it is to fit into the MAX_OPAQUE_BYTES of an id."""
 CLOSING_S: Final = 15.0
 """How long a cancelled `run` still waits for its jobs to be given back."""
 
@@ -75,7 +77,8 @@ class Worker:
     these texts, and answers with what may be shown. It is called on the worker's loop, so it should be quick.
 
     Raises:
-        InvalidInput: no tasks, two of one name, two limits of one name, or a number out of range.
+        InvalidInput: no tasks, two of one name, two limits of one name, a number out of range, or a `name` that no
+            storage could keep, or over MAX_NAME_BYTES.
     """
 
     # Any: a worker runs tasks of all signatures.
@@ -102,7 +105,7 @@ class Worker:
             tasks=known,
             slots=sizes,
             default_queue=self._queue.name,
-            name=f"{name or socket.gethostname()}:{os.getpid()}",
+            name=_name(name),
             grace_ms=duration_ms("grace", grace),
             cancel_grace_ms=duration_ms("cancel_grace", cancel_grace),
             unknown_grace_ms=duration_ms("unknown_grace", unknown_grace),
@@ -309,6 +312,15 @@ def _sizes(slots: int | Mapping[str, int], tasks: Mapping[str, Task[Any, object]
     if not sizes:
         raise InvalidInput('A worker needs slots for at least one queue: slots={"default": 64}.')
     return sizes
+
+
+def _name(given: str | None) -> str:
+    """Under which name it is seen; behind that stand its process, and as a claimer a number of its own."""
+    name = given or socket.gethostname()[:MAX_NAME_CHARS]
+    check_opaque("name of the worker", name)
+    if (size := len(name.encode())) > MAX_NAME_BYTES:
+        raise TooLarge("name of the worker", size, MAX_NAME_BYTES, "Use a shorter text.", unit=" bytes")
+    return f"{name}:{os.getpid()}"
 
 
 def _count(kind: str, wanted: int | None, default: int) -> int:

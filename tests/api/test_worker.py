@@ -356,6 +356,8 @@ async def test_an_address_that_cannot_be_opened_is_told_at_the_start() -> None:
         ({"slots": {}}, "at least one queue"),
         ({"slots": {"no such name!": 1}}, "is not a name for a queue"),
         ({"grace": -1}, "grace"),
+        ({"name": "a" * 201}, "name of the worker is 201 bytes"),
+        ({"name": "a\0b"}, "holds a NUL character"),
         ({"threads": 0}, "threads"),
         ({"slots": "8"}, "number of slots of default is '8'; pass a whole number"),
         ({"slots": {"default": 2.5}}, "number of slots of default is 2.5; pass a whole number"),
@@ -368,3 +370,10 @@ def test_what_can_never_work_is_refused_at_once(options: dict[str, object], told
 
     with pytest.raises(aiq.InvalidInput, match=told):
         aiq.Worker("memory://", **arguments)  # type: ignore[arg-type]
+
+
+async def test_a_worker_of_the_longest_name_works(queue: aiq.Queue) -> None:
+    job = await queue.enqueue(double.job(1))
+    await aiq.Worker(queue, tasks=[double], name="a" * 200).run_until_idle()
+
+    assert await job.result(timeout=0) == 2
