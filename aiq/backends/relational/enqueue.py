@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from aiq.backends.relational.admission import Admission, admission
+from aiq.backends.relational.connection import Question
 from aiq.backends.relational.fan_in import doomed, put_wait, read_wait, send_out, started
 from aiq.backends.relational.heads import LineKey
 from aiq.backends.relational.keys import arrive, keys_of, spot_of
@@ -17,8 +18,8 @@ from aiq.backends.relational.moves import add_event, position_of
 from aiq.backends.relational.rows import Job, ids
 from aiq.backends.relational.statements import load
 from aiq.backends.relational.terms import Texts, brings
+from aiq.backends.relational.transaction import COUNTERS, Transaction
 from aiq.backends.relational.transaction import SQL as COMMON
-from aiq.backends.relational.transaction import Transaction
 from aiq.backends.relational.unique import answer, look_up, take_key
 from aiq.bounds import MAX_DEPENDENCIES
 from aiq.errors import Conflict, NotFound, QueueFull, TooLarge
@@ -72,6 +73,7 @@ def enqueue(tx: Transaction, batch: Sequence[JobSpec], lease: Lease | None, *, b
 
     Without `bounded` it may be more than a queue is meant to hold. Spec: ENQ-1 to ENQ-7
     """
+    _foresee(tx, batch)
     parent = _live_parent(tx, lease)
     standing = _standing(tx, batch)
     taken = look_up(tx, batch, standing)
@@ -118,11 +120,27 @@ def _live_parent(tx: Transaction, lease: Lease | None) -> Job | None:
     return parent
 
 
+def _foresee(tx: Transaction, batch: Sequence[JobSpec]) -> None:
+    """Say what most batches are about to ask: what is stored of their ids, their limits, budgets and queues."""
+    known = admission(tx)
+    queues = known.queues.questions({spec.queue for spec in batch})
+    tx.foresee([_question_standing(batch), COUNTERS, *known.ledger.questions_of_specs(_taking(batch)), *queues])
+
+
+def _taking(specs: Sequence[JobSpec]) -> list[JobSpec]:
+    """Those that take limits or budgets."""
+    return [spec for spec in specs if spec.limits or spec.routes or spec.budgets or spec.creates]
+
+
 def _standing(tx: Transaction, batch: Sequence[JobSpec]) -> dict[str, _Standing]:
     """What is stored of the jobs of a batch, and of those they depend on."""
-    asked = {spec.id for spec in batch}.union(*(spec.depends_on for spec in batch))
-    rows = tx.table(SQL["standing"], {"ids": ids(asked)})
+    rows = tx.table(*_question_standing(batch))
     return {job_id: _Standing(n, State(state), *rest) for job_id, n, state, *rest in rows}
+
+
+def _question_standing(batch: Sequence[JobSpec]) -> Question:
+    asked = dict.fromkeys(spec.id for spec in batch) | dict.fromkeys(one for spec in batch for one in spec.depends_on)
+    return SQL["standing"], {"ids": ids(asked)}
 
 
 def _check_ids(standing: Mapping[str, _Standing], batch: Sequence[JobSpec], parent: Lease | None) -> list[JobSpec]:
@@ -167,7 +185,7 @@ def _check_admission(tx: Transaction, fresh: Sequence[JobSpec]) -> None:
 
     Spec: CALL-17, CALL-18, HOLD-8, BUDGET-11
     """
-    bounded = [spec for spec in fresh if spec.limits or spec.routes or spec.budgets or spec.creates]
+    bounded = _taking(fresh)
     if bounded:
         _check_bounded(admission(tx).ledger, bounded)
 
@@ -352,6 +370,7 @@ def _entries(tx: Transaction, fresh: Sequence[JobSpec]) -> dict[str, _Entry]:
         if line is None:
             line = lines[place] = lanes.key_of(_as_ready(spec))
         found[spec.id] = _Entry(line, texts.of(spec))
+    tx.foresee(lanes.questions(lines.values()))
     lanes.fetch(lines.values(), lifting=True)
     return found
 

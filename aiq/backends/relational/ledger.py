@@ -196,12 +196,12 @@ class Ledger:
 
     def fetch_specs(self, specs: Sequence[JobSpec]) -> None:
         """Read what some new jobs are checked by."""
-        names = {name for spec in specs for name in spec.limits}
-        names |= {name for spec in specs for route in spec.routes for name in route.limits}
-        self.limits.fetch(names)
-        budgets = {budget for spec in specs for budget in spec.budgets}
-        brought = [budget for spec in specs for budget in spec.creates]
-        self.fetch_chains(budgets.union(*((one.id, one.parent or one.id) for one in brought)))
+        self.limits.fetch(_limits_of(specs))
+        self.fetch_chains(_budgets_of(specs))
+
+    def questions_of_specs(self, specs: Sequence[JobSpec]) -> list[Question]:
+        """What `fetch_specs` will ask, for `foresee`."""
+        return [*self.limits.questions(_limits_of(specs)), *self._question_of_chains(_budgets_of(specs))]
 
     def fetch_ends(self, records: Sequence[JobRecord]) -> None:
         """Read what the ends of some runs will change."""
@@ -343,6 +343,20 @@ def limits_of(tx: Transaction) -> Shelf[str, LimitSpec]:
 def with_first(calls: Sequence[CallRequest]) -> list[tuple[str, int, int]]:
     """Some calls, and with each the first of its run, which it may adopt."""
     return [(one.lease.job_id, one.lease.fence, n) for one in calls for n in (one.number, FIRST)]
+
+
+def _limits_of(specs: Sequence[JobSpec]) -> list[str]:
+    """Those that new jobs name, on any of their routes."""
+    routes = (route.limits for spec in specs for route in spec.routes)
+    return list(dict.fromkeys(name for names in (*(spec.limits for spec in specs), *routes) for name in names))
+
+
+def _budgets_of(specs: Sequence[JobSpec]) -> list[str]:
+    """Those that new jobs draw from, those that come with them, and the parents of these."""
+    found = dict.fromkeys(budget for spec in specs for budget in spec.budgets)
+    for one in (budget for spec in specs for budget in spec.creates):
+        found |= dict.fromkeys((one.id, one.parent or one.id))
+    return list(found)
 
 
 def _whole(names: Iterable[str]) -> set[tuple[str, str]]:
