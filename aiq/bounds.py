@@ -9,7 +9,8 @@ import re
 from typing import Final
 
 MAX_BATCH: Final = 256
-"""Jobs in one enqueue, settlements and claims in one exchange, leases in one renewal, chunks in one append."""
+"""Jobs in one enqueue, settlements and claims in one exchange, leases in one renewal, chunks in one append, jobs whose
+streams one read is about."""
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Payload bytes in one enqueue and given by one claim, result bytes in one exchange, bytes of all chunks in one append:
 what a store may have to hold in memory inside one atomic step."""
@@ -17,7 +18,7 @@ MAX_PAGE: Final = 256
 """Rows that one `get`, `list`, `read` or `get_steps` answers with."""
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024
 """Payloads and results, values of steps, or data of items that one page of `list`, `get_steps` or `read` answers with:
-it ends with the one that reaches this."""
+it ends with the one that reaches this. The pages of one `read` end so together, but each has its first item."""
 MAX_FLOW: Final = 100_000
 """Jobs of one flow, which its producer holds in memory."""
 STAGE_KEPT_MS: Final = 3_600_000

@@ -31,6 +31,7 @@ from aiq.model import (
     Lease,
     NewChunk,
     Page,
+    Read,
     Redrive,
     Redriven,
     Retried,
@@ -46,7 +47,7 @@ from aiq.model import (
     Succeeded,
 )
 from aiq.rules.coding import MAGIC, Sealed, Unreadable, check_readable, coded, parted, told
-from aiq.storage import AppendRefused, Storage, all_records
+from aiq.storage import AppendRefused, ReadRefused, Storage, all_records
 
 T = TypeVar("T")
 
@@ -167,6 +168,17 @@ def is_coded(storage: Storage) -> bool:
     return isinstance(storage, CodedStorage)
 
 
+def beneath(storage: Storage) -> Storage:
+    """What lies behind the codecs, for whoever asks for several callers: a value that is long in coming for one of them
+    is not to hold up the others."""
+    return storage.beneath if isinstance(storage, CodedStorage) else storage
+
+
+async def decoded(storage: Storage, job_id: str, page: StreamPage) -> StreamPage:
+    """A page of a job's stream that was read beneath."""
+    return await storage.read_page(job_id, page) if isinstance(storage, CodedStorage) else page
+
+
 class CodedStorage:
     """Encodes what goes into a storage, and decodes what comes out. What holds no value passes as it is."""
 
@@ -176,6 +188,11 @@ class CodedStorage:
     # Any: whatever the storage has under the name.
     def __getattr__(self, name: str) -> Any:
         return getattr(self._storage, name)
+
+    @property
+    def beneath(self) -> Storage:
+        """What lies behind the codecs."""
+        return self._storage
 
     async def sibling(self) -> Self:
         """A sibling behind the same codecs."""
@@ -253,9 +270,16 @@ class CodedStorage:
     async def _append(self, one: Append) -> Append:
         return replace(one, chunks=[await self._new_chunk(one.lease, chunk) for chunk in one.chunks])
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+    async def read(self, reads: Sequence[Read], *, limit: int = MAX_PAGE) -> "list_of[StreamPage | ReadRefused]":
         """As the contract says."""
-        page = await self._storage.read(job_id, after=after, limit=limit)
+        pages = await self._storage.read(reads, limit=limit)
+        return [
+            page if isinstance(page, ReadRefused) else await self.read_page(one.job_id, page)
+            for one, page in zip(reads, pages, strict=True)
+        ]
+
+    async def read_page(self, job_id: str, page: StreamPage) -> StreamPage:
+        """A page of a job's stream as the storage beneath has it, decoded."""
         return replace(page, chunks=tuple(await _each(page.chunks, lambda chunk: self._chunk(chunk, job_id))))
 
     async def put_schedules(

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary, ref
 
+from aiq.coded import beneath, decoded
 from aiq.errors import twin
-from aiq.model import JobRecord, StreamPage
+from aiq.model import JobRecord, Read, StreamPage
 from aiq.questions import questions
 from aiq.storage import Storage, job_topic, stream_topic
 
@@ -61,10 +62,10 @@ async def first_look(storage: Storage, job_id: str, after: int) -> Look:
 
 async def read_on(storage: Storage, job_id: str, after: int) -> StreamPage:
     """Read the items behind a number. Those who ask for the same while that is under way share one more read, which
-    begins later: nothing that they know of is missed.
+    begins later: nothing that they know of is missed. What is asked of other jobs meanwhile goes with it.
 
     Raises:
-        NotFound: the job is gone.
+        NotFound, Gone: there is no such page.
     """
 
     async def read(_: Sequence[None]) -> list[StreamPage]:
@@ -124,11 +125,15 @@ async def next_look(storage: Storage, job_id: str, after: int, mark: str) -> Loo
 
 async def _look(storage: Storage, job_id: str, after: int, mark: str) -> Look:
     mark = await storage.wait(_topics(job_id), after=mark, timeout_ms=POLL_MS)
-    return Look(await _page(storage, job_id, after), mark)
+    # Where nobody waits for anything else, nobody is woken with us.
+    return Look(await _page(storage, job_id, after, at_once=len(_turns) == 1), mark)
 
 
-async def _page(storage: Storage, job_id: str, after: int) -> StreamPage:
-    return await storage.read(job_id, after=after)
+async def _page(storage: Storage, job_id: str, after: int, *, at_once: bool = False) -> StreamPage:
+    """What is asked of several jobs meanwhile is one read, and each decodes his own page."""
+    plain = beneath(storage)
+    page = await questions(plain, "page", plain.read).answer(Read(job_id, after), at_once=at_once)
+    return await decoded(storage, job_id, page)
 
 
 async def _confirmed(storage: Storage, job_id: str, after: int, found: Look) -> Look:

@@ -32,8 +32,11 @@ class Questions(Generic[Q, A]):
         self._waiting: dict[Q, list[asyncio.Future[A]]] = {}
         self._is_busy = False
 
-    async def answer(self, question: Q) -> A:
+    async def answer(self, question: Q, *, at_once: bool = False) -> A:
         """What the storage says to a question. Whoever is cancelled takes nothing from the others.
+
+        Whoever comes first waits until the turn of the loop is over, and asks for all who are woken in it, too: a crowd
+        would else fall into ever more parts. Where hardly anybody can come along, let him ask `at_once`.
 
         Raises:
             Exception: that of the call, or of this one question. Each who shares it hears an error of his own.
@@ -42,7 +45,7 @@ class Questions(Generic[Q, A]):
         self._waiting.setdefault(question, []).append(own)
         try:
             if not self._is_busy:
-                await self._begin()
+                await self._begin(at_once=at_once)
             return await own
         finally:
             # In a loop that was closed meanwhile nobody hears of anything.
@@ -50,11 +53,11 @@ class Questions(Generic[Q, A]):
                 # Whoever is cancelled as an error comes has heard of it.
                 own.exception()
 
-    async def _begin(self) -> None:
+    async def _begin(self, *, at_once: bool) -> None:
         self._is_busy = True
         try:
-            # Whoever is woken in the same turn of the loop comes along: else a crowd would fall into ever more parts.
-            await asyncio.sleep(0)
+            if not at_once:
+                await asyncio.sleep(0)
             if len(self._waiting) == 1 and all(len(waiting) == 1 for waiting in self._waiting.values()):
                 await self._tell(self._next())
         finally:

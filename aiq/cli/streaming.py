@@ -15,7 +15,7 @@ from aiq.job import Job
 from aiq.model import Chunk, ChunkKind
 from aiq.policy import counted
 from aiq.rules.coding import why_unreadable
-from aiq.storage import Storage
+from aiq.storage import Storage, read
 
 _ALL: Final = frozenset(ChunkKind)
 _LAYOUT: Final = "\n\t"
@@ -65,7 +65,7 @@ async def _tail(storage: Storage, args: Namespace, output: Output) -> Exit:
 
 async def _stored(storage: Storage, job_id: str, after: int) -> AsyncIterator[Chunk]:
     while True:
-        page = await storage.read(job_id, after=after)
+        page = await read(storage, job_id, after=after)
         for chunk in page.chunks:
             after = chunk.number
             yield chunk

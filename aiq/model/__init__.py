@@ -106,7 +106,7 @@ from aiq.model.schedule import (
     ScheduleStatus,
 )
 from aiq.model.step import Saved, Step, StepKind, Wait
-from aiq.model.stream import Append, Appended, Chunk, ChunkKind, NewChunk, StreamPage
+from aiq.model.stream import Append, Appended, Chunk, ChunkKind, NewChunk, Read, StreamPage
 from aiq.model.usage import (
     INPUT,
     OUTPUT,
@@ -205,6 +205,7 @@ __all__ = [
     "Purged",
     "QueueSettings",
     "QueueStatus",
+    "Read",
     "Redrive",
     "Redriven",
     "Refused",

@@ -75,6 +75,14 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Read:
+    """The items of one job's stream with a number over `after`."""
+
+    job_id: str
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class StreamPage:
     """Items after a number, in order. `state` is the job's, read in the same step: when it is terminal and
     there are no items left, nothing more will come in this generation. `more` says that items are left."""

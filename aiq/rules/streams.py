@@ -1,10 +1,12 @@
-"""Which items of a job's stream no longer count once a new run starts to write. Spec: chapter 8."""
+"""Which items of a job's stream no longer count once a new run starts to write, and how many are read at once. Spec:
+chapter 8."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_CHUNK_BYTES
-from aiq.model import ChunkKind, NewChunk, State
+from aiq.bounds import ITEM_OVERHEAD_BYTES, MAX_CHUNK_BYTES, MAX_PAGE, MAX_PAGE_BYTES
+from aiq.model import Chunk, ChunkKind, NewChunk, State
+from aiq.rules.batches import page_length
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +69,38 @@ def _joined(ranges: Iterable[Range]) -> list[list[int]]:
         else:
             joined.append([r.first, r.last])
     return joined
+
+
+def page_lengths(wanted: Sequence[int]) -> list[int]:
+    """How many items go into each page of one read, of those that could: MAX_PAGE together, shared out evenly.
+
+    What a page leaves of its part is for the longer ones, so that who is far behind takes what nobody else needs. Each
+    has room for one item, since no more than MAX_PAGE are read at once. Spec: STREAM-15
+    """
+    if sum(wanted) <= MAX_PAGE:
+        return list(wanted)
+    lengths, left = [0] * len(wanted), MAX_PAGE
+    for shared, place in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        lengths[place] = min(wanted[place], left // (len(wanted) - shared))
+        left -= lengths[place]
+    return lengths
+
+
+def fitting(pages: Sequence[Sequence[Chunk]]) -> list[Sequence[Chunk]]:
+    """What goes into each page of one read: in their order as much as MAX_PAGE_BYTES have room for, and of each the
+    first item at any rate. Spec: STREAM-15, STORE-13
+    """
+    if sum(map(len, pages)) <= MAX_PAGE_BYTES // MAX_CHUNK_BYTES:
+        # So few cannot be too large, and mostly a page has one or two.
+        return [*pages]
+    found: list[Sequence[Chunk]] = []
+    room = MAX_PAGE_BYTES
+    for page in pages:
+        sizes = [len(chunk.data) for chunk in page]
+        length = page_length(sizes, room) or min(1, len(page))
+        room -= sum(sizes[:length])
+        found.append(page[:length])
+    return found
 
 
 _MARKERS = {State.SUCCEEDED: ChunkKind.END, State.DEAD: ChunkKind.ERROR, State.CANCELLED: ChunkKind.CANCELLED}

@@ -26,6 +26,7 @@ from aiq.model import (
     Lease,
     Outcome,
     QueueSettings,
+    Read,
     Report,
     RouteSpec,
     Settlement,
@@ -64,6 +65,7 @@ __all__ = [
     "check_name",
     "check_opaque",
     "check_range",
+    "check_reads",
     "check_renewal",
     "check_reports",
     "check_result",
@@ -189,6 +191,14 @@ def check_appends(appends: Sequence[Append]) -> None:
             raise InvalidInput(f"A run may not write a {chunk.kind} item; the store does, when it is due.")
         if chunk.step is not None:
             check_opaque("step key", chunk.step)
+
+
+def check_reads(reads: Sequence[Read], limit: int) -> None:
+    """Refuse reads that are too many, numbers that are none of an item, and a limit that is none of a page."""
+    check_count("list of reads", len(reads), bounds.MAX_BATCH)
+    check_limit(limit)
+    for one in reads:
+        check_range("number of an item", one.after, 0, bounds.MAX_INSTANT_MS)
 
 
 def check_step(step: Step) -> None:

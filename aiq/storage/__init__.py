@@ -18,7 +18,7 @@ A new backend implements these, satisfies `Storage` structurally, and runs `aiq.
 """
 
 from aiq.storage.budgets import Budgets
-from aiq.storage.contract import Storage, all_records, append, claim, settle
+from aiq.storage.contract import Storage, all_records, append, claim, read, settle
 from aiq.storage.dead import DeadLetters
 from aiq.storage.events import Events
 from aiq.storage.jobs import Jobs
@@ -27,7 +27,7 @@ from aiq.storage.moving import Moving
 from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
-from aiq.storage.streams import AppendRefused, Streams
+from aiq.storage.streams import AppendRefused, ReadRefused, Streams
 from aiq.storage.topics import events_topic, job_topic, limit_topic, queue_topic, room_topic, stream_topic
 from aiq.storage.transactional import Left, Transactional
 from aiq.storage.upkeep import Upkeep
@@ -43,6 +43,7 @@ __all__ = [
     "Left",
     "Limits",
     "Moving",
+    "ReadRefused",
     "Schedules",
     "Signals",
     "Steps",
@@ -60,6 +61,7 @@ __all__ = [
     "job_topic",
     "limit_topic",
     "queue_topic",
+    "read",
     "room_topic",
     "settle",
     "stream_topic",

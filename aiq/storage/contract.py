@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol, Self
 
+from aiq.bounds import MAX_PAGE
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import (
     Append,
@@ -13,8 +14,10 @@ from aiq.model import (
     Lease,
     NewChunk,
     Outcome,
+    Read,
     Settled,
     Settlement,
+    StreamPage,
 )
 from aiq.storage.budgets import Budgets
 from aiq.storage.dead import DeadLetters
@@ -26,7 +29,7 @@ from aiq.storage.moving import Moving
 from aiq.storage.schedules import Schedules
 from aiq.storage.signals import Signals
 from aiq.storage.steps import Steps
-from aiq.storage.streams import AppendRefused, Streams
+from aiq.storage.streams import AppendRefused, ReadRefused, Streams
 from aiq.storage.upkeep import Upkeep
 from aiq.storage.wakeups import Wakeups
 from aiq.storage.workers import Workers
@@ -93,6 +96,18 @@ async def append(storage: Streams, lease: Lease, chunks: Sequence[NewChunk]) -> 
     """
     (answer,) = await storage.append([Append(lease, chunks)])
     if isinstance(answer, AppendRefused):
+        raise answer
+    return answer
+
+
+async def read(storage: Streams, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+    """A read of one job, whose refusal is raised.
+
+    Raises:
+        NotFound, Gone: there is no such page. See `Streams.read`.
+    """
+    (answer,) = await storage.read([Read(job_id, after)], limit=limit)
+    if isinstance(answer, ReadRefused):
         raise answer
     return answer
 

@@ -4,11 +4,14 @@ from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 from aiq.bounds import MAX_PAGE
-from aiq.errors import Conflict, LeaseLost, TooLarge
-from aiq.model import Append, Appended, StreamPage
+from aiq.errors import Conflict, Gone, LeaseLost, NotFound, TooLarge
+from aiq.model import Append, Appended, Read, StreamPage
 
 AppendRefused: TypeAlias = LeaseLost | Conflict | TooLarge
 """Why nothing of one run was added; its lease, its numbers or the room of its stream do not allow it."""
+
+ReadRefused: TypeAlias = NotFound | Gone
+"""Why there is no page of one job: it is not stored, or the items behind the number are not kept any more."""
 
 
 class Streams(Protocol):
@@ -30,12 +33,17 @@ class Streams(Protocol):
         """
         ...
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
-        """Read the items with a number over `after`, in order, as many as go into a page, with the job's state of the
-        same moment.
+    async def read(self, reads: Sequence[Read], *, limit: int = MAX_PAGE) -> list[StreamPage | ReadRefused]:
+        """Read of each job the items with a number over `after`, in order, at most `limit`, with the job's state. All
+        is of the same moment.
+
+        The pages together hold MAX_PAGE items at most, and little beyond MAX_PAGE_BYTES. What there is room for is
+        shared out evenly, and each page has the first of its items, if there is any. A read is refused by its answer:
+        by NotFound where there is no such job, by Gone where an item behind `after` is not kept any more.
 
         Raises:
-            NotFound: no such job.
-        Spec: STREAM-8, STREAM-9, STORE-13
+            TooLarge: these are more than MAX_BATCH reads, or `limit` is over MAX_PAGE.
+            Corrupt: what is stored of one of the jobs cannot be read. A read for each tells which.
+        Spec: STREAM-8, STREAM-9, STREAM-15, STORE-13, KEEP-5
         """
         ...

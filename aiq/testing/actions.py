@@ -28,7 +28,7 @@ from aiq.model import (
     Waiting,
     Want,
 )
-from aiq.storage import Storage, claim, settle
+from aiq.storage import Storage, claim, read, settle
 
 GOOD: Final = Succeeded(b"")
 LONG_MS: Final = 3_000
@@ -183,7 +183,7 @@ async def look(storage: Storage) -> Sight:
         if cursor is None:
             break
     steps = {name: await storage.get_steps(name) for name in jobs}
-    streams = {name: list((await storage.read(name)).chunks) for name in jobs}
+    streams = {name: list((await read(storage, name)).chunks) for name in jobs}
     return Sight(jobs, steps, streams, await storage.count())
 
 

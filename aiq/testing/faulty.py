@@ -48,6 +48,7 @@ from aiq.model import (
     Purged,
     QueueSettings,
     QueueStatus,
+    Read,
     Redrive,
     Redriven,
     Renewed,
@@ -70,7 +71,7 @@ from aiq.model import (
     WorkerStatus,
     moving,
 )
-from aiq.storage import AppendRefused, Storage
+from aiq.storage import AppendRefused, ReadRefused, Storage
 
 _T = TypeVar("_T")
 _List: TypeAlias = list  # inside the class `list` is the operation
@@ -284,9 +285,9 @@ class Faulty:
         """As the contract says, or as planned."""
         return await self._call("append", lambda: self._storage.append(appends))
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+    async def read(self, reads: Sequence[Read], *, limit: int = MAX_PAGE) -> _List[StreamPage | ReadRefused]:
         """As the contract says, or as planned."""
-        return await self._call("read", lambda: self._storage.read(job_id, after=after, limit=limit))
+        return await self._call("read", lambda: self._storage.read(reads, limit=limit))
 
     async def put_limits(self, limits: Sequence[LimitSpec], *, absent_only: bool = False) -> _List[LimitSpec]:
         """As the contract says, or as planned."""

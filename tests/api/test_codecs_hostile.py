@@ -15,7 +15,7 @@ from aiq.errors import Conflict, JobDead, PayloadInvalid, Unavailable
 from aiq.model import Cause, ChunkKind, JobSpec, NewChunk, ScheduleSpec, Step, StepKind, Suspended
 from aiq.rules.coding import Unreadable, coded, parted
 from aiq.schedule import ScheduleAdmin
-from aiq.storage import append
+from aiq.storage import append, read
 from aiq.testing.actions import end, start, value
 from aiq.testing.clock import Clock
 
@@ -69,7 +69,7 @@ async def test_what_the_storage_writes_itself_needs_no_key() -> None:
     await storage.cancel(["job"])
 
     assert [step.kind for step in await coder.get_steps("job")] == [StepKind.TIMEOUT]
-    *_, marker = (await coder.read("job")).chunks
+    *_, marker = (await read(coder, "job")).chunks
     assert (marker.kind, isinstance(marker.data, Unreadable)) == (ChunkKind.CANCELLED, False)
 
 
@@ -97,17 +97,17 @@ async def test_a_line_of_the_log_is_no_data() -> None:
     coder = CodedStorage(storage, Chain((sealing(),)))
     run = await start(storage, "job")
     await append(coder, run.lease, [NewChunk(1, b"a line", ChunkKind.LOG)])
-    [stored] = (await storage.read("job")).chunks
+    [stored] = (await read(storage, "job")).chunks
     await append(storage, run.lease, [NewChunk(2, stored.data)])
 
-    line, data = (chunk.data for chunk in (await coder.read("job")).chunks)
+    line, data = (chunk.data for chunk in (await read(coder, "job")).chunks)
 
     assert line == b"a line"
     assert isinstance(data, Unreadable)
 
 
 async def stored_chunks(storage: MemoryStorage) -> list[bytes]:
-    return [chunk.data for chunk in (await storage.read("job")).chunks]
+    return [chunk.data for chunk in (await read(storage, "job")).chunks]
 
 
 async def test_equal_tokens_of_a_stream_are_not_seen_to_be_equal() -> None:
@@ -124,7 +124,7 @@ async def test_equal_tokens_of_a_stream_are_not_seen_to_be_equal() -> None:
     assert len(set(await stored_chunks(storage))) == 3
     signals = [signal.payload for signal in storage._home.tables.signals["job"].values()]
     assert len(set(signals)) == 2
-    assert [chunk.data for chunk in (await coder.read("job")).chunks] == [b" the"] * 3
+    assert [chunk.data for chunk in (await read(coder, "job")).chunks] == [b" the"] * 3
 
 
 class Shelf:

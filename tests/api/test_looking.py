@@ -11,10 +11,12 @@ import aiq
 from aiq import looking
 from aiq.backends import open_storage
 from aiq.bounds import MAX_PAGE
-from aiq.errors import Unavailable
+from aiq.codecs import Value
+from aiq.coded import behind
+from aiq.errors import NotFound, Unavailable
 from aiq.looking import Look, first_look, next_look
-from aiq.model import Died, JobError, JobRecord, StreamPage, Succeeded
-from aiq.storage import Storage, append
+from aiq.model import Died, JobError, JobRecord, Read, StreamPage, Succeeded
+from aiq.storage import ReadRefused, Storage, append
 from aiq.testing import Faulty, Refuse
 from aiq.testing.actions import chunks, claim_one, end
 
@@ -32,11 +34,11 @@ class Tapped(Faulty):
         self.stands = asyncio.Event()
         self.stands.set()
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = 256) -> StreamPage:
+    async def read(self, reads: Sequence[Read], *, limit: int = MAX_PAGE) -> list[StreamPage | ReadRefused]:
         self.looks += 1
-        page = await super().read(job_id, after=after, limit=limit)
+        pages = await super().read(reads, limit=limit)
         await self._travel()
-        return page
+        return pages
 
     async def wait(self, topics: Collection[str], *, after: str | None, timeout_ms: int) -> str:
         self.marks += after is None
@@ -52,6 +54,26 @@ class Tapped(Faulty):
         """No server answers in the turn of the loop in which it is asked."""
         await asyncio.sleep(0)
         await self.stands.wait()
+
+
+class Slow:
+    """It changes nothing, and decodes the items of one job as late as it is told to."""
+
+    name = "slow"
+    hides = required = False
+    decoded = 0
+
+    def __init__(self) -> None:
+        self.job, self.open = "", asyncio.Event()
+
+    async def encode(self, data: bytes, value: Value) -> tuple[str, bytes]:
+        return "", data
+
+    async def decode(self, data: bytes, note: str, value: Value) -> bytes:
+        self.decoded += 1
+        if value.owner == self.job:
+            await self.open.wait()
+        return data
 
 
 @pytest.fixture
@@ -232,6 +254,49 @@ async def test_a_crowd_reads_a_long_history_page_by_page_together(tapped: Tapped
 
     assert await asyncio.gather(*[length() for _ in range(READERS)]) == [2 * MAX_PAGE] * READERS
     assert tapped.looks == 3
+
+
+async def test_what_readers_of_several_jobs_ask_together_is_one_read(tapped: Tapped) -> None:
+    runs = [await running(tapped) for _ in range(3)]
+    for run in runs:
+        await append(tapped, run.lease, chunks(run.id))
+    found = await asyncio.gather(*[first_look(tapped, run.id, 0) for run in runs for _ in range(READERS)])
+
+    assert (tapped.looks, tapped.marks) == (1, 1)
+    assert [look.page.chunks[0].text for look in found] == [run.id for run in runs for _ in range(READERS)]
+
+
+async def test_a_job_that_is_not_stored_is_told_to_its_readers_alone(tapped: Tapped) -> None:
+    run = await running(tapped)
+    found = await asyncio.gather(*[first_look(tapped, name, 0) for name in ("ghost", run.id)], return_exceptions=True)
+
+    assert [type(one) for one in found] == [NotFound, Look]
+    assert tapped.looks == 1
+
+
+async def test_an_item_that_is_long_to_decode_does_not_hold_up_the_readers_of_another_job(tapped: Tapped) -> None:
+    slow = Slow()
+    storage = behind(tapped, [slow])
+    one, other = await running(tapped), await running(tapped)
+    for run in (one, other):
+        await append(storage, run.lease, chunks("a"))
+    slow.job = one.id
+    held = asyncio.create_task(first_look(storage, one.id, 0))
+    found = await first_look(storage, other.id, 0)
+    again = await first_look(storage, other.id, 0)
+    slow.open.set()
+
+    assert [look.page.chunks[0].text for look in (found, again, await held)] == ["a"] * 3
+
+
+async def test_a_crowd_decodes_an_item_once(tapped: Tapped) -> None:
+    slow = Slow()
+    storage = behind(tapped, [slow])
+    run = await running(tapped)
+    await append(storage, run.lease, chunks("a"))
+    await asyncio.gather(*[first_look(storage, run.id, 0) for _ in range(READERS)])
+
+    assert slow.decoded == 1
 
 
 async def test_those_who_read_to_the_end_ask_together_how_the_job_has_ended(tapped: Tapped) -> None:

@@ -77,6 +77,16 @@ async def test_those_who_ask_in_the_same_turn_of_the_loop_make_one_call() -> Non
     assert desk.calls == [["a", "b"]]
 
 
+async def test_who_is_told_to_ask_at_once_does_not_wait_for_the_turn_to_end() -> None:
+    desk = Desk()
+    together = Questions(desk.ask)
+    callers = [asyncio.create_task(together.answer(name, at_once=True)) for name in "abc"]
+    await turns()
+
+    assert await answers(desk, *callers) == [1, 2, 2]
+    assert desk.calls == [["a"], ["b", "c"]]
+
+
 async def test_what_is_asked_while_a_call_is_under_way_goes_with_the_next_and_the_same_question_once() -> None:
     desk = Desk()
     callers = await asked(Questions(desk.ask), "a", "a", "b", "a")

@@ -11,7 +11,7 @@ from aiq.backends.memory.storage import MemoryStorage, open_memory
 from aiq.errors import InvalidInput, Misconfigured, Unavailable
 from aiq.model import Capability, ClaimRequest, JobFilter, JobSpec, NewChunk, State, UsageFilter, Want
 from aiq.rules.streams import Range
-from aiq.storage import append
+from aiq.storage import append, read
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ async def test_reading_and_failing_leave_no_trace_in_the_tables(storage: MemoryS
     await storage.exchange((), claim_of("w", 1))
     before = repr(storage._home.tables)
 
-    await storage.read("a")
+    await read(storage, "a")
     await storage.get_steps("a")
     await storage.count()
     await storage.list(JobFilter(states=frozenset({State.READY})))

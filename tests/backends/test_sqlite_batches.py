@@ -25,7 +25,7 @@ from aiq.model import (
     Throttle,
     Waiting,
 )
-from aiq.storage import append, claim
+from aiq.storage import append, claim, read
 from aiq.testing.actions import chunks, claim_some, end, failed, job, start, wish
 from aiq.testing.clock import Clock
 from tests.backends.sqlite_files import in_writer, opened, url_of
@@ -189,7 +189,7 @@ async def test_any_bytes_of_a_stream_come_back_in_their_order(storage: SQLiteSto
     sent = chunks("one", "", "two\x00", "ü")
     await append(storage, run.lease, sent)
     await end(storage, run, failed())
-    page = await storage.read("job")
+    page = await read(storage, "job")
 
     assert [(chunk.kind, chunk.data) for chunk in page.chunks] == [(ChunkKind.DATA, chunk.data) for chunk in sent]
 

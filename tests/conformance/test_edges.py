@@ -23,7 +23,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage, append, claim, settle
+from aiq.storage import Storage, append, claim, read, settle
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -201,7 +201,7 @@ async def test_a_reader_at_the_fortieth_item_is_told_that_all_of_them_are_void(s
 
     await append(storage, run.lease, chunks("new 1", "new 2"))
 
-    page = (await storage.read("job", after=40)).chunks
+    page = (await read(storage, "job", after=40)).chunks
     assert [(chunk.number, chunk.kind, chunk.data) for chunk in page] == [
         (41, K.RESET, b'{"void":[[1,40]]}'),
         (42, K.DATA, b"new 1"),
@@ -215,7 +215,7 @@ async def test_a_reader_between_two_runs_sees_the_first_and_that_the_job_is_not_
     await append(storage, run.lease, chunks("a"))
     await end(storage, run, failed())
 
-    page = await storage.read("job")
+    page = await read(storage, "job")
 
     assert ([chunk.data for chunk in page.chunks], page.state) == ([b"a"], S.READY)
 

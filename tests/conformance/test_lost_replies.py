@@ -53,7 +53,7 @@ from aiq.model import (
     Waiting,
     Want,
 )
-from aiq.storage import Storage, append, claim
+from aiq.storage import Storage, append, claim, read
 from aiq.testing.actions import BAD, GOOD, Sight, chunks, failed, job, look, value
 from aiq.testing.clock import Clock
 from aiq.testing.faulty import CancelAt, Faulty, LoseReply
@@ -341,7 +341,7 @@ READS: dict[str, Call] = {
     "count": lambda s: s.count(),
     "audit": lambda s: s.audit(),
     "get_steps": lambda s: s.get_steps("runs"),
-    "read": lambda s: s.read("runs"),
+    "read": lambda s: read(s, "runs"),
     "explain": lambda s: s.explain("broke"),
     "get_limits": lambda s: s.get_limits(),
     "get_budgets": lambda s: s.get_budgets(),

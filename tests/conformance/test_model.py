@@ -26,6 +26,7 @@ from aiq.model import (
     JobSpec,
     NewChunk,
     Outcome,
+    Read,
     Released,
     Retried,
     Settlement,
@@ -38,7 +39,7 @@ from aiq.model import (
     Waiting,
     Want,
 )
-from aiq.storage import append
+from aiq.storage import append, read
 from aiq.testing.actions import GOOD
 from aiq.testing.marks import clause
 from aiq.testing.plugin import Backend
@@ -197,7 +198,7 @@ class Histories(Twins):
         self.both(lambda s: s.append(told))
 
     def emitted(self, run: JobRecord, some: list[tuple[int, bytes, ChunkKind, str | None]]) -> Append:
-        emitted = self.both(lambda s: s.read(run.id))
+        emitted = self.both(lambda s: read(s, run.id))
         assert emitted is not None
         mine = [c for c in emitted.chunks if c.fence == run.fence and c.kind in (K.DATA, K.LOG, K.PROGRESS)]
         chunks = [NewChunk(max(1, len(mine) + n + off), *rest) for n, (off, *rest) in enumerate(some, 1)]
@@ -213,10 +214,11 @@ class Histories(Twins):
         children = [replace(lawful(replace(spec, unique=None)), child_of=key, depends_on=()) for spec in batch]
         self.both(lambda s: s.enqueue(children, parent=parent.lease))
 
-    @rule(pick=picks, after=st.integers(0, 4), limit=st.sampled_from((1, 2, 256)))
-    def read(self, pick: int, after: int, limit: int) -> None:
+    @rule(pick=picks, after=st.integers(0, 4), limit=st.sampled_from((1, 2, 256)), others=st.lists(picks, max_size=2))
+    def read(self, pick: int, after: int, limit: int, others: list[int]) -> None:
         job_id = self.known(pick)
-        self.both(lambda s: s.read(job_id, after=after, limit=limit))
+        reads = [Read(job_id, after), *[Read(self.known(other)) for other in others]]
+        self.both(lambda s: s.read(reads, limit=limit))
         self.both(lambda s: s.get_steps(job_id, after="k" * (after % 2), limit=limit))
 
     @rule(loss=st.sampled_from(("expired", "reclaimed", "swept", "released", "cancelled")), outcome=outcomes)
@@ -415,7 +417,7 @@ class Histories(Twins):
             self.end(run, Released())
             (run,) = self.take(run.queue)
         self.end(run, outcome)
-        self.both(lambda s: s.read(run.id))
+        self.both(lambda s: read(s, run.id))
 
 
 @clause("STATE-1", "STATE-2", "STATE-3", "LEASE-1", "CLAIM-1", "CLAIM-8", "FAN-1", "SIG-3", "STREAM-1", "LIVE-1")

@@ -23,7 +23,7 @@ from aiq.model import (
     Waiting,
     moving,
 )
-from aiq.storage import Storage, append, settle
+from aiq.storage import Storage, append, read, settle
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -155,7 +155,7 @@ async def test_a_stream_goes_on_behind_what_was_written(source: Storage, goal: S
     repeated = await append(goal, run.lease, chunks("two", "three", first=2))
 
     assert repeated.last == 3
-    assert [chunk.text for chunk in (await goal.read(run.id)).chunks] == ["one", "two", "three"]
+    assert [chunk.text for chunk in (await read(goal, run.id)).chunks] == ["one", "two", "three"]
 
 
 @clause("MOVE-2")

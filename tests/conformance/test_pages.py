@@ -7,7 +7,7 @@ import pytest
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_LOOKED, MAX_PAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_STEP_BYTES
 from aiq.errors import InvalidInput
 from aiq.model import Band, Edit, JobFilter, NewChunk, State, TimeRange, UsageFilter
-from aiq.storage import Storage, all_records, append
+from aiq.storage import Storage, all_records, append, read
 from aiq.testing import Clock
 from aiq.testing.actions import GOOD, end, enqueue_one, job, start, value
 from aiq.testing.burials import die
@@ -150,8 +150,8 @@ async def test_a_page_of_a_stream_ends_with_the_item_that_fills_it_and_says_that
     for seq in range(1, ITEMS + 2):
         await append(storage, run.lease, [NewChunk(seq, b"1" * MAX_CHUNK_BYTES)])
 
-    first = await storage.read(run.id)
-    second = await storage.read(run.id, after=first.chunks[-1].number)
+    first = await read(storage, run.id)
+    second = await read(storage, run.id, after=first.chunks[-1].number)
 
     assert (len(first.chunks), first.more) == (ITEMS, True)
     assert (len(second.chunks), second.more) == (1, False)
@@ -162,7 +162,7 @@ async def test_a_page_that_its_limit_ends_says_that_more_is_there(storage: Stora
     run = await start(storage)
     await append(storage, run.lease, [NewChunk(seq, b"1") for seq in (1, 2)])
 
-    pages = [await storage.read(run.id, after=after, limit=1) for after in (0, 1, 2)]
+    pages = [await read(storage, run.id, after=after, limit=1) for after in (0, 1, 2)]
 
     assert [(len(page.chunks), page.more) for page in pages] == [(1, True), (1, False), (0, False)]
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from aiq.errors import Conflict, LeaseLost
 from aiq.model import Enqueued, Released, State, StepKind, Succeeded, Suspended, Waiting
-from aiq.storage import Storage, append, claim
+from aiq.storage import Storage, append, claim, read
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -243,7 +243,7 @@ async def test_one_append_sent_many_times_at_once_is_one(storage: Storage) -> No
 
     assert not refused
     assert {appended.last for appended in answers} == {2}
-    assert [chunk.number for chunk in (await storage.read("job")).chunks] == [1, 2]
+    assert [chunk.number for chunk in (await read(storage, "job")).chunks] == [1, 2]
 
 
 @clause("STEP-1")

@@ -11,7 +11,7 @@ from aiq.model import (
     Usage,
 )
 from aiq.rules.fingerprints import OF_CAUSE
-from aiq.storage import Storage, append
+from aiq.storage import Storage, append, read
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -51,7 +51,7 @@ async def test_the_next_run_names_the_end_of_the_stream_in_its_reset(storage: St
     await append(storage, again.lease, chunks("c"))
     await end(storage, again, GOOD)
 
-    items = (await storage.read("job")).chunks
+    items = (await read(storage, "job")).chunks
     assert [item.kind for item in items] == [
         ChunkKind.DATA,
         ChunkKind.DATA,
@@ -74,7 +74,7 @@ async def test_what_a_remembered_step_emitted_still_counts_after_a_redrive(stora
     again = await run_again(storage)
     await end(storage, again, GOOD)
 
-    items = (await storage.read("job")).chunks
+    items = (await read(storage, "job")).chunks
     assert [item.void for item in items if item.kind is ChunkKind.RESET] == [((2, 2),)]
 
 

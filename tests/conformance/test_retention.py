@@ -22,7 +22,7 @@ from aiq.model import (
     Waiting,
 )
 from aiq.rules.retention import PACE_MS
-from aiq.storage import Storage, append
+from aiq.storage import Storage, append, read
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -178,20 +178,20 @@ async def test_the_stream_of_a_job_that_has_ended_keeps_its_last_item(storage: S
     await append(storage, run.lease, chunks("a", "b"))
     await append(storage, run.lease, chunks("[1]", first=3, kind=ChunkKind.PROGRESS))
     await after(storage, clock, 20)
-    assert len((await storage.read("job")).chunks) == 3
+    assert len((await read(storage, "job")).chunks) == 3
     await end(storage, run, GOOD)
     await after(storage, clock, 9)
     assert (await get_one(storage)).progress == b"[1]"
     await after(storage, clock, 1)
 
     with pytest.raises(Gone) as refused:
-        await storage.read("job")
+        await read(storage, "job")
     assert refused.value.earliest == 4
     with pytest.raises(Gone):
-        await storage.read("job", after=2)
-    page = await storage.read("job", after=3)
+        await read(storage, "job", after=2)
+    page = await read(storage, "job", after=3)
     assert [(chunk.number, chunk.kind) for chunk in page.chunks] == [(4, ChunkKind.END)]
-    assert (await storage.read("job", after=4)).chunks == ()
+    assert (await read(storage, "job", after=4)).chunks == ()
     record = await get_one(storage)
     assert (record.state, record.chunks, record.progress) == (S.SUCCEEDED, 4, None)
     assert await storage.audit() == []
@@ -206,8 +206,8 @@ async def test_over_the_bound_of_streams_those_of_jobs_that_ended_first_go(stora
         await end(storage, run, GOOD)
     await keep_up(storage)
     with pytest.raises(Gone):
-        await storage.read("a")
-    assert len((await storage.read("b")).chunks) == 2
+        await read(storage, "a")
+    assert len((await read(storage, "b")).chunks) == 2
 
 
 @clause("KEEP-6")
@@ -328,9 +328,9 @@ async def test_nothing_of_a_job_is_left(storage: Storage, clock: Clock) -> None:
     await after(storage, clock, 10)
 
     assert await storage.get(["job"]) == [None]
-    for read in (storage.read("job"), storage.get_steps("job"), storage.explain("job"), storage.events_of("job")):
+    for look in (read(storage, "job"), storage.get_steps("job"), storage.explain("job"), storage.events_of("job")):
         with pytest.raises(NotFound):
-            await read
+            await look
     with pytest.raises(NotFound):
         await storage.send("job", "go", "3", b"")
     assert (await storage.cancel(["job"]))[0].state is None

@@ -20,7 +20,7 @@ from aiq.model import (
     Suspended,
     Waiting,
 )
-from aiq.storage import Storage, append
+from aiq.storage import Storage, append, read
 from aiq.testing.actions import (
     BAD,
     GOOD,
@@ -103,7 +103,7 @@ async def test_an_id_that_differs_only_after_a_nul_is_no_jobs(storage: Storage) 
 
     assert await storage.get(["a\0x"]) == [None]
     with pytest.raises(NotFound):
-        await storage.read("a\0x")
+        await read(storage, "a\0x")
     with pytest.raises(NotFound):
         await storage.get_steps("a\0x")
 
@@ -410,7 +410,7 @@ async def test_bytes_come_back_as_they_went_in(storage: Storage) -> None:
     assert [step.value for step in await storage.get_steps("job")] == [EVERY_BYTE] * 2
     assert taken.step is not None
     assert taken.step.value == EVERY_BYTE
-    assert [chunk.data for chunk in (await storage.read("job")).chunks][:2] == [EVERY_BYTE] * 2
+    assert [chunk.data for chunk in (await read(storage, "job")).chunks][:2] == [EVERY_BYTE] * 2
 
 
 @clause("STORE-10")

@@ -22,7 +22,7 @@ from aiq.model import (
     State,
     Succeeded,
 )
-from aiq.storage import Storage, append
+from aiq.storage import Storage, append, read
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -55,7 +55,7 @@ async def append_large(storage: Storage, run: JobRecord, texts: Sequence[str]) -
 
 
 async def the_items(storage: Storage, after: int = 0) -> list[tuple[int, ChunkKind, bytes]]:
-    return [(chunk.number, chunk.kind, chunk.data) for chunk in (await storage.read("job", after=after)).chunks]
+    return [(chunk.number, chunk.kind, chunk.data) for chunk in (await read(storage, "job", after=after)).chunks]
 
 
 @clause("STREAM-1")
@@ -69,7 +69,7 @@ async def test_items_of_every_kind_and_run_share_one_sequence_of_numbers(storage
     run = await run_again(storage, run)
     await append(storage, run.lease, chunks("c", step="plan"))
 
-    page = await storage.read("job")
+    page = await read(storage, "job")
 
     assert page.state is S.RUNNING
     assert list(page.chunks) == [
@@ -178,7 +178,7 @@ async def test_the_terminal_step_closes_the_stream(
     await append(storage, run.lease, chunks("a"))
     await end(storage, run, outcome)
 
-    page = await storage.read("job")
+    page = await read(storage, "job")
 
     assert [(chunk.number, chunk.kind, chunk.data, chunk.fence) for chunk in page.chunks[1:]] == [(2, kind, data, 1)]
     assert page.state.terminal
@@ -216,7 +216,7 @@ async def test_a_stream_is_closed_whoever_ends_the_job(storage: Storage, clock: 
 async def test_a_job_without_items_ends_by_its_state_alone(storage: Storage) -> None:
     await end(storage, await start(storage), GOOD)
 
-    page = await storage.read("job")
+    page = await read(storage, "job")
 
     assert (page.chunks, page.state) == ((), S.SUCCEEDED)
     assert (await get_one(storage)).chunks == 0
@@ -240,7 +240,7 @@ async def test_a_stream_is_read_from_any_number_a_page_at_a_time(storage: Storag
 
     seen: list[int] = []
     for size in (3, 3, 1, 0):
-        page = (await storage.read("job", after=seen[-1] if seen else 0, limit=3)).chunks
+        page = (await read(storage, "job", after=seen[-1] if seen else 0, limit=3)).chunks
         assert len(page) == size
         seen += [chunk.number for chunk in page]
 
@@ -252,9 +252,9 @@ async def test_a_stream_is_read_from_any_number_a_page_at_a_time(storage: Storag
 @clause("STREAM-9")
 async def test_the_stream_of_a_job_that_is_not_stored_is_not_found(storage: Storage) -> None:
     with pytest.raises(NotFound):
-        await storage.read("ghost")
+        await read(storage, "ghost")
     await enqueue_one(storage, delay_ms=1)
-    assert (await storage.read("job")).state is S.SCHEDULED
+    assert (await read(storage, "job")).state is S.SCHEDULED
 
 
 @clause("STREAM-9", "STORE-9")
@@ -263,7 +263,7 @@ async def test_a_page_of_a_stream_has_bounds(storage: Storage, limit: int, error
     await enqueue_one(storage)
 
     with pytest.raises(error):
-        await storage.read("job", limit=limit)
+        await read(storage, "job", limit=limit)
 
 
 @clause("STREAM-10", "STORE-9")
@@ -370,7 +370,7 @@ async def test_readers_never_see_an_old_run_after_a_new_one(storage: Storage, cl
         with pytest.raises(LeaseLost):
             await append(storage, old.lease, items)
 
-    fences = [chunk.fence for chunk in (await storage.read("job")).chunks]
+    fences = [chunk.fence for chunk in (await read(storage, "job")).chunks]
     assert fences == sorted(fences) == [1, 2, 2]
 
 
@@ -472,4 +472,4 @@ async def test_each_run_of_an_append_has_its_own_resets(storage: Storage) -> Non
     await storage.append([Append(again.lease, chunks("d")), Append(other.lease, chunks("e", first=2, step="s"))])
 
     assert [kind for _, kind, _ in await the_items(storage)] == [K.DATA, K.DATA, K.RESET, K.DATA]
-    assert [chunk.data for chunk in (await storage.read("other")).chunks] == [b"c", b"e"]
+    assert [chunk.data for chunk in (await read(storage, "other")).chunks] == [b"c", b"e"]

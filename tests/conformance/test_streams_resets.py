@@ -7,7 +7,7 @@ import pytest
 
 from aiq import bounds
 from aiq.model import Cancelled, ChunkKind, Died, JobError, JobRecord, Outcome, Released
-from aiq.storage import Storage, append
+from aiq.storage import Storage, append, read
 from aiq.testing.actions import GOOD, chunks, claim_one, end, start, value
 from aiq.testing.marks import clause
 
@@ -20,7 +20,7 @@ async def run_again(storage: Storage, run: JobRecord) -> JobRecord:
 
 
 async def the_items(storage: Storage, after: int = 0) -> list[tuple[int, ChunkKind, bytes]]:
-    return [(chunk.number, chunk.kind, chunk.data) for chunk in (await storage.read("job", after=after)).chunks]
+    return [(chunk.number, chunk.kind, chunk.data) for chunk in (await read(storage, "job", after=after)).chunks]
 
 
 async def the_resets(storage: Storage) -> list[list[list[int]]]:
@@ -83,7 +83,7 @@ async def test_more_than_one_reset_can_name_within_the_bound_of_a_chunk_is_named
 
     await append(storage, run.lease, chunks("again"))
 
-    *resets, again = (await storage.read("job", after=43 * 256)).chunks
+    *resets, again = (await read(storage, "job", after=43 * 256)).chunks
     assert [item.kind for item in (*resets, again)] == [K.RESET, K.RESET, K.DATA]
     assert max(len(item.data) for item in resets) <= bounds.MAX_CHUNK_BYTES
     assert [pair for item in resets for pair in item.void] == [(n, n) for n in range(2, 43 * 256 + 1, 2)]

@@ -6,6 +6,7 @@ from typing import Any
 import aiq
 from aiq.bounds import MAX_ERROR_BYTES
 from aiq.model import Cause, ChunkKind, State
+from aiq.storage import read
 from aiq.testing import Refuse
 from tests.engine.handlers import double, finished
 from tests.engine.world import World, virtually
@@ -27,7 +28,7 @@ async def test_what_a_saved_step_emitted_counts_and_what_a_lost_run_emitted_outs
     [job] = await world.enqueue(author.job())
     await finished(world, job, author)
 
-    items = [(chunk.kind, chunk.data) for chunk in (await world.storage.read(job)).chunks]
+    items = [(chunk.kind, chunk.data) for chunk in (await read(world.storage, job)).chunks]
     assert items == [
         (ChunkKind.DATA, b"kept"),
         (ChunkKind.DATA, b"attempt 1"),
@@ -48,7 +49,7 @@ async def test_progress_and_log_lines_are_items_and_the_newest_progress_is_the_j
     [job] = await world.enqueue(worker.job())
     record = await finished(world, job, worker)
 
-    kinds = [chunk.kind for chunk in (await world.storage.read(job)).chunks]
+    kinds = [chunk.kind for chunk in (await read(world.storage, job)).chunks]
     assert kinds == [ChunkKind.PROGRESS, ChunkKind.LOG, ChunkKind.PROGRESS, ChunkKind.END]
     assert record.progress == b'{"done":3,"of":4}'
 
@@ -165,7 +166,7 @@ async def test_a_line_of_the_log_is_cut_and_harms_nobody(world: World) -> None:
 
     [job] = await world.enqueue(talks.job())
     await world.drain(talks)
-    chunks = (await world.storage.read(job)).chunks
+    chunks = (await read(world.storage, job)).chunks
 
     assert await world.state(job) is State.SUCCEEDED
     assert [len(chunk.data) for chunk in chunks[:2]] == [MAX_ERROR_BYTES, 15]

@@ -8,6 +8,7 @@ import aiq
 from aiq.engine.tasks import PATIENCE_S
 from aiq.errors import ReadOnly, StorageError, StorageFull, Unavailable
 from aiq.model import JobRecord, Settlement, State, Succeeded
+from aiq.storage import read
 from aiq.testing import LoseReply, Refuse
 from aiq.testing.actions import claim_one
 from aiq.testing.marks import clause
@@ -160,7 +161,7 @@ async def test_what_a_run_emits_in_an_outage_is_in_its_stream_in_the_end(world: 
 
     assert world.faults.planned == ()
     assert (record.fence, record.errors) == (1, ())
-    assert [chunk.data for chunk in (await world.storage.read(job)).chunks][:3] == [b"a", b"b", b"c"]
+    assert [chunk.data for chunk in (await read(world.storage, job)).chunks][:3] == [b"a", b"b", b"c"]
 
 
 @clause("OUTAGE-2")

@@ -12,6 +12,7 @@ from aiq.engine.remarks import CUT
 from aiq.engine.streams import Emitter
 from aiq.errors import TooLarge
 from aiq.model import Chunk, ChunkKind, Released, State
+from aiq.storage import read
 from aiq.testing import Delay
 from aiq.testing.actions import claim_one, end, get_one
 from tests.engine.handlers import finished
@@ -23,7 +24,7 @@ LINE = b"y" * 16_000
 
 async def items(world: World, job_id: str = "job") -> list[Chunk]:
     found: list[Chunk] = []
-    while chunks := (await world.storage.read(job_id, after=found[-1].number if found else 0)).chunks:
+    while chunks := (await read(world.storage, job_id, after=found[-1].number if found else 0)).chunks:
         found += chunks
     return found
 

@@ -11,7 +11,7 @@ from aiq.engine.appends import Appends
 from aiq.engine.streams import BUFFER_BYTES, BUFFER_ITEMS, Emitter
 from aiq.errors import LeaseLost, TooLarge
 from aiq.model import Append, ChunkKind, JobSpec
-from aiq.storage import claim
+from aiq.storage import claim, read
 from aiq.testing import Delay, LoseReply, Refuse
 from aiq.testing.actions import wish
 from tests.engine.world import World, virtually
@@ -48,11 +48,11 @@ async def emitter(world: World) -> tuple[Emitter, Counting, Listener]:
     return Emitter(appends, record.lease, listener, outage=world.outage, rng=Random(1)), storage, listener
 
 
-async def read(world: World) -> list[bytes]:
+async def data_of(world: World) -> list[bytes]:
     """All data of the stream, page by page."""
     data: list[bytes] = []
     last = 0
-    while chunks := (await world.storage.read("job", after=last)).chunks:
+    while chunks := (await read(world.storage, "job", after=last)).chunks:
         data += [chunk.data for chunk in chunks if chunk.kind is ChunkKind.DATA]
         last = chunks[-1].number
     return data
@@ -76,7 +76,7 @@ async def test_what_is_emitted_while_an_append_is_under_way_goes_with_the_next(w
     await e.flush()
 
     assert storage.sizes == [1, 3]
-    assert await read(world) == [b"a", b"b", b"c", b"d"]
+    assert await data_of(world) == [b"a", b"b", b"c", b"d"]
 
 
 @virtually
@@ -87,7 +87,7 @@ async def test_no_append_takes_more_items_than_one_batch(world: World) -> None:
     await e.flush()
 
     assert max(storage.sizes) <= MAX_BATCH
-    assert len(await read(world)) == BUFFER_ITEMS - 1
+    assert len(await data_of(world)) == BUFFER_ITEMS - 1
 
 
 @virtually
@@ -108,7 +108,7 @@ async def test_an_emitter_that_is_far_ahead_of_the_storage_waits(world: World) -
     gate.set()
     await flooding
     await e.flush()
-    assert await read(world) == [chunk] * 12
+    assert await data_of(world) == [chunk] * 12
 
 
 @virtually
@@ -126,7 +126,7 @@ async def test_a_flush_waits_for_what_was_emitted_before_it_and_not_for_what_com
     await e.flush()
     going = False
 
-    assert b"mine" in await read(world)
+    assert b"mine" in await data_of(world)
     await chattering
     await e.flush()
 
@@ -139,7 +139,7 @@ async def test_a_lost_reply_stores_nothing_twice(world: World) -> None:
     await emit(e, b"a", b"b")
     await e.flush()
 
-    assert await read(world) == [b"a", b"b"]
+    assert await data_of(world) == [b"a", b"b"]
 
 
 @virtually
@@ -169,7 +169,7 @@ async def test_an_item_that_is_too_large_is_refused_and_the_next_one_is_taken(wo
     await emit(e, b"fits")
     await e.flush()
 
-    assert await read(world) == [b"fits"]
+    assert await data_of(world) == [b"fits"]
 
 
 @virtually
@@ -185,7 +185,7 @@ async def test_a_run_that_lost_its_job_adds_nothing_and_hears_of_it(world: World
     assert listener.heard == ["cancelled"]
     with pytest.raises(LeaseLost):
         await emit(e, b"c")
-    assert await read(world) == [b"a"]
+    assert await data_of(world) == [b"a"]
 
 
 @virtually
@@ -210,7 +210,7 @@ async def test_a_closed_emitter_leaves_nothing_running(world: World) -> None:
     await e.flush()
     await asyncio.sleep(0)
 
-    assert await read(world) == []
+    assert await data_of(world) == []
 
 
 @virtually
@@ -243,4 +243,4 @@ async def test_cancelling_one_who_waits_does_not_cancel_the_append(world: World)
     gate.set()
     await e.flush()
 
-    assert await read(world) == [b"a"]
+    assert await data_of(world) == [b"a"]

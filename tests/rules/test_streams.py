@@ -1,9 +1,11 @@
-"""Which data a new run makes void, and how resets say so."""
+"""Which data a new run makes void, how resets say so, and how many items are read at once."""
 
 import json
 
-from aiq.bounds import MAX_CHUNK_BYTES
-from aiq.rules.streams import Range, reset_bodies
+import pytest
+
+from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_PAGE
+from aiq.rules.streams import Range, page_lengths, reset_bodies
 
 
 def single(numbers: range) -> list[Range]:
@@ -31,3 +33,22 @@ def test_no_reset_is_over_the_bound_of_a_chunk_and_none_is_there_without_need() 
     assert all(len(body) <= MAX_CHUNK_BYTES for body in bodies)
     assert [pair for body in bodies for pair in json.loads(body)["void"]] == [[n, n] for n in numbers]
     assert len(reset_bodies(single(numbers[:fitting]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "lengths"),
+    [
+        ([], []),
+        ([0], [0]),
+        ([7], [7]),
+        ([MAX_PAGE], [MAX_PAGE]),
+        ([MAX_PAGE, MAX_PAGE], [128, 128]),
+        ([MAX_PAGE, 0, 6, MAX_PAGE], [125, 0, 6, 125]),
+        ([MAX_PAGE] * 3, [85, 85, 86]),
+        ([1] * MAX_BATCH, [1] * MAX_BATCH),
+        ([MAX_PAGE] * MAX_BATCH, [1] * MAX_BATCH),
+        ([MAX_PAGE, *[1] * 99], [157, *[1] * 99]),
+    ],
+)
+def test_pages_that_are_read_together_share_the_room_evenly(wanted: list[int], lengths: list[int]) -> None:
+    assert page_lengths(wanted) == lengths

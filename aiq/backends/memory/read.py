@@ -1,27 +1,38 @@
-"""Reading a job's stream."""
+"""Reading the streams of jobs."""
+
+from collections.abc import Sequence
 
 from aiq.backends.memory.transition import Transaction
-from aiq.bounds import MAX_INSTANT_MS
 from aiq.errors import Gone, NotFound
-from aiq.model import StreamPage
-from aiq.rules.batches import page_length
-from aiq.rules.validation import check_limit, check_range
+from aiq.model import Chunk, Read, StreamPage
+from aiq.rules.streams import fitting, page_lengths
+from aiq.rules.validation import check_reads
+from aiq.storage import ReadRefused
 
 
-def read(tx: Transaction, job_id: str, after: int, limit: int) -> StreamPage:
-    """Read the items behind a number, and the job's state of the same moment.
+def read(tx: Transaction, reads: Sequence[Read], limit: int) -> list[StreamPage | ReadRefused]:
+    """Read of each job the items behind a number, and its state of the same moment.
 
-    Spec: STREAM-9, STORE-1, STORE-13, KEEP-5
+    Spec: STREAM-9, STREAM-15, STORE-1, STORE-13, KEEP-5
     """
-    check_limit(limit)
-    check_range("number of an item", after, 0, MAX_INSTANT_MS)
-    record = tx.tables.jobs.get(job_id)
-    if record is None:
-        raise NotFound(job_id)
-    stream = tx.tables.streams.get(job_id)
+    check_reads(reads, limit)
+    found = [_behind(tx, one) for one in reads]
+    every = [behind if isinstance(behind, list) else [] for behind in found]
+    lengths = page_lengths([min(limit, len(behind)) for behind in every])
+    pages = fitting([behind[:length] for behind, length in zip(every, lengths, strict=True)])
+    return [
+        StreamPage(tuple(page), tx.tables.jobs[one.job_id].state, len(page) < len(behind))
+        if isinstance(behind, list)
+        else behind
+        for one, behind, page in zip(reads, found, pages, strict=True)
+    ]
+
+
+def _behind(tx: Transaction, one: Read) -> list[Chunk] | ReadRefused:
+    if one.job_id not in tx.tables.jobs:
+        return NotFound(one.job_id)
+    stream = tx.tables.streams.get(one.job_id)
     trimmed = stream.trimmed if stream is not None else 0
-    if after < trimmed:
-        raise Gone(job_id, trimmed + 1)
-    behind = stream.chunks[after - trimmed :] if stream is not None else []
-    length = page_length(len(chunk.data) for chunk in behind[:limit])
-    return StreamPage(tuple(behind[:length]), record.state, length < len(behind))
+    if one.after < trimmed:
+        return Gone(one.job_id, trimmed + 1)
+    return stream.chunks[one.after - trimmed :] if stream is not None else []

@@ -28,7 +28,7 @@ def read_events(tx: Transaction, after: str | None, limit: int) -> EventPage:
 
 def events_of(tx: Transaction, job_id: str, after: int, limit: int) -> Sequence[Event]:
     """Read the events of a job behind a number. Spec: EVENT-6"""
-    n, _, _ = place_of(tx, job_id)
+    n = place_of(tx, job_id).n
     storage_id = tx.rows(SQL["span"])[0][3]
     rows = sorted(tx.table(SQL["of_job"], {"n": n, "after": after, "limit": limit}), key=itemgetter(0))
     return [event_of(storage_id, *row) for row in rows]

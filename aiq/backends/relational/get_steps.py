@@ -11,6 +11,6 @@ from aiq.model import Step
 
 def get_steps(tx: Transaction, job_id: str, after: str, limit: int) -> list[Step]:
     """Read steps in the order of their keys, by code point. Spec: STEP-5, STORE-13"""
-    n, _, _ = place_of(tx, job_id)
+    n = place_of(tx, job_id).n
     rows = tx.table(SQL["page"], {"n": n, "after": after, "limit": limit, "bytes": MAX_PAGE_BYTES})
     return sorted(map(step_from_row, rows), key=attrgetter("key"))

@@ -99,7 +99,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "KEEP-4", ("trim", " for record in streams if record.state.terminal]", " for record in streams]")
     ),
     "a_stream_that_was_trimmed_is_read_with_a_hole": mutant(
-        "KEEP-5", ("read", "    if after < trimmed:\n", "    if False:\n")
+        "KEEP-5", ("read", "    if one.after < trimmed:\n", "    if False:\n")
     ),
     "events_are_kept_for_ever": mutant(
         "KEEP-6", ("trim", "    return max(young, excess(keep, len(events)))\n", "    return 0\n")

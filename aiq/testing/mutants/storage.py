@@ -184,9 +184,7 @@ MUTANTS: Final[dict[str, Mutant]] = {
         "STORE-13", ("rules.batches", "        if total >= most:\n", "        if total > most:\n")
     ),
     "a_page_has_no_end": mutant("STORE-13", ("rules.batches", "        if total >= most:\n", "        if False:\n")),
-    "a_stream_never_says_that_more_is_there": mutant(
-        "STORE-13", ("read", "record.state, length < len(behind))", "record.state, False)")
-    ),
+    "a_stream_never_says_that_more_is_there": mutant("STORE-13", ("read", "len(page) < len(behind))", "False)")),
     "a_listing_ends_with_a_page_that_is_full": mutant(
         "STORE-13", ("list", "    if length == len(found):\n", "    if len(found) <= limit:\n")
     ),

@@ -234,16 +234,40 @@ STREAMS: Final[dict[str, Mutant]] = {
     ),
     "every_stream_ends_well": mutant("STREAM-8", ("items", "marker(after.state)", "ChunkKind.END")),
     "reading_repeats_the_last_item": mutant(
-        "STREAM-9", ("read", "stream.chunks[after - trimmed :]", "stream.chunks[max(0, after - trimmed - 1) :]")
+        "STREAM-9", ("read", "stream.chunks[one.after - trimmed :]", "stream.chunks[max(0, one.after - trimmed - 1) :]")
     ),
-    "reading_ignores_the_limit": mutant("STREAM-9", ("read", "for chunk in behind[:limit])", "for chunk in behind)")),
+    "reading_ignores_the_limit": mutant("STREAM-9", ("read", "[min(limit, len(behind)) for", "[len(behind) for")),
     "reading_skips_resets": mutant(
         "STREAM-4 STREAM-9",
         (
             "read",
-            "StreamPage(tuple(behind[:length]),",
-            'StreamPage(tuple(c for c in behind[:length] if c.kind != "reset"),',
+            "StreamPage(tuple(page),",
+            'StreamPage(tuple(c for c in page if c.kind != "reset"),',
         ),
+    ),
+    "a_read_that_is_refused_refuses_all": mutant(
+        "STREAM-15",
+        ("read", "        return NotFound(one.job_id)\n", "        raise NotFound(one.job_id)\n"),
+        ("read", "        return Gone(one.job_id, trimmed + 1)\n", "        raise Gone(one.job_id, trimmed + 1)\n"),
+    ),
+    "pages_are_those_of_other_reads": mutant(
+        "STREAM-15",
+        ("read", "in zip(reads, found, pages, strict=True)", "in zip(reads, found, pages[::-1], strict=True)"),
+    ),
+    "pages_of_one_read_have_no_bound_together": mutant(
+        "STREAM-15", ("rules.streams", "left // (len(wanted) - shared)", "MAX_PAGE")
+    ),
+    "the_first_pages_of_a_read_take_all_the_room": mutant(
+        "STREAM-15", ("rules.streams", "left // (len(wanted) - shared)", "left - (len(wanted) - shared - 1)")
+    ),
+    "what_a_page_does_not_take_of_its_part_is_left": mutant(
+        "STREAM-15", ("rules.streams", "left // (len(wanted) - shared)", "MAX_PAGE // len(wanted)")
+    ),
+    "the_bytes_of_the_first_pages_keep_the_others_empty": mutant(
+        "STREAM-15", ("rules.streams", "page_length(sizes, room) or min(1, len(page))", "page_length(sizes, room)")
+    ),
+    "each_page_of_a_read_has_all_the_room_in_bytes": mutant(
+        "STREAM-15", ("rules.streams", "        room -= sum(sizes[:length])\n", "")
     ),
     "a_stream_has_no_bound": mutant("STREAM-10", ("append", "    if size > MAX_STREAM_BYTES:\n", "    if False:\n")),
     "an_item_without_data_is_free": mutant(

@@ -11,7 +11,7 @@ import redis
 
 from aiq.errors import AiqError, Corrupt, Misconfigured, ReadOnly, StorageError, StorageFull, Unavailable
 from aiq.model import Append, Capability, ChunkKind, JobFilter, Renewed, Settlement, State, Suspended
-from aiq.storage import Storage, append
+from aiq.storage import Storage, append, read
 from aiq.testing.actions import (
     GOOD,
     chunks,
@@ -398,7 +398,7 @@ async def test_a_step_that_stumbles_leaves_no_item_behind_and_is_made_once_it_ca
         one.ask("RENAME", aside, name)
         await end(storage, run, GOOD)
 
-        kinds = [chunk.kind for chunk in (await storage.read(run.id, after=0)).chunks]
+        kinds = [chunk.kind for chunk in (await read(storage, run.id, after=0)).chunks]
         assert kinds == [ChunkKind.DATA, ChunkKind.END]
         assert await storage.audit() == []
 
@@ -434,7 +434,7 @@ async def test_a_damaged_stream_leaves_those_of_others_as_they_were(started: Sta
 
         assert (await append(storage, good.lease, chunks("b", first=2))).last == 2
         await end(storage, good, GOOD)
-        assert [chunk.number for chunk in (await storage.read("good")).chunks] == [1, 2, 3]
+        assert [chunk.number for chunk in (await read(storage, "good")).chunks] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("size", [0, 1, 255, 65_536])

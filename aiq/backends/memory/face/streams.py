@@ -6,8 +6,8 @@ from aiq.backends.memory.append import append
 from aiq.backends.memory.door import Door
 from aiq.backends.memory.read import read
 from aiq.bounds import MAX_PAGE
-from aiq.model import Append, Appended, StreamPage
-from aiq.storage import AppendRefused
+from aiq.model import Append, Appended, Read, StreamPage
+from aiq.storage import AppendRefused, ReadRefused
 
 
 class StreamsFace(Door):
@@ -17,6 +17,6 @@ class StreamsFace(Door):
         """See `aiq.storage.Streams`."""
         return await self._run(append, appends)
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+    async def read(self, reads: Sequence[Read], *, limit: int = MAX_PAGE) -> list[StreamPage | ReadRefused]:
         """See `aiq.storage.Streams`."""
-        return await self._look(read, job_id, after, limit)
+        return await self._look(read, reads, limit)

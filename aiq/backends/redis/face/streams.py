@@ -8,10 +8,10 @@ import msgspec
 from aiq.backends.redis import wire
 from aiq.backends.redis.door import Answer, Blobs, Door
 from aiq.backends.redis.refusals import refusal
-from aiq.bounds import MAX_INSTANT_MS, MAX_PAGE, MAX_PAGE_BYTES
-from aiq.model import Append, Appended, Chunk, ChunkKind, State, StreamPage
-from aiq.rules.validation import check_appends, check_limit, check_range
-from aiq.storage import AppendRefused
+from aiq.bounds import MAX_PAGE
+from aiq.model import Append, Appended, Chunk, ChunkKind, Read, State, StreamPage
+from aiq.rules.validation import check_appends, check_reads
+from aiq.storage import AppendRefused, ReadRefused
 
 _decode = msgspec.msgpack.Decoder(tuple[str, int, int, str | bool, int | bool]).decode
 
@@ -33,15 +33,12 @@ class StreamsFace(Door):
         answer = await self._step("append", {"appends": told}, blobs)
         return [_appended(**one) for one in answer.value]
 
-    async def read(self, job_id: str, *, after: int = 0, limit: int = MAX_PAGE) -> StreamPage:
+    async def read(self, reads: Sequence[Read], *, limit: int = MAX_PAGE) -> list[StreamPage | ReadRefused]:
         """See `aiq.storage.Streams`."""
-        check_limit(limit)
-        check_range("number of an item", after, 0, MAX_INSTANT_MS)
-        args = {"id": job_id, "after": after, "limit": limit, "bytes": MAX_PAGE_BYTES}
+        check_reads(reads, limit)
+        args = {"ids": [one.job_id for one in reads], "afters": [one.after for one in reads], "limit": limit}
         answer = await self._step("read", args)
-        found = answer.value
-        items = [_chunk(answer, found["place"] + 2 * number, after + number + 1) for number in range(found["items"])]
-        return StreamPage(tuple(items), State(found["state"]), found["more"])
+        return [_page(answer, one.after, **told) for one, told in zip(reads, answer.value, strict=True)]
 
 
 def _appended(refused: str = "", detail: Any = None, **told: Any) -> Appended | AppendRefused:
@@ -52,6 +49,18 @@ def _appended(refused: str = "", detail: Any = None, **told: Any) -> Appended | 
     # Only what is refused to a run comes so; another error ends the script.
     assert isinstance(error, AppendRefused)
     return error
+
+
+def _page(
+    answer: Answer, after: int, *, refused: str = "", detail: Any = None, items: int = 0, place: int = 0, **told: Any
+) -> StreamPage | ReadRefused:
+    """What was answered to one read."""
+    if refused:
+        error = refusal(refused, detail)
+        assert isinstance(error, ReadRefused)
+        return error
+    chunks = [_chunk(answer, place + 2 * number, after + number + 1) for number in range(items)]
+    return StreamPage(tuple(chunks), State(told["state"]), told["more"])
 
 
 def _chunk(answer: Answer, place: int, number: int) -> Chunk:
