@@ -77,7 +77,7 @@ MAX_KEPT_SIGNALS: Final = 1_000
 MAX_PER_KEY: Final = 64
 """Jobs of one ordered key that go on at once: as many as one step may have to let into their lanes, or take out."""
 MAX_DEPENDENCIES: Final = 10_000
-"""Edges into one job, and from the jobs of one batch; a wider fan-in is a tree."""
+"""Edges into one job, into the jobs of one batch, and those that a redrive opens again; a wider fan-in is a tree."""
 
 MAX_NAME_CHARS: Final = 128
 NAME: Final = re.compile(rf"[A-Za-z0-9][A-Za-z0-9_.-]{{0,{MAX_NAME_CHARS - 1}}}")

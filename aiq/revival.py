@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final, Self, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_INSTANT_MS, MAX_TOLD
-from aiq.errors import Conflict, InvalidInput, NotFound, QueueFull, StorageError
+from aiq.errors import Conflict, InvalidInput, NotFound, QueueFull, StorageError, TooLarge
 from aiq.job import Job, until_known
 from aiq.model import (
     TERMINAL,
@@ -138,12 +138,26 @@ async def redrive(storage: Storage, walk: Walk, request: Redrive, told: Told | N
     check_terms(request)
 
     async def deed(records: list[JobRecord], account: Account) -> None:
-        delay_ms = min(request.delay_ms + account.place * request.spread_ms, MAX_DELAY_MS)
-        targets = tuple(Target(record.id, record.generation) for record in records)
-        answers = await until_known(partial(storage.redrive, replace(request, targets=targets, delay_ms=delay_ms)))
-        _tell_redriven(targets, answers, account)
+        for batch in batches(records):
+            await _redrive(storage, batch, request, account)
 
     return await _through(storage, walk, REVIVED, deed, told)
+
+
+async def _redrive(storage: Storage, records: Sequence[JobRecord], request: Redrive, account: Account) -> None:
+    """Redrive some jobs, by halves where they wait for more children than one step opens again."""
+    delay_ms = min(request.delay_ms + account.place * request.spread_ms, MAX_DELAY_MS)
+    targets = tuple(Target(record.id, record.generation) for record in records)
+    try:
+        answers = await until_known(partial(storage.redrive, replace(request, targets=targets, delay_ms=delay_ms)))
+    except TooLarge:
+        half = len(records) // 2
+        if not half:
+            raise
+        await _redrive(storage, records[:half], request, account)
+        await _redrive(storage, records[half:], request, account)
+    else:
+        _tell_redriven(targets, answers, account)
 
 
 async def replay(

@@ -2,14 +2,17 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES, MAX_PAGE, MAX_PAGE_BYTES, MAX_SWEEP
 from aiq.model import JobSpec, Step
 
+_Spec = TypeVar("_Spec", bound=JobSpec)
 
-def batches(specs: Iterable[JobSpec]) -> Iterator[list[JobSpec]]:
+
+def batches(specs: Iterable[_Spec]) -> Iterator[list[_Spec]]:
     """Parts of a list of jobs, in order, each within the bounds of one enqueue."""
-    batch: list[JobSpec] = []
+    batch: list[_Spec] = []
     size = edges = 0
     for spec in specs:
         size, edges = size + len(spec.payload), edges + len(spec.depends_on)

@@ -1,12 +1,13 @@
 """Whether a job may be given another generation, and what it begins with. Spec: DEAD-11 to DEAD-19"""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
-from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_PAYLOAD_BYTES
-from aiq.errors import Conflict, InvalidInput
-from aiq.model import JobRecord, Lane, Redrive, State, Wait
+from aiq.bounds import MAX_BATCH, MAX_DELAY_MS, MAX_DEPENDENCIES, MAX_PAYLOAD_BYTES
+from aiq.errors import Conflict, InvalidInput, TooLarge
+from aiq.model import JobRecord, Lane, Redrive, State, Target, Wait
 from aiq.policy.figures import check_name
-from aiq.rules.checks import check_count, check_opaque, check_range, check_size
+from aiq.rules.checks import IN_PARTS, check_count, check_opaque, check_range, check_size
 from aiq.rules.settling import Change, clamp
 from aiq.rules.waits import verdict
 
@@ -40,6 +41,22 @@ def _check_named(kind: str, name: object, wanted: str) -> None:
     # What is no text would be looked up as data by one store, and break the statement of another.
     if name is not None and not isinstance(name, str):
         raise InvalidInput(f"The {kind} is {name!r:.200}; pass {wanted}.")
+
+
+def edges(record: JobRecord, target: Target, *, dependencies: int, others: int) -> int:
+    """How much a redrive may have to look at for one job: its dependencies, and if it may be given another generation
+    the others, its waits on children and the children that ended badly in these.
+
+    It is no more when the redrive is sent again. Spec: DEAD-12, DEAD-26
+    """
+    opens = record.generation == target.generation and record.state in _REVIVED
+    return dependencies + others if opens else dependencies
+
+
+def check_edges(counts: Sequence[int]) -> None:
+    """Refuse a redrive of several jobs for which a step would look at too much. Spec: DEAD-26"""
+    if len(counts) > 1 and sum(counts) > MAX_DEPENDENCIES:
+        raise TooLarge("number of jobs that a redrive waits for", sum(counts), MAX_DEPENDENCIES, IN_PARTS)
 
 
 def refusal(

@@ -1,5 +1,9 @@
 """Chapter 16: another generation for jobs that wait for others."""
 
+import pytest
+
+from aiq.bounds import MAX_DEPENDENCIES
+from aiq.errors import TooLarge
 from aiq.model import (
     Cause,
     State,
@@ -119,6 +123,26 @@ async def test_a_job_that_never_ran_is_ready_when_its_dependencies_have_succeede
     await end(storage, await run_again(storage, "first"), GOOD)
 
     assert (await revive(storage, "second", id="then")).state is State.READY
+
+
+@clause("DEAD-26")
+async def test_jobs_with_more_dependencies_than_one_step_counts_again_are_redriven_in_parts(storage: Storage) -> None:
+    first = [f"first {n:03}" for n in range(MAX_DEPENDENCIES // 100)]
+    wide = [f"wide {n:03}" for n in range(101)]
+    await storage.enqueue([job(name) for name in first])
+    await storage.enqueue([job(name, depends_on=tuple(first)) for name in wide[:100]])
+    await enqueue_one(storage, wide[100], depends_on=tuple(first))
+    await storage.cancel(wide)
+
+    with pytest.raises(TooLarge, match="several parts"):
+        await redrive(storage, *wide)
+    assert await states(storage, *wide) == [State.CANCELLED] * 101
+
+    assert reasons(await redrive(storage, *wide[:100])) == ["redriven"] * 100
+    assert reasons(await redrive(storage, wide[100])) == ["redriven"]
+    assert [(record.state, record.pending) for record in await storage.get(wide) if record] == [
+        (State.WAITING, 100)
+    ] * 101
 
 
 @clause("DEAD-15")

@@ -12,7 +12,7 @@ from aiq.backends.memory.unique import retake_key
 from aiq.errors import Conflict, NotFound
 from aiq.model import Cause, JobRecord, Redrive, Redriven, State, Target, Wait
 from aiq.rules.outbox import DEPENDENCIES, Kind
-from aiq.rules.redriving import anew, check_redrive, first_change, key_taken, refusal, reopened
+from aiq.rules.redriving import anew, check_edges, check_redrive, edges, first_change, key_taken, refusal, reopened
 
 
 def redrive(tx: Transaction, request: Redrive) -> list[Redriven | Conflict | NotFound]:
@@ -20,6 +20,7 @@ def redrive(tx: Transaction, request: Redrive) -> list[Redriven | Conflict | Not
     check_redrive(request)
     if request.budget is not None and request.budget not in tx.tables.accounts.budgets:
         raise NotFound(request.budget, f"No budget {request.budget!r} is stored here. Store it, or name another.")
+    check_edges([_edges(tx, target) for target in request.targets])
     return [_redrive(tx, request, place, target) for place, target in enumerate(request.targets)]
 
 
@@ -27,6 +28,15 @@ def redrive_child(tx: Transaction, record: JobRecord) -> None:
     """Redrive a child for whose end its parent waits again. Spec: DEAD-16"""
     request = Redrive(id=f"parent {record.parent_id}", targets=(Target(record.id, record.generation),))
     _begin(tx, record, request, 0)
+
+
+def _edges(tx: Transaction, target: Target) -> int:
+    record, tables = tx.tables.jobs.get(target.job_id), tx.tables
+    if record is None:
+        return 0
+    waits = {key: wait for (job_id, key), wait in tables.waits.items() if job_id == record.id}
+    own = waits.pop(DEPENDENCIES, Wait(DEPENDENCIES, 0))
+    return edges(record, target, dependencies=own.total, others=sum(1 + wait.failed for wait in waits.values()))
 
 
 def _redrive(tx: Transaction, request: Redrive, place: int, target: Target) -> Redriven | Conflict | NotFound:
@@ -94,7 +104,7 @@ def _await_dependencies(tx: Transaction, record: JobRecord) -> list[Wait]:
         return []
     place = (record.id, DEPENDENCIES)
     tx.tables.waits[place] = Wait(DEPENDENCIES, len(edges))
-    for edge in sorted(edges, key=lambda one: one.upstream_id):
+    for edge in sorted(edges, key=lambda one: tx.tables.numbers[one.upstream_id]):
         _open(tx, edge)
         upstream = tx.tables.jobs[edge.upstream_id]
         if upstream.state.terminal:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Final
 
 from aiq.backends.relational.admission import admission
@@ -16,7 +17,7 @@ from aiq.backends.relational.unique import retake_key
 from aiq.errors import Conflict, NotFound
 from aiq.model import Cause, JobRecord, Redrive, Redriven, State, Target, Wait
 from aiq.rules.outbox import DEPENDENCIES, Kind
-from aiq.rules.redriving import anew, first_change, key_taken, refusal, reopened
+from aiq.rules.redriving import anew, check_edges, edges, first_change, key_taken, refusal, reopened
 from aiq.rules.waits import counted
 
 SQL: Final = load("redrive")
@@ -27,6 +28,7 @@ def redrive(tx: Transaction, request: Redrive) -> list[Redriven | Conflict | Not
     if request.budget is not None and admission(tx).ledger.budget(request.budget) is None:
         raise NotFound(request.budget, f"No budget {request.budget!r} is stored here. Store it, or name another.")
     jobs = tx.fetch(target.job_id for target in request.targets)
+    check_edges(_edges(tx, request.targets, jobs))
     rows = tx.table(SQL["seen"], {"ns": numbers(job.n for job in jobs)})
     seen = {job_id: (redrive_id, parent) for job_id, redrive_id, parent in rows}
     return [
@@ -39,6 +41,14 @@ def redrive_child(tx: Transaction, job: Job) -> None:
     """Redrive a child for whose end its parent waits again. Spec: DEAD-16"""
     target = Target(job.record.id, job.record.generation)
     _begin(tx, job, Redrive(id=f"parent {job.record.parent_id}", targets=(target,)), 0)
+
+
+def _edges(tx: Transaction, targets: Sequence[Target], jobs: Sequence[Job]) -> list[int]:
+    rows = tx.table(SQL["edges"], {"ns": numbers(job.n for job in jobs)})
+    waits = {n: {"dependencies": dependencies, "others": others} for n, dependencies, others in rows}
+    stored = {job.record.id: job for job in jobs}
+    asked = ((stored[target.job_id], target) for target in targets if target.job_id in stored)
+    return [edges(job.record, target, **waits[job.n]) for job, target in asked if job.n in waits]
 
 
 def _redrive(
@@ -98,25 +108,27 @@ def _doomed_by(tx: Transaction, job: Job) -> str | None:
     """The first dependency, by id, that keeps a job from ever running."""
     if job.record.fence or job.record.on_upstream == "continue":
         return None
-    ended = ((name, State(state)) for name, state, _ in tx.table(SQL["upstreams"], {"n": job.n}))
+    ended = ((name, State(state)) for name, state, *_ in tx.table(SQL["upstreams"], {"n": job.n}))
     return min((name for name, state in ended if state in (State.DEAD, State.CANCELLED)), default=None)
 
 
 def _await_dependencies(tx: Transaction, job: Job) -> list[Wait]:
-    """Count the dependencies of a job that has not run as they stand now; its wait, if some have not ended. DEAD-15"""
-    upstreams: Sequence[tuple[str, str, int]] = []
-    if not job.record.fence:
-        upstreams = [(name, state, n) for name, state, n in tx.table(SQL["upstreams"], {"n": job.n})]
+    """Count the dependencies of a job that has not run as they stand now; its wait, if some have not ended. DEAD-15
+
+    What was counted of each is written where it differs: of most that have not ended nothing was.
+    """
+    upstreams = [] if job.record.fence else tx.table(SQL["upstreams"], {"n": job.n})
     if not upstreams:
         return []
     wait = Wait(DEPENDENCIES, len(upstreams))
-    for name, state, upstream in sorted(upstreams):
+    for name, state, upstream, *before in sorted(upstreams, key=itemgetter(2)):
         ended = State(state).terminal
         succeeded = state == State.SUCCEEDED
         wait = counted(wait, name, succeeded=succeeded) if ended else wait
         place = wait.succeeded + wait.failed if ended else 0
-        edge = {"n": job.n, "key": DEPENDENCIES, "upstream": upstream, "ended": place, "succeeded": succeeded}
-        tx.run(SQL["put_edge"], edge)
+        if [place, succeeded] != before:
+            edge = {"n": job.n, "key": DEPENDENCIES, "upstream": upstream, "ended": place, "succeeded": succeeded}
+            tx.run(SQL["put_edge"], edge)
     put_wait(tx, job.n, wait)
     if doomed(job.record.on_upstream, wait):
         send_out(tx, Kind.DIE, job.n)

@@ -7,7 +7,8 @@ import pytest
 
 from aiq.model import TOKENS, BudgetSpec, JobRecord, JobSpec, LimitSpec, QueueSettings, Released, Settlement, Succeeded
 from aiq.storage import Storage
-from aiq.testing.actions import claim_some, job, wish
+from aiq.testing.actions import claim_some, enqueue_one, job, wish
+from aiq.testing.burials import redrive
 from aiq.testing.clock import Clock
 from aiq.testing.spending import need, tokens
 from tests import stores
@@ -148,3 +149,21 @@ async def test_a_job_that_brings_a_budget_does_not_read_those_of_others(storage:
 
     assert not found["hgetall"]
     assert [one.spec.parent for one in await storage.get_budgets(["own"])] == ["budget 3"]
+
+
+async def cancelled_behind(storage: Storage, number: int) -> None:
+    """Cancel a job "wide" that depends on so many."""
+    first = [f"first {n}" for n in range(number)]
+    await storage.enqueue([job(name) for name in first])
+    await enqueue_one(storage, "wide", depends_on=tuple(first))
+    await storage.cancel(["wide"])
+
+
+async def test_a_redrive_is_as_many_commands_for_a_hundred_dependencies_as_for_ten() -> None:
+    found = []
+    for number in (10, 100):
+        async with stores.redis(Clock()) as storage:
+            await cancelled_behind(storage, number)
+            found.append(await commands_of(lambda: redrive(storage, "wide")))
+
+    assert found[1].total() <= found[0].total() + SLACK

@@ -12,9 +12,23 @@ from aiq import bounds
 from aiq.backends.redis import scripts
 from aiq.backends.redis.storage import RedisStorage, open_redis
 from aiq.bounds import MAX_BATCH, MAX_LEASE_MS, MAX_LOOKED, MAX_PAGE, MAX_SWEEP
-from aiq.model import Band, DeadQuery, JobFilter, JobRecord, LimitSpec, State, Suspended, Usage, UsageFilter
+from aiq.errors import TooLarge
+from aiq.model import (
+    Band,
+    Cause,
+    DeadQuery,
+    JobFilter,
+    JobRecord,
+    LimitSpec,
+    State,
+    Suspended,
+    Usage,
+    UsageFilter,
+    Waiting,
+)
 from aiq.storage import Storage, queue_topic
-from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, enqueue_one, keep_up, spawn, start, states
+from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, end_one, enqueue_one, keep_up, spawn, start, states
+from aiq.testing.burials import deadly, reasons, redrive
 from aiq.testing.clock import Clock
 from aiq.testing.moves import move
 from aiq.testing.spending import tell
@@ -214,6 +228,40 @@ def tight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     scripts.script.cache_clear()
     yield
     scripts.script.cache_clear()
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """So few edges in one redrive that a test need not store thousands of children."""
+    monkeypatch.setattr(bounds, "MAX_DEPENDENCIES", 4)
+    monkeypatch.setattr(scripts, "_composed", {})
+    scripts.script.cache_clear()
+    yield
+    scripts.script.cache_clear()
+
+
+async def died_of(storage: Storage, parent_id: str, *children: str) -> None:
+    """A parent that has died of children."""
+    parent = await start(storage, parent_id)
+    await spawn(storage, parent, *children, queue="children")
+    await end(storage, parent, Waiting("children", None))
+    for _ in children:
+        await end_one(storage, BAD, "children")
+    await end_one(storage, deadly(cause=Cause.CHILD))
+
+
+@pytest.mark.usefixtures("narrow")
+async def test_parents_whose_children_one_step_cannot_open_again_are_redriven_one_by_one(storage: Storage) -> None:
+    await died_of(storage, "one", "a", "b")
+    await died_of(storage, "other", "c", "d")
+
+    with pytest.raises(TooLarge, match="several parts"):
+        await redrive(storage, "one", "other")
+    assert await states(storage, "one", "other") == [State.DEAD, State.DEAD]
+    for parent_id in ("one", "other"):
+        assert reasons(await redrive(storage, parent_id)) == ["redriven"]
+    assert reasons(await redrive(storage, "one", "other", id="later")) == ["state", "state"]
+    assert await storage.audit() == []
 
 
 async def busy(storage: Storage, job_id: str, **options: Any) -> None:

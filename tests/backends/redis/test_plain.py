@@ -80,6 +80,23 @@ def test_a_record_is_read_as_it_was_written_whether_there_is_room_in_its_head_or
         assert found.keys() - case.keys() == set()
 
 
+@MANY
+@given(many(RECORDS))
+def test_state_and_number_are_read_without_the_rest_of_a_record(cases: list[dict[str, Any]]) -> None:
+    body = (
+        "local text = records.pack(setmetatable(case, defaults.JobRecord))"
+        " local fresh = records.fresh(1, 2, 3, case.n, 5, 6)"
+        " local state, n = records.standing(text) local state_, n_ = records.standing(fresh)"
+        " return state, n, state_, n_"
+    )
+
+    for case, found in zip(cases, run(body, cases), strict=True):
+        # One for which there is no room there is 0.
+        n = case["n"] if case["n"] < 2**40 else 0
+        assert found[:2] == [case["state"], n]
+        assert not n or found[2:] == ["ready", n]
+
+
 SETTLED = st.tuples(
     numbers(2**16),
     st.sampled_from(["lease", "l" * LONG]),

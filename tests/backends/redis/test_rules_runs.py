@@ -32,6 +32,7 @@ from aiq.model import (
 )
 from aiq.rules import deadlines, failures, leases, settling, waits
 from tests.backends.redis.cases import MANY, NOW, compare, first, many, maybe
+from tests.backends.redis.lua import run
 
 JOB = "setmetatable(case.job, defaults.JobRecord) "
 INSTANTS = st.integers(NOW - 3, NOW + 3)
@@ -218,3 +219,14 @@ def test_a_wait_that_is_over_is_remembered_as_the_same(cases: list[tuple[Wait, b
         [[{"kind": one.kind, "fence": one.fence}, one.value.decode()] for one in steps],
         lambda answer: answer,
     )
+
+
+TEXTS = st.text(st.sampled_from(["a", "b", "é", "\uffff", "😀"]), max_size=3)
+
+
+@MANY
+@given(many(st.lists(st.tuples(st.sampled_from(["", "job ", "a longer id of a job "]), TEXTS).map("".join))))
+def test_texts_are_in_the_order_of_their_bytes_as_in_python(cases: list[list[str]]) -> None:
+    found = run("return order.sorted(case)", cases)
+
+    assert [texts for (texts,) in found] == [sorted(texts, key=str.encode) for texts in cases]

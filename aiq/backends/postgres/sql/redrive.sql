@@ -1,6 +1,6 @@
 -- redrive: what a job begins its next generation with, beside its move.
 -- Why its questions are fenced, and keys compared with arrays of one, is told in fan_in.sql.
--- spec: DEAD-11, DEAD-12, DEAD-14, DEAD-15, DEAD-16, DEAD-17, DEAD-19, DEAD-20
+-- spec: DEAD-11, DEAD-12, DEAD-14, DEAD-15, DEAD-16, DEAD-17, DEAD-19, DEAD-20, DEAD-26
 
 -- name: seen
 -- What a redrive looks at of some jobs, beside what every step reads: by which redrive they have their generation, and
@@ -10,6 +10,18 @@ FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
 CROSS JOIN LATERAL (SELECT n, id, parent_id FROM aiq_jobs WHERE n = asked.value::bigint LIMIT 1) AS j
 LEFT JOIN LATERAL (SELECT redrive_id FROM aiq_redriven WHERE n = j.n LIMIT 1) AS r ON true
 LEFT JOIN LATERAL (SELECT state FROM aiq_jobs WHERE id = j.parent_id LIMIT 1) AS p ON true;
+
+-- name: edges
+-- What the waits of some jobs come to: dependencies; and waits on children, with the children that ended badly in these.
+SELECT coalesce(json_agg(json_build_array(s.n, s.dependencies, s.others)), '[]'::json)
+FROM (
+    SELECT
+        w.n, sum(CASE WHEN w.wait_key = '' THEN w.total ELSE 0 END) AS dependencies,
+        sum(CASE WHEN w.wait_key = '' THEN 0 ELSE 1 + w.failed END) AS others
+    FROM jsonb_array_elements_text(:ns::jsonb) AS asked(value)
+    CROSS JOIN LATERAL (SELECT n, wait_key, total, failed FROM aiq_waits WHERE n = asked.value::bigint OFFSET 0) AS w
+    GROUP BY w.n
+) AS s;
 
 -- name: begin
 UPDATE aiq_jobs AS j SET
@@ -41,9 +53,9 @@ DELETE FROM aiq_steps WHERE n = :n AND step_key = :key;
 INSERT INTO aiq_ranges (n, first, last, fence, step_key, void) VALUES (:n, :number, :number, :fence, NULL, 0);
 
 -- name: upstreams
--- The dependencies of a job, as they stand now.
-SELECT coalesce(json_agg(json_build_array(u.id, u.state, e.upstream)), '[]'::json)
-FROM (SELECT upstream FROM aiq_edges WHERE dependent = :n AND wait_key = '' OFFSET 0) AS e
+-- The dependencies of a job, as they stand now, and what its wait has counted of each.
+SELECT coalesce(json_agg(json_build_array(u.id, u.state, e.upstream, e.ended, e.succeeded)), '[]'::json)
+FROM (SELECT upstream, ended, succeeded FROM aiq_edges WHERE dependent = :n AND wait_key = '' OFFSET 0) AS e
 CROSS JOIN LATERAL (SELECT id, state FROM aiq_jobs WHERE n = e.upstream LIMIT 1) AS u;
 
 -- name: waits_on_children

@@ -7,6 +7,9 @@
 -- is the set of all places that have an edge from it. The record of a job from which an edge has led is `needed`.
 -- spec: FLOW-3, FLOW-6, FLOW-8, FLOW-11, FLOW-12, FLOW-13, FAN-1, FAN-2, FAN-3, FAN-6
 
+-- How many texts one command is given.
+local CHUNK = 1000
+
 -- The key of the wait on dependencies, before a first run.
 fan_in.DEPENDENCIES = ''
 
@@ -26,6 +29,18 @@ end
 
 function fan_in.put_wait(job_id, wait_key, wait)
   rows.put('waits:' .. job_id, wait_key, wait)
+end
+
+-- Write how many of a wait had ended with each job, by id: many in one command.
+function fan_in.put_edges(place, scored)
+  local flat = {}
+  for id, score in pairs(scored) do
+    flat[#flat + 1] = digits(score)
+    flat[#flat + 1] = id
+  end
+  for first = 1, #flat, CHUNK do
+    call('ZADD', key('edges_in', place), unpack(flat, first, math.min(first + CHUNK - 1, #flat)))
+  end
 end
 
 -- Flip one edge, from an ended job to the wait at a place, and move the counts of that by it. The wait is the answer.

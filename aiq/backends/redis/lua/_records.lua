@@ -70,6 +70,12 @@ function records.sizes(text)
   return state, high * 256 + low, payload - 1, result - 1
 end
 
+-- Of a head the state and the number of the job.
+function records.standing(text)
+  if byte(text) == IS_FRESH then return STATES[READY], unpack_('>I5', text, 17) end
+  return STATES[byte(text, 2)], unpack_('>I5', text, 38)
+end
+
 -- Of a head the state, the number of the run, when its lease expires and who holds it, and where what is named begins; nil of
 -- nothing, and of a job that is fresh.
 function records.lease(text)

@@ -2,7 +2,7 @@
 --
 -- A request is a `Redrive` without its targets and its payload: `blob` is the place of the bytes of that, if there is
 -- another one.
--- spec: DEAD-11 to DEAD-20, DEAD-23
+-- spec: DEAD-11 to DEAD-20, DEAD-23, DEAD-26
 
 local REVIVED = {dead = true, cancelled = true}
 local FRESH = 1
@@ -94,46 +94,102 @@ local function is_orphan(job)
   return not parent or jobs.terminal(parent)
 end
 
--- The jobs on which one depends that has not run, by id. There are at most MAX_DEPENDENCIES.
-local function dependencies(job)
-  if job.fence > 0 or #job.depends_on == 0 then return {} end
-  local ids = call('ZRANGE', key('edges_in', fan_in.place(job.id, fan_in.DEPENDENCIES)), 0, -1)
+-- The waits on children of a job that may be given another generation, and the children that ended badly in these.
+local function others(target)
+  local job, count = jobs.get(target.job_id), 0
+  if not job or job.generation ~= target.generation or not REVIVED[job.state] then return 0 end
+  for wait_key, wait in pairs(rows.all('waits:' .. job.id, defaults.Wait)) do
+    if wait_key ~= fan_in.DEPENDENCIES then count = count + 1 + wait.failed end
+  end
+  return count
+end
+
+-- Refuse a redrive of several jobs for which a step would look at too much, before that is looked at: a record is as large as
+-- the dependencies that it names. spec: DEAD-26
+function redriving.check_edges(targets)
+  local ids, total = {}, 0
+  local function add(count)
+    total = total + count
+    if #targets > 1 and total > bounds.MAX_DEPENDENCIES then
+      local what = 'number of jobs that a redrive waits for'
+      step.refuse('TooLarge', {what, total, bounds.MAX_DEPENDENCIES, 'Send it in several parts.'})
+    end
+  end
+  for number, target in ipairs(targets) do
+    ids[number] = target.job_id
+    add(fan_in.wait(target.job_id, fan_in.DEPENDENCIES).total)
+  end
   jobs.fetch(ids)
-  return order.sorted(ids)
+  for _, target in ipairs(targets) do add(others(target)) end
+end
+
+-- The jobs on which one depends that has not run, as they stand now: how many there are, at most MAX_DEPENDENCIES; what its
+-- wait has counted of each, as `edges_in` has it; those that have ended, {id, number, whether it succeeded}, in the order of
+-- enqueueing, since to sort texts takes ten times as long; and those that have not, and that the wait has counted.
+local function dependencies(job)
+  local found = {total = 0, counted = {}, ended = {}, reopened = {}}
+  if job.fence > 0 or #job.depends_on == 0 then return found end
+  local flat, ids = call('ZRANGE', key('edges_in', fan_in.place(job.id, fan_in.DEPENDENCIES)), 0, -1, 'WITHSCORES'), {}
+  for place = 1, #flat, 2 do ids[#ids + 1] = flat[place] end
+  jobs.fetch(ids)
+  for place, id in ipairs(ids) do
+    local state, n = jobs.standing(id)
+    found.counted[id] = tonumber(flat[2 * place])
+    if states.TERMINAL[state] then
+      found.ended[#found.ended + 1] = {id, n, state == 'succeeded'}
+    elseif found.counted[id] ~= 0 then
+      found.reopened[#found.reopened + 1] = id
+    end
+  end
+  table.sort(found.ended, function(one, other) return one[2] < other[2] end)
+  found.total = #ids
+  return found
 end
 
 -- The first dependency, by id, that keeps a job from ever running.
-local function doomed_by(job)
+local function doomed_by(job, upstream)
   if job.on_upstream == 'continue' then return nil end
-  for _, id in ipairs(dependencies(job)) do
-    local upstream = jobs.get(id)
-    if jobs.terminal(upstream) and upstream.state ~= 'succeeded' then return id end
+  local found = nil
+  for _, one in ipairs(upstream.ended) do
+    local id, _, succeeded = unpack(one)
+    if not succeeded and (not found or order.less(id, found)) then found = id end
   end
-  return nil
+  return found
 end
 
--- Let an edge be flipped again.
-local function open(place, upstream_id)
-  call('ZADD', key('edges_in', place), 0, upstream_id)
-  call('ZADD', key('edges_out', upstream_id), 0, place)
-end
-
--- Count the dependencies of a job that has not run as they stand now; its wait, if some have not ended. spec: DEAD-15
-local function await_dependencies(job)
-  local ids = dependencies(job)
-  if #ids == 0 then return nil end
-  local place = fan_in.place(job.id, fan_in.DEPENDENCIES)
-  local wait = setmetatable({total = #ids}, defaults.Wait)
-  fan_in.put_wait(job.id, fan_in.DEPENDENCIES, wait)
+-- Let edges be flipped again.
+local function open(place, ids)
+  local scored = {}
   for _, id in ipairs(ids) do
-    local upstream = jobs.get(id)
-    if jobs.terminal(upstream) then
-      call('ZREM', key('edges_out', id), place)
-      wait = fan_in.count(place, upstream)
-    else
-      open(place, id)
-    end
+    scored[id] = 0
+    call('ZADD', key('edges_out', id), 0, place)
   end
+  fan_in.put_edges(place, scored)
+end
+
+-- Count those that have ended. What the wait has counted of each is written where it differs.
+local function recount(place, upstream)
+  local wait, scored = setmetatable({total = upstream.total}, defaults.Wait), {}
+  for _, one in ipairs(upstream.ended) do
+    local id, _, succeeded = unpack(one)
+    if upstream.counted[id] == 0 then call('ZREM', key('edges_out', id), place) end
+    wait = waits.counted(wait, id, succeeded)
+    local done = wait.succeeded + wait.failed
+    local score = succeeded and done or -done
+    if score ~= upstream.counted[id] then scored[id] = score end
+  end
+  fan_in.put_edges(place, scored)
+  return wait
+end
+
+-- Count the dependencies of a job that has not run as they stand now; its wait, if some have not ended. Of those that have not
+-- ended, and that it has waited for, nothing is to be written. spec: DEAD-15
+local function await_dependencies(job, upstream)
+  if upstream.total == 0 then return nil end
+  local place = fan_in.place(job.id, fan_in.DEPENDENCIES)
+  open(place, upstream.reopened)
+  local wait = recount(place, upstream)
+  fan_in.put_wait(job.id, fan_in.DEPENDENCIES, wait)
   if fan_in.doomed(job, wait) then
     outbox.append('die', job.id)
     return wait
@@ -146,7 +202,7 @@ local function begin_again(job, wait_key, wait)
   fan_in.put_wait(job.id, wait_key, wait)
   local place = fan_in.place(job.id, wait_key)
   -- Below zero stand those that had ended badly.
-  for _, id in ipairs(call('ZRANGEBYSCORE', key('edges_in', place), '-inf', -1)) do open(place, id) end
+  open(place, call('ZRANGEBYSCORE', key('edges_in', place), '-inf', -1))
   outbox.append('redrive', job.id, wait_key)
 end
 
@@ -172,12 +228,12 @@ local function remembers(job, request)
 end
 
 -- Give a job its next generation; `place` is its own in the list of targets, counted from 0.
-function redriving.begin(job, request, place)
+local function begin(job, request, place, upstreams)
   deaths.leave_group(job, request.id)
   if request.forget_steps then steps.empty(job.id) end
   if request.detach and job.parent_id then call('ZREM', key('children', job.parent_id), job.id) end
   items.void_marker(job)
-  local upstream = await_dependencies(job)
+  local upstream = await_dependencies(job, upstreams)
   local children = await_children(job)
   local wait = upstream or children and children.wait
   local wait_key = upstream and fan_in.DEPENDENCIES or children and children.key
@@ -190,7 +246,7 @@ end
 
 -- Redrive a child for whose end its parent waits again. spec: DEAD-16
 function redriving.redrive_child(job)
-  redriving.begin(job, {id = 'parent ' .. job.parent_id}, 0)
+  begin(job, {id = 'parent ' .. job.parent_id}, 0, dependencies(job))
 end
 
 -- Redrive one job, or say why not: `conflict` is what the error is made of; nothing stands for a job that is not here.
@@ -201,9 +257,10 @@ function redriving.redrive(request, place, target)
   if before and before.redrive_id == request.id and job.generation == target.generation + 1 then
     return {state = job.state, generation = job.generation, existed = true}
   end
-  local refused = redriving.refusal(job, target.generation, request, is_orphan(job), doomed_by(job))
+  local upstream = dependencies(job)
+  local refused = redriving.refusal(job, target.generation, request, is_orphan(job), doomed_by(job, upstream))
   if refused then return {conflict = refused} end
   if job.unique and not unique.retake_key(job) then return {conflict = redriving.key_taken(job)} end
-  local begun = redriving.begin(job, request, place)
+  local begun = begin(job, request, place, upstream)
   return {state = begun.state, generation = begun.generation}
 end

@@ -1,5 +1,5 @@
 -- redrive: what a job begins its next generation with, beside its move.
--- spec: DEAD-11, DEAD-12, DEAD-14, DEAD-15, DEAD-16, DEAD-17, DEAD-19, DEAD-20
+-- spec: DEAD-11, DEAD-12, DEAD-14, DEAD-15, DEAD-16, DEAD-17, DEAD-19, DEAD-20, DEAD-26
 
 -- name: seen
 -- What a redrive looks at of some jobs, beside what every step reads: by which redrive they have their generation, and
@@ -9,6 +9,18 @@ FROM json_each(:ns) AS asked
 CROSS JOIN aiq_jobs AS j ON j.n = asked.value
 LEFT JOIN aiq_redriven AS r ON r.n = j.n
 LEFT JOIN aiq_jobs AS p ON p.id = j.parent_id;
+
+-- name: edges
+-- What the waits of some jobs come to: dependencies; and waits on children, with the children that ended badly in these.
+SELECT json_group_array(json_array(n, dependencies, others))
+FROM (
+    SELECT
+        w.n, sum(CASE WHEN w.wait_key = '' THEN w.total ELSE 0 END) AS dependencies,
+        sum(CASE WHEN w.wait_key = '' THEN 0 ELSE 1 + w.failed END) AS others
+    FROM json_each(:ns) AS asked
+    CROSS JOIN aiq_waits AS w ON w.n = asked.value
+    GROUP BY w.n
+);
 
 -- name: begin
 WITH given AS MATERIALIZED (SELECT value AS item FROM json_each(:rows))
@@ -39,8 +51,8 @@ DELETE FROM aiq_steps WHERE n = :n AND step_key = :key;
 INSERT INTO aiq_ranges (n, first, last, fence, step_key, void) VALUES (:n, :number, :number, :fence, NULL, 0);
 
 -- name: upstreams
--- The dependencies of a job, as they stand now.
-SELECT json_group_array(json_array(u.id, u.state, e.upstream))
+-- The dependencies of a job, as they stand now, and what its wait has counted of each.
+SELECT json_group_array(json_array(u.id, u.state, e.upstream, e.ended, e.succeeded))
 FROM aiq_edges AS e
 JOIN aiq_jobs AS u ON u.n = e.upstream
 WHERE e.dependent = :n AND e.wait_key = '';
