@@ -30,8 +30,8 @@ class DeadLetters(Protocol):
 
         Raises:
             NotFound: the budget that is named is not stored; nothing was changed.
-            TooLarge: over MAX_BATCH jobs, or several with over MAX_DEPENDENCIES dependencies, waits on children and children
-                that ended badly; nothing was changed. Redrive them in several parts.
+            TooLarge: over MAX_BATCH jobs, or several with over MAX_DEPENDENCIES dependencies, waits on children, and
+                children that ended badly; nothing was changed. Redrive them in several parts.
             InvalidInput: a value is out of range, a job is named twice, or a payload is meant for several jobs.
         Spec: DEAD-11 to DEAD-19, DEAD-26
         """

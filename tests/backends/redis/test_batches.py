@@ -167,3 +167,12 @@ async def test_a_redrive_is_as_many_commands_for_a_hundred_dependencies_as_for_t
             found.append(await commands_of(lambda: redrive(storage, "wide")))
 
     assert found[1].total() <= found[0].total() + SLACK
+
+
+async def test_an_edge_is_two_commands_and_what_the_waiting_job_keeps_of_all_of_them_one(storage: Storage) -> None:
+    first = [f"first {n}" for n in range(100)]
+    await storage.enqueue([job(name) for name in first])
+    few = await commands_of(lambda: storage.enqueue([job("few", depends_on=tuple(first[:10]))]))
+    many = await commands_of(lambda: storage.enqueue([job("many", depends_on=tuple(first))]))
+
+    assert many.total() <= few.total() + 2 * 90 + SLACK

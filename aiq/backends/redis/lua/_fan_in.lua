@@ -54,18 +54,34 @@ function fan_in.count(place, ended_)
   return wait
 end
 
--- Let a job wait for another one; if that has ended, it counts at once. spec: FLOW-6, FLOW-8
-function fan_in.add_edge(upstream, dependent_id, wait_key)
-  local place, wait = fan_in.place(dependent_id, wait_key), fan_in.wait(dependent_id, wait_key)
-  fan_in.put_wait(dependent_id, wait_key, rows.with(wait, {total = wait.total + 1}))
-  call('SADD', key('needed_by', upstream.id), place)
-  if not upstream.needed then rows.put('jobs', upstream.id, rows.with(upstream, {needed = true})) end
-  if jobs.terminal(upstream) then
-    fan_in.count(place, upstream)
-  else
-    call('ZADD', key('edges_in', place), 0, upstream.id)
-    call('ZADD', key('edges_out', upstream.id), 0, place)
+-- Let a job know that another one needs it, and keep it as long as that.
+local function need(id, place)
+  call('SADD', key('needed_by', id), place)
+  local job = jobs.get(id)
+  if not job.needed then rows.put('jobs', id, rows.with(job, {needed = true})) end
+end
+
+-- Let a job wait for others, each once; those that have ended count at once. There are at most MAX_DEPENDENCIES of them.
+-- spec: FLOW-6, FLOW-8
+function fan_in.add_edges(ids, dependent_id, wait_key)
+  local place, wait, scored = fan_in.place(dependent_id, wait_key), fan_in.wait(dependent_id, wait_key), {}
+  local total = wait.total
+  for _, id in ipairs(ids) do
+    if not scored[id] then
+      total, scored[id] = total + 1, 0
+      need(id, place)
+      local state = jobs.get(id).state
+      if states.TERMINAL[state] then
+        wait = waits.counted(wait, id, state == 'succeeded')
+        local done = wait.succeeded + wait.failed
+        scored[id] = state == 'succeeded' and done or -done
+      else
+        call('ZADD', key('edges_out', id), 0, place)
+      end
+    end
   end
+  fan_in.put_edges(place, scored)
+  fan_in.put_wait(dependent_id, wait_key, rows.with(wait, {total = total}))
 end
 
 -- The jobs of a wait that succeeded, in the order in which they ended: at most MAX_DEPENDENCIES. spec: FLOW-12

@@ -9,7 +9,7 @@ local SPENT = {'expires_ms', 'unique_for_ms', 'on_unique'}
 
 -- Read what the step is about to look at, in as few commands as there are tables.
 local function fetch(batch, parent)
-  local ids, known = {}, {}
+  local ids, own, known = {}, {}, {}
   local function add(id)
     if not known[id] then
       known[id] = true
@@ -17,13 +17,14 @@ local function fetch(batch, parent)
     end
   end
   if parent then add(parent.job_id) end
-  for _, spec in ipairs(batch) do
+  for place, spec in ipairs(batch) do
     jobs.new(spec)
+    own[place] = spec.id
     add(spec.id)
     for _, id in ipairs(spec.depends_on) do add(id) end
   end
   jobs.fetch(ids)
-  rows.fetch('tombstones', ids)
+  rows.fetch('tombstones', own)
   keys.fetch(batch)
 end
 
@@ -47,7 +48,7 @@ end
 
 local function check_dependencies(spec, seen)
   for _, id in ipairs(spec.depends_on) do
-    if not jobs.get(id) and not seen[id] then
+    if not rows.has('jobs', id) and not seen[id] then
       local told = 'Job ' .. texts.quoted(spec.id) .. ' depends on ' .. texts.quoted(id) .. ', which is not stored.'
       step.refuse('NotFound', {id, told})
     end
@@ -226,11 +227,7 @@ end
 
 local function store_new(spec, parent)
   jobs.put_payload(spec.id, step.blob(spec.payload))
-  local known = {}
-  for _, id in ipairs(spec.depends_on) do
-    if not known[id] then fan_in.add_edge(jobs.get(id), spec.id, fan_in.DEPENDENCIES) end
-    known[id] = true
-  end
+  if #spec.depends_on > 0 then fan_in.add_edges(spec.depends_on, spec.id, fan_in.DEPENDENCIES) end
   if spec.unique then unique.take_key(spec) end
   if parent then
     local above = jobs.get(parent.job_id)
@@ -239,7 +236,7 @@ local function store_new(spec, parent)
   local job = transition.move('T1', nil, first_state(new_record(spec, parent)))
   if parent and spec.child_of then
     call('ZADD', key('children', parent.job_id), digits(job.n), spec.id)
-    fan_in.add_edge(job, parent.job_id, spec.child_of)
+    fan_in.add_edges({job.id}, parent.job_id, spec.child_of)
   end
   return job
 end
