@@ -27,7 +27,7 @@ from aiq.model import (
     Waiting,
 )
 from aiq.storage import Storage, queue_topic
-from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, end_one, enqueue_one, keep_up, spawn, start, states
+from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, end_one, enqueue_one, job, keep_up, spawn, start, states
 from aiq.testing.burials import deadly, reasons, redrive
 from aiq.testing.clock import Clock
 from aiq.testing.moves import move
@@ -218,6 +218,26 @@ async def test_what_waits_for_one_limit_in_hundreds_of_queues_is_opened_in_turns
 
     assert [queues[-1]] == await given(storage, queues[-1:])
     assert await given(storage, queues) == queues[:-1]
+
+
+async def test_a_listing_that_finds_nothing_looks_at_a_few_hundred_jobs_a_step(storage: Storage) -> None:
+    for first in range(0, 4 * MAX_BATCH, MAX_BATCH):
+        await storage.enqueue([job(f"job {n}") for n in range(first, first + MAX_BATCH)])
+    await enqueue_one(storage, "last", tenant="other")
+
+    found, cursor, pages = [], None, 0
+
+    async def page() -> None:
+        nonlocal cursor
+        answer = await storage.list(JobFilter(tenant="other"), cursor=cursor)
+        found.extend(one.id for one in answer.jobs)
+        cursor = answer.cursor
+
+    while pages == 0 or cursor is not None:
+        assert (await commands_of(page))["hgetall"] <= 512 / 128 + 1
+        pages += 1
+
+    assert found == ["last"]
 
 
 @pytest.fixture

@@ -29,29 +29,32 @@ local function matches(job)
   return death ~= nil and death.fingerprint == query.fingerprint
 end
 
+-- How many jobs one step looks at, where it may look at MAX_LOOKED: all others wait for it, and whoever lists goes on.
+local MOST_SEEN = 512
+
 -- What is asked of a job; of a plain one as little as may be.
 local function seen(id)
   return plain.seen(id, query.flow or query.tenant) or jobs.get(id)
 end
 
 -- Up to one more job than are asked for, and where to go on; nil if there is nothing more to look at. Numbers of jobs that
--- are gone lead to nothing: a whole table of them is looked at like one job.
+-- are gone lead to nothing: a whole table of them takes less than one job.
 local function ahead()
-  local found, looked, newest, first = {}, 0, counters.get('jobs'), args.place
+  local found, looked, empty, newest, first = {}, 0, 0, counters.get('jobs'), args.place
   while first <= newest do
     local ids, behind = jobs.ids_from(first)
     local any = false
     for place = 1, #ids do
       local job = seen(ids[place])
-      if job and (looked == bounds.MAX_LOOKED or #found > args.limit) then return found, job.n end
+      if job and (looked == MOST_SEEN or #found > args.limit) then return found, job.n end
       if job then
         looked, any = looked + 1, true
         if matches(job) then found[#found + 1] = job end
       end
     end
     if not any then
-      if looked == bounds.MAX_LOOKED then return found, first end
-      looked = looked + 1
+      if looked + empty >= bounds.MAX_LOOKED then return found, first end
+      empty = empty + 1
     end
     first = behind
   end
