@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES, MAX_LOOKED, MAX_PAGE, MAX_PAGE_BYTES, MAX_PAYLOAD_BYTES, MAX_STEP_BYTES
+from aiq.bounds import (
+    MAX_BATCH,
+    MAX_CHUNK_BYTES,
+    MAX_LOOKED,
+    MAX_PAGE,
+    MAX_PAGE_BYTES,
+    MAX_PAYLOAD_BYTES,
+    MAX_STEP_BYTES,
+)
 from aiq.errors import InvalidInput
 from aiq.model import Band, Edit, JobFilter, NewChunk, State, TimeRange, UsageFilter
 from aiq.storage import Storage, all_records, append, read

@@ -195,6 +195,22 @@ async def test_a_parent_that_died_of_its_children_waits_again_for_those_that_did
 
 
 @clause("DEAD-16")
+async def test_a_child_that_was_detached_and_has_failed_again_is_redriven_with_its_parent(storage: Storage) -> None:
+    await fan_out(storage, "child", "other")
+    await end_one(storage, BAD, "children")
+    await end_one(storage, BAD, "children")
+    await end_one(storage, CHILD_FAILED)
+    await revive(storage, "child", detach=True)
+    await end_one(storage, BAD, "children")
+
+    await revive(storage, "parent", id="then")
+    await keep_up(storage)
+
+    assert await states(storage, "parent", "child", "other") == [State.WAITING, State.READY, State.READY]
+    assert await storage.audit() == []
+
+
+@clause("DEAD-16")
 async def test_a_parent_that_was_cancelled_while_it_waited_waits_again(storage: Storage) -> None:
     await fan_out(storage, "one", "two")
     await storage.cancel(["parent"])

@@ -27,7 +27,20 @@ from aiq.model import (
     Waiting,
 )
 from aiq.storage import Storage, queue_topic
-from aiq.testing.actions import BAD, GOOD, changed, claim_some, end, end_one, enqueue_one, job, keep_up, spawn, start, states
+from aiq.testing.actions import (
+    BAD,
+    GOOD,
+    changed,
+    claim_some,
+    end,
+    end_one,
+    enqueue_one,
+    job,
+    keep_up,
+    spawn,
+    start,
+    states,
+)
 from aiq.testing.burials import deadly, reasons, redrive
 from aiq.testing.clock import Clock
 from aiq.testing.moves import move
@@ -238,6 +251,22 @@ async def test_a_listing_that_finds_nothing_looks_at_a_few_hundred_jobs_a_step(s
         pages += 1
 
     assert found == ["last"]
+
+
+async def test_children_are_redriven_without_a_look_at_all_that_are_left(storage: Storage) -> None:
+    parent = await start(storage, "parent")
+    for first in range(0, 3 * MAX_BATCH, MAX_BATCH):
+        await spawn(storage, parent, *[f"{first + n}" for n in range(MAX_BATCH)], queue="children")
+    await end(storage, parent, Waiting("children", None))
+    await storage.cancel(["parent"])
+    await keep_up(storage)
+
+    assert reasons(await redrive(storage, "parent")) == ["redriven"]
+    for done in range(1, 4):
+        looked = await commands_of(storage.upkeep)
+        assert looked["hmget"] <= MAX_BATCH / 128 + 3
+        assert (await storage.count("children"))["children"][State.READY] == done * MAX_BATCH
+    assert await storage.audit() == []
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 --
 -- `outbox` is a list of rows, the oldest first: {kind, job_id, key of the wait}. `outbox_rows` counts them by all three,
 -- `outbox_jobs` by job. Each application looks again, so that twice has the effect of once. The counter `outbox_place` is
--- the id of the last child that was looked at for the first row, where one application could not look at them all.
+-- the last child that was looked at for the first row, where one application could not look at them all: its id, or its
+-- number for those that are redriven.
 -- spec: FAN-2, FAN-8, FLOW-3, FLOW-4, CANCEL-8, CANCEL-9, DEAD-16
 
 -- How many jobs are looked at in one command.
@@ -87,38 +88,71 @@ local function cancel_some(job_id, is_meant, room)
   return #left, not more
 end
 
--- Children that are to be redriven since a wait has begun again, in the order of enqueueing. All that are left of them
--- are read: they are at most MAX_DEPENDENCIES, and whoever comes first may stand anywhere.
-local function to_be_redriven(place)
-  local ids, found = call('ZRANGEBYSCORE', key('edges_in', place), 0, 0), {}
-  for first = 1, #ids, PAGE do
-    jobs.fetch({unpack(ids, first, math.min(first + PAGE - 1, #ids))})
+-- Whether a wait that has begun again is to see the end of a job that has ended before.
+local function is_to_be_redriven(place, id)
+  if tonumber(call('ZSCORE', key('edges_in', place), id) or nil) ~= 0 or not rows.has('jobs', id) then return false end
+  return states.TERMINAL[jobs.standing(id)] == true
+end
+
+-- Children that are to be redriven since a wait has begun again, in the order of enqueueing, behind a number and as far as
+-- this application may look: the ids of those for whom there is room; and, if there may be others, the last number that it
+-- has looked at. Whoever was looked at once need not be looked at again: his end is told.
+local function to_be_redriven(parent, place, room, after)
+  local found = {}
+  repeat
+    local flat = call('ZRANGEBYSCORE', key('children', parent.id), '(' .. after, '+inf', 'WITHSCORES', 'LIMIT', 0, PAGE)
+    local ids = {}
+    for number = 1, #flat, 2 do ids[#ids + 1] = flat[number] end
+    jobs.fetch(ids)
+    for number, id in ipairs(ids) do
+      local meant = is_to_be_redriven(place, id)
+      if meant and #found == room then return found, after end
+      if meant then found[#found + 1] = id end
+      after = flat[2 * number]
+    end
+    looked = looked + #ids
+    if looked >= bounds.MAX_LOOKED then return found, after end
+  until #ids < PAGE
+  return found, nil
+end
+
+-- Those that were detached from their parent since, which are among its children no more.
+local function detached(parent, place, room)
+  local found = {}
+  for _, id in ipairs(call('ZRANGEBYSCORE', key('edges_in', place), 0, 0)) do
+    if not call('ZSCORE', key('children', parent.id), id) and is_to_be_redriven(place, id) then
+      if #found == room then return found, true end
+      found[#found + 1] = id
+    end
   end
-  looked = looked + #ids
-  for _, id in ipairs(ids) do
-    local job = jobs.get(id)
-    if job and jobs.terminal(job) then found[#found + 1] = job end
+  return found, false
+end
+
+local function redrive_or_count(parent, place, id)
+  local child = jobs.get(id)
+  if jobs.terminal(parent) or child.state == 'succeeded' then
+    call('ZREM', key('edges_out', id), place)
+    fan_in.count(place, child)
+  else
+    redriving.redrive_child(child, parent.id)
   end
-  table.sort(found, function(one, other) return one.n < other.n end)
-  return found
 end
 
 -- Redrive children for which a job waits again. If it has ended since, they count as they have ended.
 --
--- In the order of enqueueing, since a child may depend on one that was spawned before it. spec: DEAD-16
+-- In the order of enqueueing, since a child may depend on one that was spawned before it. Of more children than one
+-- application may redrive the next one goes on behind those. spec: DEAD-16
 local function redrive_some(parent, wait_key, room)
   local place = fan_in.place(parent.id, wait_key)
-  local left = to_be_redriven(place)
-  for number = 1, math.min(#left, room) do
-    local child = jobs.get(left[number].id)
-    if jobs.terminal(parent) or child.state == 'succeeded' then
-      call('ZREM', key('edges_out', child.id), place)
-      fan_in.count(place, child)
-    else
-      redriving.redrive_child(child)
-    end
+  local left, after = to_be_redriven(parent, place, room, rows.get('counters', 'outbox_place') or '0')
+  for _, id in ipairs(left) do redrive_or_count(parent, place, id) end
+  if after then
+    rows.put('counters', 'outbox_place', after)
+    return #left, false
   end
-  return math.min(#left, room), #left <= room
+  local others, more = detached(parent, place, room - #left)
+  for _, id in ipairs(others) do redrive_or_count(parent, place, id) end
+  return #left + #others, not more
 end
 
 -- End a job whose dependency ended badly, unless it has been ended since. spec: FLOW-3, FLOW-4

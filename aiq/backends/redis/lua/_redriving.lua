@@ -244,9 +244,9 @@ local function begin(job, request, place, upstreams)
   return transition.move('T17', job, rows.with(redriving.anew(job, request), changes))
 end
 
--- Redrive a child for whose end its parent waits again. spec: DEAD-16
-function redriving.redrive_child(job)
-  begin(job, {id = 'parent ' .. job.parent_id}, 0, dependencies(job))
+-- Redrive a child for whose end a parent waits again, which it may have been detached from. spec: DEAD-16
+function redriving.redrive_child(job, parent_id)
+  begin(job, {id = 'parent ' .. parent_id}, 0, dependencies(job))
 end
 
 -- Redrive one job, or say why not: `conflict` is what the error is made of; nothing stands for a job that is not here.
