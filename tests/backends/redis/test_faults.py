@@ -268,8 +268,9 @@ async def test_a_write_that_must_have_a_replica_is_not_acknowledged_without_one(
         assert told.value.outcome_unknown
         # What only reads waits for nobody.
         assert (await storage.count())["default"] == {State.READY: 1}
-        other = started("--replicaof", "127.0.0.1", str(one.port))
-        other.until(lambda: other.info("master_link_status") == "up")
+    other = started("--replicaof", "127.0.0.1", str(one.port))
+    other.until(lambda: other.info("master_link_status") == "up")
+    async with opened(one.url(more="&timeout=20&replicas=1"), Clock()) as storage:
         await enqueue_one(storage)
 
 
