@@ -125,7 +125,7 @@ end
 
 -- The jobs on which one depends that has not run, as they stand now: how many there are, at most MAX_DEPENDENCIES; what its
 -- wait has counted of each, as `edges_in` has it; those that have ended, {id, number, whether it succeeded}, in the order of
--- enqueueing, since to sort texts takes ten times as long; and those that have not, and that the wait has counted.
+-- enqueueing, since to sort texts takes four times as long; and those that have not, and that the wait has counted.
 local function dependencies(job)
   local found = {total = 0, counted = {}, ended = {}, reopened = {}}
   if job.fence > 0 or #job.depends_on == 0 then return found end
