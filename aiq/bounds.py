@@ -14,6 +14,10 @@ streams one read is about."""
 MAX_BATCH_BYTES: Final = 4 * 1024 * 1024
 """Payload bytes in one enqueue and given by one claim, result bytes in one exchange, bytes of all chunks in one append:
 what a store may have to hold in memory inside one atomic step."""
+MAX_LEFT_STEPS: Final = 8
+"""Steps in which one operation stores jobs that were left in transactions of callers; then it goes on with its own."""
+MAX_LEFT_BYTES: Final = 512 * 1024
+"""What one such step reads of the rows in which they were left, unless the first alone is more."""
 MAX_PAGE: Final = 256
 """Rows that one `get`, `list`, `read` or `get_steps` answers with."""
 MAX_PAGE_BYTES: Final = 4 * 1024 * 1024

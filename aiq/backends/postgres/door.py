@@ -9,6 +9,7 @@ from aiq.backends.postgres import atomic
 from aiq.backends.postgres.atomic import Home
 from aiq.backends.postgres.facts import facts
 from aiq.backends.postgres.line import Line
+from aiq.backends.postgres.plain.enqueue import store
 from aiq.backends.postgres.plain.shortcuts import SHORTCUTS
 from aiq.backends.postgres.watch import Watches
 from aiq.backends.relational.door import Door
@@ -76,21 +77,8 @@ class ServerDoor(Door):
                 await asyncio.wait([reading])
             await line.close()
 
-    async def _write(
-        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _A:
-        answer: _A | None = await self._shortly(operation, *args, **kwargs)
-        return await super()._write(operation, *args, **kwargs) if answer is None else answer
-
-    async def _write_unless(
-        self,
-        look: Callable[[Transaction], _A | None],
-        operation: Callable[Concatenate[Transaction, _P], _A],
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> _A:
-        answer: _A | None = await self._shortly(operation, *args, **kwargs)
-        return await super()._write_unless(look, operation, *args, **kwargs) if answer is None else answer
+    def _store_plainly(self, tx: Transaction, batch: Sequence[JobSpec]) -> bool:
+        return store(tx, batch)
 
     # Any: each operation has parameters and an answer of its own.
     async def _shortly(self, operation: Callable[..., object], *args: Any, **kwargs: Any) -> Any:

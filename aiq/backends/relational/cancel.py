@@ -8,6 +8,7 @@ from aiq.backends.relational.moves import unchanged
 from aiq.backends.relational.rows import Job
 from aiq.backends.relational.sweeps import request, revoked
 from aiq.backends.relational.transaction import Transaction
+from aiq.errors import NotFound
 from aiq.model import CancelAnswer, State
 
 
@@ -15,6 +16,20 @@ def cancel(tx: Transaction, job_ids: Sequence[str], *, force: bool) -> list[Canc
     """Cancel each job by itself. Spec: CANCEL-1, CANCEL-2, CANCEL-6, CANCEL-7"""
     look_ahead(tx, tx.fetch(job_ids))
     return [_cancel(tx, job_id, force=force) for job_id in job_ids]
+
+
+def cancel_known(tx: Transaction, job_ids: Sequence[str], *, force: bool) -> list[CancelAnswer]:
+    """The same, where all of them are stored.
+
+    Raises:
+        NotFound: one is not, and none is cancelled.
+    Spec: ENQ-11
+    """
+    answers = cancel(tx, job_ids, force=force)
+    for answer in answers:
+        if answer.state is None:
+            raise NotFound(answer.job_id)
+    return answers
 
 
 def cancel_job(tx: Transaction, job: Job, *, force: bool = False) -> State:

@@ -2,22 +2,25 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Callable, Collection
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Concatenate, Final, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
-from aiq.backends.relational.inbox import REFUSED, anything_left, oldest_left, put_aside, take_in
+from aiq.backends.relational.inbox import REFUSED, anything_left, put_aside, take_in
 from aiq.backends.relational.retire import JobsLeft, require_open
 from aiq.backends.relational.transaction import Transaction
+from aiq.bounds import MAX_BATCH, MAX_LEFT_STEPS
 from aiq.errors import Misconfigured, ReadOnly, StorageError
-from aiq.model import Fact
+from aiq.model import Fact, JobSpec
 
 _P = ParamSpec("_P")
 _A = TypeVar("_A")
 
 LEFT_TO_OTHERS_S: Final = 30.0
 """How long whoever may not write leaves to others what was left, before he tries again."""
+LESS: Final = 4
+"""Of rows that cannot be stored as one batch, a fourth is tried next. So the first of 256 is found to blame, and put
+aside, within the steps that one operation makes."""
 
 
 class Door(ABC):
@@ -25,6 +28,9 @@ class Door(ABC):
 
     _left_to_others_until = float("-inf")
     """Until when, by time.monotonic(), this one does not try to store what was left: it was told that it may not."""
+    _left_at_once = MAX_BATCH
+    """How many rows of what was left it tries to store as one batch: fewer after a refusal, twice as many after a
+    success."""
 
     @abstractmethod
     async def _step(
@@ -48,49 +54,129 @@ class Door(ABC):
     def _check_usable(self) -> None:
         """Refuse where the storage is closed, or belongs to another process."""
 
+    @abstractmethod
+    def _store_plainly(self, tx: Transaction, batch: Sequence[JobSpec]) -> bool:
+        """Store jobs that may be plain in a few statements of the step, or say that they have to be looked at."""
+
+    # Any: each operation has parameters and an answer of its own.
+    async def _shortly(self, operation: Callable[..., object], *args: Any, **kwargs: Any) -> Any:  # noqa: ARG002
+        """Make a step by a way of the store's own, or answer nothing. Not every store has one."""
+        return None
+
+    def _shorter(
+        self,
+        operation: Callable[Concatenate[Transaction, _P], _A],
+        *args: _P.args,  # noqa: ARG002 - as of all stores
+        **kwargs: _P.kwargs,  # noqa: ARG002 - as of all stores
+    ) -> Callable[Concatenate[Transaction, _P], _A]:
+        """The step, or what tries a way of the store's own within it. Not every store has one."""
+        return operation
+
     async def _write(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
-        """Make one step that may write. Spec: MOVE-3, MOVE-4"""
-        return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs))
-
-    async def _note(
-        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _A:
-        """As `_write`, of what nobody relies on: it may not be on disk yet."""
-        return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs), sure=False)
-
-    async def _move(
-        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _A:
-        """Make one step that moves the storage, and that may be made when nothing else may be written."""
-        self._check_usable()
-        try:
-            return await self._step(lambda tx: operation(tx, *args, **kwargs))
-        except JobsLeft:
-            await self._store_left()
-        return await self._move(operation, *args, **kwargs)
+        """Make one step that may write, after what was left was stored. Spec: MOVE-3, MOVE-4, ENQ-9"""
+        return await self._write_unless(None, operation, *args, **kwargs)
 
     async def _write_unless(
         self,
-        look: Callable[[Transaction], _A | None],
+        look: Callable[[Transaction], _A | None] | None,
         operation: Callable[Concatenate[Transaction, _P], _A],
         *args: _P.args,
         **kwargs: _P.kwargs,
     ) -> _A:
         """As `_write`, unless a look finds that there is nothing to write, and what to answer."""
+        self._check_usable()
+        answer: _A | None = await self._shortly(operation, *args, **kwargs)
+        if answer is not None:
+            return answer
+        step = self._shorter(operation, *args, **kwargs)
 
         def looked(tx: Transaction) -> _A | None:
-            answer = look(tx)
-            return None if answer is not None and require_open(tx) else answer
+            seen = look(tx) if look is not None else None
+            return None if seen is not None and require_open(tx) else seen
 
-        return await self._after_all_left(lambda tx: operation(tx, *args, **kwargs), looked)
+        def made(tx: Transaction) -> _A:
+            if require_open(tx) and self._may_store_left:
+                raise JobsLeft
+            return step(tx, *args, **kwargs)
+
+        try:
+            return await self._step(made, None if look is None else looked)
+        except JobsLeft:
+            await self._store_left_if_that_can_be()
+        return await self._go_on(operation, *args, **kwargs)
+
+    async def _go_on(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make one step that may write, beside whatever was left. Spec: MOVE-3, MOVE-4, ENQ-11"""
+        self._check_usable()
+        answer: _A | None = await self._shortly(operation, *args, **kwargs)
+        return (await self._go_on_in_full(operation, *args, **kwargs))[0] if answer is None else answer
+
+    async def _go_on_and_store_left(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """As `_go_on`, and store some of what was left behind it: in one step, as leases that were given run already.
+
+        Where anything was left, there is no shorter way. Spec: ENQ-11
+        """
+        self._check_usable()
+        answer: _A | None = await self._shortly(operation, *args, **kwargs)
+        if answer is not None:
+            return answer
+        made, any_left = await self._go_on_in_full(operation, *args, **kwargs)
+        if any_left and self._may_store_left:
+            await self._store_left_if_that_can_be(steps=1)
+        return made
+
+    async def _go_on_in_full(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> tuple[_A, bool]:
+        step = self._shorter(operation, *args, **kwargs)
+
+        def made(tx: Transaction) -> tuple[_A, bool]:
+            any_left = require_open(tx)
+            return step(tx, *args, **kwargs), any_left
+
+        return await self._step(made)
+
+    async def _note(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """As `_go_on`, of what nobody relies on: it may not be on disk yet."""
+        self._check_usable()
+
+        def made(tx: Transaction) -> _A:
+            require_open(tx)
+            return operation(tx, *args, **kwargs)
+
+        return await self._jot(made)
+
+    async def _move(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Make one step that moves the storage, and that may be made when nothing else may be written."""
+        while True:
+            self._check_usable()
+            try:
+                return await self._step(lambda tx: operation(tx, *args, **kwargs))
+            except JobsLeft:
+                await self._store_left()
 
     async def _read(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
     ) -> _A:
         """Look at one state of the storage, after what was left there was stored, if that can be. Spec: ENQ-9"""
         return await self._after_what_can_be(self._look, lambda tx: operation(tx, *args, **kwargs))
+
+    async def _read_beside(
+        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _A:
+        """Look at one state of the storage, beside whatever was left. Spec: ENQ-11"""
+        self._check_usable()
+        return await self._look(lambda tx: operation(tx, *args, **kwargs))
 
     async def _read_all(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
@@ -123,7 +209,7 @@ class Door(ABC):
         self._check_usable()
 
         def looked(tx: Transaction) -> _A:
-            if time.monotonic() >= self._left_to_others_until and anything_left(tx):
+            if self._may_store_left and anything_left(tx):
                 raise JobsLeft
             return operation(tx)
 
@@ -134,45 +220,45 @@ class Door(ABC):
         self._check_usable()
         return await read(operation)
 
-    async def _after_all_left(
-        self,
-        operation: Callable[[Transaction], _A],
-        look: Callable[[Transaction], _A | None] | None = None,
-        *,
-        sure: bool = True,
-    ) -> _A:
-        """Make a step after what was left before it has been stored; most often nothing was. Spec: ENQ-9"""
-        self._check_usable()
+    @property
+    def _may_store_left(self) -> bool:
+        return time.monotonic() >= self._left_to_others_until
 
-        def first(tx: Transaction) -> _A:
-            if require_open(tx):
-                raise JobsLeft
-            return operation(tx)
-
-        def then(tx: Transaction) -> _A:
-            require_open(tx)
-            return operation(tx)
-
+    async def _store_left_if_that_can_be(self, steps: int = MAX_LEFT_STEPS) -> None:
+        """For those who go on in any case: what cannot be stored now they do not find."""
         try:
-            return await (self._step(first, look) if sure else self._jot(first))
-        except JobsLeft:
-            await self._store_left()
-        self._check_usable()
-        return await self._step(then)
+            await self._store_left(steps)
+        except (Misconfigured, ReadOnly):
+            self._left_to_others_until = time.monotonic() + LEFT_TO_OTHERS_S
+        except StorageError:
+            # It may have been too much for the time that a step is given.
+            self._left_at_once = max(1, self._left_at_once // LESS)
 
-    async def _store_left_if_that_can_be(self) -> None:
-        """For those who read: what cannot be stored now they do not find."""
-        with suppress(StorageError):
-            try:
-                await self._store_left()
-            except (Misconfigured, ReadOnly):
-                self._left_to_others_until = time.monotonic() + LEFT_TO_OTHERS_S
+    async def _store_left(self, steps: int = MAX_LEFT_STEPS) -> None:
+        """Store what was left, oldest first, as many rows at once as make a batch.
 
-    async def _store_left(self) -> None:
-        """Store all that was left, each row in a step of its own; what cannot be stored is put aside. Spec: ENQ-10"""
-        while (number := await self._look(oldest_left)) is not None:
+        Of a batch that is refused less is tried, until one row is to blame, which is put aside.
+        Spec: ENQ-9, ENQ-10, ENQ-12
+        """
+        for _ in range(steps):
             self._check_usable()
+            taken: list[int] = []
+            store = partial(take_in, most=self._left_at_once, taken=taken, store_plainly=self._store_plainly)
             try:
-                await self._step(partial(take_in, number=number))
+                await self._step(store, _nothing_left)
             except REFUSED as error:
-                await self._step(partial(put_aside, number=number, error=error))
+                if not taken:
+                    raise
+                if len(taken) == 1:
+                    await self._step(partial(put_aside, number=taken[0], error=error))
+                else:
+                    self._left_at_once = max(1, len(taken) // LESS)
+            else:
+                if not taken:
+                    return
+                self._left_at_once = min(2 * self._left_at_once, MAX_BATCH)
+
+
+def _nothing_left(tx: Transaction) -> bool | None:
+    """What answers a step that is to store what was left, where nothing was: it takes no lock."""
+    return None if anything_left(tx) else True

@@ -11,6 +11,7 @@ from aiq.backends.sqlite import atomic
 from aiq.backends.sqlite.atomic import Home
 from aiq.backends.sqlite.connection import WorkConnection
 from aiq.backends.sqlite.facts import facts
+from aiq.backends.sqlite.plain.enqueue import enqueue
 from aiq.backends.sqlite.plain.shortcuts import SHORTCUTS
 from aiq.backends.sqlite.watch import Watch
 from aiq.errors import Unavailable
@@ -40,19 +41,8 @@ class FileDoor(Door):
             lambda connection, unwanted: atomic.write(home, connection, unwanted, operation, look)
         )
 
-    async def _write(
-        self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _A:
-        return await super()._write(self._shorter(operation, *args, **kwargs), *args, **kwargs)
-
-    async def _write_unless(
-        self,
-        look: Callable[[Transaction], _A | None],
-        operation: Callable[Concatenate[Transaction, _P], _A],
-        *args: _P.args,
-        **kwargs: _P.kwargs,
-    ) -> _A:
-        return await super()._write_unless(look, self._shorter(operation, *args, **kwargs), *args, **kwargs)
+    def _store_plainly(self, tx: Transaction, batch: Sequence[JobSpec]) -> bool:
+        return enqueue(tx, batch, None) is not None
 
     def _shorter(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs

@@ -15,6 +15,7 @@ from aiq.model import Append, Appended, ChunkKind, ClaimRequest, Lease, NewChunk
 from aiq.storage import Storage, append, claim, stream_topic
 from aiq.testing.actions import chunks, job, value
 from aiq.testing.clock import Clock
+from aiq.testing.marks import clause
 from tests.backends.postgres.whole_tables import Stepwise, opened, tables
 from tests.postgres_servers import postgres_server
 
@@ -220,11 +221,21 @@ async def test_a_job_with_as_many_steps_as_it_may_have_is_left_to_the_step() -> 
             await storage.save_step(first, value("one more"))
 
 
-@pytest.mark.parametrize("mark", ["aiq_moving VALUES ('moved', 'elsewhere')", "aiq_inbox (content) VALUES ('[]')"])
-async def test_what_stands_against_any_step_is_left_to_the_step(mark: str) -> None:
+@clause("ENQ-11")
+async def test_what_runs_do_is_plain_beside_jobs_that_were_left_in_transactions() -> None:
     async with opened(Clock()) as (storage, schema):
         first, *_ = await runs(storage)
-        postgres_server().tell(f"SET search_path TO {schema}; INSERT INTO {mark}")
+        postgres_server().tell(f"INSERT INTO {schema}.aiq_inbox (content) VALUES ('[]')")
+
+        assert await storage._plain(renew, [first], None, shrink=False) is not None
+        assert await storage._plain(save_step, first, value("k")) is not None
+        assert await storage._plain(append_plainly, [Append(first, chunks("a"))]) is not None
+
+
+async def test_what_stands_against_any_step_is_left_to_the_step() -> None:
+    async with opened(Clock()) as (storage, schema):
+        first, *_ = await runs(storage)
+        postgres_server().tell(f"INSERT INTO {schema}.aiq_moving VALUES ('moved', 'elsewhere')")
 
         assert await storage._plain(renew, [first], None, shrink=False) is None
         assert await storage._plain(save_step, first, value("k")) is None

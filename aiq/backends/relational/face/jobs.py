@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from functools import partial
 
-from aiq.backends.relational.cancel import cancel
+from aiq.backends.relational.cancel import cancel, cancel_known
 from aiq.backends.relational.count import count
 from aiq.backends.relational.door import Door
 from aiq.backends.relational.enqueue import enqueue
@@ -16,7 +16,7 @@ from aiq.backends.relational.renew import renew
 from aiq.backends.relational.unhold import unhold
 from aiq.backends.relational.update import update
 from aiq.bounds import MAX_BATCH, MAX_PAGE
-from aiq.errors import LeaseLost
+from aiq.errors import LeaseLost, NotFound
 from aiq.model import (
     CancelAnswer,
     ClaimRequest,
@@ -50,8 +50,10 @@ class JobsFace(Door):
         check_settlements(settlements)
         if claim is not None:
             check_claim(claim)
+        if settlements and claim is None:
+            return await self._go_on(exchange, settlements, claim)
         if settlements:
-            return await self._write(exchange, settlements, claim)
+            return await self._go_on_and_store_left(exchange, settlements, claim)
         look = partial(nothing_to_exchange, request=claim)
         return await self._write_unless(look, exchange, settlements, claim)
 
@@ -60,12 +62,15 @@ class JobsFace(Door):
     ) -> list[Renewed | LeaseLost]:
         """See `aiq.storage.Jobs`."""
         check_renewal(leases, lease_ms)
-        return await self._write(renew, leases, lease_ms, shrink=shrink)
+        return await self._go_on(renew, leases, lease_ms, shrink=shrink)
 
     async def cancel(self, job_ids: Sequence[str], *, force: bool = False) -> list[CancelAnswer]:
         """See `aiq.storage.Jobs`."""
         check_count("list of jobs", len(job_ids), MAX_BATCH)
-        return await self._write(cancel, job_ids, force=force)
+        try:
+            return await self._go_on(cancel_known, job_ids, force=force)
+        except NotFound:
+            return await self._write(cancel, job_ids, force=force)
 
     async def hold(self, job_ids: Sequence[str]) -> list[JobRecord | None]:
         """See `aiq.storage.Jobs`."""

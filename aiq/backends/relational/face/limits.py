@@ -36,14 +36,14 @@ class LimitsFace(Door):
     async def acquire(self, calls: Sequence[CallRequest]) -> list[Acquired]:
         """See `aiq.storage.Limits`."""
         check_calls(calls)
-        return await self._write(acquire, calls)
+        return await self._go_on(acquire, calls)
 
     async def report(self, reports: Sequence[Report]) -> list[Reported | LeaseLost]:
         """See `aiq.storage.Limits`."""
         check_reports(reports)
-        return await self._write(report, reports)
+        return await self._go_on(report, reports)
 
     async def throttled(self, throttles: Sequence[Throttle]) -> None:
         """See `aiq.storage.Limits`."""
         check_throttles(throttles)
-        await self._write(throttled, throttles)
+        await self._go_on(throttled, throttles)

@@ -19,7 +19,7 @@ class WorkersFace(Door):
     async def leave(self, worker: str) -> None:
         """See `aiq.storage.Workers`."""
         check_opaque("name of a worker", worker)
-        await self._write(remove_worker, worker)
+        await self._go_on(remove_worker, worker)
 
     async def workers(self, *, after: str = "", limit: int = MAX_PAGE) -> list[WorkerStatus]:
         """See `aiq.storage.Workers`."""

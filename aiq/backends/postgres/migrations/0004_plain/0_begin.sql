@@ -4,8 +4,8 @@
 -- Python, as all others are. Whatever it does write is what that step would have written, to the last column.
 --
 -- A function is never changed once it is released: two releases run on one schema. A new one takes the number of the
--- migration that brings it. What is called by a statement of ours sets the search path; what is called by such a
--- function has it from there. They are VOLATILE: each statement within sees what was committed before it began, hence
+-- migration that brings it. What is a transaction by itself sets the search path; what is called within one has it
+-- from there. They are VOLATILE: each statement within sees what was committed before it began, hence
 -- after the lock was taken.
 
 -- The instant of a step that may write, once it is alone; NULL where it has to be made in Python.
@@ -34,13 +34,21 @@ BEGIN
 END
 $$;
 
--- Whether a step has to find out in Python what stands against it: the storage has moved or is being loaded, or jobs
--- were left in transactions of their callers. Or the snapshot of a step would be older than its lock.
+-- Whether a step has to find out in Python what stands against it: the storage has moved or is being loaded. Or the
+-- snapshot of a step would be older than its lock.
 CREATE FUNCTION aiq_is_shut_4() RETURNS BOOLEAN
 LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN current_setting('transaction_isolation') <> 'read committed'
-        OR EXISTS (SELECT 1 FROM aiq_moving WHERE state IN ('moved', 'loading'))
-        OR EXISTS (SELECT 1 FROM aiq_inbox WHERE error IS NULL);
+        OR EXISTS (SELECT 1 FROM aiq_moving WHERE state IN ('moved', 'loading'));
+END
+$$;
+
+-- Whether jobs were left in transactions of their callers, which who claims or enqueues stores first, in Python. What
+-- goes on beside them does not ask.
+CREATE FUNCTION aiq_any_left_4() RETURNS BOOLEAN
+LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN EXISTS (SELECT 1 FROM aiq_inbox WHERE error IS NULL);
 END
 $$;

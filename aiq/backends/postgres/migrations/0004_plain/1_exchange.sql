@@ -69,7 +69,9 @@ DECLARE
     now_ms BIGINT := coalesce(clock_ms, floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint);
     due_ms BIGINT;
 BEGIN
-    IF aiq_is_shut_4() OR aiq_is_known_4(claimer, claim, now_ms - kept_ms) OR aiq_any_there_4(queues, now_ms) THEN
+    IF aiq_is_shut_4() OR aiq_any_left_4() OR aiq_is_known_4(claimer, claim, now_ms - kept_ms)
+        OR aiq_any_there_4(queues, now_ms)
+    THEN
         RETURN NULL;
     END IF;
     due_ms := aiq_next_instant_4(now_ms, grace_ms, never_ms);
@@ -339,7 +341,7 @@ BEGIN
         END IF;
     END IF;
     now_ms := aiq_begin_4(lock, patience_ms, synchronous, clock_ms);
-    IF now_ms IS NULL THEN
+    IF now_ms IS NULL OR (claimer IS NOT NULL AND aiq_any_left_4()) THEN
         RETURN;
     END IF;
     IF claimer IS NOT NULL THEN

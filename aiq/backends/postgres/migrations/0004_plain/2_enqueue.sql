@@ -14,30 +14,30 @@ BEGIN
 END
 $$;
 
--- Store jobs, of which each has an id, a digest and a payload of its own; `kinds` says which of `described` has the
--- rest. Answers the instant, and the last change before those of this step. NULL where an id is known or a queue full.
-CREATE FUNCTION aiq_enqueue_4(
-    lock INTEGER, patience_ms BIGINT, synchronous TEXT, clock_ms BIGINT,
-    ids TEXT[], digests TEXT[], payloads BYTEA[], kinds INTEGER[], queues TEXT[], described JSON
-) RETURNS BIGINT[]
-LANGUAGE plpgsql VOLATILE
-SET search_path FROM CURRENT SET jit = off
-SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
-AS $$
-#variable_conflict use_column
-DECLARE
-    now_ms BIGINT := aiq_begin_4(lock, patience_ms, synchronous, clock_ms);
-    changes_before BIGINT;
+-- Whether none of some ids was given before, to a job that is there or gone.
+CREATE FUNCTION aiq_are_new_4(ids TEXT[]) RETURNS BOOLEAN
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
-    IF now_ms IS NULL OR NOT aiq_has_room_4(queues) OR EXISTS (
+    RETURN NOT EXISTS (
         SELECT 1 FROM unnest(ids) AS asked(id)
         CROSS JOIN LATERAL (SELECT 1 FROM aiq_jobs WHERE id = asked.id OFFSET 0) AS j
-    ) OR EXISTS (
+    ) AND NOT EXISTS (
         SELECT 1 FROM unnest(ids) AS asked(id)
         CROSS JOIN LATERAL (SELECT 1 FROM aiq_tombstones WHERE id = asked.id OFFSET 0) AS t
-    ) THEN
-        RETURN NULL;
-    END IF;
+    );
+END
+$$;
+
+-- Store new jobs, of which each has an id, a digest and a payload of its own; `kinds` says which of `described` has the
+-- rest. Answers the last change before those of this step.
+CREATE FUNCTION aiq_store_4(
+    now_ms BIGINT, ids TEXT[], digests TEXT[], payloads BYTEA[], kinds INTEGER[], described JSON
+) RETURNS BIGINT
+LANGUAGE plpgsql VOLATILE AS $$
+#variable_conflict use_column
+DECLARE
+    changes_before BIGINT;
+BEGIN
     -- One statement: what is given is read once, and each table is written by a part of its own.
     WITH kind AS MATERIALIZED (
         SELECT
@@ -97,6 +97,26 @@ BEGIN
         WHERE q.name = came.queue AND q.settings::json->>'max_ready' IS NOT NULL
     )
     SELECT changes INTO changes_before FROM counted;
-    RETURN ARRAY[now_ms, changes_before];
+    RETURN changes_before;
+END
+$$;
+
+-- The same as a step. Answers the instant, and that change. NULL where an id is known or a queue full, or where jobs were
+-- left that are to be stored first.
+CREATE FUNCTION aiq_enqueue_4(
+    lock INTEGER, patience_ms BIGINT, synchronous TEXT, clock_ms BIGINT,
+    ids TEXT[], digests TEXT[], payloads BYTEA[], kinds INTEGER[], queues TEXT[], described JSON
+) RETURNS BIGINT[]
+LANGUAGE plpgsql VOLATILE
+SET search_path FROM CURRENT SET jit = off
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan
+AS $$
+DECLARE
+    now_ms BIGINT := aiq_begin_4(lock, patience_ms, synchronous, clock_ms);
+BEGIN
+    IF now_ms IS NULL OR aiq_any_left_4() OR NOT aiq_has_room_4(queues) OR NOT aiq_are_new_4(ids) THEN
+        RETURN NULL;
+    END IF;
+    RETURN ARRAY[now_ms, aiq_store_4(now_ms, ids, digests, payloads, kinds, described)];
 END
 $$;
