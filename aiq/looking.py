@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 from weakref import WeakValueDictionary, ref
 
+from aiq.bounds import MAX_BATCH
 from aiq.coded import beneath, decoded
 from aiq.errors import twin
 from aiq.model import JobRecord, Read, StreamPage
@@ -19,6 +20,9 @@ from aiq.storage import Storage, job_topic, stream_topic
 
 POLL_MS: Final = 1_000
 """A lost wake-up costs a waiting handle at most this long."""
+
+_JOBS_OF_A_MARK: Final = MAX_BATCH // 2
+"""Of so many jobs one mark is taken: each is two topics."""
 
 
 class Look(NamedTuple):
@@ -148,8 +152,12 @@ async def _mark(storage: Storage, job_id: str) -> str:
     """A mark, the same for all who ask for one meanwhile, whatever their jobs."""
 
     async def mark(job_ids: Sequence[str]) -> list[str]:
-        topics = {topic for one in job_ids for topic in _topics(one)}
-        return [await storage.wait(topics, after=None, timeout_ms=0)] * len(job_ids)
+        marks: list[str] = []
+        for start in range(0, len(job_ids), _JOBS_OF_A_MARK):
+            some = job_ids[start : start + _JOBS_OF_A_MARK]
+            topics = {topic for one in some for topic in _topics(one)}
+            marks += [await storage.wait(topics, after=None, timeout_ms=0)] * len(some)
+        return marks
 
     return await questions(storage, "mark", mark).answer(job_id)
 

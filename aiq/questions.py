@@ -31,6 +31,7 @@ class Questions(Generic[Q, A]):
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[Q, list[asyncio.Future[A]]] = {}
         self._is_busy = False
+        self._driver: asyncio.Task[None] | None = None
 
     async def answer(self, question: Q, *, at_once: bool = False) -> A:
         """What the storage says to a question. Whoever is cancelled takes nothing from the others.
@@ -69,9 +70,9 @@ class Questions(Generic[Q, A]):
             self._is_busy = False
             return
         # What one caller has set in his context is not for what is asked for others.
-        driver = self._loop.create_task(self._drive(), context=contextvars.Context())
+        self._driver = self._loop.create_task(self._drive(), context=contextvars.Context())
         # A callback and no `finally`: a task that is cancelled before it began runs neither of its own lines.
-        driver.add_done_callback(lambda _: self._go_on())
+        self._driver.add_done_callback(lambda _: self._go_on())
 
     async def _drive(self) -> None:
         while together := self._next():

@@ -176,7 +176,9 @@ class Worker:
         # The program is in trouble, or cancelled: it must hear of that now, and not after the grace.
         if error is not None and self._engine is not None:
             self._engine.hurry()
-        await self.stop()
+        # And of that alone: what ended the worker is in the log.
+        with suppress(*([] if error is None else [Exception])):
+            await self.stop()
 
     async def stop(self) -> None:
         """Claim no more, wait for running jobs within the grace, give the rest back, and return when all is done.

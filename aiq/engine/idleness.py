@@ -20,7 +20,10 @@ async def any_to_come(storage: Storage, queues: Iterable[str]) -> bool:
     """
     for queue in queues:
         counts = await storage.count(queue)
-        ready = counts.get(queue, {}).get(State.READY, 0)
+        ready, running = (counts.get(queue, {}).get(state, 0) for state in (State.READY, State.RUNNING))
+        if ready and running:
+            # By another worker. It may be what the others stand behind.
+            return True
         if ready and not (await storage.get_queue(queue)).paused and (ready > MAX_PAGE or await _any(storage, queue)):
             return True
     return False

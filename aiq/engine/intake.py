@@ -233,10 +233,11 @@ class Intake:
 
     def _give_place(self, run: Run) -> None:
         earlier = self._slots.run_of(run.record.id)
-        if earlier is not None and not (earlier.parked or earlier.over):
+        is_live = earlier is not None and not (earlier.parked or earlier.over)
+        if earlier is not None and is_live:
             # A job is given out again only when its lease has run out, which nobody may have told that run.
             earlier.lost(LostReason.TAKEN)
-        if self._slots.unwinds(run.record.id):
+        if is_live or self._slots.unwinds(run.record.id):
             # Not beside its own earlier run. Another worker may have it, and else this one, when that has ended.
             self._outbox.put(run, Released(delay_ms=self._rng.randint(*AGAIN_MS)))
             self._rest.wake()

@@ -142,13 +142,17 @@ class Keeper:
         alive = (one for one in held if liveness(blocked_ms, one.lease_ms) is not Liveness.GONE)
         # A round that is cut short is gone on with by the next one.
         due = sorted(alive, key=attrgetter("heard_ms"))
+        failure: Exception | None = None
         try:
             async with asyncio.timeout(max(self._interval_ms(), MIN_PATIENCE_MS) / 1000):
                 for start in range(0, len(due), MAX_BATCH):
-                    await self._renew(due[start : start + MAX_BATCH])
+                    failure = await self._renew_or_fail(due[start : start + MAX_BATCH]) or failure
+        except TimeoutError as error:
+            failure = error
+        if failure is None:
             self._outage.over()
-        except (StorageError, TimeoutError) as error:
-            self._outage.failed(error)
+        else:
+            self._outage.failed(failure)
         self._end_the_silent(held)
 
     async def _safe_round(self) -> None:
@@ -171,6 +175,14 @@ class Keeper:
     def _interval_ms(self) -> int:
         shortest_ms = min((one.lease_ms for one in self._leases.all()), default=MAX_ROUND_MS * RENEWALS_PER_LEASE)
         return max(1, min(shortest_ms // RENEWALS_PER_LEASE, MAX_ROUND_MS))
+
+    async def _renew_or_fail(self, batch: Sequence[Held]) -> StorageError | None:
+        """What kept a batch from being renewed. It is to keep no other."""
+        try:
+            await self._renew(batch)
+        except StorageError as error:
+            return error
+        return None
 
     async def _renew(self, batch: Sequence[Held]) -> None:
         # The clock is read before the request goes out: the lease cannot begin earlier than that.

@@ -6,6 +6,7 @@ keeps the process alive; and one process that is killed breaks its whole pool, a
 """
 
 import asyncio
+import atexit
 import contextvars
 import logging
 import multiprocessing
@@ -16,6 +17,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from queue import SimpleQueue
 from typing import Any, Final, Generic, TypeVar
+from weakref import WeakSet
 
 from aiq.engine import child
 
@@ -145,6 +147,16 @@ class Processes:
         self._threads.close()
 
 
+_living: Final[WeakSet[BaseProcess]] = WeakSet()
+
+
+@atexit.register
+def _kill_at_exit() -> None:
+    """End those whom nobody has seen off. `multiprocessing` would wait for them, who do not heed its SIGTERM."""
+    for process in list(_living):
+        process.kill()
+
+
 class _Child:
     """One process and our end of the pipe to it."""
 
@@ -200,6 +212,7 @@ class _Child:
         ours, theirs = spawn.Pipe()
         process = spawn.Process(target=child.serve, args=(theirs,), name="aiq-handler", daemon=True)
         process.start()
+        _living.add(process)
         theirs.close()
         self._process, self._pipe = process, ours
         if self._killed:

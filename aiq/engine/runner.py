@@ -2,10 +2,10 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from random import Random
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 
 import msgspec
 
@@ -21,6 +21,7 @@ from aiq.engine.outcomes import failed, succeeded, timed_out, unreadable
 from aiq.engine.pools import Processes, Threads
 from aiq.engine.run import Run, Stop
 from aiq.engine.samples import shown
+from aiq.engine.tasks import PATIENCE_S
 from aiq.engine.unroutable import Unroutable
 from aiq.errors import LeaseLost, PayloadInvalid, ProcessFailed, ResultGone, TooLarge
 from aiq.middleware import RunCall, RunMiddleware, chained
@@ -33,6 +34,7 @@ from aiq.rules.retry import draw_delay_ms, job_error, leaves
 from aiq.rules.staging import OPENER
 from aiq.task import Task
 
+_T = TypeVar("_T")
 _log = logging.getLogger("aiq.worker")
 
 
@@ -283,10 +285,12 @@ class Runner:
             return None
         try:
             try:
-                await run.flush()
+                await _in_time(run, run.flush)
             except asyncio.CancelledError:
                 # It was meant for a handler that has ended; it does not come twice.
-                await run.flush()
+                await _in_time(run, run.flush)
+        except _ToldToStop:
+            return self._stopped(run, run.why) if run.why and isinstance(outcome, Succeeded) else outcome
         except TooLarge as error:
             return Died(job_error(error, Cause.RESULT)) if isinstance(outcome, Succeeded) else outcome
         except Exception as error:  # noqa: BLE001 - the stream could not be stored, for whatever reason
@@ -298,16 +302,37 @@ class Runner:
         """The outcome with its result as it will be stored. By itself: one that cannot be kept is to harm no other."""
         if not isinstance(outcome, Succeeded) or not is_coded(run.desk.storage):
             return outcome
+        seal = partial(run.sealed_result, outcome.result)
         try:
-            return Succeeded(await run.sealed_result(outcome.result))
-        except asyncio.CancelledError:
-            if run.why is None:
-                raise
-            return self._stopped(run, run.why)
+            try:
+                return Succeeded(await _in_time(run, seal))
+            except asyncio.CancelledError:
+                if run.why is None:
+                    raise
+                # What was paid for counts, if it can be kept soon.
+                return Succeeded(await _in_time(run, seal))
+        except _ToldToStop:
+            return self._stopped(run, run.why) if run.why else None
         except TooLarge as error:
             return Died(job_error(error, Cause.RESULT))
         except Exception as error:  # noqa: BLE001 - a codec refuses it, for whatever reason
             return failed(self._tasks[run.record.task], run.record.attempt, error, self._rng)
+
+
+class _ToldToStop(Exception):
+    """A run that was told to stop waits for nobody for longer than PATIENCE_S. Spec: OUTAGE-3"""
+
+
+async def _in_time(run: Run, call: Callable[[], Awaitable[_T]]) -> _T:
+    """Make a call of a run whose handler is over; of one that was told to stop, within PATIENCE_S."""
+    deadline = asyncio.timeout(None if run.why is None else PATIENCE_S)
+    try:
+        async with deadline:
+            return await call()
+    except TimeoutError as error:
+        if deadline.expired():
+            raise _ToldToStop from error
+        raise
 
 
 class _FailedInProcess(ProcessFailed):

@@ -140,6 +140,26 @@ async def test_a_job_whose_result_nobody_keeps_can_be_cancelled() -> None:
             await one.result(20)
 
 
+async def test_a_result_that_is_being_kept_when_its_worker_stops_counts() -> None:
+    begun, kept = asyncio.Event(), dict[str, bytes]()
+
+    async def put(key: str, data: bytes) -> None:
+        begun.set()
+        await asyncio.sleep(0.2)
+        kept[key] = data
+
+    async def get(key: str) -> bytes:
+        return kept[key]
+
+    async with aiq.Queue("memory://", codecs=[aiq.Offload(put, get, over=1_000)]) as queue:
+        worker = aiq.Worker(queue, tasks=[large], grace=0)
+        async with worker:
+            one = await queue.enqueue(large.job())
+            await begun.wait()
+
+        assert await one.result(0) == "x" * 300_000
+
+
 async def test_a_result_that_no_codec_may_take_kills_its_job_and_nothing_else() -> None:
     @aiq.task
     async def huge() -> str:

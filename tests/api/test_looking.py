@@ -266,6 +266,15 @@ async def test_what_readers_of_several_jobs_ask_together_is_one_read(tapped: Tap
     assert [look.page.chunks[0].text for look in found] == [run.id for run in runs for _ in range(READERS)]
 
 
+async def test_readers_of_more_jobs_than_one_mark_is_for_need_two_of_them(tapped: Tapped) -> None:
+    async with aiq.Queue(tapped) as queue:
+        jobs = await queue.enqueue_many([work.job(number) for number in range(200)])
+
+    await asyncio.gather(*[first_look(tapped, job.id, 0) for job in jobs])
+
+    assert tapped.marks <= 3
+
+
 async def test_a_job_that_is_not_stored_is_told_to_its_readers_alone(tapped: Tapped) -> None:
     run = await running(tapped)
     found = await asyncio.gather(*[first_look(tapped, name, 0) for name in ("ghost", run.id)], return_exceptions=True)

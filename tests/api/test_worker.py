@@ -221,6 +221,20 @@ async def test_a_worker_inside_a_program_says_what_ended_it_in_the_log_and_to_wh
     ]
 
 
+async def test_an_error_in_a_program_is_not_replaced_by_that_of_a_worker_that_died_before(
+    queue: aiq.Queue, storage: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> NoReturn:
+        raise aiq.Corrupt("two rows of one id")
+
+    monkeypatch.setattr(storage, "exchange", broken)
+    worker = aiq.Worker(queue, tasks=[double])
+
+    with pytest.raises(KeyError, match="mine"):
+        async with worker:
+            raise KeyError("mine")
+
+
 async def test_stopping_a_worker_whose_run_was_cancelled_is_nothing(queue: aiq.Queue) -> None:
     worker = aiq.Worker(queue, tasks=[double])
     running = asyncio.create_task(worker.run())

@@ -235,15 +235,26 @@ async def test_the_same_job_may_be_left_twice(shop: Shop) -> None:
 
 
 @clause("ENQ-11")
-async def test_who_settles_and_claims_stores_one_batch_of_what_was_left_behind_that(shop: Shop) -> None:
+async def test_who_settles_and_is_given_nothing_stores_one_batch_of_what_was_left_behind_that(shop: Shop) -> None:
     run = await start(shop.storage)
-    await enqueue_one(shop.storage, "ready before")
     shop.leave(*single(MAX_BATCH + 1))
 
     answer = await shop.storage.exchange([Settlement(run.lease, "1", GOOD)], wish(3))
 
-    assert [record.id for record in answer.claimed] == ["ready before"]
+    assert answer.claimed == ()
     assert shop.rows() == 1
+
+
+@clause("ENQ-11")
+async def test_who_settles_and_is_given_a_job_hears_of_it_at_once(shop: Shop) -> None:
+    run = await start(shop.storage)
+    await enqueue_one(shop.storage, "ready before")
+    shop.leave(*single(2))
+
+    answer = await shop.storage.exchange([Settlement(run.lease, "1", GOOD)], wish(3))
+
+    assert [record.id for record in answer.claimed] == ["ready before"]
+    assert shop.rows() == 2
 
 
 @clause("ENQ-9", "ENQ-11")

@@ -367,6 +367,24 @@ async def test_run_until_idle_leaves_what_stands_behind_a_parked_job_of_its_key(
 
 
 @virtually
+async def test_run_until_idle_waits_for_what_stands_behind_a_job_of_its_key_that_another_worker_runs(
+    world: World,
+) -> None:
+    @aiq.task
+    async def naps() -> None:
+        await asyncio.sleep(20)
+
+    first, second = await world.enqueue(naps.job().using(key="k"), noop.job(1).using(key="k"))
+    other = await world.start(naps, noop, slots=1)
+    await world.until(first, State.RUNNING)
+
+    await world.drain(naps, noop)
+    await other.stop()
+
+    assert {await world.state(job) for job in (first, second)} == {State.SUCCEEDED}
+
+
+@virtually
 async def test_run_until_idle_leaves_what_is_not_due(world: World) -> None:
     [later] = await world.enqueue(noop.job(1).using(delay=3_600))
 

@@ -14,7 +14,7 @@ import aiq
 from aiq.bounds import MAX_BATCH
 from aiq.engine.keeper import Keeper, Liveness, Pulse, blocking_line, liveness
 from aiq.engine.leases import Held, Leases
-from aiq.errors import LostReason
+from aiq.errors import Corrupt, LostReason
 from aiq.model import Cause, Died, JobError, JobSpec, Lease, Renewed, State
 from aiq.storage import Jobs, claim, settle
 from aiq.testing import Refuse
@@ -252,6 +252,27 @@ async def test_a_round_that_was_cut_short_is_gone_on_with_by_the_next_one(world:
         await keeper.round()
 
     assert set(renewed) == {f"of batch {batch}" for batch in range(6)}
+
+
+@virtually
+async def test_a_batch_that_cannot_be_renewed_keeps_no_other_from_it(world: World) -> None:
+    renewed: list[str] = []
+
+    class Partly:
+        async def renew(self, leases: Sequence[Lease]) -> list[Renewed]:
+            if leases[0].job_id == "bad":
+                raise Corrupt("one of them")
+            renewed.append(leases[0].job_id)
+            return [Renewed(3_000, cancel_requested=False, paused=False) for _ in leases]
+
+    leases = Leases()
+    for name in ("bad", "good"):
+        leases.add(Held(Lease(name, fence, "lease"), 3_000, world.clock(), Owner()) for fence in range(MAX_BATCH))
+    keeper = Keeper(cast(Jobs, Partly()), leases, lambda _: None, clock=world.clock, rng=Random(1), thread=0)
+
+    await keeper.round()
+
+    assert renewed == ["good"]
 
 
 @pytest.mark.parametrize(

@@ -266,7 +266,8 @@ async def test_a_process_that_has_died_while_it_was_idle_costs_no_job_an_attempt
     async with aiq.Queue("memory://") as queue, aiq.Worker(queue, tasks=[process_id], processes=1):
         first = await (await queue.enqueue(process_id.job())).result(20)
         os.kill(first, signal.SIGKILL)
-        assert await asyncio.to_thread(looked_for, lambda: not computes(first))
+        # Until all of its threads have ended, which share its end of the pipe.
+        await asyncio.to_thread(os.waitid, os.P_PID, first, os.WEXITED | os.WNOWAIT)
 
         second = await queue.enqueue(process_id.job(), attempts=1)
 

@@ -29,6 +29,8 @@ GRACE_S: Final = 2.0
 _AGAIN_S: Final = 0.05
 """How long to wait before servers are asked again that do not agree, or hold a slot only in part."""
 
+_MARK: Final = "#!lua flags=allow-oom\nredis.call('HSET', KEYS[1], 'asked', 1)"
+
 
 @dataclass(slots=True)
 class _Progress:
@@ -87,11 +89,15 @@ class Client:
 
     async def _spread(self, connection: AbstractConnection, prefix: str) -> None:
         """Wait until as many replicas have what was written as the address asks for."""
-        # What a repeat finds written was perhaps written by another connection, and newer servers let each wait for its
-        # own writes alone.
-        await exchange(connection, "HSET", f"{prefix}:spread", "asked", 1)
         wanted, patience_ms = self.address.replicas, self.address.timeout_ms // 2
-        reached: int = await exchange(connection, "WAIT", wanted, patience_ms)
+        try:
+            # What a repeat finds written was perhaps written by another connection, and newer servers let each wait for
+            # its own writes alone. As a script, since a full server takes no write but those.
+            await exchange(connection, "EVAL", _MARK, 1, f"{prefix}:spread")
+            reached: int = await exchange(connection, "WAIT", wanted, patience_ms)
+        except ResponseError as error:
+            told = f"{self.url} has what was written, and does not say who else ({error}). Try again."
+            raise Unavailable(told, outcome_unknown=True) from error
         if reached < wanted:
             told = f"{reached} of {wanted} replicas of {self.url} have what was written. Try again."
             raise Unavailable(told, outcome_unknown=True)

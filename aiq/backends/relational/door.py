@@ -115,21 +115,18 @@ class Door(ABC):
         answer: _A | None = await self._shortly(operation, *args, **kwargs)
         return (await self._go_on_in_full(operation, *args, **kwargs))[0] if answer is None else answer
 
-    async def _go_on_and_store_left(
+    async def _go_on_and_tell(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs
-    ) -> _A:
-        """As `_go_on`, and store some of what was left behind it: in one step, as leases that were given run already.
-
-        Where anything was left, there is no shorter way. Spec: ENQ-11
-        """
+    ) -> tuple[_A, bool]:
+        """As `_go_on`, and whether anything was left. Where it was, there is no shorter way. Spec: ENQ-11"""
         self._check_usable()
         answer: _A | None = await self._shortly(operation, *args, **kwargs)
-        if answer is not None:
-            return answer
-        made, any_left = await self._go_on_in_full(operation, *args, **kwargs)
-        if any_left and self._may_store_left:
+        return (answer, False) if answer is not None else await self._go_on_in_full(operation, *args, **kwargs)
+
+    async def _store_some_left(self) -> None:
+        """Store as much of what was left as goes into one step, if that can be."""
+        if self._may_store_left:
             await self._store_left_if_that_can_be(steps=1)
-        return made
 
     async def _go_on_in_full(
         self, operation: Callable[Concatenate[Transaction, _P], _A], *args: _P.args, **kwargs: _P.kwargs

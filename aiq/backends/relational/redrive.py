@@ -47,8 +47,13 @@ def _edges(tx: Transaction, targets: Sequence[Target], jobs: Sequence[Job]) -> l
     rows = tx.table(SQL["edges"], {"ns": numbers(job.n for job in jobs)})
     waits = {n: {"dependencies": dependencies, "others": others} for n, dependencies, others in rows}
     stored = {job.record.id: job for job in jobs}
-    asked = ((stored[target.job_id], target) for target in targets if target.job_id in stored)
-    return [edges(job.record, target, **waits[job.n]) for job, target in asked if job.n in waits]
+    none = {"dependencies": 0, "others": 0}
+    return [
+        edges(stored[target.job_id].record, target, **waits.get(stored[target.job_id].n, none))
+        if target.job_id in stored
+        else 0
+        for target in targets
+    ]
 
 
 def _redrive(

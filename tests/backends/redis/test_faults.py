@@ -122,6 +122,24 @@ async def test_a_full_server_takes_no_jobs_and_lets_those_that_are_there_end(sta
         await enqueue_one(storage, "more")
 
 
+async def test_a_full_server_goes_on_with_what_is_there_where_replicas_are_waited_for_too(started: Start) -> None:
+    one = started("--appendonly", "no", "--repl-diskless-sync-delay", "0")
+    one.ask("ACL", "SETUSER", USER, "+wait")
+    other = started("--replicaof", "127.0.0.1", str(one.port))
+    other.until(lambda: other.info("master_link_status") == "up")
+    async with opened(one.url(more="&timeout=20&replicas=1"), Clock()) as storage:
+        await enqueue_one(storage)
+        run = await claim_one(storage)
+        one.ask("CONFIG", "SET", "maxmemory", 1)
+
+        (renewed,) = await storage.renew([run.lease], lease_ms=90_000)
+        assert isinstance(renewed, Renewed)
+        await storage.exchange([Settlement(run.lease, "1", GOOD)])
+
+        assert await states(storage, run.id) == [State.SUCCEEDED]
+        one.ask("CONFIG", "SET", "maxmemory", 0)
+
+
 @pytest.mark.parametrize("policy", ["allkeys-lru", "volatile-ttl", "allkeys-random"])
 async def test_a_server_that_throws_keys_away_is_refused(started: Start, policy: str) -> None:
     one = started("--maxmemory-policy", policy)

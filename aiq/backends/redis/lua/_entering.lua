@@ -8,7 +8,7 @@
 local OTHER, READY, FRESH_LANE = 0, fields.STATE_NUMBERS.ready, 1
 
 -- What jobs of a batch have in common, as the first of them says it, and their own budget, if each brings one: {record, named,
--- lead, budget}; `named` and `budget` are pieces of texts between which their ids stand. Nil where they bring anything else.
+-- budget, created}; `named` and `budget` are pieces of texts between which their ids stand. Nil where they bring anything else.
 local function opened(named, id)
   local band, lease_ms, task, queue, at = records.named(named, 1)
   local pieces = shapes.pieces(named, shapes.MASK)

@@ -53,7 +53,11 @@ class JobsFace(Door):
         if settlements and claim is None:
             return await self._go_on(exchange, settlements, claim)
         if settlements:
-            return await self._go_on_and_store_left(exchange, settlements, claim)
+            made, any_left = await self._go_on_and_tell(exchange, settlements, claim)
+            # Leases that were given run already, and nobody renews them until this is answered.
+            if any_left and not made.claimed:
+                await self._store_some_left()
+            return made
         look = partial(nothing_to_exchange, request=claim)
         return await self._write_unless(look, exchange, settlements, claim)
 
