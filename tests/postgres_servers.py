@@ -214,7 +214,7 @@ def migrated_servers(*settings: str) -> Iterator[Start]:
 class Pooler(Private):
     """A pgbouncer in transaction mode before such a server. Settings are lines of its `[pgbouncer]` section."""
 
-    SETTINGS = ("pool_mode=transaction", "max_client_conn=200", "default_pool_size=10")
+    SETTINGS = ("pool_mode=transaction", "max_client_conn=200", "default_pool_size=10", "server_login_retry=0.1")
 
     def __init__(self, server: Postgres, *settings: str) -> None:
         super().__init__("pgbouncer")

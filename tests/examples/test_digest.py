@@ -272,6 +272,7 @@ def test_a_killed_program_leaves_nothing_behind_and_goes_on_where_it_was(tmp_pat
     place = make_place(tmp_path)
     program = subprocess.Popen(place.command(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
     until(lambda: {Outcome.ANSWERED, Outcome.RUNNING} <= {call.outcome for call in place.calls()}, "half of the work")
+    until(lambda: bool(asyncio.run(remembered_in(place))), "a step that is remembered")
     program.send_signal(signal.SIGKILL)
     program.wait()
     until(lambda: not place.processes(), "the end of its children")
