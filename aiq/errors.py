@@ -243,6 +243,10 @@ class Moved(StorageError):
         self.url = url
 
 
+OF_STORAGE: Final = (*OUTAGES, Misconfigured, StorageMismatch, Moved)
+"""What is wrong with the storage as a whole: of those whose calls travelled together, none would fare better alone."""
+
+
 class QueueFull(StorageError):
     """As many jobs stand ready in a queue as its `max_ready` allows; nothing was stored."""
 

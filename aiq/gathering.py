@@ -11,21 +11,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from aiq.bounds import MAX_BATCH, MAX_BATCH_BYTES, MAX_DEPENDENCIES
-from aiq.errors import (
-    OUTAGES,
-    Corrupt,
-    Misconfigured,
-    Moved,
-    QueueFull,
-    StorageMismatch,
-    Unavailable,
-    twin,
-)
+from aiq.errors import OF_STORAGE, Corrupt, QueueFull, Unavailable, twin
 from aiq.model import Enqueued, JobSpec
 from aiq.storage import Storage
 from aiq.storage.finishing import finished
 
-_OF_ALL: Final = (*OUTAGES, Misconfigured, StorageMismatch, Corrupt, Moved)
+_OF_ALL: Final = (*OF_STORAGE, Corrupt)
 """What is wrong with the storage, and not with one of the jobs: whoever travelled together is told the same."""
 _ENDED: Final = "The loop that enqueued for several callers was told to end."
 

@@ -11,7 +11,7 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 from weakref import WeakValueDictionary, ref
 
 from aiq.bounds import MAX_BATCH
-from aiq.errors import OUTAGES, Unavailable, twin
+from aiq.errors import OF_STORAGE, Unavailable, twin
 from aiq.storage import Storage
 
 Q = TypeVar("Q", bound=Hashable)
@@ -101,7 +101,7 @@ class Questions(Generic[Q, A]):
         try:
             answers = await self._ask(list(together))
         except Exception as error:  # noqa: BLE001 - it is the answer to each of them
-            if len(together) > 1 and not isinstance(error, OUTAGES):
+            if len(together) > 1 and not isinstance(error, OF_STORAGE):
                 for question, waiting in together.items():
                     await self._tell({question: waiting})
                 return

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from aiq.bounds import MAX_BATCH, MAX_CHUNK_BYTES
 from aiq.engine.tasks import PATIENCE_S
-from aiq.errors import OUTAGES, Unavailable, twin
+from aiq.errors import OF_STORAGE, Unavailable, twin
 from aiq.model import Append, Appended, Lease, NewChunk
 from aiq.storage import AppendRefused, Streams
 
@@ -122,7 +122,7 @@ class Appends:
         try:
             answers = await self._storage.append([asked.said for asked in wanted])
         except Exception as error:  # noqa: BLE001 - it is the answer to each of them
-            if len(wanted) > 1 and not isinstance(error, OUTAGES):
+            if len(wanted) > 1 and not isinstance(error, OF_STORAGE):
                 for asked in wanted:
                     await self._send([asked])
                 return

@@ -18,7 +18,7 @@ from aiq.bounds import MAX_BATCH
 from aiq.engine.outage import Outage, patiently
 from aiq.engine.tasks import PATIENCE_S
 from aiq.engine.timing import BootClock
-from aiq.errors import LeaseLost
+from aiq.errors import OF_STORAGE, LeaseLost, twin
 from aiq.model import Acquired, CallRequest, Lease, Report, Reported
 from aiq.storage import Limits
 
@@ -138,12 +138,13 @@ class Bookings:
             reports = [told.report for told in batch]
             for told, answer in zip(batch, await self._patiently(self._storage.report, reports), strict=True):
                 told.heard(answer)
-        except Exception:  # noqa: BLE001 - nobody is left who could do anything about it
-            if len(batch) > 1:
+        except Exception as error:  # noqa: BLE001 - nobody is left who could do anything about it
+            if len(batch) > 1 and not isinstance(error, OF_STORAGE):
                 for told in batch:
                     await self._report([told])
                 return
-            _log.exception("A report of a call was not taken; what it said counts by its estimate.")
+            text = "A report of a call was not taken, nor %d that went with it; what was said counts by its estimate."
+            _log.exception(text, len(batch) - 1)
 
     async def _ask(self) -> None:
         waiting = [asked for asked in self._asked if not asked.answer.done()]
@@ -164,11 +165,13 @@ class Bookings:
         try:
             answers = await self._patiently(self._storage.acquire, [asked.request for asked in wanted])
         except Exception as error:  # noqa: BLE001 - it is the answer to whoever asked
-            if len(wanted) > 1:
+            if len(wanted) > 1 and not isinstance(error, OF_STORAGE):
                 for asked in wanted:
                     await self._acquire([asked])
-            elif not wanted[0].answer.done():
-                wanted[0].answer.set_exception(error)
+                return
+            for asked in wanted:
+                if not asked.answer.done():
+                    asked.answer.set_exception(error if asked is wanted[0] else twin(error))
             return
         for asked, answer in zip(wanted, answers, strict=True):
             if not asked.answer.done():
